@@ -1,0 +1,22 @@
+import type { Manifest, Precision } from './manifest.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/** Where a model stands: only a ready one takes requests. */
+export type ModelState =
+  | { state: 'loading' }
+  | { state: 'ready'; slots: number; capacity: number; encoderCapacity: number }
+  | { state: 'failed'; message: string };
+
+/** A model clients can name. */
+export interface ServedModel {
+  /** `<id>` or `<id>:<precision>`. */
+  readonly name: string;
+  readonly id: string;
+  readonly precision: Precision;
+  /** null where the export itself failed. */
+  readonly manifest: Manifest | null;
+  readonly tokenizer: Tokenizer | null;
+  /** Seconds since the epoch at which the service took it up. */
+  readonly created: number;
+  state: ModelState;
+}

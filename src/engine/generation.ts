@@ -1,0 +1,104 @@
+import type { ErrorCode } from '../errors.ts';
+
+/** How the next token is chosen. Neutral values switch a control off; ranges are checked at the edge (http/). */
+export interface SamplingParameters {
+  /** 0 is greedy. */
+  temperature: number;
+  /** 0 is off. */
+  topK: number;
+  /** 1 is off. */
+  topP: number;
+  /** 0 is off. */
+  minP: number;
+  /** 1 is off; divides positive and multiplies negative logits of tokens seen in prompt or output (CTRL, arXiv 1909.05858). */
+  repetitionPenalty: number;
+  /** 0 is off; subtracted once per token seen in the output. */
+  presencePenalty: number;
+  /** 0 is off; subtracted per occurrence in the output. */
+  frequencyPenalty: number;
+  /** Added to the logits, by token id. */
+  logitBias: readonly (readonly [tokenId: number, bias: number])[];
+  /** Unsigned 64-bit as two 32-bit halves, low first. The stream of random numbers depends on it and the position alone. */
+  seed: readonly [low: number, high: number];
+}
+
+export interface StopConditions {
+  strings: readonly string[];
+  tokenIds: readonly number[];
+  /** Keep the stop string that matched in the text. */
+  includeInOutput: boolean;
+  /** Go on past the model's end-of-sequence tokens. */
+  ignoreEos: boolean;
+  /** No stop before this many tokens: end tokens are masked, stop strings not looked at. */
+  minTokens: number;
+}
+
+/** One sequence to generate. `n` choices of one prompt are n of these. */
+export interface GenerationRequest {
+  id: string;
+  /** Model name as served, `<id>` or `<id>:<precision>`, resolved to the engine's key. */
+  model: string;
+  promptTokens: readonly number[];
+  maxTokens: number;
+  sampling: SamplingParameters;
+  stop: StopConditions;
+  /** null: none; else how many alternatives to report with each token (0: the token's own only). */
+  logprobs: number | null;
+  /** Leave special tokens out of the text. */
+  skipSpecialTokens: boolean;
+  /** Lower runs sooner. */
+  priority: number;
+  /** On the shared clock (engine/clock.ts), milliseconds. */
+  arrivedAt: number;
+  /** Latest moment to leave the queue. */
+  queueDeadline: number;
+  /** Latest moment to finish. */
+  deadline: number;
+}
+
+/** Natural logarithms of the model's own distribution, before penalties and temperature. */
+export interface TokenLogprobs {
+  logprob: number;
+  /** Most likely first. */
+  top: readonly { token: number; logprob: number }[];
+}
+
+export type FinishReason = 'stop' | 'length';
+/** Where a request was when it was given up. */
+export type AbortStage = 'queued' | 'prefill' | 'decode';
+
+/** Moments on the shared clock, milliseconds; null when not reached. */
+export interface Timings {
+  arrivedAt: number;
+  startedAt: number | null;
+  prefilledAt: number | null;
+  firstTokenAt: number | null;
+  finishedAt: number;
+  promptTokens: number;
+  generatedTokens: number;
+}
+
+/** What the engine says of one request, in order: started, tokens…, then one of finished, failed, aborted. */
+export type GenerationEvent =
+  | { type: 'started'; id: string; at: number }
+  | {
+      type: 'tokens';
+      id: string;
+      at: number;
+      tokens: readonly number[];
+      /** Text that became final with these tokens; may be empty while a character or a stop string is incomplete. */
+      text: string;
+      logprobs: readonly TokenLogprobs[] | null;
+    }
+  | {
+      type: 'finished';
+      id: string;
+      reason: FinishReason;
+      /** The stop string or token id that matched, null for length and the model's own end token. */
+      stopReason: string | number | null;
+      /** Text held back until now. */
+      text: string;
+      timings: Timings;
+    }
+  | { type: 'failed'; id: string; code: ErrorCode; message: string; stage: AbortStage; timings: Timings }
+  | { type: 'aborted'; id: string; stage: AbortStage; timings: Timings };

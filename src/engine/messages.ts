@@ -1,0 +1,56 @@
+import type { GenerationEvent, GenerationRequest } from './generation.ts';
+
+/** One model for an engine worker to load. */
+export interface ModelSpec {
+  /** Name as served: `<id>` or `<id>:<precision>`. */
+  name: string;
+  /** Checkpoint folder: tokenizer files. */
+  checkpoint: string;
+  /** Export folder: manifest.json and graphs. */
+  folder: string;
+}
+
+export interface EngineOptions {
+  threads: number;
+  slots: number;
+  maxContext: number;
+  stepTokens: number;
+  prefillChunk: number;
+}
+
+/** What the worker is started with. */
+export interface WorkerData {
+  models: readonly ModelSpec[];
+  options: EngineOptions;
+}
+
+/** Main thread → engine worker. */
+export type EngineCommand =
+  | { type: 'submit'; requests: readonly GenerationRequest[] }
+  | { type: 'abort'; ids: readonly string[] }
+  /** Finish nothing more: abort everything, close all sessions, exit. */
+  | { type: 'close' };
+
+/** What one step of a model did. */
+export interface StepReport {
+  model: string;
+  /** Milliseconds inside the session, by phase; null when the phase did not run. */
+  prefillMs: number | null;
+  decodeMs: number | null;
+  /** Rows of the decode batch. */
+  decodeRows: number;
+  prefillTokens: number;
+  waiting: number;
+  running: number;
+  /** Share of the slot cache's positions in use, 0–1. */
+  cacheUsage: number;
+}
+
+/** Engine worker → main thread. */
+export type EngineReport =
+  | { type: 'loaded'; model: string; seconds: number; slots: number; capacity: number; encoderCapacity: number }
+  | { type: 'load-failed'; model: string; message: string }
+  /** All models were tried; requests are taken from now on. */
+  | { type: 'ready' }
+  | { type: 'stepped'; step: StepReport; events: readonly GenerationEvent[] }
+  | { type: 'closed' };

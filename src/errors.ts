@@ -1,0 +1,61 @@
+/**
+ * Every error a client can receive: code, HTTP status and when it happens. Documented in docs/errors.md,
+ * held to that page by a test. `type` follows OpenAI's vocabulary.
+ */
+export const errorCatalogue = {
+  invalid_request: { status: 400, type: 'invalid_request_error', when: 'The body, a parameter or a combination of parameters is not valid; `param` names the field.' },
+  unauthorized: { status: 401, type: 'authentication_error', when: 'The API key is missing or wrong.' },
+  model_not_found: { status: 404, type: 'invalid_request_error', when: 'No model of that name is served.' },
+  not_found: { status: 404, type: 'invalid_request_error', when: 'No such route.' },
+  payload_too_large: { status: 413, type: 'invalid_request_error', when: 'The request body is larger than the limit.' },
+  rate_limited: { status: 429, type: 'rate_limit_error', when: 'This API key is over its rate or concurrency limit.' },
+  queue_full: { status: 429, type: 'rate_limit_error', when: 'Too many requests or prompt tokens are waiting; `Retry-After` says when to come back.' },
+  engine_failure: { status: 500, type: 'server_error', when: 'The engine failed while it ran the request.' },
+  not_ready: { status: 503, type: 'server_error', when: 'The model is still loading, failed to load, or its engine is restarting.' },
+  shutting_down: { status: 503, type: 'server_error', when: 'The service is draining before it stops.' },
+  deadline_exceeded: { status: 504, type: 'server_error', when: 'The request waited or ran longer than its deadline.' },
+} as const satisfies Record<string, { status: number; type: string; when: string }>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+export interface ServiceErrorOptions {
+  /** The request field at fault. */
+  param?: string;
+  /** Seconds after which a retry is worth it; becomes the `Retry-After` header. */
+  retryAfterSeconds?: number;
+  cause?: unknown;
+}
+
+/** An error meant for the client: its message is safe to send and says how to fix the request. */
+export class ServiceError extends Error {
+  readonly code: ErrorCode;
+  readonly param: string | null;
+  readonly retryAfterSeconds: number | null;
+
+  constructor(code: ErrorCode, message: string, options: ServiceErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'ServiceError';
+    this.code = code;
+    this.param = options.param ?? null;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? null;
+  }
+
+  get status(): number {
+    return errorCatalogue[this.code].status;
+  }
+
+  /** OpenAI's error body, all four keys present. */
+  toBody(): { error: { message: string; type: string; param: string | null; code: ErrorCode } } {
+    return {
+      error: { message: this.message, type: errorCatalogue[this.code].type, param: this.param, code: this.code },
+    };
+  }
+}
+
+/** Wrong configuration, model folder or checkpoint: refused at start, with the file or variable named. */
+export class ConfigurationError extends Error {
+  constructor(message: string, options: { cause?: unknown } = {}) {
+    super(message, options);
+    this.name = 'ConfigurationError';
+  }
+}

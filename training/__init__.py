@@ -1,0 +1,1 @@
+"""Reference models, trainer and golden data of altup-serve (see training/README.md)."""

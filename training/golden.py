@@ -1,0 +1,174 @@
+"""Golden data: tiny models with random weights, their inputs, and what every layer must produce.
+
+    python -m training.golden --out test/golden/t5      write it
+    python -m training.golden --check test/golden/t5    make it again and compare
+
+Each variant's folder is a checkpoint (config.json, model.safetensors) and golden.safetensors:
+
+    input_ids          i64 [3, S]        right-padded with 0
+    encoder_lengths    i32 [3]
+    encoder_output     f32 [3, S, d]     after the final norm; rows beyond a length are zero
+    decoder_input_ids  i64 [3, T]        starts with 0
+    logits             f32 [3, T, V]
+    encoder_states.{l} f32 [K, 3, S, d]  X after layer l; l = 0 is the expanded embedding
+    decoder_states.{l} f32 [K, 3, T, d]
+
+Everything is computed in float64 and stored in float32. S and T go past the largest relative
+distance, and heads · d_kv differs from d_model, so that mixing them up shows.
+"""
+
+import argparse
+import sys
+import tempfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from training.config import AltUpConfig, T5Config
+from training.t5 import T5
+
+DENSE = T5Config(
+    vocab_size=64,
+    d_model=16,
+    num_heads=3,
+    d_kv=8,
+    d_ff=40,
+    num_layers=3,
+    num_decoder_layers=3,
+    relative_attention_num_buckets=16,
+    relative_attention_max_distance=20,
+)
+VARIANTS = {
+    "dense": None,
+    "altup-k2": AltUpConfig(2),
+    "altup-k4": AltUpConfig(4),
+    "sameup-k2": AltUpConfig(2, selection="same"),
+    "recycled-k2": AltUpConfig(2, recycled=True),
+    # Two that must equal `dense`: P = I, g = 1, and K = 1, g = 1 with any P.
+    "recycled-identity": AltUpConfig(2, recycled=True),
+    "altup-k1-identity": AltUpConfig(1),
+}
+ENCODER_LENGTHS = [25, 13, 5]
+DECODER_LENGTH = 29
+# float64 arithmetic in another order, rounded to float32: a few units in the last place of values up to ~10.
+TOLERANCE = 5e-6
+
+
+def random_weight(variant: str, name: str, like: Tensor) -> Tensor:
+    """A value that depends on the name and shape alone, so that variants share every weight they can.
+
+    Scales keep activations and logits of order 1, norm weights near 1, and attention neither flat
+    nor saturated.
+    """
+    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(like.shape))
+    if name.endswith("norm.weight"):
+        value = 1 + 0.2 * noise
+    elif name.endswith("prediction_coefs"):
+        identity = np.eye(len(like))
+        value = identity if variant == "recycled-identity" else 0.6 * identity + 0.3 * noise
+    elif name.endswith("correction_coefs"):
+        value = np.ones(len(like)) if variant.endswith("identity") else 1 + 0.3 * noise
+    elif name == "shared.weight" or name.endswith("relative_attention_bias.weight"):
+        value = noise
+    elif name.endswith(".q.weight"):
+        value = noise / np.sqrt(DENSE.d_model * DENSE.d_kv)
+    elif name == "lm_head.weight":
+        value = 2 * noise / np.sqrt(like.shape[-1])
+    else:
+        value = noise / np.sqrt(like.shape[-1])
+    # Rounded to float32 first: the stored weights are the ones that were computed with.
+    return torch.from_numpy(value.astype(np.float32))
+
+
+def build(variant: str) -> T5:
+    model = T5(replace(DENSE, altup=VARIANTS[variant]))
+    model.load_state_dict({name: random_weight(variant, name, value) for name, value in model.state_dict().items()})
+    return model
+
+
+def inputs() -> dict[str, Tensor]:
+    """Tokens from 2 up, so that neither padding (0) nor </s> (1) occurs inside a sequence by chance."""
+    rng = np.random.default_rng(20231113)
+    shape = (len(ENCODER_LENGTHS), max(ENCODER_LENGTHS))
+    lengths = np.array(ENCODER_LENGTHS, dtype=np.int32)
+    input_ids = rng.integers(2, DENSE.vocab_size, shape)
+    input_ids[np.arange(shape[1]) >= lengths[:, None]] = 0
+    decoder_input_ids = rng.integers(2, DENSE.vocab_size, (shape[0], DECODER_LENGTH))
+    decoder_input_ids[:, 0] = 0
+    arrays = {"input_ids": input_ids, "encoder_lengths": lengths, "decoder_input_ids": decoder_input_ids}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+@torch.no_grad()
+def outputs(model: T5, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    model = model.double()
+    input_ids, lengths = given["input_ids"], given["encoder_lengths"]
+    key_bias = model.key_bias(lengths, input_ids.shape[1])
+    encoder_states = model.encoder.states(model.shared(input_ids), key_bias)
+    encoded = model.encoder.output(encoder_states[-1])
+    decoder_states = model.decoder.states(model.shared(given["decoder_input_ids"]), key_bias, encoded)
+    is_token = torch.arange(input_ids.shape[1]) < lengths[:, None]
+    made = {
+        "encoder_output": encoded * is_token[:, :, None],
+        "logits": model.lm_head(model.decoder.output(decoder_states[-1])),
+    }
+    made |= {f"encoder_states.{layer}": state for layer, state in enumerate(encoder_states)}
+    made |= {f"decoder_states.{layer}": state for layer, state in enumerate(decoder_states)}
+    return {name: value.float().contiguous() for name, value in made.items()}
+
+
+def write(folder: Path) -> None:
+    for variant in VARIANTS:
+        into = folder / variant
+        into.mkdir(parents=True, exist_ok=True)
+        model = build(variant)
+        model.config.save(into, dtype="float32")
+        save_file(model.state_dict(), into / "model.safetensors", metadata={"format": "pt"})
+        given = inputs()
+        save_file(given | outputs(model, given), into / "golden.safetensors")
+
+
+def differences(expected: Path, actual: Path) -> list[str]:
+    """One line for each thing in which the two folders differ."""
+    found = []
+    for variant in VARIANTS:
+        if (expected / variant / "config.json").read_text() != (actual / variant / "config.json").read_text():
+            found.append(f"{variant}/config.json differs")
+        for file in ("model.safetensors", "golden.safetensors"):
+            old, new = load_file(expected / variant / file), load_file(actual / variant / file)
+            if old.keys() != new.keys():
+                found.append(f"{variant}/{file}: tensors {sorted(old.keys() ^ new.keys())} are in one only")
+            for name in old.keys() & new.keys():
+                if old[name].shape != new[name].shape or old[name].dtype != new[name].dtype:
+                    found.append(f"{variant}/{file}: {name} has another shape or type")
+                    continue
+                # Written so that NaN counts as a difference.
+                error = (old[name].double() - new[name].double()).abs().max().item()
+                if not error <= TOLERANCE:
+                    found.append(f"{variant}/{file}: {name} differs by {error:.1e}, allowed {TOLERANCE:.0e}")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--out", type=Path, metavar="DIR", help="write the golden data here")
+    action.add_argument("--check", type=Path, metavar="DIR", help="compare the golden data here with a fresh copy")
+    arguments = parser.parse_args()
+    if arguments.out:
+        write(arguments.out)
+        return 0
+    with tempfile.TemporaryDirectory() as fresh:
+        write(Path(fresh))
+        found = differences(arguments.check, Path(fresh))
+    print("\n".join(found) or f"{len(VARIANTS)} variants agree within {TOLERANCE:.0e}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
