@@ -47,7 +47,8 @@ def test_active_block():
 
 @pytest.mark.parametrize("variant", ["recycled-identity", "altup-k1-identity"])
 def test_identities_equal_dense(variant):
-    torch.testing.assert_close(logits(golden.build(variant)), logits(golden.build("dense")), rtol=0, atol=1e-6)
+    # Not exact for Recycled: it normalises a sum K times as large, which the norm's ε sees.
+    torch.testing.assert_close(logits(golden.build(variant)), logits(golden.build("dense")), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("variant", ["altup-k2", "altup-k4", "sameup-k2", "recycled-k2"])
