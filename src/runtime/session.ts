@@ -21,7 +21,12 @@ export interface Session {
    * @param logitRows indices into `tokens` whose logits are wanted, ascending; may be empty
    * @returns logits, fp32 [logitRows.length × vocabSize], valid until the next call
    */
-  prefill(slot: number, tokens: readonly number[], past: number, logitRows: readonly number[]): Promise<Float32Array>;
+  prefill(
+    slot: number,
+    tokens: readonly number[],
+    past: number,
+    logitRows: readonly number[],
+  ): Promise<Float32Array>;
 
   /**
    * One token for each of the slots 0..tokens.length-1; `pasts[i]` positions of slot i are already filled.

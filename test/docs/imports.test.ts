@@ -1,0 +1,63 @@
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+/**
+ * Which part of src/ may import which (ARCHITECTURE.md, "Imports point one way"). A file directly
+ * under src/ is a part of its own.
+ */
+const allowed: Record<string, readonly string[]> = {
+  'errors.ts': [],
+  'config.ts': ['errors.ts', 'config'],
+  config: ['errors.ts', 'config.ts'],
+  catalog: ['errors.ts'],
+  runtime: ['catalog', 'errors.ts'],
+  engine: ['runtime', 'catalog', 'errors.ts'],
+  observability: ['engine', 'catalog', 'errors.ts', 'config.ts'],
+  http: ['engine', 'catalog', 'observability', 'errors.ts', 'config.ts'],
+  export: ['catalog', 'errors.ts'],
+  // Of the exporter the server knows only the function that makes a missing export.
+  'app.ts': [
+    'http',
+    'engine',
+    'catalog',
+    'observability',
+    'errors.ts',
+    'config.ts',
+    'export/export-checkpoint.ts',
+  ],
+  cli: ['app.ts', 'catalog', 'config.ts', 'errors.ts', 'export'],
+  'cli.ts': ['cli', 'errors.ts'],
+};
+
+const root = join(import.meta.dirname, '../../src');
+const partOf = (file: string) => relative(root, file).split('/')[0] ?? '';
+
+/** Files of this project that `file` imports, statically, dynamically or as a worker. */
+function importsOf(file: string): string[] {
+  const specifier = /(?:from|import\(|import|new URL\()\s*'(\.[^']+)'/g;
+  return [...readFileSync(file, 'utf8').matchAll(specifier)].map((match) =>
+    normalize(join(dirname(file), match[1] ?? '')),
+  );
+}
+
+describe('imports point one way', () => {
+  const files = globSync('**/*.ts', { cwd: root }).map((file) => join(root, file));
+
+  it('finds the sources', () => {
+    expect(files.length).toBeGreaterThan(20);
+  });
+
+  it.each(files.map((file) => relative(root, file)))('%s', (name) => {
+    const file = join(root, name);
+    const rule = allowed[partOf(file)];
+    expect(rule, `no import rule for ${partOf(file)}`).toBeDefined();
+    for (const target of importsOf(file)) {
+      const part = partOf(target);
+      const isAllowed =
+        part === partOf(file) ||
+        rule?.some((allowedPart) => allowedPart === part || relative(root, target) === allowedPart);
+      expect(isAllowed, `${name} imports ${relative(root, target)}`).toBe(true);
+    }
+  });
+});
