@@ -1,0 +1,42 @@
+import { readApiKeys } from './config/api-keys.ts';
+import { availableThreads } from './config/available-threads.ts';
+import { parseValue } from './config/parse-value.ts';
+import { readEnvironment } from './config/read-environment.ts';
+import { readFlags } from './config/read-flags.ts';
+import { type Settings, settingNames, settingSchema } from './config/settings.ts';
+import { ConfigurationError } from './errors.ts';
+
+/** What the service is started with; durations in milliseconds, sizes in bytes. */
+export interface Config extends Omit<Settings, 'models' | 'apiKeys' | 'apiKeysFile'> {
+  /** Folders to look for models in. */
+  models: readonly string[];
+  /** sha256 of each accepted key; empty: no check. */
+  apiKeyDigests: readonly Buffer[];
+}
+
+/**
+ * @param env the process's environment
+ * @param argv the arguments after `altup serve`
+ * @throws ConfigurationError for an unknown, malformed or contradictory setting, by name
+ */
+export function loadConfig(env: Record<string, string | undefined>, argv: readonly string[]): Config {
+  const given = new Map([...readEnvironment(env), ...readFlags(argv)]);
+  const values = Object.fromEntries(
+    settingNames.flatMap((name) => {
+      const schema = settingSchema(name);
+      const found = given.get(name);
+      const value = found ? parseValue(schema, found.source, found.text) : schema.default;
+      return value === undefined ? [] : [[name, value]];
+    }),
+  ) as Settings;
+  const { models, apiKeys, apiKeysFile, ...rest } = values;
+  const folders = models.split(',').map((folder) => folder.trim());
+  if (folders.includes(''))
+    throw new ConfigurationError(`${given.get('models')?.source}: a folder's name is empty`);
+  return {
+    ...rest,
+    threads: rest.threads === 0 ? availableThreads() : rest.threads,
+    models: folders,
+    apiKeyDigests: readApiKeys(apiKeys, apiKeysFile),
+  };
+}

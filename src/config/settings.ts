@@ -1,0 +1,139 @@
+import Type from 'typebox';
+
+/** What a setting's schema says beside its type. */
+type SettingOptions = {
+  description: string;
+  default?: unknown;
+  /** Values other installations may know, refused here with the reason. */
+  unavailable?: Record<string, string>;
+  /** Never echoed, and not taken from the command line, where every user of the machine could read it. */
+  secret?: boolean;
+};
+
+const text = (options: SettingOptions & { default: string }) => Type.String({ minLength: 1, ...options });
+const optionalText = (options: SettingOptions) => Type.Optional(Type.String({ minLength: 1, ...options }));
+const whole = (minimum: number, maximum: number, options: SettingOptions & { default: number }) =>
+  Type.Integer({ minimum, maximum, ...options });
+const oneOf = <T extends string>(values: readonly T[], options: SettingOptions & { default: T }) =>
+  Type.Unsafe<T>({ type: 'string', enum: values, ...options });
+const flag = (options: SettingOptions & { default: boolean }) => Type.Boolean(options);
+
+const day = 24 * 60 * 60 * 1000;
+const laterVersion = 'not part of this version';
+
+/**
+ * Every setting once: `queueTimeoutMs` is read from `ALTUP_QUEUE_TIMEOUT_MS` and `--queue-timeout-ms`.
+ * docs/configuration.md repeats this table, held to it by a test.
+ */
+export const settings = {
+  models: text({
+    default: 'models',
+    description: 'Folder of model folders, a single model folder, or several of either separated by commas.',
+  }),
+  host: text({
+    default: '127.0.0.1',
+    description:
+      'Address to listen on. `0.0.0.0` takes connections from other machines and is what a container needs.',
+  }),
+  port: whole(0, 65535, { default: 8080, description: 'Port to listen on; 0 takes a free one.' }),
+  backend: oneOf(['auto', 'onnxruntime-node'], {
+    default: 'auto',
+    description: 'What runs the graphs; `auto` is `onnxruntime-node`.',
+    unavailable: { native: laterVersion },
+  }),
+  executionProvider: oneOf(['auto', 'cpu'], {
+    default: 'auto',
+    description: 'ONNX Runtime execution provider; `auto` is `cpu`.',
+    unavailable: { cuda: laterVersion, tensorrt: laterVersion, webgpu: laterVersion },
+  }),
+  precision: oneOf(['fp32'], {
+    default: 'fp32',
+    description: 'Number format of the weights that a model named without one is served in.',
+    unavailable: { fp16: laterVersion, int8: laterVersion, int4: laterVersion },
+  }),
+  threads: whole(0, 1024, {
+    default: 0,
+    description:
+      'Threads one graph run uses; 0 takes as many as the container’s CPU quota, or the machine, allows.',
+  }),
+  slots: whole(1, 1024, {
+    default: 16,
+    description: 'Sequences of one model that generate at the same time; memory for all is taken at start.',
+  }),
+  context: whole(16, 1_048_576, {
+    default: 2048,
+    description: 'Upper bound on the tokens of a sequence; a model good for fewer keeps its own limit.',
+  }),
+  stepTokens: whole(1, 1_048_576, {
+    default: 512,
+    description:
+      'Most tokens one step computes: a token for each running sequence, the rest for new prompts.',
+  }),
+  prefillChunk: whole(1, 1_048_576, {
+    default: 256,
+    description:
+      'Most prompt tokens computed at a time, which is how long running sequences may stall for a new prompt.',
+  }),
+  maxQueuedRequests: whole(1, 1_000_000, {
+    default: 256,
+    description: 'Most sequences that wait for a slot; more are refused with 429.',
+  }),
+  maxQueuedTokens: whole(1, 1_000_000_000, {
+    default: 65_536,
+    description: 'Most prompt tokens that wait for a slot; more are refused with 429.',
+  }),
+  queueTimeoutMs: whole(1, day, {
+    default: 30_000,
+    description: 'Longest wait for a slot, in milliseconds; then 504.',
+  }),
+  requestTimeoutMs: whole(1, day, {
+    default: 300_000,
+    description: 'Longest life of a request, waiting included, in milliseconds; then 504.',
+  }),
+  drainTimeoutMs: whole(0, day, {
+    default: 30_000,
+    description: 'How long running requests may go on after a stop signal, in milliseconds.',
+  }),
+  bodyLimit: whole(1024, 1_073_741_824, {
+    default: 1_048_576,
+    description: 'Largest request body, in bytes; larger ones are refused with 413.',
+  }),
+  apiKeys: optionalText({
+    secret: true,
+    description:
+      'API keys, separated by commas; clients send one as `Authorization: Bearer <key>`. None: no check.',
+  }),
+  apiKeysFile: optionalText({
+    description:
+      'File with one API key a line, added to those above; empty lines and lines that begin with `#` are skipped.',
+  }),
+  logLevel: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+    default: 'info',
+    description: 'Least severe level that is logged.',
+  }),
+  strict: flag({
+    default: false,
+    description: 'Stop at start when any model cannot be served, instead of serving the others.',
+  }),
+};
+
+export type SettingName = keyof typeof settings;
+export type Settings = Type.Static<Type.TObject<typeof settings>>;
+
+/** A setting's schema as plain JSON Schema with the options above. */
+export type SettingSchema = Type.TSchema &
+  SettingOptions & {
+    type: 'string' | 'integer' | 'boolean';
+    enum?: readonly string[];
+    minimum?: number;
+    maximum?: number;
+  };
+
+export const settingNames = Object.keys(settings) as SettingName[];
+export const settingSchema = (name: SettingName): SettingSchema => settings[name] as unknown as SettingSchema;
+
+const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).split(' ');
+export const environmentName = (name: SettingName): string => `ALTUP_${words(name).join('_').toUpperCase()}`;
+/** null where the command line is no place for the value. */
+export const flagName = (name: SettingName): string | null =>
+  settingSchema(name).secret ? null : `--${words(name).join('-')}`;

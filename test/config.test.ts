@@ -1,0 +1,164 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { sha256 } from '../src/config/api-keys.ts';
+import { availableThreads } from '../src/config/available-threads.ts';
+import { configHelp } from '../src/config/config-help.ts';
+import { environmentName, settingNames } from '../src/config/settings.ts';
+import { loadConfig } from '../src/config.ts';
+import { ConfigurationError } from '../src/errors.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'altup-config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const refusal = (env: Record<string, string>, argv: string[] = []): string => {
+  try {
+    loadConfig(env, argv);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    return (error as Error).message;
+  }
+  return 'accepted';
+};
+
+describe('loadConfig', () => {
+  it('has a default for everything', () => {
+    expect(loadConfig({ PATH: '/bin' }, [])).toEqual({
+      models: ['models'],
+      host: '127.0.0.1',
+      port: 8080,
+      backend: 'auto',
+      executionProvider: 'auto',
+      precision: 'fp32',
+      threads: availableThreads(),
+      slots: 16,
+      context: 2048,
+      stepTokens: 512,
+      prefillChunk: 256,
+      maxQueuedRequests: 256,
+      maxQueuedTokens: 65_536,
+      queueTimeoutMs: 30_000,
+      requestTimeoutMs: 300_000,
+      drainTimeoutMs: 30_000,
+      bodyLimit: 1_048_576,
+      logLevel: 'info',
+      strict: false,
+      apiKeyDigests: [],
+    });
+  });
+
+  it('reads the environment, and flags beat it', () => {
+    const env = { ALTUP_PORT: '1', ALTUP_MODELS: 'a, b', ALTUP_STRICT: 'true', ALTUP_THREADS: '3' };
+    const config = loadConfig(env, ['--port', '2', '--queue-timeout-ms=50']);
+    expect(config).toMatchObject({
+      port: 2,
+      models: ['a', 'b'],
+      strict: true,
+      threads: 3,
+      queueTimeoutMs: 50,
+    });
+    expect(loadConfig({ ALTUP_STRICT: 'true' }, ['--strict=false']).strict).toBe(false);
+    expect(loadConfig({}, ['--strict', '--slots', '4'])).toMatchObject({ strict: true, slots: 4 });
+  });
+
+  it.each([
+    [{ ALTUP_PROT: '80' }, [], 'ALTUP_PROT: no such setting; did you mean ALTUP_PORT?'],
+    [{ ALTUP_ZEBRA_CROSSING: '1' }, [], 'ALTUP_ZEBRA_CROSSING: no such setting, see altup serve --help'],
+    [
+      {},
+      ['--max-queue-requests', '3'],
+      '--max-queue-requests: no such flag; did you mean --max-queued-requests?',
+    ],
+    [{}, ['-p', '3'], '-p: no such flag, see altup serve --help'],
+    [{}, ['--port'], '--port: needs a value'],
+    [{}, ['models'], "unexpected argument 'models'"],
+    [{ ALTUP_PORT: '80a' }, [], "ALTUP_PORT: '80a' is not valid; expected a whole number from 0 to 65535"],
+    [{ ALTUP_PORT: '' }, [], "ALTUP_PORT: '' is not valid; expected a whole number from 0 to 65535"],
+    [{}, ['--port', '65536'], "--port: '65536' is not valid; expected a whole number from 0 to 65535"],
+    [{ ALTUP_SLOTS: '-1' }, [], "ALTUP_SLOTS: '-1' is not valid; expected a whole number from 1 to 1024"],
+    [{ ALTUP_SLOTS: '1e2' }, [], "ALTUP_SLOTS: '1e2' is not valid; expected a whole number from 1 to 1024"],
+    [{ ALTUP_STRICT: 'yes' }, [], "ALTUP_STRICT: 'yes' is not valid; expected true or false"],
+    [{ ALTUP_STRICT: 'constructor' }, [], "ALTUP_STRICT: 'constructor' is not valid; expected true or false"],
+    [{ ALTUP_MODELS: 'a,,b' }, [], "ALTUP_MODELS: a folder's name is empty"],
+    [
+      { ALTUP_BACKEND: 'native' },
+      [],
+      "ALTUP_BACKEND: 'native' is not valid (not part of this version); expected one of auto, onnxruntime-node",
+    ],
+    [
+      {},
+      ['--execution-provider', 'cuda'],
+      "--execution-provider: 'cuda' is not valid (not part of this version); expected one of auto, cpu",
+    ],
+    [{}, ['--precision=int3'], "--precision: 'int3' is not valid; expected one of fp32"],
+  ] as [Record<string, string>, string[], string][])('refuses %j %j', (env, argv, message) => {
+    expect(refusal(env, argv)).toBe(message);
+  });
+});
+
+describe('API keys', () => {
+  it('keeps digests of those in the variable and the file', () => {
+    const file = join(folder, 'keys');
+    writeFileSync(file, '# staff\nalpha\n\n  beta \n');
+    const { apiKeyDigests, ...rest } = loadConfig(
+      { ALTUP_API_KEYS: 'gamma, delta', ALTUP_API_KEYS_FILE: file },
+      [],
+    );
+    expect(apiKeyDigests).toEqual(['gamma', 'delta', 'alpha', 'beta'].map(sha256));
+    expect(JSON.stringify(rest)).not.toMatch(/gamma|delta/);
+  });
+
+  it('are never silently none, and never echoed', () => {
+    const file = join(folder, 'empty');
+    writeFileSync(file, '# none yet\n');
+    expect(refusal({ ALTUP_API_KEYS_FILE: file })).toBe('ALTUP_API_KEYS_FILE: holds no key');
+    expect(refusal({ ALTUP_API_KEYS: ' , ' })).toBe('ALTUP_API_KEYS: holds no key');
+    expect(refusal({ ALTUP_API_KEYS: '' })).toMatch(/^ALTUP_API_KEYS: its value is not valid/);
+    expect(refusal({ ALTUP_API_KEYS: 'sesame street' })).toBe('ALTUP_API_KEYS: a key contains white space');
+    expect(refusal({ ALTUP_API_KEYS_FILE: join(folder, 'nowhere') })).toMatch(
+      /^ALTUP_API_KEYS_FILE: cannot read .*nowhere/,
+    );
+    const onCommandLine = refusal({}, ['--api-keys', 'sesame']);
+    expect(onCommandLine).toMatch(/^--api-keys: a secret.*set ALTUP_API_KEYS$/);
+    expect(onCommandLine).not.toContain('sesame');
+  });
+});
+
+describe('availableThreads', () => {
+  const files = (contents: Record<string, string>) => (file: string) => contents[file] ?? null;
+
+  it('is the machine’s where no quota is set', () => {
+    expect(availableThreads(files({}), 8)).toBe(8);
+    expect(availableThreads(files({ '/sys/fs/cgroup/cpu.max': 'max 100000\n' }), 8)).toBe(8);
+  });
+
+  it('reads version 2, the tightest group on the way to the root', () => {
+    const read = files({
+      '/proc/self/cgroup': '0::/pods/one\n',
+      '/sys/fs/cgroup/pods/one/cpu.max': '600000 100000\n',
+      '/sys/fs/cgroup/pods/cpu.max': '350000 100000\n',
+    });
+    expect(availableThreads(read, 8)).toBe(3);
+  });
+
+  it('reads version 1', () => {
+    const read = files({
+      '/proc/self/cgroup': '4:cpu,cpuacct:/box\n3:memory:/box\n',
+      '/sys/fs/cgroup/cpu/box/cpu.cfs_quota_us': '250000\n',
+      '/sys/fs/cgroup/cpu/box/cpu.cfs_period_us': '100000\n',
+      '/sys/fs/cgroup/cpu/cpu.cfs_quota_us': '-1\n',
+      '/sys/fs/cgroup/cpu/cpu.cfs_period_us': '100000\n',
+    });
+    expect(availableThreads(read, 8)).toBe(2);
+  });
+
+  it('is never none, and never more than the machine has', () => {
+    expect(availableThreads(files({ '/sys/fs/cgroup/cpu.max': '50000 100000' }), 8)).toBe(1);
+    expect(availableThreads(files({ '/sys/fs/cgroup/cpu.max': '1600000 100000' }), 4)).toBe(4);
+  });
+});
+
+it('the help names every setting', () => {
+  for (const name of settingNames) expect(configHelp()).toContain(environmentName(name));
+});
