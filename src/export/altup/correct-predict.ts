@@ -1,0 +1,41 @@
+import { int } from '../onnx/attributes.ts';
+import { FunctionBody } from '../onnx/function-body.ts';
+import { altupDomain } from './domain.ts';
+import { correctionMatrix, mixBlocks, stackRows } from './mix-blocks.ts';
+
+/**
+ * CorrectPredict: X̂ [K, …, d], Y [..., d], G [K], P' [K, K] → X̂' [K, …, d], S [..., d].
+ * Correct of this layer, Predict of the next (X̂' = P'·X) and Select of the block `next` that the next layer
+ * reads: the corrected one in the paper, the predicted one in Gemma 3n (attribute `reads`).
+ * [X̂'; S] = M·[X̂; Y] with M built from weights alone. Two products, one for X̂' and one for S, are faster
+ * than one product and a Split.
+ */
+export function correctPredictFunction() {
+  const body = new FunctionBody({
+    domain: altupDomain,
+    name: 'CorrectPredict',
+    inputs: ['predicted', 'computed', 'correction_coefs', 'next_prediction_coefs'],
+    outputs: ['next_predicted', 'next_read'],
+    attributes: ['active', 'next', 'reads'],
+    doc: 'Correct, then the next layer\'s Predict and Select of block "next", as corrected or as predicted ("reads").',
+  });
+  const correction = correctionMatrix(body, 'correction_coefs');
+  const matrix = body.add('MatMul', 'matrix', ['next_prediction_coefs', correction]);
+  const row = { attributes: { axis: int(0) } };
+  const next = body.add('Reshape', 'next_index', [
+    body.integerAttribute('next'),
+    body.integers('one_index', [1]),
+  ]);
+  const correctedRow = body.add('Gather', 'corrected_row', [correction, next], row);
+  const predictedRow = body.add('Gather', 'predicted_row', [matrix, next], row);
+  const readsCorrected = body.add('Equal', 'reads_corrected', [
+    body.textAttribute('reads'),
+    body.text('as_corrected', 'corrected'),
+  ]);
+  const readRow = body.add('Where', 'read_row', [readsCorrected, correctedRow, predictedRow]);
+
+  const rows = stackRows(body, 'predicted', 'computed');
+  mixBlocks(body, 'next_predicted', matrix, rows, body.add('Shape', 'blocks_shape', ['predicted']));
+  mixBlocks(body, 'next_read', readRow, rows, body.add('Shape', 'block_shape', ['computed']));
+  return body.toProto();
+}

@@ -1,0 +1,40 @@
+import { create } from '@bufbuild/protobuf';
+import { type NodeProto, NodeProtoSchema } from 'onnx-buf';
+import { type Attributes, toAttributeProtos } from './attributes.ts';
+
+export interface NodeOptions {
+  attributes?: Attributes;
+  /** Operator domain; empty means the standard operators. */
+  domain?: string;
+  /** Names of the outputs; one, named like the node, unless given. */
+  outputs?: readonly string[];
+}
+
+/** Nodes in the order they compute: the body of a graph or of a function. */
+export class NodeList {
+  readonly nodes: NodeProto[] = [];
+  readonly #outputs = new Set<string>();
+
+  /**
+   * Appends a node; `''` stands for an optional input left out.
+   * @returns the name of its first output
+   */
+  add(opType: string, name: string, inputs: readonly string[], options: NodeOptions = {}): string {
+    const { attributes = {}, domain = '', outputs = [name] } = options;
+    for (const output of outputs) {
+      if (output !== '' && this.#outputs.has(output)) throw new Error(`two nodes compute ${output}`);
+      this.#outputs.add(output);
+    }
+    this.nodes.push(
+      create(NodeProtoSchema, {
+        opType,
+        name,
+        domain,
+        input: [...inputs],
+        output: [...outputs],
+        attribute: toAttributeProtos(attributes),
+      }),
+    );
+    return outputs[0] ?? name;
+  }
+}

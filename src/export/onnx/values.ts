@@ -1,0 +1,25 @@
+import { create } from '@bufbuild/protobuf';
+import { TensorProto_DataType, type ValueInfoProto, ValueInfoProtoSchema } from 'onnx-buf';
+
+export const elementTypes = {
+  float32: TensorProto_DataType.FLOAT,
+  int32: TensorProto_DataType.INT32,
+  int64: TensorProto_DataType.INT64,
+} as const;
+
+export type ElementType = keyof typeof elementTypes;
+
+/** Fixed dimensions are numbers, those known at run time only have a name. */
+export type Shape = readonly (number | string)[];
+
+/** The declaration of a graph input, output or intermediate value. */
+export function valueInfo(name: string, type: ElementType, shape: Shape): ValueInfoProto {
+  const dim = shape.map((size) => ({
+    value:
+      typeof size === 'number'
+        ? { case: 'dimValue' as const, value: BigInt(size) }
+        : { case: 'dimParam' as const, value: size },
+  }));
+  const tensorType = { elemType: elementTypes[type], shape: { dim } };
+  return create(ValueInfoProtoSchema, { name, type: { value: { case: 'tensorType', value: tensorType } } });
+}
