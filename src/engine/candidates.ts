@@ -1,0 +1,102 @@
+import { exponential } from './exponential.ts';
+import { nthHighest } from './nth-highest.ts';
+
+/**
+ * The tokens that may come next, with their logits and later their weights, always in ascending order of id.
+ * "Highest" orders by value, equal values by lower id first. Reused from token to token: it holds arrays as long as
+ * the vocabulary.
+ */
+export class Candidates {
+  #count = 0;
+  readonly #ids: Int32Array;
+  readonly #values: Float64Array;
+  readonly #scratch: Float64Array;
+
+  constructor(vocabSize: number) {
+    this.#ids = new Int32Array(vocabSize);
+    this.#values = new Float64Array(vocabSize);
+    this.#scratch = new Float64Array(vocabSize);
+  }
+
+  /** Starts over with every token. */
+  load(logits: Float64Array): void {
+    this.#count = logits.length;
+    this.#values.set(logits);
+    for (let i = 0; i < this.#count; i++) this.#ids[i] = i;
+  }
+
+  /** Keeps the `n` highest. */
+  keepHighest(n: number): void {
+    if (n >= this.#count) return;
+    this.#scratch.set(this.#values.subarray(0, this.#count));
+    this.#keepFrom(nthHighest(this.#scratch, this.#count, n), n);
+  }
+
+  /** Turns logits into weights exp((logit − highest logit) / temperature): the highest has weight 1. */
+  weigh(temperature: number): void {
+    const values = this.#values;
+    let highest = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < this.#count; i++) if (values[i]! > highest) highest = values[i]!;
+    for (let i = 0; i < this.#count; i++) values[i] = exponential((values[i]! - highest) / temperature);
+  }
+
+  /** Keeps weights of at least `minimum`, that is a probability of at least `minimum` times the highest one. */
+  keepAtLeast(minimum: number): void {
+    this.#keepFrom(minimum, Number.POSITIVE_INFINITY);
+  }
+
+  /** Keeps the smallest number of highest weights whose sum reaches `share` of the total; at least one. */
+  keepNucleus(share: number): void {
+    const total = this.#total();
+    // Weights up to this bound sum to at most (1 − share) · total, so the others suffice; few are left to sort.
+    const bound = ((1 - share) * total) / this.#count;
+    let sorted = 0;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#values[i]! > bound) this.#scratch[sorted++] = this.#values[i]!;
+    }
+    this.#scratch.subarray(0, sorted).sort();
+    let kept = 0;
+    for (let sum = 0; kept < sorted && (kept === 0 || sum < share * total); kept++) {
+      sum += this.#scratch[sorted - 1 - kept]!;
+    }
+    if (kept > 0) this.#keepFrom(this.#scratch[sorted - kept]!, kept);
+  }
+
+  /**
+   * Inverts the cumulative distribution, summed in ascending order of id.
+   * @param u uniform in (0, 1)
+   */
+  draw(u: number): number {
+    const target = u * this.#total();
+    let sum = 0;
+    let last = 0;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#values[i] === 0) continue;
+      sum += this.#values[i]!;
+      last = this.#ids[i]!;
+      if (sum > target) break;
+    }
+    return last;
+  }
+
+  #total(): number {
+    let sum = 0;
+    for (let i = 0; i < this.#count; i++) sum += this.#values[i]!;
+    return sum;
+  }
+
+  /** Keeps values above `threshold`, then those equal to it from the lowest id on, at most `n` in all. */
+  #keepFrom(threshold: number, n: number): void {
+    let above = 0;
+    for (let i = 0; i < this.#count; i++) if (this.#values[i]! > threshold) above++;
+    let equal = n - above;
+    let kept = 0;
+    for (let i = 0; i < this.#count; i++) {
+      const value = this.#values[i]!;
+      if (value < threshold || (value === threshold && equal-- <= 0)) continue;
+      this.#values[kept] = value;
+      this.#ids[kept++] = this.#ids[i]!;
+    }
+    this.#count = kept;
+  }
+}

@@ -1,0 +1,75 @@
+import { adjustLogits } from './adjust-logits.ts';
+import { Candidates } from './candidates.ts';
+import type { TokenLogprobs } from './generation.ts';
+import { uniform } from './random.ts';
+import type { SamplingState } from './sampling-state.ts';
+import { tokenLogprobs } from './token-logprobs.ts';
+
+export interface SampledToken {
+  token: number;
+  logprobs: TokenLogprobs | null;
+}
+
+/** The model's logits are no numbers a token can be chosen by. */
+export class NonFiniteLogitsError extends Error {
+  constructor(token: number, value: number) {
+    super(`The model computed a logit of ${value} for token ${token}.`);
+    this.name = 'NonFiniteLogitsError';
+  }
+}
+
+/**
+ * Chooses next tokens, in this order: logit bias, minTokens, penalties; then greedy (temperature 0: the highest, of
+ * equal ones the lowest id), or temperature, min_p, top_k, top_p and a draw. All arithmetic is double precision in a
+ * fixed order, of + − × ÷ only, so a request's tokens depend on its logits, parameters and seed and nothing else.
+ */
+export class Sampler {
+  readonly #logits: Float64Array;
+  readonly #candidates: Candidates;
+
+  constructor(vocabSize: number) {
+    this.#logits = new Float64Array(vocabSize);
+    this.#candidates = new Candidates(vocabSize);
+  }
+
+  /**
+   * @param raw the model's logits for the next position, one per token of the vocabulary; left as they are
+   * @throws NonFiniteLogitsError
+   */
+  sample(raw: Float32Array, state: SamplingState): SampledToken {
+    this.#take(raw);
+    adjustLogits(this.#logits, state);
+    const token = state.parameters.temperature === 0 ? this.#highest() : this.#draw(state);
+    const logprobs = state.alternatives === null ? null : tokenLogprobs(raw, token, state.alternatives);
+    return { token, logprobs };
+  }
+
+  #take(raw: Float32Array): void {
+    if (raw.length !== this.#logits.length) {
+      throw new Error(`${raw.length} logits for a vocabulary of ${this.#logits.length}`);
+    }
+    for (let id = 0; id < raw.length; id++) {
+      const logit = raw[id]!;
+      if (!Number.isFinite(logit)) throw new NonFiniteLogitsError(id, logit);
+      this.#logits[id] = logit;
+    }
+  }
+
+  #highest(): number {
+    let best = 0;
+    for (let id = 1; id < this.#logits.length; id++) if (this.#logits[id]! > this.#logits[best]!) best = id;
+    return best;
+  }
+
+  #draw(state: SamplingState): number {
+    const { temperature, minP, topK, topP, seed } = state.parameters;
+    const candidates = this.#candidates;
+    candidates.load(this.#logits);
+    // Temperature and min_p leave the order as it is, so top_k may go first and spare the exponentials.
+    if (topK > 0) candidates.keepHighest(topK);
+    candidates.weigh(temperature);
+    if (minP > 0) candidates.keepAtLeast(minP);
+    if (topP < 1) candidates.keepNucleus(topP);
+    return candidates.draw(uniform(seed, state.position, 0));
+  }
+}
