@@ -3,17 +3,46 @@
  * held to that page by a test. `type` follows OpenAI's vocabulary.
  */
 export const errorCatalogue = {
-  invalid_request: { status: 400, type: 'invalid_request_error', when: 'The body, a parameter or a combination of parameters is not valid; `param` names the field.' },
+  invalid_request: {
+    status: 400,
+    type: 'invalid_request_error',
+    when: 'The body, a parameter or a combination of parameters is not valid; `param` names the field.',
+  },
   unauthorized: { status: 401, type: 'authentication_error', when: 'The API key is missing or wrong.' },
   model_not_found: { status: 404, type: 'invalid_request_error', when: 'No model of that name is served.' },
   not_found: { status: 404, type: 'invalid_request_error', when: 'No such route.' },
-  payload_too_large: { status: 413, type: 'invalid_request_error', when: 'The request body is larger than the limit.' },
-  rate_limited: { status: 429, type: 'rate_limit_error', when: 'This API key is over its rate or concurrency limit.' },
-  queue_full: { status: 429, type: 'rate_limit_error', when: 'Too many requests or prompt tokens are waiting; `Retry-After` says when to come back.' },
+  payload_too_large: {
+    status: 413,
+    type: 'invalid_request_error',
+    when: 'The request body is larger than the limit.',
+  },
+  rate_limited: {
+    status: 429,
+    type: 'rate_limit_error',
+    when: 'This API key is over its rate or concurrency limit.',
+  },
+  queue_full: {
+    status: 429,
+    type: 'rate_limit_error',
+    when: 'Too many requests or prompt tokens are waiting; `Retry-After` says when to come back.',
+  },
   engine_failure: { status: 500, type: 'server_error', when: 'The engine failed while it ran the request.' },
-  not_ready: { status: 503, type: 'server_error', when: 'The model is still loading, failed to load, or its engine is restarting.' },
+  internal_error: {
+    status: 500,
+    type: 'server_error',
+    when: 'A fault of the service itself; its log says more under the request’s `X-Request-Id`.',
+  },
+  not_ready: {
+    status: 503,
+    type: 'server_error',
+    when: 'The model is still loading, failed to load, or its engine is restarting.',
+  },
   shutting_down: { status: 503, type: 'server_error', when: 'The service is draining before it stops.' },
-  deadline_exceeded: { status: 504, type: 'server_error', when: 'The request waited or ran longer than its deadline.' },
+  deadline_exceeded: {
+    status: 504,
+    type: 'server_error',
+    when: 'The request waited or ran longer than its deadline.',
+  },
 } as const satisfies Record<string, { status: number; type: string; when: string }>;
 
 export type ErrorCode = keyof typeof errorCatalogue;
@@ -47,7 +76,12 @@ export class ServiceError extends Error {
   /** OpenAI's error body, all four keys present. */
   toBody(): { error: { message: string; type: string; param: string | null; code: ErrorCode } } {
     return {
-      error: { message: this.message, type: errorCatalogue[this.code].type, param: this.param, code: this.code },
+      error: {
+        message: this.message,
+        type: errorCatalogue[this.code].type,
+        param: this.param,
+        code: this.code,
+      },
     };
   }
 }

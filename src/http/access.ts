@@ -1,0 +1,37 @@
+import type { FastifyRequest } from 'fastify';
+import { logAccess } from '../observability/access-log.ts';
+import { newContext, routeOf } from './request-context.ts';
+import type { App, ServerDependencies } from './server-dependencies.ts';
+
+/** Gives each request its context, and logs and counts it once when its answer is out or its client gone. */
+export function recordAccess(app: App, { clock, logger, metrics }: ServerDependencies): void {
+  const record = (request: FastifyRequest, status: number) => {
+    const { context, method } = request;
+    const since = (at: number | null) => (at === null ? null : round(at - context.arrivedAt));
+    metrics.responded(context.model ?? '', routeOf(request), status);
+    logAccess(logger, {
+      requestId: request.id,
+      method,
+      route: routeOf(request),
+      status,
+      durationMs: round(clock() - context.arrivedAt),
+      model: context.model,
+      completionId: context.completionId,
+      promptTokens: context.promptTokens,
+      generatedTokens: context.generatedTokens,
+      queueMs: since(context.startedAt),
+      firstTokenMs: since(context.firstTokenAt),
+      errorCode: context.errorCode,
+    });
+  };
+
+  app.decorateRequest('context', undefined as never);
+  app.addHook('onRequest', async (request, reply) => {
+    request.context = newContext(clock());
+    // Not fastify's onResponse, which does not run for a client that left.
+    reply.raw.once('close', () => record(request, reply.raw.writableFinished ? reply.raw.statusCode : 499));
+    reply.header('x-request-id', request.id);
+  });
+}
+
+const round = (milliseconds: number) => Math.round(milliseconds * 1000) / 1000;

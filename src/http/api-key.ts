@@ -1,0 +1,22 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { onRequestAsyncHookHandler } from 'fastify';
+import { sha256 } from '../config/api-keys.ts';
+import { ServiceError } from '../errors.ts';
+
+/** Refuses requests without one of the keys; none set: takes all. Takes the same time whichever key is given. */
+export function requireApiKey(digests: readonly Buffer[]): onRequestAsyncHookHandler {
+  return async (request, reply) => {
+    if (digests.length === 0) return;
+    const key = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
+    const given = sha256(key ?? '');
+    const matches = digests.filter((digest) => timingSafeEqual(digest, given)).length;
+    if (key !== undefined && matches > 0) return;
+    reply.header('www-authenticate', 'Bearer');
+    throw new ServiceError(
+      'unauthorized',
+      key === undefined
+        ? 'an API key is needed: send the header Authorization: Bearer <key>'
+        : 'this API key is not known',
+    );
+  };
+}

@@ -1,0 +1,52 @@
+import type { TokenLogprobs } from '../../engine/generation.ts';
+import type { ReadyModel } from '../find-model.ts';
+import type { CompletionLogprobs } from '../schemas/completion-response.ts';
+import { charactersBegun, tokenText } from './token-text.ts';
+
+/** JSON has no −∞. */
+const floor = -9999;
+const finite = (logprob: number) => Math.max(floor, logprob);
+
+/** Writes the log probabilities of one choice's tokens as they come, with where each token's text begins. */
+export class LogprobsWriter {
+  readonly #tokenizer: ReadyModel['tokenizer'];
+  readonly #skipsSpecial: boolean;
+  /** Characters of all tokens so far. */
+  #offset = 0;
+
+  constructor(tokenizer: ReadyModel['tokenizer'], skipsSpecial: boolean) {
+    this.#tokenizer = tokenizer;
+    this.#skipsSpecial = skipsSpecial;
+  }
+
+  write(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): CompletionLogprobs {
+    const text = (id: number) => tokenText(this.#tokenizer.tokenBytes(id));
+    const written: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
+    tokens.forEach((token, index) => {
+      const { logprob, top } = logprobs[index]!;
+      const alternatives = top.map((entry): [string, number] => [text(entry.token), finite(entry.logprob)]);
+      written.tokens.push(text(token));
+      written.token_logprobs.push(finite(logprob));
+      // Two tokens can read the same; the token's own probability is the one to keep.
+      written.top_logprobs.push(
+        Object.fromEntries([...alternatives.reverse(), [text(token), finite(logprob)]]),
+      );
+      written.text_offset.push(this.#offset);
+      this.#offset += this.#length(token);
+    });
+    return written;
+  }
+
+  #length(token: number): number {
+    if (this.#skipsSpecial && this.#tokenizer.isSpecial(token)) return 0;
+    const bytes = this.#tokenizer.tokenBytes(token);
+    return charactersBegun(this.#offset === 0 ? this.#afterLeadingSpaces(bytes) : bytes);
+  }
+
+  /** The text's first token loses the spaces its decoder drops there. */
+  #afterLeadingSpaces(bytes: Uint8Array): Uint8Array {
+    let dropped = 0;
+    while (dropped < this.#tokenizer.leadingSpaces && bytes[dropped] === 0x20) dropped++;
+    return bytes.subarray(dropped);
+  }
+}

@@ -1,0 +1,61 @@
+import type { Manifest } from '../catalog/manifest.ts';
+import type { ServedModel } from '../catalog/served-model.ts';
+import type { Tokenizer } from '../catalog/tokenizer.ts';
+import { ServiceError } from '../errors.ts';
+import { invalidRequest } from './invalid-request.ts';
+
+/** A model that takes requests. */
+export interface ReadyModel {
+  name: string;
+  manifest: Manifest;
+  tokenizer: Pick<Tokenizer, keyof Tokenizer>;
+  /** Tokens of prompt and completion together; of the completion, for an encoder-decoder model. */
+  capacity: number;
+  /** Tokens of the prompt; 0 where there is no encoder. */
+  encoderCapacity: number;
+}
+
+type Models = ReadonlyMap<string, ServedModel>;
+
+const listed = (models: Models) => {
+  const names = [...models.keys()];
+  return names.length > 10 ? `${names.slice(0, 10).join(', ')}, … (see /v1/models)` : names.join(', ');
+};
+
+/**
+ * @param name as the client wrote it; `<id>:<precision>` finds the model also where that is the default precision
+ * @throws ServiceError `model_not_found`, or `invalid_request` when no name is given and several models are served
+ */
+export function findModel(models: Models, name: string | null | undefined): ServedModel {
+  if (name === undefined || name === null) {
+    const [only, ...others] = models.values();
+    if (only && others.length === 0) return only;
+    throw invalidRequest('model', `\`model\` is required: one of ${listed(models)}`);
+  }
+  const model =
+    models.get(name) ?? [...models.values()].find(({ id, precision }) => `${id}:${precision}` === name);
+  if (model) return model;
+  const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+  throw new ServiceError('model_not_found', `no model is named '${shown}'; served: ${listed(models)}`, {
+    param: 'model',
+  });
+}
+
+/** @throws ServiceError `not_ready` */
+export function requireReady({ name, manifest, tokenizer, state }: ServedModel): ReadyModel {
+  if (state.state === 'ready' && manifest && tokenizer) {
+    return { name, manifest, tokenizer, capacity: state.capacity, encoderCapacity: state.encoderCapacity };
+  }
+  if (state.state === 'failed') {
+    throw new ServiceError('not_ready', `the model '${name}' failed to load; see /health`, {
+      retryAfterSeconds: 60,
+    });
+  }
+  throw new ServiceError('not_ready', `the model '${name}' is loading`, { retryAfterSeconds: 5 });
+}
+
+/** Most tokens of prompt and completion together; of the prompt, for an encoder-decoder model; null while not loaded. */
+export function maxModelLength({ state, manifest }: ServedModel): number | null {
+  if (state.state !== 'ready') return null;
+  return manifest?.graphs.encoder ? state.encoderCapacity : state.capacity;
+}

@@ -1,0 +1,34 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+
+/** What the description of the API says beside its routes. */
+export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
+  return {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'altup-serve',
+        version,
+        description: 'Serves AltUp language models over the OpenAI completions API.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      tags: [
+        { name: 'completions', description: 'Generate text' },
+        { name: 'models', description: 'What is served' },
+        { name: 'tokens', description: 'Text to tokens and back' },
+        { name: 'operation', description: 'For those who run the service; open without a key' },
+      ],
+      components: {
+        securitySchemes: {
+          apiKey: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'Needed where the service is started with API keys.',
+          },
+        },
+      },
+    },
+    refResolver: {
+      buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema${index}`),
+    },
+  };
+}

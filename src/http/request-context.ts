@@ -1,0 +1,38 @@
+import type { FastifyRequest } from 'fastify';
+
+/** What the access log and the metrics will want to know of a request, filled in as it becomes known. */
+export interface RequestContext {
+  /** On the shared clock, milliseconds. */
+  arrivedAt: number;
+  /** The served model's name. */
+  model: string | null;
+  completionId: string | null;
+  promptTokens: number | null;
+  generatedTokens: number | null;
+  /** When the first sequence got a slot, and when the first token came; on the shared clock. */
+  startedAt: number | null;
+  firstTokenAt: number | null;
+  errorCode: string | null;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    context: RequestContext;
+  }
+}
+
+export function newContext(arrivedAt: number): RequestContext {
+  return {
+    arrivedAt,
+    model: null,
+    completionId: null,
+    promptTokens: null,
+    generatedTokens: null,
+    startedAt: null,
+    firstTokenAt: null,
+    errorCode: null,
+  };
+}
+
+/** The route's pattern, not the path asked for: bounded, so fit for a label. */
+export const routeOf = (request: FastifyRequest): string => request.routeOptions.url ?? 'none';

@@ -1,0 +1,27 @@
+import { ServiceError } from '../../errors.ts';
+import { checkTokenIds } from '../completions/vocabulary.ts';
+import { findModel } from '../find-model.ts';
+import { errorResponses } from '../schemas/error.ts';
+import { DetokenizeRequestSchema, DetokenizeResponseSchema } from '../schemas/tokenize.ts';
+import type { App, ServerDependencies } from '../server-dependencies.ts';
+
+const schema = {
+  operationId: 'detokenize',
+  tags: ['tokens'],
+  summary: 'Turn tokens into text',
+  security: [{ apiKey: [] }],
+  body: DetokenizeRequestSchema,
+  response: { 200: DetokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 500, 503) },
+};
+
+export function detokenizeRoute(app: App, { models }: ServerDependencies): void {
+  app.post('/detokenize', { schema }, async ({ body, context }) => {
+    const model = findModel(models, body.model);
+    context.model = model.name;
+    const { tokenizer } = model;
+    if (!tokenizer)
+      throw new ServiceError('not_ready', `the model '${model.name}' failed to load; see /health`);
+    checkTokenIds('tokens', body.tokens, tokenizer.vocabSize);
+    return { prompt: tokenizer.decode(body.tokens) };
+  });
+}

@@ -1,0 +1,41 @@
+import { ReadySchema } from '../schemas/health.ts';
+import type { App, ServerDependencies } from '../server-dependencies.ts';
+
+const schema = (operationId: string) => ({
+  operationId,
+  tags: ['operation'],
+  summary: 'Whether requests should be sent here',
+  description: 'Yes when at least one model is ready and the service is not about to stop.',
+  response: {
+    200: ReadySchema,
+    503: {
+      description: 'Loading, failed or draining; the same body, with `Retry-After`.',
+      content: { 'application/json': { schema: ReadySchema } },
+    },
+  },
+});
+
+/** `/health` is the same under the name other servers have it. */
+export function healthReadyRoutes(app: App, { models, engine, isDraining }: ServerDependencies): void {
+  for (const [url, id] of [
+    ['/health/ready', 'ready'],
+    ['/health', 'health'],
+  ] as const) {
+    app.get(url, { schema: schema(id) }, async (_request, reply) => {
+      const isReady = [...models.values()].some(({ state }) => state.state === 'ready');
+      const status = isDraining()
+        ? ('draining' as const)
+        : isReady
+          ? ('ready' as const)
+          : ('not_ready' as const);
+      if (status !== 'ready') reply.code(503).header('retry-after', 1);
+      const { waiting, running } = engine.load();
+      const states = [...models.values()].map(({ name, state }) => ({
+        id: name,
+        state: state.state,
+        message: state.state === 'failed' ? state.message : null,
+      }));
+      return reply.send({ status, models: states, load: { waiting, running } });
+    });
+  }
+}

@@ -1,0 +1,32 @@
+import { ServiceError } from '../../errors.ts';
+import { tokenText } from '../completions/token-text.ts';
+import { findModel, maxModelLength } from '../find-model.ts';
+import { errorResponses } from '../schemas/error.ts';
+import { TokenizeRequestSchema, TokenizeResponseSchema } from '../schemas/tokenize.ts';
+import type { App, ServerDependencies } from '../server-dependencies.ts';
+
+const schema = {
+  operationId: 'tokenize',
+  tags: ['tokens'],
+  summary: 'Turn text into tokens',
+  security: [{ apiKey: [] }],
+  body: TokenizeRequestSchema,
+  response: { 200: TokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 500, 503) },
+};
+
+export function tokenizeRoute(app: App, { models }: ServerDependencies): void {
+  app.post('/tokenize', { schema }, async ({ body, context }) => {
+    const model = findModel(models, body.model);
+    context.model = model.name;
+    const { tokenizer } = model;
+    if (!tokenizer)
+      throw new ServiceError('not_ready', `the model '${model.name}' failed to load; see /health`);
+    const tokens = tokenizer.encode(body.prompt, body.add_special_tokens ?? true);
+    return {
+      count: tokens.length,
+      max_model_len: maxModelLength(model),
+      tokens,
+      token_strs: body.return_token_strs ? tokens.map((id) => tokenText(tokenizer.tokenBytes(id))) : null,
+    };
+  });
+}

@@ -1,0 +1,41 @@
+import Type from 'typebox';
+
+/** JSON Schema keywords, and two of ours, that a field may carry. */
+interface FieldOptions {
+  description: string;
+  default?: unknown;
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  items?: object;
+  minItems?: number;
+  maxItems?: number;
+  minLength?: number;
+  maxLength?: number;
+  anyOf?: object[];
+  additionalProperties?: unknown;
+  properties?: object;
+  /** What the field accepts, in words, where the keywords alone would not tell. */
+  'x-expects'?: string;
+}
+
+/** An optional field of a request where null stands for the default, as OpenAI has it. */
+export const optional = <T>(type: string | undefined, options: FieldOptions) =>
+  Type.Optional(Type.Unsafe<T | null>({ ...(type ? { type: [type, 'null'] } : {}), ...options }));
+
+export const optionalNumber = (options: FieldOptions) => optional<number>('number', options);
+export const optionalInteger = (options: FieldOptions) => optional<number>('integer', options);
+export const optionalBoolean = (options: FieldOptions) => optional<boolean>('boolean', options);
+
+/** A field clients know from elsewhere: only values that change nothing are taken, others refused with the reason. */
+export const unsupported = (neutral: readonly (string | number | boolean | null)[], reason: string) =>
+  Type.Optional(
+    Type.Unsafe<unknown>({
+      enum: neutral,
+      description: `Not supported: ${reason}. Accepted: ${neutral.map((value) => `\`${value}\``).join(', ')}.`,
+      'x-unsupported': reason,
+    }),
+  );
+
+/** Ours among the keywords, for the validator, which refuses unknown ones. */
+export const ownKeywords = ['x-expects', 'x-unsupported'];

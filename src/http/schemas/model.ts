@@ -1,0 +1,52 @@
+import Type from 'typebox';
+
+export const ModelSchema = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('model'),
+    created: Type.Integer({ description: 'Seconds since the epoch at which the service took the model up.' }),
+    owned_by: Type.String(),
+    root: Type.String({
+      description: 'The model’s folder name, which models that differ in precision share.',
+    }),
+    parent: Type.Null(),
+    max_model_len: Type.Unsafe<number | null>({
+      type: ['integer', 'null'],
+      description:
+        'Most tokens of prompt and completion together; of the prompt, for an encoder-decoder model. Null: not loaded.',
+    }),
+    max_completion_tokens: Type.Unsafe<number | null>({
+      type: ['integer', 'null'],
+      description: 'Largest `max_tokens`. Null: not loaded.',
+    }),
+    state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'failed'] }),
+    precision: Type.String(),
+    variant: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: '`dense`, or the kind of AltUp and its number of sub-blocks.',
+    }),
+  },
+  {
+    $id: 'Model',
+    examples: [
+      {
+        id: 'austen-t5-altup-k2',
+        object: 'model',
+        created: 1_780_000_000,
+        owned_by: 'altup-serve',
+        root: 'austen-t5-altup-k2',
+        parent: null,
+        max_model_len: 512,
+        max_completion_tokens: 512,
+        state: 'ready',
+        precision: 'fp32',
+        variant: 'altup-k2',
+      },
+    ],
+  },
+);
+
+export type Model = Type.Static<typeof ModelSchema>;
+
+const ModelRef = Type.Unsafe<Model>({ $ref: 'Model#' });
+export const ModelListSchema = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelRef) });

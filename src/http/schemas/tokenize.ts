@@ -1,0 +1,42 @@
+import Type from 'typebox';
+import { optionalBoolean } from './field.ts';
+
+const model = Type.Optional(
+  Type.String({ description: 'Whose tokenizer to use. May be left out where only one model is served.' }),
+);
+
+export const TokenizeRequestSchema = Type.Object(
+  {
+    model,
+    prompt: Type.String({ description: 'The text.' }),
+    add_special_tokens: optionalBoolean({
+      default: true,
+      description: 'Add those a completion would be given.',
+    }),
+    return_token_strs: optionalBoolean({ default: false, description: 'Also give each token as text.' }),
+  },
+  { additionalProperties: false, examples: [{ prompt: 'It is a truth', return_token_strs: true }] },
+);
+
+export const TokenizeResponseSchema = Type.Object(
+  {
+    count: Type.Integer(),
+    max_model_len: Type.Unsafe<number | null>({
+      type: ['integer', 'null'],
+      description: 'Most tokens a prompt may have; null: the model is not loaded.',
+    }),
+    tokens: Type.Array(Type.Integer()),
+    token_strs: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
+  },
+  { examples: [{ count: 3, max_model_len: 512, tokens: [94, 19, 1], token_strs: ['It', ' is', '</s>'] }] },
+);
+
+export const DetokenizeRequestSchema = Type.Object(
+  { model, tokens: Type.Array(Type.Integer({ minimum: 0 }), { description: 'Token ids.' }) },
+  { additionalProperties: false, examples: [{ tokens: [94, 19] }] },
+);
+
+export const DetokenizeResponseSchema = Type.Object(
+  { prompt: Type.String() },
+  { examples: [{ prompt: 'It is' }] },
+);

@@ -1,0 +1,42 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
+import type { Logger } from 'pino';
+import type { ServedModel } from '../catalog/served-model.ts';
+import type { Config } from '../config.ts';
+import type { Clock } from '../engine/clock.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Metrics } from '../observability/metrics.ts';
+
+/** The settings the HTTP side reads. */
+export type ServerConfig = Pick<
+  Config,
+  | 'apiKeyDigests'
+  | 'bodyLimit'
+  | 'queueTimeoutMs'
+  | 'requestTimeoutMs'
+  | 'maxQueuedRequests'
+  | 'maxQueuedTokens'
+>;
+
+export interface ServerDependencies {
+  config: ServerConfig;
+  /** By name; states change while the service runs. */
+  models: ReadonlyMap<string, ServedModel>;
+  engine: Engine;
+  metrics: Pick<Metrics, 'render' | 'responded'>;
+  logger: Logger;
+  clock: Clock;
+  /** Of this package. */
+  version: string;
+  /** From the stop signal on: nothing new is generated, and the service is not ready. */
+  isDraining: () => boolean;
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;

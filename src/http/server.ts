@@ -1,0 +1,80 @@
+import helmet from '@fastify/helmet';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyBaseLogger } from 'fastify';
+import { recordAccess } from './access.ts';
+import { requireApiKey } from './api-key.ts';
+import { handleErrors } from './error-handlers.ts';
+import { refuseMalformedHttp } from './malformed-http.ts';
+import { openapiOptions } from './openapi-options.ts';
+import { requestId } from './request-id.ts';
+import { completionsRoute } from './routes/completions.ts';
+import { detokenizeRoute } from './routes/detokenize.ts';
+import { getModelRoute } from './routes/get-model.ts';
+import { healthLiveRoute } from './routes/health-live.ts';
+import { healthReadyRoutes } from './routes/health-ready.ts';
+import { listModelsRoute } from './routes/list-models.ts';
+import { metricsRoute } from './routes/metrics.ts';
+import { openapiRoute } from './routes/openapi.ts';
+import { tokenizeRoute } from './routes/tokenize.ts';
+import { versionRoute } from './routes/version.ts';
+import { CompletionSchema } from './schemas/completion-response.ts';
+import { ErrorSchema } from './schemas/error.ts';
+import { ownKeywords } from './schemas/field.ts';
+import { ReadySchema } from './schemas/health.ts';
+import { ModelSchema } from './schemas/model.ts';
+import type { App, ServerDependencies } from './server-dependencies.ts';
+
+/** Longest a request may take to arrive, milliseconds. */
+const arrivalTimeoutMs = 60_000;
+
+/** Values are taken as they are or refused: nothing is converted, removed or filled in. */
+const ajv = {
+  customOptions: {
+    coerceTypes: false as const,
+    removeAdditional: false as const,
+    useDefaults: false,
+    allErrors: false,
+    verbose: true,
+    allowUnionTypes: true,
+    keywords: ownKeywords,
+  },
+};
+
+/** The HTTP side, ready to listen or to be injected into; it starts nothing itself. */
+export function buildServer(dependencies: ServerDependencies): App {
+  const { config, logger, version } = dependencies;
+  const app: App = Fastify({
+    loggerInstance: logger as FastifyBaseLogger,
+    disableRequestLogging: true,
+    genReqId: requestId,
+    bodyLimit: config.bodyLimit,
+    requestTimeout: arrivalTimeoutMs,
+    // What is still asked of a closing service gets our own answer.
+    return503OnClosing: false,
+    clientErrorHandler: refuseMalformedHttp,
+    ajv,
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  for (const shared of [ErrorSchema, CompletionSchema, ModelSchema, ReadySchema]) app.addSchema(shared);
+  recordAccess(app, dependencies);
+  handleErrors(app);
+  // The pages under /docs bring their own content policy; transport security is the proxy's to promise.
+  app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false });
+  app.register(swagger, openapiOptions(version));
+  app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+
+  app.register(async (open) => {
+    for (const route of [healthLiveRoute, healthReadyRoutes, versionRoute, metricsRoute, openapiRoute]) {
+      route(open as App, dependencies);
+    }
+  });
+  app.register(async (guarded) => {
+    guarded.addHook('onRequest', requireApiKey(config.apiKeyDigests));
+    for (const route of [completionsRoute, listModelsRoute, getModelRoute, tokenizeRoute, detokenizeRoute]) {
+      route(guarded as App, dependencies);
+    }
+  });
+  return app;
+}

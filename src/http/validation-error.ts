@@ -1,0 +1,58 @@
+import type { FastifyError } from 'fastify';
+import { nearMiss } from '../config/near-miss.ts';
+import type { ServiceError } from '../errors.ts';
+import { invalidRequest } from './invalid-request.ts';
+import { type FieldSchema, schemaExpectation } from './schema-expectation.ts';
+
+/** The validator's own account of a failure; `parentSchema` and `data` because it runs verbose. */
+interface Failure {
+  keyword: string;
+  instancePath: string;
+  params: Record<string, unknown>;
+  parentSchema?: FieldSchema;
+  data?: unknown;
+}
+
+/** `/stop/0` → `stop[0]`. */
+const written = (path: string) =>
+  path
+    .slice(1)
+    .replace(/\/(\d+)(?=\/|$)/g, '[$1]')
+    .replaceAll('/', '.');
+
+const short = (name: string) => (name.length > 64 ? `${name.slice(0, 64)}…` : name);
+
+/** The value found, where it is short and no text of the user's. */
+const found = (data: unknown) =>
+  typeof data === 'number' || typeof data === 'boolean' || data === null ? `, not ${data}` : '';
+
+/** What is wrong with a request, in the words of its fields. */
+export function validationError({ validation, validationContext }: FastifyError): ServiceError {
+  // Where a value fits none of several forms, the last failure is the one that says so.
+  const { keyword, instancePath, params, parentSchema, data } = validation!.at(-1) as unknown as Failure;
+  const path = written(instancePath);
+  const inside = (name: unknown) => (path === '' ? String(name) : `${path}.${name}`);
+  const param = path.replace(/\[.*/, '');
+
+  if (keyword === 'required') {
+    const name = inside(params.missingProperty);
+    return invalidRequest(name, `\`${name}\` is required`);
+  }
+  if (keyword === 'additionalProperties') {
+    const name = short(inside(params.additionalProperty));
+    const meant = nearMiss(
+      String(params.additionalProperty).slice(0, 64),
+      Object.keys(parentSchema?.properties ?? {}),
+    );
+    return invalidRequest(
+      name,
+      `\`${name}\` is not a known field${meant ? `; did you mean \`${meant}\`?` : ''}`,
+    );
+  }
+  if (parentSchema?.['x-unsupported']) {
+    return invalidRequest(param, `\`${path}\` is not supported: ${parentSchema['x-unsupported']}`);
+  }
+  const subject = path === '' ? `the request ${validationContext}` : `\`${short(path)}\``;
+  const expected = parentSchema ? schemaExpectation(parentSchema) : 'valid';
+  return invalidRequest(path === '' ? null : short(param), `${subject} must be ${expected}${found(data)}`);
+}

@@ -1,0 +1,28 @@
+import type { Logger } from 'pino';
+
+/** What is known of an answered request; never a prompt or a completion. Times in milliseconds. */
+export interface AccessRecord {
+  requestId: string;
+  method: string;
+  route: string;
+  /** 499: the client left first. */
+  status: number;
+  durationMs: number;
+  model: string | null;
+  /** The answer's `id`. */
+  completionId: string | null;
+  promptTokens: number | null;
+  generatedTokens: number | null;
+  /** Until the first sequence got a slot, and until the first token. */
+  queueMs: number | null;
+  firstTokenMs: number | null;
+  errorCode: string | null;
+}
+
+/** One line per request; probes and scrapes, which come every few seconds, only in debug. */
+export function logAccess(logger: Logger, record: AccessRecord): void {
+  const isRoutine =
+    record.method === 'GET' && record.status < 400 && /^\/(health|metrics)/.test(record.route);
+  const known = Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null));
+  logger[isRoutine ? 'debug' : 'info'](known, 'request');
+}

@@ -1,0 +1,122 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds; fine from half a millisecond, for models whose tokens take about one. */
+const tokenBuckets = [
+  0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15,
+  0.25, 0.5, 1, 2.5,
+];
+/** Seconds; from a millisecond to the longest a request may live. */
+const requestBuckets = [
+  0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 20, 40, 80, 160,
+  320,
+];
+const batchBuckets = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512, 1024];
+
+/** Every metric the service has. Names and labels are a contract, listed in docs/metrics.md and held to it by a test. */
+export function createMetricsCatalogue() {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter<L>({ name, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Gauge<L>({ name, help, labelNames, registers });
+  const histogram = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    buckets: number[],
+  ) => new Histogram<L>({ name, help, labelNames, buckets, registers });
+  const ofModel = ['model'] as const;
+  const seconds = (name: string, help: string, buckets: number[]) => histogram(name, help, ofModel, buckets);
+
+  return {
+    registry,
+    requests: counter(
+      'altup_requests_total',
+      'HTTP requests answered; status 499: the client left before the answer was complete.',
+      ['model', 'route', 'status'],
+    ),
+    rejected: counter('altup_requests_rejected_total', 'Sequences refused before they were queued.', [
+      'model',
+      'reason',
+    ]),
+    aborted: counter('altup_requests_aborted_total', 'Sequences given up, by how far they had come.', [
+      'model',
+      'stage',
+    ]),
+    failed: counter('altup_requests_failed_total', 'Sequences that ended in an error, by its code.', [
+      'model',
+      'code',
+    ]),
+    waiting: gauge('altup_requests_waiting', 'Sequences waiting for a slot.', ofModel),
+    running: gauge('altup_requests_running', 'Sequences that hold a slot.', ofModel),
+    queueTokens: gauge('altup_queue_tokens', 'Prompt tokens of the sequences waiting for a slot.', ofModel),
+    queueSeconds: seconds('altup_queue_seconds', 'Wait for a slot.', requestBuckets),
+    prefillSeconds: seconds(
+      'altup_prefill_seconds',
+      'From the slot to the end of the prompt.',
+      requestBuckets,
+    ),
+    decodeSeconds: seconds(
+      'altup_decode_seconds',
+      'From the end of the prompt to the last token.',
+      requestBuckets,
+    ),
+    timeToFirstToken: seconds(
+      'altup_time_to_first_token_seconds',
+      'From the arrival of the request to its first token.',
+      requestBuckets,
+    ),
+    interToken: seconds('altup_inter_token_seconds', 'Gap between two tokens of a sequence.', tokenBuckets),
+    requestSeconds: seconds(
+      'altup_request_seconds',
+      'Life of a sequence, from arrival to its end.',
+      requestBuckets,
+    ),
+    promptTokens: counter(
+      'altup_prompt_tokens_total',
+      'Prompt tokens of sequences that got a slot.',
+      ofModel,
+    ),
+    generatedTokens: counter('altup_generated_tokens_total', 'Tokens generated.', ofModel),
+    cacheUsage: gauge('altup_kv_cache_usage_ratio', 'Share of the slot cache in use, 0 to 1.', ofModel),
+    stepSeconds: histogram(
+      'altup_step_seconds',
+      'Time inside ONNX Runtime per step, by phase.',
+      ['model', 'phase'],
+      tokenBuckets,
+    ),
+    stepBatchSize: histogram(
+      'altup_step_batch_size',
+      'Sequences decoded together in one step.',
+      ofModel,
+      batchBuckets,
+    ),
+    modelLoadSeconds: gauge('altup_model_load_seconds', 'Time to load the model.', ofModel),
+    modelInfo: gauge('altup_model_info', 'Always 1; the labels describe a loaded model.', [
+      'model',
+      'family',
+      'precision',
+      'variant',
+      'parameters',
+      'digest',
+    ]),
+    buildInfo: gauge('altup_build_info', 'Always 1; the labels describe the running program.', [
+      'version',
+      'node',
+    ]),
+    // What the Gateway API Inference Extension's endpoint picker reads, under the names it knows.
+    vllmWaiting: gauge('vllm:num_requests_waiting', 'Same as altup_requests_waiting.', ['model_name']),
+    vllmRunning: gauge('vllm:num_requests_running', 'Same as altup_requests_running.', ['model_name']),
+    vllmCacheUsage: gauge('vllm:kv_cache_usage_perc', 'Same as altup_kv_cache_usage_ratio.', ['model_name']),
+    vllmCacheConfig: gauge(
+      'vllm:cache_config_info',
+      'Always 1; a block is a slot, its size the slot’s tokens.',
+      ['model_name', 'block_size', 'num_gpu_blocks'],
+    ),
+  };
+}
+
+export type MetricsCatalogue = ReturnType<typeof createMetricsCatalogue>;

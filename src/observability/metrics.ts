@@ -1,0 +1,168 @@
+import type { ServedModel } from '../catalog/served-model.ts';
+import type { EndEvent, EngineObserver } from '../engine/engine-observer.ts';
+import type { GenerationRequest } from '../engine/generation.ts';
+import type { StepReport } from '../engine/messages.ts';
+import type { MetricsCatalogue } from './metrics-catalogue.ts';
+import { modelVariant } from './model-variant.ts';
+
+/** What has been seen of a request that has not ended. */
+interface Sight {
+  isRunning: boolean;
+  lastTokenAt: number | null;
+}
+
+interface ModelLoad {
+  waiting: number;
+  running: number;
+  queueTokens: number;
+}
+
+const seconds = (milliseconds: number) => milliseconds / 1000;
+
+/** The one place that observes: the engine's reports and the answered HTTP requests become metrics here. */
+export class Metrics implements EngineObserver {
+  readonly #catalogue: MetricsCatalogue;
+  readonly #sights = new Map<string, Sight>();
+  readonly #loads = new Map<string, ModelLoad>();
+
+  constructor(catalogue: MetricsCatalogue, version: string) {
+    this.#catalogue = catalogue;
+    catalogue.buildInfo.set({ version, node: process.version }, 1);
+  }
+
+  /** The registry in Prometheus' text format. */
+  async render(): Promise<{ contentType: string; text: string }> {
+    const { registry } = this.#catalogue;
+    return { contentType: registry.contentType, text: await registry.metrics() };
+  }
+
+  loaded(model: ServedModel, loadSeconds: number): void {
+    const { manifest, state, name } = model;
+    this.#catalogue.modelLoadSeconds.set({ model: name }, loadSeconds);
+    this.#showLoad(name);
+    this.#showCacheUsage(name, 0);
+    if (manifest) {
+      const { family, precision, digest, parameters } = manifest;
+      this.#catalogue.modelInfo.set(
+        {
+          model: name,
+          family,
+          precision,
+          digest,
+          parameters: String(parameters),
+          variant: modelVariant(manifest),
+        },
+        1,
+      );
+    }
+    if (state.state === 'ready') {
+      const { slots, capacity } = state;
+      this.#catalogue.vllmCacheConfig.set(
+        { model_name: name, block_size: capacity, num_gpu_blocks: slots },
+        1,
+      );
+    }
+  }
+
+  /** @param model the empty string when the request named none that is served */
+  responded(model: string, route: string, status: number): void {
+    this.#catalogue.requests.inc({ model, route, status });
+  }
+
+  admitted({ id, model, promptTokens }: GenerationRequest): void {
+    this.#sights.set(id, { isRunning: false, lastTokenAt: null });
+    const load = this.#loadOf(model);
+    load.waiting++;
+    load.queueTokens += promptTokens.length;
+    this.#showLoad(model);
+  }
+
+  rejected(model: string, reason: string, count: number): void {
+    this.#catalogue.rejected.inc({ model, reason }, count);
+  }
+
+  started({ id, model, promptTokens, arrivedAt }: GenerationRequest, at: number): void {
+    const sight = this.#sights.get(id);
+    if (!sight || sight.isRunning) return;
+    sight.isRunning = true;
+    const load = this.#loadOf(model);
+    load.waiting--;
+    load.running++;
+    load.queueTokens -= promptTokens.length;
+    this.#showLoad(model);
+    this.#catalogue.queueSeconds.observe({ model }, seconds(at - arrivedAt));
+    this.#catalogue.promptTokens.inc({ model }, promptTokens.length);
+  }
+
+  token({ id, model, arrivedAt }: GenerationRequest, at: number, count: number): void {
+    const sight = this.#sights.get(id);
+    if (!sight || count === 0) return;
+    if (sight.lastTokenAt === null) {
+      this.#catalogue.timeToFirstToken.observe({ model }, seconds(at - arrivedAt));
+    } else {
+      for (let i = 0; i < count; i++) {
+        this.#catalogue.interToken.observe({ model }, seconds(at - sight.lastTokenAt) / count);
+      }
+    }
+    sight.lastTokenAt = at;
+    this.#catalogue.generatedTokens.inc({ model }, count);
+  }
+
+  stepped(step: StepReport): void {
+    const { model, prefillMs, decodeMs, decodeRows } = step;
+    if (prefillMs !== null)
+      this.#catalogue.stepSeconds.observe({ model, phase: 'prefill' }, seconds(prefillMs));
+    if (decodeMs !== null) {
+      this.#catalogue.stepSeconds.observe({ model, phase: 'decode' }, seconds(decodeMs));
+      this.#catalogue.stepBatchSize.observe({ model }, decodeRows);
+    }
+    // No step follows the last request's, so what it left in use would be shown for ever.
+    this.#showCacheUsage(model, this.#loadOf(model).running === 0 ? 0 : step.cacheUsage);
+  }
+
+  ended({ id, model, promptTokens }: GenerationRequest, event: EndEvent): void {
+    const sight = this.#sights.get(id);
+    if (!sight) return;
+    this.#sights.delete(id);
+    const load = this.#loadOf(model);
+    if (sight.isRunning) load.running--;
+    else {
+      load.waiting--;
+      load.queueTokens -= promptTokens.length;
+    }
+    this.#showLoad(model);
+    if (load.running === 0) this.#showCacheUsage(model, 0);
+
+    const { arrivedAt, startedAt, prefilledAt, finishedAt } = event.timings;
+    this.#catalogue.requestSeconds.observe({ model }, seconds(finishedAt - arrivedAt));
+    if (startedAt !== null && prefilledAt !== null) {
+      this.#catalogue.prefillSeconds.observe({ model }, seconds(prefilledAt - startedAt));
+      this.#catalogue.decodeSeconds.observe({ model }, seconds(finishedAt - prefilledAt));
+    }
+    if (event.type === 'aborted') this.#catalogue.aborted.inc({ model, stage: event.stage });
+    if (event.type === 'failed') this.#catalogue.failed.inc({ model, code: event.code });
+  }
+
+  #loadOf(model: string): ModelLoad {
+    let load = this.#loads.get(model);
+    if (!load) {
+      load = { waiting: 0, running: 0, queueTokens: 0 };
+      this.#loads.set(model, load);
+    }
+    return load;
+  }
+
+  #showLoad(model: string): void {
+    const { waiting, running, queueTokens } = this.#loadOf(model);
+    this.#catalogue.waiting.set({ model }, waiting);
+    this.#catalogue.vllmWaiting.set({ model_name: model }, waiting);
+    this.#catalogue.running.set({ model }, running);
+    this.#catalogue.vllmRunning.set({ model_name: model }, running);
+    this.#catalogue.queueTokens.set({ model }, queueTokens);
+  }
+
+  #showCacheUsage(model: string, ratio: number): void {
+    this.#catalogue.cacheUsage.set({ model }, ratio);
+    this.#catalogue.vllmCacheUsage.set({ model_name: model }, ratio);
+  }
+}

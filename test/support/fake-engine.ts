@@ -1,0 +1,128 @@
+import type { Engine } from '../../src/engine/engine.ts';
+import type { GenerationEvent, GenerationRequest, Timings } from '../../src/engine/generation.ts';
+import type { ServiceError } from '../../src/errors.ts';
+
+export const timings = (request: GenerationRequest, generatedTokens: number): Timings => ({
+  arrivedAt: request.arrivedAt,
+  startedAt: request.arrivedAt + 1,
+  prefilledAt: request.arrivedAt + 2,
+  firstTokenAt: request.arrivedAt + 3,
+  finishedAt: request.arrivedAt + 4,
+  promptTokens: request.promptTokens.length,
+  generatedTokens,
+});
+
+/** One token per character of `text`, then an end. */
+export function textEvents(request: GenerationRequest, text: string): GenerationEvent[] {
+  const { id, arrivedAt } = request;
+  const pieces = [...text];
+  return [
+    { type: 'started', id, at: arrivedAt + 1 },
+    ...pieces.map(
+      (piece, index): GenerationEvent => ({
+        type: 'tokens',
+        id,
+        at: arrivedAt + 3 + index,
+        tokens: [100 + index],
+        text: piece,
+        logprobs: null,
+      }),
+    ),
+    {
+      type: 'finished',
+      id,
+      reason: 'stop',
+      stopReason: null,
+      text: '',
+      timings: timings(request, pieces.length),
+    },
+  ];
+}
+
+interface Call {
+  requests: readonly GenerationRequest[];
+  signal: AbortSignal;
+  open: Set<string>;
+  events: GenerationEvent[];
+  wake: () => void;
+}
+
+/**
+ * An engine that says what a test tells it to: by a script, whose events come at once, or by `emit`, when the test
+ * wants them. Records what it was asked and what was aborted.
+ */
+export class FakeEngine implements Engine {
+  /** The events of each request, in order; none: the test emits them. */
+  script: (request: GenerationRequest) => GenerationEvent[] = (request) => textEvents(request, 'ok');
+  /** Thrown by the next calls. */
+  refusal: ServiceError | null = null;
+  readonly submitted: GenerationRequest[] = [];
+  readonly aborted: string[] = [];
+  readonly calls: Call[] = [];
+  #onSubmit: (() => void)[] = [];
+  #onAbort: (() => void)[] = [];
+
+  generate(requests: readonly GenerationRequest[], signal: AbortSignal): AsyncIterable<GenerationEvent> {
+    if (this.refusal) throw this.refusal;
+    const call: Call = {
+      requests,
+      signal,
+      open: new Set(requests.map(({ id }) => id)),
+      events: [],
+      wake: () => {},
+    };
+    this.calls.push(call);
+    this.submitted.push(...requests);
+    signal.addEventListener('abort', () => this.#abort(call), { once: true });
+    if (signal.aborted) this.#abort(call);
+    for (const request of requests) for (const event of this.script(request)) this.#push(call, event);
+    for (const resolve of this.#onSubmit.splice(0)) resolve();
+    return this.#iterate(call);
+  }
+
+  load() {
+    return { waiting: 2, running: 1, queuedTokens: 10 };
+  }
+
+  emit(event: GenerationEvent): void {
+    this.#push(this.calls.find((call) => call.open.has(event.id))!, event);
+  }
+
+  /** Resolves once something was submitted. */
+  async submission(): Promise<readonly GenerationRequest[]> {
+    if (this.submitted.length === 0) await new Promise<void>((resolve) => this.#onSubmit.push(resolve));
+    return this.submitted;
+  }
+
+  /** Resolves once something was aborted. */
+  async abortion(): Promise<readonly string[]> {
+    if (this.aborted.length === 0) await new Promise<void>((resolve) => this.#onAbort.push(resolve));
+    return this.aborted;
+  }
+
+  #push(call: Call, event: GenerationEvent): void {
+    call.events.push(event);
+    if (event.type !== 'started' && event.type !== 'tokens') call.open.delete(event.id);
+    call.wake();
+  }
+
+  #abort(call: Call): void {
+    for (const request of call.requests.filter(({ id }) => call.open.has(id))) {
+      this.aborted.push(request.id);
+      this.#push(call, { type: 'aborted', id: request.id, stage: 'decode', timings: timings(request, 0) });
+    }
+    for (const resolve of this.#onAbort.splice(0)) resolve();
+  }
+
+  async *#iterate(call: Call): AsyncGenerator<GenerationEvent> {
+    try {
+      while (call.events.length > 0 || call.open.size > 0) {
+        const event = call.events.shift();
+        if (event) yield event;
+        else await new Promise<void>((resolve) => (call.wake = resolve));
+      }
+    } finally {
+      this.#abort(call);
+    }
+  }
+}

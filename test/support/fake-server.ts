@@ -1,0 +1,102 @@
+import type { Logger } from 'pino';
+import type { Manifest } from '../../src/catalog/manifest.ts';
+import type { ModelState, ServedModel } from '../../src/catalog/served-model.ts';
+import { buildServer } from '../../src/http/server.ts';
+import type { App, ServerConfig } from '../../src/http/server-dependencies.ts';
+import { createLogger } from '../../src/observability/logger.ts';
+import { Metrics } from '../../src/observability/metrics.ts';
+import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
+import { FakeEngine } from './fake-engine.ts';
+import { fakeTokenizer } from './fake-tokenizer.ts';
+
+export const capacity = 32;
+export const encoderCapacity = 24;
+
+/** An encoder-decoder AltUp model; `decoder-only` without the encoder. */
+export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder-decoder'): Manifest {
+  const isPair = kind === 'encoder-decoder';
+  return {
+    format: 1,
+    exporter: '1',
+    digest: 'sha256:0123456789abcdef0123',
+    source: [],
+    family: isPair ? 't5' : 'gemma3',
+    precision: 'fp32',
+    altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+    parameters: 1234,
+    graphs: { decoder: 'decoder.onnx', encoder: isPair ? 'encoder.onnx' : null },
+    vocabSize: 259,
+    specialTokens: { eos: [1], bos: null, pad: 0, decoderStart: isPair ? 0 : null },
+    cache: [{ kvHeads: 1, headSize: 8, slidingWindow: null }],
+    cross: isPair ? [{ heads: 1, headSize: 8 }] : [],
+    contextLength: 64,
+    encoderContextLength: isPair ? 64 : null,
+  };
+}
+
+export function fakeModel(
+  name: string,
+  state?: ModelState,
+  kind?: 'encoder-decoder' | 'decoder-only',
+): ServedModel {
+  const isFailed = state?.state === 'failed';
+  return {
+    name,
+    id: name.split(':')[0]!,
+    precision: 'fp32',
+    manifest: isFailed ? null : fakeManifest(kind),
+    tokenizer: isFailed ? null : fakeTokenizer(),
+    created: 1_780_000_000,
+    state: state ?? { state: 'ready', slots: 4, capacity, encoderCapacity },
+  };
+}
+
+export interface FakeServer {
+  app: App;
+  engine: FakeEngine;
+  metrics: Metrics;
+  /** Lines logged so far. */
+  log: Record<string, unknown>[];
+  clock: { now: number };
+  drain(): void;
+}
+
+interface FakeServerOptions {
+  models?: ServedModel[];
+  config?: Partial<ServerConfig>;
+  logger?: Logger;
+}
+
+/** The whole HTTP side on a fake engine, with the time in the test's hands. */
+export function fakeServer({
+  models = [fakeModel('tiny')],
+  config = {},
+}: FakeServerOptions = {}): FakeServer {
+  const engine = new FakeEngine();
+  const metrics = new Metrics(createMetricsCatalogue(), '1.2.3');
+  const log: Record<string, unknown>[] = [];
+  const clock = { now: 1000 };
+  let isDraining = false;
+  const app = buildServer({
+    config: {
+      apiKeyDigests: [],
+      bodyLimit: 100_000,
+      queueTimeoutMs: 100,
+      requestTimeoutMs: 1000,
+      maxQueuedRequests: 256,
+      maxQueuedTokens: 1000,
+      ...config,
+    },
+    models: new Map(models.map((model) => [model.name, model])),
+    engine,
+    metrics,
+    logger: createLogger('debug', { write: (line) => log.push(JSON.parse(line)) }),
+    clock: () => clock.now,
+    version: '1.2.3',
+    isDraining: () => isDraining,
+  });
+  const drain = () => {
+    isDraining = true;
+  };
+  return { app, engine, metrics, log, clock, drain };
+}
