@@ -19,7 +19,12 @@ export const ManifestSchema = Type.Object({
   /** The checkpoint's files as they were, so that an unchanged checkpoint need not be hashed again. */
   source: Type.Array(Type.Object({ file: Type.String(), size: count, mtimeMs: Type.Number() })),
   family: Type.Union([Type.Literal('t5'), Type.Literal('gemma3'), Type.Literal('gemma3n')]),
-  precision: Type.Union([Type.Literal('fp32'), Type.Literal('fp16'), Type.Literal('int8'), Type.Literal('int4')]),
+  precision: Type.Union([
+    Type.Literal('fp32'),
+    Type.Literal('fp16'),
+    Type.Literal('int8'),
+    Type.Literal('int4'),
+  ]),
   /** null: a dense model. */
   altup: nullable(
     Type.Object({

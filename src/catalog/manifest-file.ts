@@ -1,0 +1,47 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import Value from 'typebox/value';
+import { ConfigurationError } from '../errors.ts';
+import { type Manifest, ManifestSchema } from './manifest.ts';
+
+export const manifestFile = 'manifest.json';
+
+/** Reads and checks an export folder's manifest.json. */
+export async function readManifest(folder: string): Promise<Manifest> {
+  const path = join(folder, manifestFile);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new ConfigurationError(`${path}: cannot be read as JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (!Value.Check(ManifestSchema, parsed)) throw new ConfigurationError(`${path}: ${firstProblem(parsed)}`);
+  return parsed;
+}
+
+/** Writes manifest.json so that a reader sees the old one or the new one, never half of it. */
+export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
+  const path = join(folder, manifestFile);
+  const unfinished = `${path}.${process.pid}.partial`;
+  await writeFile(unfinished, `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+  await rename(unfinished, path);
+}
+
+/** `<field> is <found>; expected <what>` for the first thing wrong. */
+function firstProblem(manifest: unknown): string {
+  const errors = Value.Errors(ManifestSchema, manifest);
+  const first = errors[0];
+  if (!first) return 'is not a manifest';
+  const steps = first.instancePath.split('/').slice(1);
+  const found = steps.reduce<unknown>(
+    (value, step) => (value as Record<string, unknown> | null)?.[step],
+    manifest,
+  );
+  const field = steps.join('.') || 'the manifest';
+  // A union of constants gives one error for each of them: name them all.
+  const allowed = errors.flatMap(({ keyword, instancePath, params }) =>
+    keyword === 'const' && instancePath === first.instancePath ? [JSON.stringify(params.allowedValue)] : [],
+  );
+  const shown = typeof found === 'object' && found !== null ? 'incomplete' : JSON.stringify(found);
+  return `${field} is ${shown}; expected ${allowed.length > 0 ? allowed.join(' or ') : first.message}`;
+}

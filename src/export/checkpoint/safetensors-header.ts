@@ -1,0 +1,98 @@
+import { ConfigurationError } from '../../errors.ts';
+import { bytesPerElement, type Dtype, isDtype } from './dtypes.ts';
+import { findDuplicateKey } from './duplicate-key.ts';
+
+export interface TensorEntry {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** Bytes, counted from the end of the header. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Reads a safetensors header and refuses whatever would let two readers see different tensors: the tensors must
+ * fill the data exactly, without holes or overlaps, as the format requires.
+ * @param file path, for messages
+ * @param json the header's bytes
+ * @param dataBytes how many bytes follow the header
+ */
+export function parseSafetensorsHeader(
+  file: string,
+  json: Uint8Array,
+  dataBytes: number,
+): Map<string, TensorEntry> {
+  const refuse = (problem: string, cause?: unknown) =>
+    new ConfigurationError(`${file}: ${problem}`, { cause });
+  const { text, parsed } = decode(json, refuse);
+  const duplicate = findDuplicateKey(text);
+  if (duplicate !== null) throw refuse(`the header has "${duplicate}" twice`);
+
+  const entries = new Map<string, TensorEntry>();
+  for (const [name, value] of Object.entries(parsed)) {
+    if (name === '__metadata__') continue;
+    entries.set(
+      name,
+      parseEntry(value, (problem) => refuse(`tensor ${name}: ${problem}`)),
+    );
+  }
+  checkCoverage(entries, dataBytes, refuse);
+  return entries;
+}
+
+type Refuse = (problem: string, cause?: unknown) => ConfigurationError;
+
+function decode(json: Uint8Array, refuse: Refuse): { text: string; parsed: object } {
+  let text: string;
+  let parsed: unknown;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(json);
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw refuse('the header is not JSON in UTF-8', cause);
+  }
+  if (!isObject(parsed)) throw refuse('the header is not a JSON object');
+  return { text, parsed };
+}
+
+function parseEntry(value: unknown, refuse: Refuse): TensorEntry {
+  if (!isObject(value)) throw refuse('its entry is not a JSON object');
+  const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
+  if (!isDtype(dtype)) {
+    throw refuse(`dtype ${JSON.stringify(dtype)} is not one of ${Object.keys(bytesPerElement).join(', ')}`);
+  }
+  if (!isListOfSizes(shape)) throw refuse(`shape ${JSON.stringify(shape)} is not a list of sizes`);
+  if (!isListOfSizes(offsets) || offsets.length !== 2) {
+    throw refuse(`data_offsets ${JSON.stringify(offsets)} is not [begin, end]`);
+  }
+  const [begin, end] = offsets as [number, number];
+  const expected = shape.reduce((product, size) => product * size, bytesPerElement[dtype]);
+  if (end - begin !== expected) {
+    throw refuse(
+      `data_offsets [${begin}, ${end}] hold ${end - begin} bytes, ${dtype} [${shape}] needs ${expected}`,
+    );
+  }
+  return { dtype, shape, begin, end };
+}
+
+/** The ranges, in order, must follow each other from 0 to the end of the file. */
+function checkCoverage(entries: ReadonlyMap<string, TensorEntry>, dataBytes: number, refuse: Refuse): void {
+  const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  let covered = 0;
+  for (const [name, { begin, end }] of inOrder) {
+    if (begin < covered) throw refuse(`tensor ${name} begins at byte ${begin}, inside the tensor before it`);
+    if (begin > covered) throw refuse(`bytes ${covered} to ${begin} of the data belong to no tensor`);
+    if (end > dataBytes)
+      throw refuse(`tensor ${name} ends at byte ${end}, but the file holds ${dataBytes} of data`);
+    covered = end;
+  }
+  if (covered < dataBytes) throw refuse(`bytes ${covered} to ${dataBytes} of the data belong to no tensor`);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isListOfSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}

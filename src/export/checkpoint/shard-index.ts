@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import { ConfigurationError } from '../../errors.ts';
+
+/** Which shard holds each tensor, from a `model.safetensors.index.json`: tensor name → file name. */
+export async function readShardIndex(path: string): Promise<Map<string, string>> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new ConfigurationError(`${path}: is not valid JSON`, { cause });
+  }
+  const weightMap = (parsed as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap)) {
+    throw new ConfigurationError(
+      `${path}: weight_map is missing; expected an object of tensor names and file names`,
+    );
+  }
+  const shards = new Map<string, string>();
+  for (const [name, file] of Object.entries(weightMap)) {
+    if (!isPlainFileName(file)) {
+      throw new ConfigurationError(
+        `${path}: weight_map.${name} is ${JSON.stringify(file)}; expected a .safetensors file name without a folder`,
+      );
+    }
+    shards.set(name, file);
+  }
+  return shards;
+}
+
+/** A downloaded index must not make us read files outside its own folder. */
+function isPlainFileName(file: unknown): file is string {
+  return typeof file === 'string' && /^[^/\\\0]+\.safetensors$/.test(file) && !file.startsWith('.');
+}

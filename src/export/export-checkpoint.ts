@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ConfigReader } from '../catalog/config-reader.ts';
+import type { Manifest, Precision } from '../catalog/manifest.ts';
+import { manifestFile, readManifest, writeManifest } from '../catalog/manifest-file.ts';
+import { digestOf, isSameFiles, listSourceFiles, type SourceFiles } from './checkpoint/checkpoint-digest.ts';
+import { exporterVersion } from './exporter-version.ts';
+import { familyOf, refusePrecision } from './families/families.ts';
+import { publishFolder } from './publish-folder.ts';
+import { type ExportProgress, writeExport } from './write-export.ts';
+
+export interface EnsureExportOptions {
+  /** Where the export goes; `<checkpoint>/onnx/<precision>` unless given. */
+  out?: string;
+  onProgress?: (progress: ExportProgress) => void;
+}
+
+export interface Export {
+  folder: string;
+  manifest: Manifest;
+  /** false: it was there already. */
+  isNew: boolean;
+}
+
+/**
+ * The export of a checkpoint: the one that is there, if it was made by this exporter from this very checkpoint, or a
+ * new one. Safe to call from several processes at once. Throws `ConfigurationError` for a checkpoint that cannot be
+ * exported, with the file and field at fault.
+ */
+export async function ensureExport(
+  checkpoint: string,
+  precision: Precision,
+  options: EnsureExportOptions = {},
+): Promise<Export> {
+  const folder = resolve(options.out ?? join(checkpoint, 'onnx', precision));
+  const config = await ConfigReader.open(join(checkpoint, 'config.json'));
+  const family = familyOf(config);
+  refusePrecision(family, precision);
+
+  const source = await listSourceFiles(checkpoint);
+  const existing = await readUsable(folder, precision);
+  if (existing && isSameFiles(existing.source, source)) return { folder, manifest: existing, isNew: false };
+  const digest = await digestOf(checkpoint, source);
+  if (existing?.digest === digest) {
+    return { folder, manifest: await remember(folder, existing, source), isNew: false };
+  }
+
+  const job = {
+    checkpoint,
+    config,
+    family,
+    precision,
+    source,
+    digest,
+    onProgress: options.onProgress ?? (() => {}),
+  };
+  const manifest = await publishFolder(folder, manifestFile, (unfinished) => writeExport(unfinished, job));
+  return { folder, manifest, isNew: true };
+}
+
+/** The manifest of an export that this version could serve, if its checkpoint is still the same; otherwise null. */
+async function readUsable(folder: string, precision: Precision): Promise<Manifest | null> {
+  const manifest = await readManifest(folder).catch(() => null);
+  if (manifest?.exporter !== exporterVersion || manifest.precision !== precision) return null;
+  const graphs = [manifest.graphs.decoder, manifest.graphs.encoder].filter((file) => file !== null);
+  return graphs.every((file) => existsSync(join(folder, file))) ? manifest : null;
+}
+
+/** The same checkpoint with other times, as after a copy: notes them, so that it is not hashed at every start. */
+async function remember(folder: string, manifest: Manifest, source: SourceFiles): Promise<Manifest> {
+  const current = { ...manifest, source };
+  // Only a shortcut for the next start: an export that cannot be written to is served all the same.
+  await writeManifest(folder, current).catch(() => {});
+  return current;
+}

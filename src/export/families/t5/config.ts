@@ -1,0 +1,95 @@
+import type { ConfigReader } from '../../../catalog/config-reader.ts';
+
+export interface AltUpConfig {
+  numBlocks: number;
+  selection: 'alternating' | 'same';
+  recycled: boolean;
+}
+
+export interface T5Config {
+  vocabSize: number;
+  dModel: number;
+  numHeads: number;
+  dKv: number;
+  dFf: number;
+  encoderLayers: number;
+  decoderLayers: number;
+  /** Relative positions: how many buckets, and from which distance on all share the last one. */
+  numBuckets: number;
+  maxDistance: number;
+  epsilon: number;
+  /** The output table is the input table. */
+  isTied: boolean;
+  /** What a tied head's input is multiplied with. */
+  headScale: number;
+  /** Positions the model is good for, encoder and decoder each. */
+  contextLength: number;
+  /** null: the dense baseline. */
+  altup: AltUpConfig | null;
+}
+
+/**
+ * Reads a Hugging Face T5 config (v1.1: gated GELU) with our `altup` object. A field that changes the computation is
+ * honoured or refused, never ignored. Missing fields have Hugging Face's defaults.
+ */
+export function readT5Config(config: ConfigReader): T5Config {
+  refuseUnsupported(config);
+  const dModel = config.positiveInteger('d_model');
+  const encoderLayers = config.positiveInteger('num_layers');
+  const isTied = config.boolean('tie_word_embeddings', true);
+  const dKv = config.positiveInteger('d_kv');
+  // ONNX Runtime's GroupQueryAttention takes no other head sizes.
+  if (dKv % 8 !== 0) throw config.refuse('d_kv', 'a multiple of 8');
+  const numBuckets = config.positiveInteger('relative_attention_num_buckets', 32);
+  const maxDistance = config.positiveInteger('relative_attention_max_distance', 128);
+  if (numBuckets % 4 !== 0) throw config.refuse('relative_attention_num_buckets', 'a multiple of 4');
+  // Half of the decoder's buckets hold one distance each; the logarithmic rest needs distances beyond them.
+  if (maxDistance <= numBuckets / 2) {
+    throw config.refuse('relative_attention_max_distance', `more than half of the ${numBuckets} buckets`);
+  }
+  return {
+    vocabSize: config.positiveInteger('vocab_size'),
+    dModel,
+    numHeads: config.positiveInteger('num_heads'),
+    dKv,
+    dFf: config.positiveInteger('d_ff'),
+    encoderLayers,
+    decoderLayers: config.positiveInteger('num_decoder_layers', encoderLayers),
+    numBuckets,
+    maxDistance,
+    epsilon: config.positiveNumber('layer_norm_epsilon', 1e-6),
+    isTied,
+    headScale: isTied ? dModel ** -0.5 : 1,
+    contextLength: config.positiveInteger('n_positions', 512),
+    altup: readAltUp(config.object('altup')),
+  };
+}
+
+function refuseUnsupported(config: ConfigReader): void {
+  config.oneOf('feed_forward_proj', ['gated-gelu']);
+  config.oneOf('dense_act_fn', ['gelu_new'], 'gelu_new');
+  if (!config.boolean('is_gated_act', true)) throw config.refuse('is_gated_act', 'true, as in T5 v1.1');
+  if (!config.boolean('is_encoder_decoder', true)) {
+    throw config.refuse('is_encoder_decoder', 'true: an encoder alone generates nothing');
+  }
+  if (config.has('scale_decoder_outputs')) {
+    const isTied = config.boolean('tie_word_embeddings', true);
+    if (config.boolean('scale_decoder_outputs') !== isTied) {
+      throw config.refuse('scale_decoder_outputs', `${isTied}, as tie_word_embeddings`);
+    }
+  }
+  for (const field of ['moe', 'quantization_config']) {
+    if (config.has(field)) throw config.refuse(field, 'none: it is not supported by this version');
+  }
+}
+
+function readAltUp(altup: ConfigReader | null): AltUpConfig | null {
+  if (!altup) return null;
+  if (altup.has('sequence')) throw altup.refuse('sequence', 'none: it is not supported by this version');
+  altup.allowOnly(['num_blocks', 'selection', 'recycled', 'sequence']);
+  return {
+    numBlocks: altup.positiveInteger('num_blocks'),
+    selection: altup.oneOf('selection', ['alternating', 'same'], 'alternating'),
+    recycled: altup.boolean('recycled', false),
+  };
+}

@@ -1,0 +1,85 @@
+import { float, int } from '../../onnx/attributes.ts';
+import { microsoftDomain } from '../../onnx/opset.ts';
+import { linear, rmsNorm, type T5Graph } from './graph-parts.ts';
+
+/** Names of values that all decoder layers share. */
+export interface DecoderInputs {
+  /** int32 [batch]: total length of a row − 1. */
+  seqlens: string;
+  /** int32 [1]: the largest total length. */
+  total: string;
+  /** int32 [batch] */
+  encoderLengths: string;
+  /** float32 [batch, heads, sequence, total] */
+  bias: string;
+}
+
+/**
+ * x + W_o·attention(norm(x)) over the row's cache and the chunk itself. `present` may be the memory of
+ * `past_key_values`; `new` holds the chunk's rows alone, for a caller that keeps the cache itself.
+ */
+export function selfAttention(t5: T5Graph, index: number, x: string, inputs: DecoderInputs): string {
+  const { graph } = t5;
+  const { dModel, numHeads, dKv } = t5.config;
+  const inner = numHeads * dKv;
+  const path = `/decoder/block.${index}/self_attention`;
+  const layer = `decoder.block.${index}.layer.0`;
+  const attention = `${layer}.SelfAttention`;
+  const cache = ['batch', numHeads, 'capacity', dKv];
+  const pastKey = graph.input(`past_key_values.${index}.key`, 'float32', cache);
+  const pastValue = graph.input(`past_key_values.${index}.value`, 'float32', cache);
+  const present = [`present.${index}.key`, `present.${index}.value`];
+  for (const name of present) graph.output(name, 'float32', cache);
+
+  const normed = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
+  const q = linear(t5, `${path}/q`, normed, `${attention}.q.weight`, [inner, dModel]);
+  const key = linear(t5, `${path}/k`, normed, `${attention}.k.weight`, [inner, dModel], `new.${index}.key`);
+  const value = linear(
+    t5,
+    `${path}/v`,
+    normed,
+    `${attention}.v.weight`,
+    [inner, dModel],
+    `new.${index}.value`,
+  );
+  for (const name of [key, value]) graph.output(name, 'float32', ['batch', 'sequence', inner]);
+
+  const mixed = `${path}/attention`;
+  const from = [q, key, value, pastKey, pastValue, inputs.seqlens, inputs.total, '', '', '', inputs.bias];
+  graph.add('GroupQueryAttention', mixed, from, {
+    domain: microsoftDomain,
+    // T5 does not divide scores by √d; without `scale` the operator would.
+    attributes: { num_heads: int(numHeads), kv_num_heads: int(numHeads), scale: float(1) },
+    outputs: [mixed, ...present],
+  });
+  const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
+  return graph.add('Add', `${path}/residual`, [x, out]);
+}
+
+/** x + W_o·attention(norm(x)) over the encoder's keys and values; padding beyond `encoder_lengths` is masked. */
+export function crossAttention(t5: T5Graph, index: number, x: string, inputs: DecoderInputs): string {
+  const { graph } = t5;
+  const { dModel, numHeads, dKv } = t5.config;
+  const inner = numHeads * dKv;
+  const path = `/decoder/block.${index}/cross_attention`;
+  const layer = `decoder.block.${index}.layer.1`;
+  const attention = `${layer}.EncDecAttention`;
+  const shape = ['batch', numHeads, 'encoder_capacity', dKv];
+  const key = graph.input(`cross.${index}.key`, 'float32', shape);
+  const value = graph.input(`cross.${index}.value`, 'float32', shape);
+
+  const normed = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
+  const q = linear(t5, `${path}/q`, normed, `${attention}.q.weight`, [inner, dModel]);
+  const mixed = graph.add(
+    'MultiHeadAttention',
+    `${path}/attention`,
+    [q, key, value, '', inputs.encoderLengths],
+    {
+      domain: microsoftDomain,
+      // The default mask of −10,000 would not hide every score.
+      attributes: { num_heads: int(numHeads), scale: float(1), mask_filter_value: float(-1e30) },
+    },
+  );
+  const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
+  return graph.add('Add', `${path}/residual`, [x, out]);
+}

@@ -1,0 +1,82 @@
+import { int, ints } from '../../onnx/attributes.ts';
+import { GraphBuilder } from '../../onnx/graph-builder.ts';
+import { elementTypes } from '../../onnx/values.ts';
+import { weightOf } from '../../onnx/weight.ts';
+import { crossAttention, type DecoderInputs, selfAttention } from './decoder-attention.ts';
+import { embed, feedForward, rmsNorm, type T5Graph, tableWidth } from './graph-parts.ts';
+import { outputHead } from './output-head.ts';
+import { causalBiasTable } from './relative-bias.ts';
+import { residualStream } from './streams.ts';
+
+/**
+ * decoder.onnx: a chunk of tokens per row, after what the row's cache holds → logits of the tokens asked for, and the
+ * grown cache. Inputs and outputs are named after the convention of onnxruntime-genai.
+ */
+export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<GraphBuilder> {
+  const graph = new GraphBuilder('decoder');
+  const t5 = { ...context, graph };
+  const ids = graph.input('input_ids', 'int64', ['batch', 'sequence']);
+  const positions = graph.input('position_ids', 'int64', ['batch', 'sequence']);
+  const seqlens = graph.input('seqlens_k', 'int32', ['batch']);
+  const total = graph.input('total_sequence_length', 'int32', [1]);
+  const logitPositions = graph.input('logit_positions', 'int64', ['rows']);
+  const encoderLengths = graph.input('encoder_lengths', 'int32', ['batch']);
+  graph.output('logits', 'float32', ['rows', t5.config.vocabSize]);
+
+  const stream = residualStream(t5, 'decoder');
+  const bias = await positionBias(t5, positions, total);
+  const inputs: DecoderInputs = { seqlens, total, encoderLengths, bias };
+  const last = t5.config.decoderLayers - 1;
+  let x = stream.begin(embed(t5, '/decoder', ids));
+  for (let index = 0; index <= last; index += 1) {
+    const path = `/decoder/block.${index}`;
+    x = selfAttention(t5, index, x, inputs);
+    x = crossAttention(t5, index, x, inputs);
+    // The last feed-forward layer serves logits alone: it runs for the tokens that want them.
+    if (index === last) x = pickTokens(t5, `${path}/tokens`, x, logitPositions);
+    x = feedForward(t5, `${path}/feed_forward`, x, `decoder.block.${index}.layer.2`);
+    x = index < last ? stream.advance(index, x) : stream.end(x, logitPositions);
+  }
+  const final = rmsNorm(
+    t5,
+    '/decoder/final_norm',
+    x,
+    'decoder.final_layer_norm.weight',
+    tableWidth(t5.config),
+  );
+  outputHead(t5, final, 'logits');
+  return graph;
+}
+
+/**
+ * Computed once for all layers: [batch, heads, sequence, total], gathered by query position − key position. Keys after
+ * the query get the bias of distance 0, and GroupQueryAttention hides them.
+ */
+async function positionBias(
+  { graph, weights, config }: T5Graph,
+  positions: string,
+  total: string,
+): Promise<string> {
+  const { numBuckets, numHeads, maxDistance } = config;
+  const embedding = 'decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight';
+  const made = causalBiasTable(await weights.values(embedding, [numBuckets, numHeads]), config);
+  const path = '/decoder/position_bias';
+  const table = graph.weight(weightOf(`${path}/table`, made.dims, made.values));
+
+  const wideTotal = graph.add('Cast', `${path}/total_int64`, [total], {
+    attributes: { to: int(elementTypes.int64) },
+  });
+  const count = graph.add('Squeeze', `${path}/total`, [wideTotal, graph.integers(0)]);
+  const key = graph.add('Range', `${path}/key`, [graph.integer(0), count, graph.integer(1)]);
+  const query = graph.add('Unsqueeze', `${path}/query`, [positions, graph.integers(2)]);
+  const before = graph.add('Sub', `${path}/before`, [query, key]);
+  const row = graph.add('Clip', `${path}/row`, [before, graph.integer(0), graph.integer(maxDistance)]);
+  const byPair = graph.add('Gather', `${path}/by_pair`, [table, row], { attributes: { axis: int(0) } });
+  return graph.add('Transpose', path, [byPair], { attributes: { perm: ints([0, 3, 1, 2]) } });
+}
+
+/** x [batch, sequence, d] → [rows, d]. */
+function pickTokens({ graph, config }: T5Graph, name: string, x: string, rows: string): string {
+  const flat = graph.add('Reshape', `${name}/flat`, [x, graph.integers(-1, config.dModel)]);
+  return graph.add('Gather', name, [flat, rows], { attributes: { axis: int(0) } });
+}

@@ -1,0 +1,111 @@
+import { float, int, ints } from '../../onnx/attributes.ts';
+import { GraphBuilder } from '../../onnx/graph-builder.ts';
+import { microsoftDomain } from '../../onnx/opset.ts';
+import { weightOf } from '../../onnx/weight.ts';
+import { embed, feedForward, linear, rmsNorm, type T5Graph } from './graph-parts.ts';
+import { bidirectionalBiasTable } from './relative-bias.ts';
+import { residualStream } from './streams.ts';
+
+/**
+ * encoder.onnx: tokens → encoder_output [batch, sequence, d] and every decoder layer's cross-attention keys and values
+ * [batch, heads, sequence, head size]. Rows may be padded on the right; what padded positions give is finite and
+ * influences no other position.
+ */
+export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<GraphBuilder> {
+  const graph = new GraphBuilder('encoder');
+  const t5 = { ...context, graph };
+  const { config } = t5;
+  const ids = graph.input('input_ids', 'int64', ['batch', 'sequence']);
+  const lengths = graph.input('encoder_lengths', 'int32', ['batch']);
+
+  const stream = residualStream(t5, 'encoder');
+  const bias = await positionBias(t5, ids);
+  let x = stream.begin(embed(t5, '/encoder', ids));
+  for (let index = 0; index < config.encoderLayers; index += 1) {
+    const path = `/encoder/block.${index}`;
+    const block = `encoder.block.${index}`;
+    x = selfAttention(t5, `${path}/self_attention`, x, `${block}.layer.0`, lengths, bias);
+    x = feedForward(t5, `${path}/feed_forward`, x, `${block}.layer.1`);
+    x = index + 1 < config.encoderLayers ? stream.advance(index, x) : stream.end(x);
+  }
+  const norm = 'encoder.final_layer_norm.weight';
+  const output = rmsNorm(t5, '/encoder/final_norm', x, norm, config.dModel, 'encoder_output');
+  graph.output(output, 'float32', ['batch', 'sequence', config.dModel]);
+
+  for (let index = 0; index < config.decoderLayers; index += 1) crossKeysAndValues(t5, index, output);
+  return graph;
+}
+
+/** Computed once for all layers: [1, heads, sequence, sequence], gathered by key position − query position. */
+async function positionBias({ graph, weights, config }: T5Graph, ids: string): Promise<string> {
+  const { numBuckets, numHeads, maxDistance } = config;
+  const embedding = 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight';
+  const made = bidirectionalBiasTable(await weights.values(embedding, [numBuckets, numHeads]), config);
+  const path = '/encoder/position_bias';
+  const table = graph.weight(weightOf(`${path}/table`, made.dims, made.values));
+
+  const shape = graph.add('Shape', `${path}/ids_shape`, [ids]);
+  const count = graph.add('Gather', `${path}/sequence`, [shape, graph.integer(1)], {
+    attributes: { axis: int(0) },
+  });
+  const position = graph.add('Range', `${path}/position`, [graph.integer(0), count, graph.integer(1)]);
+  const query = graph.add('Unsqueeze', `${path}/query`, [position, graph.integers(1)]);
+  const after = graph.add('Sub', `${path}/after`, [position, query]);
+  const clipped = graph.add('Clip', `${path}/clipped`, [
+    after,
+    graph.integer(-maxDistance),
+    graph.integer(maxDistance),
+  ]);
+  const row = graph.add('Add', `${path}/row`, [clipped, graph.integer(maxDistance)]);
+  const byPair = graph.add('Gather', `${path}/by_pair`, [table, row], { attributes: { axis: int(0) } });
+  const byHead = graph.add('Transpose', `${path}/by_head`, [byPair], {
+    attributes: { perm: ints([2, 0, 1]) },
+  });
+  return graph.add('Unsqueeze', path, [byHead, graph.integers(0)]);
+}
+
+/** x + W_o·attention(norm(x)), every token to all tokens of its row. T5 does not divide scores by √d. */
+function selfAttention(
+  t5: T5Graph,
+  path: string,
+  x: string,
+  layer: string,
+  lengths: string,
+  bias: string,
+): string {
+  const { graph } = t5;
+  const { dModel, numHeads, dKv } = t5.config;
+  const inner = numHeads * dKv;
+  const attention = `${layer}.SelfAttention`;
+  const normed = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
+  const [q, k, v] = (['q', 'k', 'v'] as const).map((part) =>
+    linear(t5, `${path}/${part}`, normed, `${attention}.${part}.weight`, [inner, dModel]),
+  ) as [string, string, string];
+  const mixed = graph.add('MultiHeadAttention', `${path}/attention`, [q, k, v, '', lengths, bias], {
+    domain: microsoftDomain,
+    attributes: { num_heads: int(numHeads), scale: float(1), mask_filter_value: float(-1e30) },
+  });
+  const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
+  return graph.add('Add', `${path}/residual`, [x, out]);
+}
+
+/** What decoder layer `index` attends to, made once per prompt. */
+function crossKeysAndValues(t5: T5Graph, index: number, encoded: string): void {
+  const { graph } = t5;
+  const { dModel, numHeads, dKv } = t5.config;
+  for (const [part, output] of [
+    ['k', 'key'],
+    ['v', 'value'],
+  ] as const) {
+    const path = `/decoder/block.${index}/cross_attention/${part}`;
+    const weight = `decoder.block.${index}.layer.1.EncDecAttention.${part}.weight`;
+    const flat = linear(t5, path, encoded, weight, [numHeads * dKv, dModel]);
+    const heads = graph.add('Reshape', `${path}/heads`, [flat, graph.integers(0, 0, numHeads, dKv)]);
+    const name = `cross.${index}.${output}`;
+    graph.add('Transpose', `${path}/by_head`, [heads], {
+      attributes: { perm: ints([0, 2, 1, 3]) },
+      outputs: [name],
+    });
+    graph.output(name, 'float32', ['batch', numHeads, 'sequence', dKv]);
+  }
+}

@@ -1,0 +1,48 @@
+import type { Manifest } from '../../../catalog/manifest.ts';
+import { altupOpset } from '../../altup/domain.ts';
+import { altupFunctions } from '../../altup/functions.ts';
+import type { FamilyExport } from '../family.ts';
+import { readT5Config, type T5Config } from './config.ts';
+import { buildDecoder } from './decoder.ts';
+import { buildEncoder } from './encoder.ts';
+
+/** T5 v1.1, dense or with AltUp. */
+export const exportT5: FamilyExport = async (reader, weights) => {
+  const config = readT5Config(reader);
+  const encoder = await buildEncoder({ weights, config });
+  const decoder = await buildDecoder({ weights, config });
+  weights.refuseUnused((name) => isCopy(name, config));
+  return {
+    graphs: [encoder, decoder],
+    functions: config.altup ? altupFunctions() : [],
+    opsets: config.altup ? [altupOpset] : [],
+    manifest: describe(config, weights.parameters),
+  };
+};
+
+/** Tensors that repeat another one, or that Hugging Face's loader skips too. */
+function isCopy(name: string, config: T5Config): boolean {
+  if (/^(shared|(encoder|decoder)\.embed_tokens)\.weight$/.test(name)) return true;
+  if (name === 'decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight') return true;
+  return name === 'lm_head.weight' && config.isTied;
+}
+
+function describe(config: T5Config, parameters: number): Awaited<ReturnType<FamilyExport>>['manifest'] {
+  const { numHeads, dKv, contextLength } = config;
+  const layers = Array.from({ length: config.decoderLayers });
+  const cache: Manifest['cache'] = layers.map(() => ({
+    kvHeads: numHeads,
+    headSize: dKv,
+    slidingWindow: null,
+  }));
+  return {
+    family: 't5',
+    altup: config.altup,
+    parameters,
+    vocabSize: config.vocabSize,
+    cache,
+    cross: layers.map(() => ({ heads: numHeads, headSize: dKv })),
+    contextLength,
+    encoderContextLength: contextLength,
+  };
+}

@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import type { ConfigReader } from '../catalog/config-reader.ts';
+import { type Manifest, manifestFormat, type Precision } from '../catalog/manifest.ts';
+import { writeManifest } from '../catalog/manifest-file.ts';
+import { readSpecialTokens } from '../catalog/special-tokens.ts';
+import { ConfigurationError } from '../errors.ts';
+import { isSameFiles, listSourceFiles, type SourceFiles } from './checkpoint/checkpoint-digest.ts';
+import { CheckpointWeights } from './checkpoint/checkpoint-weights.ts';
+import { WeightSource } from './checkpoint/weight-source.ts';
+import { exporterVersion } from './exporter-version.ts';
+import type { Family } from './families/families.ts';
+import type { FamilyModel } from './families/family.ts';
+import { writeModel } from './onnx/model-file.ts';
+import { byteLengthOf } from './onnx/weight.ts';
+
+/** Bytes of weights written so far and in all. */
+export interface ExportProgress {
+  doneBytes: number;
+  totalBytes: number;
+}
+
+export interface ExportJob {
+  checkpoint: string;
+  config: ConfigReader;
+  family: Family;
+  precision: Precision;
+  /** The checkpoint's files and their digest, as found before the export. */
+  source: SourceFiles;
+  digest: string;
+  onProgress: (progress: ExportProgress) => void;
+}
+
+/** Writes graphs and manifest of a checkpoint into `folder`, which exists and is empty. */
+export async function writeExport(folder: string, job: ExportJob): Promise<Manifest> {
+  const weights = await CheckpointWeights.open(job.checkpoint);
+  try {
+    const model = await job.family.export(job.config, new WeightSource(weights));
+    await writeGraphs(folder, model, job.onProgress);
+    // Written last: its presence means that the folder is complete.
+    const manifest = await describe(model, job);
+    await writeManifest(folder, manifest);
+    if (!isSameFiles(job.source, await listSourceFiles(job.checkpoint))) {
+      throw new ConfigurationError(`${job.checkpoint}: changed while it was exported`);
+    }
+    return manifest;
+  } finally {
+    await weights.close();
+  }
+}
+
+async function writeGraphs(
+  folder: string,
+  model: FamilyModel,
+  onProgress: ExportJob['onProgress'],
+): Promise<void> {
+  const all = model.graphs.flatMap((graph) => [...graph.weights.values()]);
+  const totalBytes = all.reduce((sum, weight) => sum + byteLengthOf(weight), 0);
+  let doneBytes = 0;
+  for (const graph of model.graphs) {
+    await writeModel(folder, graph, {
+      producerVersion: exporterVersion,
+      functions: model.functions,
+      opsets: model.opsets,
+      onBytes: (count) => {
+        doneBytes += count;
+        onProgress({ doneBytes, totalBytes });
+      },
+    });
+  }
+}
+
+async function describe(model: FamilyModel, job: ExportJob): Promise<Manifest> {
+  const specialTokens = await readSpecialTokens(job.checkpoint, job.family.specialTokens);
+  const { eos, bos, pad, decoderStart } = specialTokens;
+  for (const id of [...eos, bos, pad, decoderStart]) {
+    if (id === null || id < model.manifest.vocabSize) continue;
+    throw new ConfigurationError(
+      `${join(job.checkpoint, 'config.json')}: special token ${id} is beyond vocab_size ${model.manifest.vocabSize}`,
+    );
+  }
+  const hasEncoder = model.graphs.some((graph) => graph.name === 'encoder');
+  return {
+    format: manifestFormat,
+    exporter: exporterVersion,
+    digest: job.digest,
+    source: job.source,
+    precision: job.precision,
+    graphs: { decoder: 'decoder.onnx', encoder: hasEncoder ? 'encoder.onnx' : null },
+    specialTokens,
+    ...model.manifest,
+  };
+}

@@ -1,0 +1,37 @@
+import { join } from 'node:path';
+import { Tensor } from 'onnxruntime-node';
+import { SafetensorsFile } from '../../src/export/checkpoint/safetensors-file.ts';
+
+export const goldenFolder = join(import.meta.dirname, '..', 'golden', 't5');
+
+/** Models that training/golden.py writes, with what every one of them must compute. */
+export const goldenVariants = [
+  'dense',
+  'altup-k2',
+  'altup-k4',
+  'sameup-k2',
+  'recycled-k2',
+  'recycled-identity',
+  'altup-k1-identity',
+] as const;
+
+const views = {
+  F32: (buffer: ArrayBuffer) => ['float32', new Float32Array(buffer)] as const,
+  I32: (buffer: ArrayBuffer) => ['int32', new Int32Array(buffer)] as const,
+  I64: (buffer: ArrayBuffer) => ['int64', new BigInt64Array(buffer)] as const,
+};
+
+/** All tensors of a variant's golden.safetensors. */
+export async function readGolden(variant: string): Promise<Record<string, Tensor>> {
+  const file = await SafetensorsFile.open(join(goldenFolder, variant, 'golden.safetensors'));
+  try {
+    const tensors: Record<string, Tensor> = {};
+    for (const [name, { dtype, shape }] of file.tensors) {
+      const [type, values] = views[dtype as keyof typeof views]((await file.read(name)).buffer);
+      tensors[name] = new Tensor(type, values as never, shape);
+    }
+    return tensors;
+  } finally {
+    await file.close();
+  }
+}
