@@ -1,0 +1,99 @@
+/** The cache rows of `occupant` have to be copied from one slot to another. */
+export interface SlotMove<T> {
+  occupant: T;
+  from: number;
+  to: number;
+}
+
+/**
+ * Who holds which slot of the cache. Occupants that decode fill the slots from 0 without a gap, so that one batch
+ * covers them; those still in prefill sit anywhere behind. Moves are returned for the caller to carry out, in order.
+ */
+export class SlotTable<T> {
+  readonly #occupants: (T | null)[];
+  readonly #slots = new Map<T, number>();
+  readonly #decoding = new Set<T>();
+
+  constructor(size: number) {
+    this.#occupants = new Array(size).fill(null);
+  }
+
+  get size(): number {
+    return this.#occupants.length;
+  }
+
+  get taken(): number {
+    return this.#slots.size;
+  }
+
+  /** Those that decode; after compact(), row i holds slot i. */
+  decoding(): T[] {
+    return this.#occupants.filter((occupant) => occupant !== null && this.#decoding.has(occupant)) as T[];
+  }
+
+  slotOf(occupant: T): number {
+    const slot = this.#slots.get(occupant);
+    if (slot === undefined) throw new Error('asked for the slot of one that holds none');
+    return slot;
+  }
+
+  /** Gives a newcomer the lowest free slot; null when there is none. The table must be compact. */
+  take(occupant: T): number | null {
+    const slot = this.#occupants.indexOf(null);
+    if (slot < 0) return null;
+    this.#place(occupant, slot);
+    return slot;
+  }
+
+  /** Frees a slot. Several may be freed before compact() closes the gaps, so nobody on its way out is moved. */
+  release(occupant: T): void {
+    this.#occupants[this.slotOf(occupant)] = null;
+    this.#slots.delete(occupant);
+    this.#decoding.delete(occupant);
+  }
+
+  /** Moves the last of the decoding into the gaps that releases left; one move for each gap at most. */
+  compact(): SlotMove<T>[] {
+    const moves: SlotMove<T>[] = [];
+    const count = this.#decoding.size;
+    const strays = this.decoding().filter((occupant) => this.slotOf(occupant) >= count);
+    for (let slot = 0; slot < count; slot++) {
+      // Below the decoding there are only gaps: newcomers never get a slot among them.
+      if (this.#occupants[slot] === null) moves.push(this.#move(strays.pop()!, slot));
+    }
+    return moves;
+  }
+
+  /**
+   * Lets an occupant that has finished its prefill decode, at the end of the batch. The table must be compact.
+   * @returns null when the slot it needs is held by another in prefill and none is free to swap through: it has to
+   *   wait until that one is done or someone leaves
+   */
+  promote(occupant: T): SlotMove<T>[] | null {
+    const moves: SlotMove<T>[] = [];
+    const target = this.#decoding.size;
+    const inTheWay = this.#occupants[target]!;
+    if (inTheWay !== occupant) {
+      if (inTheWay !== null) {
+        const free = this.#occupants.indexOf(null);
+        if (free < 0) return null;
+        moves.push(this.#move(inTheWay, free));
+      }
+      moves.push(this.#move(occupant, target));
+    }
+    this.#decoding.add(occupant);
+    return moves;
+  }
+
+  #move(occupant: T, to: number): SlotMove<T> {
+    const from = this.slotOf(occupant);
+    this.#occupants[from] = null;
+    this.#place(occupant, to);
+    return { occupant, from, to };
+  }
+
+  #place(occupant: T, slot: number): void {
+    this.#occupants[slot] = occupant;
+    this.#slots.set(occupant, slot);
+  }
+}

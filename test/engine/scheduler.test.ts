@@ -1,0 +1,198 @@
+import { describe, expect, it } from 'vitest';
+import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler.ts';
+import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
+
+const decoderOnly: SchedulerOptions = {
+  slots: 4,
+  capacity: 100,
+  encoderCapacity: 0,
+  stepTokens: 16,
+  prefillChunk: 8,
+};
+const encoderDecoder: SchedulerOptions = { ...decoderOnly, encoderCapacity: 50 };
+
+const request = (id: string, promptLength: number, more: RequestOverrides = {}) =>
+  generationRequest({ id, promptTokens: new Array(promptLength).fill(9), ...more });
+
+function schedulerWith(options: Partial<SchedulerOptions>, ...requests: ReturnType<typeof request>[]) {
+  const scheduler = new Scheduler({ ...decoderOnly, ...options });
+  for (const each of requests) scheduler.add(each);
+  return scheduler;
+}
+
+const chunkOf = (id: string, slot: number, start: number, end: number, isLast: boolean) => ({
+  id,
+  slot,
+  start,
+  end,
+  isLast,
+});
+
+describe('Scheduler, decoder-only', () => {
+  it('takes a prompt in chunks, then decodes a token a step', () => {
+    const scheduler = schedulerWith({}, request('a', 20));
+    expect(scheduler.next(0)).toEqual({
+      expired: [],
+      started: ['a'],
+      moves: [],
+      encodes: [],
+      chunks: [chunkOf('a', 0, 0, 8, false)],
+      rows: [],
+    });
+    expect(scheduler.next(0).chunks).toEqual([chunkOf('a', 0, 8, 16, false)]);
+    expect(scheduler.next(0).chunks).toEqual([chunkOf('a', 0, 16, 20, true)]);
+    expect(scheduler.next(0)).toMatchObject({ chunks: [], rows: [{ id: 'a', past: 20 }] });
+    expect(scheduler.next(0).rows).toEqual([{ id: 'a', past: 21 }]);
+  });
+
+  it('gives every decoding request its token first and prompts the rest of the budget', () => {
+    const scheduler = schedulerWith({ stepTokens: 10 }, request('a', 5), request('b', 5), request('c', 30));
+    expect(scheduler.next(0).chunks.map(({ id, end }) => [id, end])).toEqual([
+      ['a', 5],
+      ['b', 5],
+    ]);
+    const plan = scheduler.next(0);
+    expect(plan.rows.map(({ id }) => id)).toEqual(['a', 'b']);
+    expect(plan.chunks).toEqual([chunkOf('c', 2, 0, 8, false)]);
+  });
+
+  it('never stops prompts altogether, however small the budget', () => {
+    const scheduler = schedulerWith({ stepTokens: 1 }, request('a', 1), request('b', 2));
+    scheduler.next(0);
+    expect(scheduler.next(0)).toMatchObject({
+      rows: [{ id: 'a', past: 1 }],
+      chunks: [chunkOf('b', 1, 0, 1, false)],
+    });
+  });
+
+  it('lets a short prompt pass a long one and join the batch in front of it', () => {
+    const scheduler = schedulerWith({}, request('long', 60), request('short', 3));
+    expect(scheduler.next(0).chunks.map(({ id }) => id)).toEqual(['long', 'short']);
+    expect(scheduler.next(0)).toMatchObject({
+      moves: [
+        { id: 'long', from: 0, to: 2, length: 8 },
+        { id: 'short', from: 1, to: 0, length: 3 },
+      ],
+      rows: [{ id: 'short', past: 3 }],
+      chunks: [chunkOf('long', 2, 8, 16, false)],
+    });
+  });
+
+  it('parks a finished prompt while no slot is free to swap through, and goes on when one is', () => {
+    const scheduler = schedulerWith({ slots: 2 }, request('long', 20), request('short', 3));
+    scheduler.next(0);
+    expect(scheduler.next(0)).toMatchObject({ moves: [], rows: [], chunks: [{ id: 'long' }] });
+    expect(scheduler.next(0)).toMatchObject({ rows: [], chunks: [{ id: 'long', isLast: true }] });
+    expect(scheduler.next(0).rows.map(({ id }) => id)).toEqual(['long', 'short']);
+  });
+
+  it('fills the gap a finished request leaves with the last of the batch', () => {
+    const scheduler = schedulerWith({}, request('a', 2), request('b', 3), request('c', 4));
+    scheduler.next(0);
+    scheduler.next(0);
+    expect(scheduler.release('a')).toBe('decode');
+    expect(scheduler.next(0)).toMatchObject({
+      moves: [{ id: 'c', from: 2, to: 0, length: 5 }],
+      rows: [
+        { id: 'c', past: 5 },
+        { id: 'b', past: 4 },
+      ],
+    });
+  });
+
+  it('starts who has the lower priority value, then who came first, as slots come free', () => {
+    const scheduler = schedulerWith(
+      { slots: 1 },
+      request('late', 1, { arrivedAt: 3 }),
+      request('urgent', 1, { arrivedAt: 9, priority: -1 }),
+      request('early', 1, { arrivedAt: 2 }),
+      request('twin', 1, { arrivedAt: 3 }),
+    );
+    const started: string[] = [];
+    for (let step = 0; step < 4; step++) {
+      started.push(...scheduler.next(0).started);
+      expect(scheduler.running).toBe(1);
+      scheduler.release(started.at(-1)!);
+    }
+    expect(started).toEqual(['urgent', 'early', 'late', 'twin']);
+    expect(scheduler.hasWork).toBe(false);
+  });
+
+  it('says where a request was when it is taken out', () => {
+    const scheduler = schedulerWith({ slots: 2 }, request('a', 3), request('b', 30), request('c', 1));
+    scheduler.next(0);
+    expect(['c', 'b', 'a', 'a'].map((id) => scheduler.release(id))).toEqual([
+      'queued',
+      'prefill',
+      'decode',
+      null,
+    ]);
+    expect(scheduler.hasWork).toBe(false);
+  });
+
+  it('gives up what is past a deadline, and its slot in the same step', () => {
+    const scheduler = schedulerWith(
+      { slots: 1 },
+      request('a', 3, { deadline: 50 }),
+      request('b', 3, { arrivedAt: 1, queueDeadline: 10 }),
+      request('c', 3, { arrivedAt: 2, queueDeadline: 60 }),
+    );
+    expect(scheduler.next(10)).toMatchObject({ expired: [], started: ['a'] });
+    expect(scheduler.next(11).expired).toEqual([{ id: 'b', stage: 'queued' }]);
+    expect(scheduler.next(51)).toMatchObject({
+      expired: [{ id: 'a', stage: 'decode' }],
+      started: ['c'],
+      chunks: [{ id: 'c', slot: 0 }],
+    });
+    expect(scheduler.next(1000).expired).toEqual([]);
+  });
+
+  it('counts the deadline of the whole request in the queue too', () => {
+    const scheduler = schedulerWith({ slots: 1 }, request('a', 3), request('b', 3, { deadline: 5 }));
+    scheduler.next(0);
+    expect(scheduler.next(6).expired).toEqual([{ id: 'b', stage: 'queued' }]);
+  });
+
+  it('measures how much of the cache is in use', () => {
+    const scheduler = schedulerWith({ slots: 2, capacity: 10 }, request('a', 4), request('b', 5));
+    expect(scheduler.cacheUsage).toBe(0);
+    scheduler.next(0);
+    expect(scheduler.cacheUsage).toBeCloseTo(9 / 20);
+    scheduler.release('a');
+    expect(scheduler.cacheUsage).toBeCloseTo(5 / 20);
+  });
+
+  it('does not take a prompt that cannot fit', () => {
+    expect(() => schedulerWith({}, request('a', 101))).toThrow(RangeError);
+    expect(() => schedulerWith({}, request('a', 0))).toThrow(RangeError);
+    expect(() => schedulerWith(encoderDecoder, request('a', 51))).toThrow(RangeError);
+  });
+});
+
+describe('Scheduler, encoder-decoder', () => {
+  it('encodes a prompt whole, then decodes from position 0', () => {
+    const scheduler = schedulerWith(encoderDecoder, request('a', 12));
+    expect(scheduler.next(0)).toMatchObject({
+      started: ['a'],
+      encodes: [{ id: 'a', slot: 0 }],
+      chunks: [],
+      rows: [],
+    });
+    expect(scheduler.next(0)).toMatchObject({ encodes: [], rows: [{ id: 'a', past: 0 }] });
+    expect(scheduler.next(0).rows).toEqual([{ id: 'a', past: 1 }]);
+  });
+
+  it('counts prompts against the budget in their order, and runs one over budget alone', () => {
+    const prompts = [request('a', 10), request('b', 40), request('c', 2)];
+    const scheduler = schedulerWith(encoderDecoder, ...prompts);
+    expect(scheduler.next(0).started).toEqual(['a']);
+    expect(scheduler.next(0).started).toEqual(['b']);
+    expect(scheduler.next(0).started).toEqual(['c']);
+  });
+
+  it('encodes as many as fit the budget at once', () => {
+    const scheduler = schedulerWith(encoderDecoder, request('a', 6), request('b', 6), request('c', 6));
+    expect(scheduler.next(0).started).toEqual(['a', 'b']);
+    expect(scheduler.next(0).started).toEqual(['c']);
+  });
+});
