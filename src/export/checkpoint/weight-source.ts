@@ -56,8 +56,9 @@ export class WeightSource {
     const unused = [...this.#checkpoint.names].filter((name) => !this.#used.has(name) && !isCopy(name));
     if (unused.length === 0) return;
     const [first] = unused as [string];
+    const others = unused.length > 1 ? ` and ${unused.length - 1} more` : '';
     throw new ConfigurationError(
-      `${this.#checkpoint.pathOf(first)}: config.json leaves no place for ${unused.length} tensors, ${first} the first`,
+      `${this.#checkpoint.pathOf(first)}: holds ${first}${others}; by config.json the model has no such tensor`,
     );
   }
 

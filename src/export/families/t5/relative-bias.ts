@@ -45,8 +45,8 @@ export function bidirectionalBiasTable(embedding: Float32Array, shape: BiasShape
  * The bucket of a distance n ≥ 0 (T5 paper, arXiv 1910.10683, section 2.1): half of the buckets hold one distance
  * each, the others grow logarithmically up to maxDistance, and the last one takes all that is farther.
  *
- * Evaluated in float32 in the order of Hugging Face's code, as models are trained with its rounding: at distances
- * where the exact value is an integer the two could differ.
+ * Evaluated in float32 and in the order of Hugging Face's code: where the exact value is an integer, as at distance 64
+ * of 128 in 16 buckets, the result hangs on rounding, and models are trained with theirs.
  */
 export function distanceBucket(n: number, numBuckets: number, maxDistance: number): number {
   const exact = Math.floor(numBuckets / 2);

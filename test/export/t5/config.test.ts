@@ -1,0 +1,90 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ConfigReader } from '../../../src/catalog/config-reader.ts';
+import { readT5Config } from '../../../src/export/families/t5/config.ts';
+import { goldenFolder } from '../../support/golden.ts';
+
+const golden = JSON.parse(await readFile(join(goldenFolder, 'altup-k2', 'config.json'), 'utf8'));
+const read = (change: Record<string, unknown>) =>
+  readT5Config(new ConfigReader('config.json', { ...golden, ...change }));
+const altup = (change: Record<string, unknown>) => ({ altup: { ...golden.altup, ...change } });
+
+describe('readT5Config', () => {
+  it('reads the golden config', () => {
+    expect(read({})).toEqual({
+      vocabSize: 64,
+      dModel: 16,
+      numHeads: 3,
+      dKv: 8,
+      dFf: 40,
+      encoderLayers: 3,
+      decoderLayers: 3,
+      numBuckets: 16,
+      maxDistance: 20,
+      epsilon: 1e-6,
+      isTied: false,
+      headScale: 1,
+      contextLength: 512,
+      altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+    });
+  });
+
+  it("has Hugging Face's defaults where a field is missing", () => {
+    const missing = [
+      'num_decoder_layers',
+      'relative_attention_num_buckets',
+      'relative_attention_max_distance',
+      'tie_word_embeddings',
+      'layer_norm_epsilon',
+      'n_positions',
+      'altup',
+    ];
+    const config = read({ ...Object.fromEntries(missing.map((field) => [field, undefined])), num_layers: 5 });
+    expect(config).toMatchObject({
+      decoderLayers: 5,
+      numBuckets: 32,
+      maxDistance: 128,
+      epsilon: 1e-6,
+      contextLength: 512,
+    });
+    expect(config).toMatchObject({ isTied: true, headScale: 0.25, altup: null });
+  });
+
+  it.each<[Record<string, unknown>, RegExp]>([
+    [{ feed_forward_proj: 'relu' }, /^config\.json: feed_forward_proj is "relu"; expected "gated-gelu"$/],
+    [{ feed_forward_proj: undefined }, /feed_forward_proj is missing/],
+    [{ dense_act_fn: 'silu' }, /dense_act_fn is "silu"; expected "gelu_new"/],
+    [{ is_gated_act: false }, /is_gated_act is false; expected true/],
+    [{ is_encoder_decoder: false }, /is_encoder_decoder is false/],
+    [
+      { scale_decoder_outputs: true },
+      /scale_decoder_outputs is true; expected false, as tie_word_embeddings/,
+    ],
+    [
+      { moe: { num_experts: 8 } },
+      /moe is \{"num_experts":8\}; expected none: it is not supported by this version/,
+    ],
+    [{ quantization_config: {} }, /quantization_config is \{\}/],
+    [
+      altup({ sequence: { stride: 4 } }),
+      /altup\.sequence is \{"stride":4\}; .* not supported by this version/,
+    ],
+    [altup({ num_streams: 4 }), /altup\.num_streams is 4; expected only num_blocks, selection/],
+    [altup({ num_blocks: 0 }), /altup\.num_blocks is 0; expected a positive integer/],
+    [altup({ num_blocks: undefined }), /altup\.num_blocks is missing/],
+    [altup({ selection: 'random' }), /altup\.selection is "random"; expected "alternating" or "same"/],
+    [altup({ recycled: 'yes' }), /altup\.recycled is "yes"; expected true or false/],
+    [{ altup: [2] }, /altup is \[2\]; expected an object/],
+    [{ d_model: '16' }, /d_model is "16"; expected a positive integer/],
+    [{ d_kv: 12 }, /d_kv is 12; expected a multiple of 8/],
+    [{ layer_norm_epsilon: -1 }, /layer_norm_epsilon is -1; expected a positive number/],
+    [
+      { relative_attention_num_buckets: 18 },
+      /relative_attention_num_buckets is 18; expected a multiple of 4/,
+    ],
+    [{ relative_attention_max_distance: 8 }, /relative_attention_max_distance is 8; expected more than half/],
+  ])('refuses %j', (change, message) => {
+    expect(() => read(change)).toThrow(message);
+  });
+});
