@@ -1,0 +1,127 @@
+import type { Tensor } from 'onnxruntime-node';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { openSession } from '../../src/runtime/open-session.ts';
+import type { Session } from '../../src/runtime/session.ts';
+import { copyCheckpoint } from '../support/checkpoint-copy.ts';
+import { goldenVariants, readGolden } from '../support/golden.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+/** What training/golden.py computed in float64, as plain numbers. */
+interface Golden {
+  prompts: number[][];
+  /** Decoder tokens, by row. */
+  decoderTokens: number[][];
+  logits(row: number, position: number): Float32Array;
+}
+
+const tolerance = 1e-4;
+
+async function golden(variant: string): Promise<Golden> {
+  const tensors = (await readGolden(variant)) as Record<string, Tensor>;
+  const rows = (name: string) => {
+    const { data, dims } = tensors[name] as Tensor;
+    const width = dims[1] ?? 0;
+    return Array.from({ length: dims[0] ?? 0 }, (_, row) =>
+      Array.from(data.slice(row * width, (row + 1) * width) as Iterable<number | bigint>, Number),
+    );
+  };
+  const lengths = tensors.encoder_lengths?.data as Int32Array;
+  const { data, dims } = tensors.logits as Tensor;
+  const [, positions = 0, vocab = 0] = dims;
+  return {
+    prompts: rows('input_ids').map((ids, row) => ids.slice(0, lengths[row])),
+    decoderTokens: rows('decoder_input_ids'),
+    logits: (row, position) => {
+      const start = (row * positions + position) * vocab;
+      return (data as Float32Array).subarray(start, start + vocab);
+    },
+  };
+}
+
+async function sessionOf(variant: string): Promise<Session> {
+  const checkpoint = await copyCheckpoint(variant);
+  const { folder } = await ensureExport(checkpoint, 'fp32', { out: await temporaryFolder() });
+  const session = await openSession({ folder, slots: 4, maxContext: 512, threads: 1 });
+  onTestFinished(() => session.close());
+  return session;
+}
+
+function maxDifference(found: Float32Array, expected: Float32Array): number {
+  expect(found.length).toBe(expected.length);
+  return found.reduce((worst, value, i) => Math.max(worst, Math.abs(value - (expected[i] ?? Number.NaN))), 0);
+}
+
+/** Logits of all positions of `row`, computed in chunks of the given sizes on `slot`. */
+async function prefillAll(
+  session: Session,
+  slot: number,
+  tokens: number[],
+  chunks: number[],
+): Promise<Float32Array[]> {
+  const found: Float32Array[] = [];
+  let past = 0;
+  for (const size of chunks) {
+    const chunk = tokens.slice(past, past + size);
+    const logits = await session.prefill(slot, chunk, past, [...chunk.keys()]);
+    for (const index of chunk.keys()) {
+      found.push(logits.slice(index * session.vocabSize, (index + 1) * session.vocabSize));
+    }
+    past += chunk.length;
+  }
+  expect(found).toHaveLength(tokens.length);
+  return found;
+}
+
+describe.each(goldenVariants)('%s equals the PyTorch reference through a session', (variant) => {
+  it('prefill in one shot, in chunks, and token by token', async () => {
+    const session = await sessionOf(variant);
+    const { prompts, decoderTokens, logits } = await golden(variant);
+    for (const [row, prompt] of prompts.entries()) {
+      const tokens = decoderTokens[row] ?? [];
+      const ways = { shot: [tokens.length], chunks: [1, 7, 16, tokens.length], tokens: tokens.map(() => 1) };
+      for (const [way, chunks] of Object.entries(ways)) {
+        const slot = row;
+        await session.encode(slot, prompt);
+        const found = await prefillAll(session, slot, tokens, chunks);
+        for (const [position, row_] of found.entries()) {
+          expect(
+            maxDifference(row_, logits(row, position)),
+            `${way}, row ${row}, position ${position}`,
+          ).toBeLessThan(tolerance);
+        }
+      }
+    }
+  });
+
+  it('a ragged batch: rows that start at different times, and one that moves to another slot', async () => {
+    const session = await sessionOf(variant);
+    const { prompts, decoderTokens, logits } = await golden(variant);
+    for (const [row, prompt] of prompts.entries()) await session.encode(row, prompt);
+    // Rows 1 and 2 are ahead of row 0 by what they prefilled.
+    const pasts = [0, 7, 13];
+    for (const row of [1, 2])
+      await session.prefill(row, decoderTokens[row]?.slice(0, pasts[row]) ?? [], 0, []);
+    // Which golden row each slot holds; after some steps slot 0 ends and the last slot takes its place.
+    let rows = [0, 1, 2];
+    for (let step = 0; step < 16; step += 1) {
+      if (step === 8) {
+        session.copySlot(2, 0, pasts[2] ?? 0);
+        rows = [2, 1];
+      }
+      const tokens = rows.map((row) => decoderTokens[row]?.[pasts[row] ?? 0] ?? 0);
+      const found = await session.decode(
+        tokens,
+        rows.map((row) => pasts[row] ?? 0),
+      );
+      for (const [slot, row] of rows.entries()) {
+        const own = found.subarray(slot * session.vocabSize, (slot + 1) * session.vocabSize);
+        expect(maxDifference(own, logits(row, pasts[row] ?? 0)), `row ${row} at ${pasts[row]}`).toBeLessThan(
+          tolerance,
+        );
+        pasts[row] = (pasts[row] ?? 0) + 1;
+      }
+    }
+    expect(pasts).toEqual([8, 23, 29]);
+  });
+});
