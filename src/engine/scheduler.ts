@@ -33,6 +33,7 @@ interface PrefillPlan {
   started: string[];
   encodes: { id: string; slot: number }[];
   chunks: PrefillChunk[];
+  prefillTokens: number;
 }
 
 /**
@@ -137,18 +138,18 @@ export class Scheduler {
 
   /** Prompts that were begun go on first, then the queue moves up, as far as `budget` tokens and the slots go. */
   #planPrefill(budget: number): PrefillPlan {
-    const plan: PrefillPlan = { started: [], encodes: [], chunks: [] };
-    let left = budget;
+    const plan: PrefillPlan = { started: [], encodes: [], chunks: [], prefillTokens: 0 };
+    const left = () => budget - plan.prefillTokens;
     for (const holder of this.#holders.values()) {
-      if (holder.stage === 'prefill' && left > 0) left -= this.#planPrompt(holder, left, plan);
+      if (holder.stage === 'prefill' && left() > 0) this.#planPrompt(holder, left(), plan);
     }
-    for (let next = this.#queue.first(); next !== null && left > 0; next = this.#queue.first()) {
+    for (let next = this.#queue.first(); next !== null && left() > 0; next = this.#queue.first()) {
       // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.
-      if (this.#hasEncoder && next.promptTokens.length > left && plan.started.length > 0) break;
+      if (this.#hasEncoder && next.promptTokens.length > left() && plan.started.length > 0) break;
       const holder = this.#startFirst(next);
       if (holder === null) break;
       plan.started.push(next.id);
-      left -= this.#planPrompt(holder, left, plan);
+      this.#planPrompt(holder, left(), plan);
     }
     return plan;
   }
@@ -162,21 +163,21 @@ export class Scheduler {
     return holder;
   }
 
-  /** @returns tokens it costs */
-  #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): number {
+  #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): void {
     const { id, promptTokens } = holder.request;
     const slot = this.#table.slotOf(holder);
     if (this.#hasEncoder) {
       plan.encodes.push({ id, slot });
+      plan.prefillTokens += promptTokens.length;
       holder.stage = 'ready';
-      return promptTokens.length;
+      return;
     }
     const start = holder.filled;
     const end = Math.min(promptTokens.length, start + Math.min(budget, this.#options.prefillChunk));
     const isLast = end === promptTokens.length;
     plan.chunks.push({ id, slot, start, end, isLast });
+    plan.prefillTokens += end - start;
     holder.filled = end;
     if (isLast) holder.stage = 'ready';
-    return end - start;
   }
 }

@@ -12,6 +12,8 @@ export interface StepPlan {
   encodes: readonly { id: string; slot: number }[];
   /** Pieces of prompts for the decoder: tokens start..end-1. */
   chunks: readonly PrefillChunk[];
+  /** Prompt tokens of encodes and chunks together. */
+  prefillTokens: number;
   /** One token each; row i is slot i, with `past` positions filled before. */
   rows: readonly DecodeRow[];
 }

@@ -37,6 +37,7 @@ describe('Scheduler, decoder-only', () => {
       moves: [],
       encodes: [],
       chunks: [chunkOf('a', 0, 0, 8, false)],
+      prefillTokens: 8,
       rows: [],
     });
     expect(scheduler.next(0).chunks).toEqual([chunkOf('a', 0, 8, 16, false)]);

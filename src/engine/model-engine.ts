@@ -1,0 +1,219 @@
+import type { Session } from '../runtime/session.ts';
+import type { Clock } from './clock.ts';
+import { Completion, type CompletionModel } from './completion.ts';
+import type { AbortStage, GenerationRequest } from './generation.ts';
+import type { EngineReport, StepReport } from './messages.ts';
+import { OpenCompletions } from './open-completions.ts';
+import { Sampler } from './sampler.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { StepPlan } from './step-plan.ts';
+
+export interface ModelEngineParts {
+  /** Name as served. */
+  name: string;
+  session: Session;
+  scheduler: Scheduler;
+  model: CompletionModel;
+  clock: Clock;
+  /** Is told what went wrong inside; clients get a message without details. */
+  onFault(error: unknown): void;
+}
+
+export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
+
+const lateness: Record<AbortStage, string> = {
+  queued: 'The request waited for a slot longer than its deadline allows.',
+  prefill: 'The request ran longer than its deadline allows.',
+  decode: 'The request ran longer than its deadline allows.',
+};
+
+/**
+ * Generates for one model, a step at a time. Requests and aborts are taken between steps; every event of a step goes
+ * out together. A failure ends the requests it touched and no others.
+ */
+export class ModelEngine {
+  readonly name: string;
+  readonly session: Session;
+  readonly #scheduler: Scheduler;
+  readonly #model: CompletionModel;
+  readonly #sampler: Sampler;
+  readonly #clock: Clock;
+  readonly #completions: OpenCompletions;
+  #submitted: GenerationRequest[] = [];
+  #aborted: string[] = [];
+  /** Milliseconds in the session within this step. */
+  #spent: Pick<StepReport, 'prefillMs' | 'decodeMs'> = { prefillMs: null, decodeMs: null };
+
+  constructor({ name, session, scheduler, model, clock, onFault }: ModelEngineParts) {
+    this.name = name;
+    this.session = session;
+    this.#scheduler = scheduler;
+    this.#model = model;
+    this.#sampler = new Sampler(session.vocabSize);
+    this.#clock = clock;
+    this.#completions = new OpenCompletions(clock, onFault);
+  }
+
+  get hasWork(): boolean {
+    return this.#submitted.length > 0 || this.#scheduler.hasWork;
+  }
+
+  submit(request: GenerationRequest): void {
+    this.#submitted.push(request);
+  }
+
+  /** Ids of other models' requests, or of ones that have ended, are passed over. */
+  abort(ids: readonly string[]): void {
+    this.#aborted.push(...ids);
+  }
+
+  async step(): Promise<SteppedReport> {
+    this.#takeMessages();
+    const plan = this.#scheduler.next(this.#clock());
+    this.#announce(plan);
+    this.#moveSlots(plan);
+    await this.#prefill(plan);
+    await this.#decode(plan);
+    this.#giveBackSlots();
+    return this.#report(plan);
+  }
+
+  /** Aborts everything and frees the session. Not while a step runs. */
+  async close(): Promise<SteppedReport> {
+    this.#takeMessages();
+    this.#abortNow(this.#completions.ids);
+    await this.session.close();
+    return this.#report(null);
+  }
+
+  #takeMessages(): void {
+    for (const request of this.#submitted) this.#admit(request);
+    this.#submitted = [];
+    this.#abortNow(this.#aborted);
+    this.#aborted = [];
+  }
+
+  #admit(request: GenerationRequest): void {
+    const completion = new Completion(request, this.#model);
+    if (request.maxTokens < 1) {
+      this.#completions.finishEmpty(completion);
+      return;
+    }
+    this.#completions.add(completion);
+    try {
+      this.#scheduler.add(request);
+    } catch (error) {
+      this.#completions.fail(request.id, 'invalid_request', (error as Error).message, 'queued');
+    }
+  }
+
+  #abortNow(ids: readonly string[]): void {
+    for (const id of ids) {
+      const stage = this.#scheduler.release(id);
+      if (stage) this.#completions.abort(id, stage);
+    }
+  }
+
+  #announce({ expired, started }: StepPlan): void {
+    for (const { id, stage } of expired)
+      this.#completions.fail(id, 'deadline_exceeded', lateness[stage], stage);
+    for (const id of started) this.#completions.start(id);
+  }
+
+  #moveSlots({ moves }: StepPlan): void {
+    for (const { id, from, to, length } of moves) {
+      try {
+        this.session.copySlot(from, to, length);
+      } catch (error) {
+        this.#completions.breakDown([id], error);
+      }
+    }
+  }
+
+  async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
+    for (const { id, slot } of encodes) {
+      await this.#runPrompt(id, async ({ request, timings }) => {
+        await this.#inSession('prefillMs', () => this.session.encode(slot, request.promptTokens));
+        timings.prefilled(this.#clock());
+      });
+    }
+    for (const { id, slot, start, end, isLast } of chunks) {
+      await this.#runPrompt(id, async (completion) => {
+        const tokens = completion.request.promptTokens.slice(start, end);
+        const rows = isLast ? [tokens.length - 1] : [];
+        const logits = await this.#inSession('prefillMs', () =>
+          this.session.prefill(slot, tokens, start, rows),
+        );
+        if (!isLast) return;
+        completion.timings.prefilled(this.#clock());
+        this.#sample(completion, logits, end);
+      });
+    }
+  }
+
+  async #runPrompt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {
+    const completion = this.#completions.get(id);
+    if (!completion) return;
+    try {
+      await run(completion);
+    } catch (error) {
+      this.#completions.breakDown([id], error);
+    }
+  }
+
+  async #decode({ rows }: StepPlan): Promise<void> {
+    if (rows.length === 0) return;
+    const ids = rows.map(({ id }) => id);
+    // A row whose request has just failed is still part of the batch, as an empty one nobody looks at.
+    const tokens = ids.map((id) => this.#completions.get(id)?.nextInput ?? 0);
+    const pasts = rows.map(({ id, past }) => (this.#completions.get(id) ? past : 0));
+    try {
+      const logits = await this.#inSession('decodeMs', () => this.session.decode(tokens, pasts));
+      const { vocabSize } = this.session;
+      for (const [row, id] of ids.entries()) {
+        const completion = this.#completions.get(id);
+        const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+        if (completion) this.#sample(completion, own, pasts[row]! + 1);
+      }
+    } catch (error) {
+      this.#completions.breakDown(ids, error);
+    }
+  }
+
+  async #inSession<T>(phase: 'prefillMs' | 'decodeMs', call: () => Promise<T>): Promise<T> {
+    const startedAt = this.#clock();
+    try {
+      return await call();
+    } finally {
+      this.#spent[phase] = (this.#spent[phase] ?? 0) + this.#clock() - startedAt;
+    }
+  }
+
+  /** @param filled decoder positions of the slot in use */
+  #sample(completion: Completion, logits: Float32Array, filled: number): void {
+    try {
+      const sampled = this.#sampler.sample(logits, completion.sampling);
+      this.#completions.advance(completion, sampled, filled >= this.session.capacity);
+    } catch (error) {
+      this.#completions.breakDown([completion.request.id], error);
+    }
+  }
+
+  #giveBackSlots(): void {
+    for (const id of this.#completions.takeEnded()) this.#scheduler.release(id);
+  }
+
+  #report(plan: StepPlan | null): SteppedReport {
+    const step: StepReport = {
+      model: this.name,
+      ...this.#spent,
+      decodeRows: plan?.rows.length ?? 0,
+      prefillTokens: plan?.prefillTokens ?? 0,
+      waiting: this.#scheduler.waiting,
+      running: this.#scheduler.running,
+      cacheUsage: this.#scheduler.cacheUsage,
+    };
+    this.#spent = { prefillMs: null, decodeMs: null };
+    return { type: 'stepped', step, events: this.#completions.takeEvents() };
+  }
+}

@@ -1,0 +1,88 @@
+import type { ErrorCode } from '../errors.ts';
+import type { Clock } from './clock.ts';
+import type { Completion } from './completion.ts';
+import type { AbortStage, GenerationEvent } from './generation.ts';
+import { NonFiniteLogitsError, type SampledToken } from './sampler.ts';
+
+/** The completions of one model that have not ended, and what is to be told of them after the step. */
+export class OpenCompletions {
+  readonly #clock: Clock;
+  readonly #onFault: (error: unknown) => void;
+  readonly #open = new Map<string, Completion>();
+  #ended: string[] = [];
+  #events: GenerationEvent[] = [];
+
+  /** @param onFault is told causes; clients get a message without details */
+  constructor(clock: Clock, onFault: (error: unknown) => void) {
+    this.#clock = clock;
+    this.#onFault = onFault;
+  }
+
+  get ids(): string[] {
+    return [...this.#open.keys()];
+  }
+
+  /** Undefined once ended. */
+  get(id: string): Completion | undefined {
+    return this.#open.get(id);
+  }
+
+  add(completion: Completion): void {
+    this.#open.set(completion.request.id, completion);
+  }
+
+  start(id: string): void {
+    this.#events.push(this.#open.get(id)!.start(this.#clock()));
+  }
+
+  /** @param isFull the slot has no position left for another token */
+  advance(completion: Completion, sampled: SampledToken, isFull: boolean): void {
+    const { tokens, end } = completion.take(sampled, this.#clock(), isFull);
+    this.#events.push(tokens);
+    if (end) this.#end(completion, end);
+  }
+
+  finishEmpty(completion: Completion): void {
+    this.#end(completion, completion.finishEmpty(this.#clock()));
+  }
+
+  abort(id: string, stage: AbortStage): void {
+    const completion = this.#open.get(id);
+    if (completion) this.#end(completion, completion.abort(stage, this.#clock()));
+  }
+
+  fail(id: string, code: ErrorCode, message: string, stage: AbortStage): void {
+    const completion = this.#open.get(id);
+    if (completion) this.#end(completion, completion.fail(code, message, stage, this.#clock()));
+  }
+
+  /** Ends those of `ids` that have not ended because of something thrown inside the engine. */
+  breakDown(ids: readonly string[], error: unknown): void {
+    this.#onFault(error);
+    const isNamed = error instanceof NonFiniteLogitsError;
+    const message = isNamed ? error.message : 'The model failed while it ran the request.';
+    for (const id of ids) {
+      const stage = this.#open.get(id)?.timings.hasPrefilled ? 'decode' : 'prefill';
+      this.fail(id, 'engine_failure', message, stage);
+    }
+  }
+
+  /** Ids of those that ended since the last call. */
+  takeEnded(): string[] {
+    const ended = this.#ended;
+    this.#ended = [];
+    return ended;
+  }
+
+  takeEvents(): GenerationEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  #end(completion: Completion, event: GenerationEvent): void {
+    this.#events.push(event);
+    this.#open.delete(completion.request.id);
+    this.#ended.push(completion.request.id);
+  }
+}

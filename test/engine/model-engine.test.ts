@@ -1,0 +1,246 @@
+import { describe, expect, it } from 'vitest';
+import { EngineUnderTest, type EngineUnderTestOptions } from '../support/engine-under-test.ts';
+import type { FakeCall } from '../support/fake-session.ts';
+import { hashedLogits } from '../support/fake-session.ts';
+import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
+
+const endless = { ignoreEos: true };
+const prompt = (length: number, first = 5) => Array.from({ length }, (_, i) => first + i);
+const request = (id: string, more: RequestOverrides = {}) =>
+  generationRequest({ id, promptTokens: prompt(4, id.charCodeAt(0)), maxTokens: 5, stop: endless, ...more });
+
+async function tokensAlone(options: EngineUnderTestOptions, overrides: RequestOverrides): Promise<number[]> {
+  const engine = new EngineUnderTest(options);
+  await engine.finish(request('a', overrides));
+  return engine.tokensOf('a');
+}
+
+describe.each([
+  ['decoder-only', {}],
+  ['encoder-decoder', { encoderCapacity: 32 }],
+])('ModelEngine, %s', (_, kind) => {
+  it('generates what the model says, greedily, token by token', async () => {
+    const promptTokens = prompt(11);
+    const expected: number[] = [];
+    const logitsOf = hashedLogits(263);
+    for (let i = 0; i < 5; i++) {
+      const hasEncoder = 'encoderCapacity' in kind;
+      const logits = hasEncoder
+        ? logitsOf(promptTokens, [0, ...expected])
+        : logitsOf([], [...promptTokens, ...expected]);
+      expected.push(logits.indexOf(Math.max(...logits)));
+    }
+    expect(await tokensAlone(kind, { promptTokens })).toEqual(expected);
+  });
+
+  it('tells of a request in order: started, tokens, one end', async () => {
+    const engine = new EngineUnderTest(kind);
+    await engine.finish(request('a', { maxTokens: 2 }));
+    expect(engine.events.map(({ type }) => type)).toEqual(['started', 'tokens', 'tokens', 'finished']);
+  });
+
+  it('runs a batch to the same tokens as each request alone', async () => {
+    const engine = new EngineUnderTest({ ...kind, slots: 3 });
+    const overrides = [3, 9, 1, 14, 6, 2, 20].map((length, i) => ({
+      promptTokens: prompt(length, 10 * i),
+      maxTokens: 1 + ((i * 5) % 7),
+      sampling: i % 2 === 0 ? {} : { temperature: 1, topK: 20, topP: 0.9, seed: [i, 1] as const },
+    }));
+    await engine.finish(...overrides.map((each, i) => request(`request ${i}`, each)));
+    for (const [i, each] of overrides.entries()) {
+      expect(engine.tokensOf(`request ${i}`)).toEqual(await tokensAlone(kind, each));
+    }
+    expect(engine.steps.at(-1)).toMatchObject({ waiting: 0, running: 0, cacheUsage: 0 });
+  });
+
+  it('gives an aborted request’s slot to the next in the same step', async () => {
+    const engine = new EngineUnderTest({ ...kind, slots: 1 });
+    engine.engine.submit(request('a'));
+    engine.engine.submit(request('b'));
+    engine.engine.submit(request('c'));
+    await engine.step();
+    engine.engine.abort(['a', 'c', 'unknown']);
+    const events = await engine.step();
+    expect(events.map(({ type, id }) => `${type} ${id}`).slice(0, 3)).toEqual([
+      'aborted a',
+      'aborted c',
+      'started b',
+    ]);
+    expect(engine.endOf('a')).toMatchObject({
+      stage: 'decode',
+      timings: { generatedTokens: 'encoderCapacity' in kind ? 0 : 1 },
+    });
+    expect(engine.endOf('c')).toMatchObject({ stage: 'queued', timings: { startedAt: null } });
+    await engine.finish();
+    expect(engine.tokensOf('b')).toEqual(
+      await tokensAlone(kind, { promptTokens: request('b').promptTokens }),
+    );
+  });
+
+  it('fails only the requests of the call that threw', async () => {
+    let poisoned = 0;
+    const during = ({ kind: call, slots }: FakeCall) => {
+      if (call !== 'decode' && slots[0] === 1 && poisoned++ === 0) throw new Error('secret path /models/x');
+    };
+    const engine = new EngineUnderTest({ ...kind, during });
+    await engine.finish(request('a'), request('b'), request('c'));
+    expect(engine.endOf('b')).toMatchObject({ type: 'failed', code: 'engine_failure', stage: 'prefill' });
+    expect(JSON.stringify(engine.endOf('b'))).not.toContain('secret');
+    expect(String(engine.faults[0])).toContain('secret');
+    for (const id of ['a', 'c']) {
+      expect(engine.tokensOf(id)).toEqual(
+        await tokensAlone(kind, { promptTokens: request(id).promptTokens }),
+      );
+    }
+    expect(engine.steps.at(-1)!.running).toBe(0);
+  });
+
+  it('fails the whole batch when its decode throws, and goes on with the others', async () => {
+    let decodes = 0;
+    const during = ({ kind: call }: FakeCall) => {
+      if (call === 'decode' && decodes++ === 1) throw new Error('out of memory');
+    };
+    const engine = new EngineUnderTest({ ...kind, slots: 2, during });
+    await engine.finish(request('a'), request('b'), request('c'));
+    const ends = ['a', 'b', 'c'].map((id) => engine.endOf(id)!.type);
+    expect(ends).toEqual(['failed', 'failed', 'finished']);
+    expect(engine.endOf('a')).toMatchObject({ code: 'engine_failure', stage: 'decode' });
+    expect(engine.faults).toHaveLength(1);
+  });
+
+  it('fails a request whose logits are no numbers, by name, and no other', async () => {
+    const logitsOf = hashedLogits(263);
+    const engine = new EngineUnderTest({
+      ...kind,
+      logitsOf: (encoded, decoded) => {
+        const logits = logitsOf(encoded, decoded);
+        const isBad = [...encoded, ...decoded].includes('b'.charCodeAt(0)) && decoded.length % 4 === 2;
+        if (isBad) logits[17] = Number.NaN;
+        return logits;
+      },
+    });
+    // Prompts far enough apart that only b's holds the token.
+    const far = (id: string, first: number) => request(id, { promptTokens: prompt(4, first) });
+    await engine.finish(far('a', 10), far('b', 'b'.charCodeAt(0)), far('c', 200));
+    expect(engine.endOf('b')).toMatchObject({ type: 'failed', code: 'engine_failure', stage: 'decode' });
+    expect(engine.endOf('b')).toHaveProperty('message', expect.stringMatching(/NaN for token 17/));
+    expect(['a', 'c'].map((id) => engine.endOf(id)!.type)).toEqual(['finished', 'finished']);
+  });
+
+  it('fails a request whose cache could not be moved, and no other', async () => {
+    let copies = 0;
+    const during = ({ kind: call }: FakeCall) => {
+      if (call === 'copySlot' && copies++ === 0) throw new Error('no copy');
+    };
+    const engine = new EngineUnderTest({ ...kind, slots: 3, during });
+    await engine.finish(
+      request('a', { maxTokens: 2 }),
+      request('b', { maxTokens: 9 }),
+      request('c', { maxTokens: 9 }),
+    );
+    expect(engine.endOf('c')).toMatchObject({ type: 'failed', code: 'engine_failure' });
+    const alone = await tokensAlone(kind, { promptTokens: request('b').promptTokens, maxTokens: 9 });
+    expect(engine.tokensOf('b')).toEqual(alone);
+  });
+
+  it('gives up at a deadline, queued or running', async () => {
+    const engine = new EngineUnderTest({ ...kind, slots: 1 });
+    engine.engine.submit(request('a', { deadline: 100, maxTokens: 50 }));
+    engine.engine.submit(request('b', { queueDeadline: 20 }));
+    await engine.step();
+    engine.clock.advance(21);
+    await engine.step();
+    expect(engine.endOf('b')).toMatchObject({ type: 'failed', code: 'deadline_exceeded', stage: 'queued' });
+    engine.clock.advance(80);
+    await engine.step();
+    expect(engine.endOf('a')).toMatchObject({ type: 'failed', code: 'deadline_exceeded', stage: 'decode' });
+    expect(engine.engine.hasWork).toBe(false);
+  });
+
+  it('refuses what cannot fit', async () => {
+    const engine = new EngineUnderTest({ ...kind, capacity: 30 });
+    await engine.finish(request('a', { promptTokens: prompt(33) }));
+    expect(engine.events).toEqual([
+      expect.objectContaining({ type: 'failed', code: 'invalid_request', stage: 'queued' }),
+    ]);
+  });
+
+  it('aborts everything when it closes, then frees the session', async () => {
+    const engine = new EngineUnderTest({ ...kind, slots: 1 });
+    engine.engine.submit(request('a'));
+    engine.engine.submit(request('b'));
+    await engine.step();
+    engine.engine.submit(request('c'));
+    const { events, step } = await engine.engine.close();
+    expect(events.map(({ type, id }) => `${type} ${id}`)).toEqual(['aborted a', 'aborted b', 'aborted c']);
+    expect(step).toMatchObject({ waiting: 0, running: 0 });
+    expect(engine.session.isClosed).toBe(true);
+  });
+
+  it('measures its phases and the moments of a request', async () => {
+    const during = ({ kind: call }: FakeCall) => engine.clock.advance(call === 'decode' ? 3 : 10);
+    const engine: EngineUnderTest = new EngineUnderTest({ ...kind, during });
+    engine.clock.advance(100);
+    await engine.finish(
+      request('a', { arrivedAt: 90, maxTokens: 3 }),
+      request('b', { arrivedAt: 95, maxTokens: 3 }),
+    );
+    expect(engine.steps[0]).toMatchObject({
+      prefillMs: 20,
+      decodeMs: null,
+      decodeRows: 0,
+      prefillTokens: 8,
+      running: 2,
+    });
+    expect(engine.steps[1]).toMatchObject({ prefillMs: null, decodeMs: 3, decodeRows: 2, prefillTokens: 0 });
+    const end = engine.endOf('b');
+    const isDecoderOnly = !('encoderCapacity' in kind);
+    expect(end).toMatchObject({
+      timings: {
+        arrivedAt: 95,
+        startedAt: 100,
+        prefilledAt: 120,
+        firstTokenAt: isDecoderOnly ? 120 : 123,
+        finishedAt: isDecoderOnly ? 126 : 129,
+        promptTokens: 4,
+        generatedTokens: 3,
+      },
+    });
+  });
+});
+
+describe('ModelEngine', () => {
+  it('prefills in chunks while others decode', async () => {
+    const engine = new EngineUnderTest({ scheduling: { prefillChunk: 4, stepTokens: 8 } });
+    engine.engine.submit(request('a', { maxTokens: 30 }));
+    await engine.step();
+    engine.engine.submit(request('b', { promptTokens: prompt(10, 50) }));
+    for (let i = 0; i < 3; i++) await engine.step();
+    const kinds = engine.session.calls.map(({ kind }) => kind);
+    expect(kinds).toEqual(['prefill', 'prefill', 'decode', 'prefill', 'decode', 'prefill', 'decode']);
+    expect(engine.tokensOf('a')).toHaveLength(4);
+    expect(engine.tokensOf('b')).toHaveLength(1);
+  });
+
+  it('aborts in the middle of a prompt', async () => {
+    const engine = new EngineUnderTest({ scheduling: { prefillChunk: 4 } });
+    engine.engine.submit(request('a', { promptTokens: prompt(10) }));
+    await engine.step();
+    engine.engine.abort(['a']);
+    expect(await engine.step()).toEqual([
+      expect.objectContaining({ type: 'aborted', id: 'a', stage: 'prefill' }),
+    ]);
+    expect(engine.engine.hasWork).toBe(false);
+    expect(engine.session.calls).toHaveLength(1);
+  });
+
+  it('takes no message before the step is over', async () => {
+    const during = ({ kind }: FakeCall) => {
+      if (kind === 'prefill') engine.engine.abort(['a']);
+    };
+    const engine: EngineUnderTest = new EngineUnderTest({ during });
+    engine.engine.submit(request('a'));
+    expect((await engine.step()).map(({ type }) => type)).toEqual(['started', 'tokens']);
+    expect((await engine.step()).map(({ type }) => type)).toEqual(['aborted']);
+  });
+});

@@ -1,0 +1,80 @@
+import { Tokenizer } from '../../src/catalog/tokenizer.ts';
+import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
+import type { StepReport } from '../../src/engine/messages.ts';
+import { ModelEngine } from '../../src/engine/model-engine.ts';
+import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler.ts';
+import { FakeSession, type FakeSessionOptions } from './fake-session.ts';
+import { ManualClock } from './manual-clock.ts';
+import { byteLevelTokenizer } from './tiny-tokenizers.ts';
+
+export const tokenizer = new Tokenizer(byteLevelTokenizer(), {});
+/** The token of a character in ASCII. */
+export const tokenOf = (character: string) => 3 + character.charCodeAt(0);
+export const eosToken = 1;
+
+export interface EngineUnderTestOptions extends FakeSessionOptions {
+  name?: string;
+  scheduling?: Partial<SchedulerOptions>;
+}
+
+/** A model engine over a fake session and a manual clock, with what it said collected. */
+export class EngineUnderTest {
+  readonly clock = new ManualClock();
+  readonly session: FakeSession;
+  readonly engine: ModelEngine;
+  readonly faults: unknown[] = [];
+  readonly events: GenerationEvent[] = [];
+  readonly steps: StepReport[] = [];
+
+  constructor({ name = 'model', scheduling, ...options }: EngineUnderTestOptions = {}) {
+    this.session = new FakeSession(options);
+    const { slots, capacity, encoderCapacity } = this.session;
+    this.engine = new ModelEngine({
+      name,
+      session: this.session,
+      scheduler: new Scheduler({
+        slots,
+        capacity,
+        encoderCapacity,
+        stepTokens: 32,
+        prefillChunk: 8,
+        ...scheduling,
+      }),
+      model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
+      clock: this.clock.now,
+      onFault: (error) => this.faults.push(error),
+    });
+  }
+
+  async step(): Promise<GenerationEvent[]> {
+    const { events, step } = await this.engine.step();
+    this.events.push(...events);
+    this.steps.push(step);
+    return [...events];
+  }
+
+  /** Steps until nothing is left to do. */
+  async finish(...requests: readonly GenerationRequest[]): Promise<void> {
+    for (const request of requests) this.engine.submit(request);
+    for (let steps = 0; this.engine.hasWork; steps++) {
+      if (steps > 10_000) throw new Error('the engine never comes to an end');
+      await this.step();
+    }
+  }
+
+  eventsOf(id: string): GenerationEvent[] {
+    return this.events.filter((event) => event.id === id);
+  }
+
+  textOf(id: string): string {
+    return this.eventsOf(id).reduce((text, event) => text + ('text' in event ? event.text : ''), '');
+  }
+
+  tokensOf(id: string): number[] {
+    return this.eventsOf(id).flatMap((event) => (event.type === 'tokens' ? event.tokens : []));
+  }
+
+  endOf(id: string): GenerationEvent | undefined {
+    return this.eventsOf(id).at(-1);
+  }
+}

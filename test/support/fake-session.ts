@@ -1,0 +1,154 @@
+import type { Session } from '../../src/runtime/session.ts';
+
+/** Logits of the next position from all tokens before it, the encoder's apart; one per token of the vocabulary. */
+export type LogitsOf = (encoderTokens: readonly number[], decoderTokens: readonly number[]) => Float32Array;
+
+export interface FakeSessionOptions {
+  slots?: number;
+  capacity?: number;
+  /** 0: decoder-only. */
+  encoderCapacity?: number;
+  vocabSize?: number;
+  logitsOf?: LogitsOf;
+  /** Runs within each call, after its arguments were checked: throw to fail it, or await something. */
+  during?: (call: FakeCall) => void | Promise<void>;
+}
+
+export interface FakeCall {
+  kind: 'encode' | 'prefill' | 'decode' | 'copySlot';
+  slots: readonly number[];
+  /** What the decoder of each of these slots will have read after the call. */
+  contents: readonly (readonly number[])[];
+}
+
+/**
+ * Keeps the tokens of each slot where a model keeps keys and values, and is as strict as a model is sensitive: a wrong
+ * slot, position or copy changes the logits or throws, calls must not overlap, and logits die with the next call.
+ */
+export class FakeSession implements Session {
+  readonly slots: number;
+  readonly capacity: number;
+  readonly encoderCapacity: number;
+  readonly vocabSize: number;
+  readonly calls: FakeCall[] = [];
+  isClosed = false;
+  readonly #logitsOf: LogitsOf;
+  readonly #during: (call: FakeCall) => void | Promise<void>;
+  readonly #encoded: (readonly number[])[];
+  readonly #decoded: (readonly number[])[];
+  readonly #logits: Float32Array;
+  #isBusy = false;
+
+  constructor(options: FakeSessionOptions = {}) {
+    this.slots = options.slots ?? 4;
+    this.capacity = options.capacity ?? 64;
+    this.encoderCapacity = options.encoderCapacity ?? 0;
+    this.vocabSize = options.vocabSize ?? 263;
+    this.#logitsOf = options.logitsOf ?? hashedLogits(this.vocabSize);
+    this.#during = options.during ?? (() => {});
+    this.#encoded = new Array(this.slots).fill([]);
+    this.#decoded = new Array(this.slots).fill([]);
+    this.#logits = new Float32Array(this.slots * this.vocabSize);
+  }
+
+  async encode(slot: number, tokens: readonly number[]): Promise<void> {
+    this.#check(
+      tokens.length > 0 && tokens.length <= this.encoderCapacity,
+      `${tokens.length} encoder tokens`,
+    );
+    await this.#run({ kind: 'encode', slots: [slot], contents: [[]] }, () => {
+      this.#encoded[slot] = [...tokens];
+    });
+  }
+
+  async prefill(
+    slot: number,
+    tokens: readonly number[],
+    past: number,
+    logitRows: readonly number[],
+  ): Promise<Float32Array> {
+    const before = this.#before(slot, past);
+    const after = [...before, ...tokens];
+    await this.#run({ kind: 'prefill', slots: [slot], contents: [after] }, () => {
+      logitRows.forEach((row, i) => {
+        this.#write(i, slot, after.slice(0, past + row + 1));
+      });
+    });
+    return this.#logits.subarray(0, logitRows.length * this.vocabSize);
+  }
+
+  async decode(tokens: readonly number[], pasts: readonly number[]): Promise<Float32Array> {
+    this.#check(tokens.length === pasts.length && tokens.length > 0, 'rows');
+    const contents = tokens.map((token, slot) => [...this.#before(slot, pasts[slot]!), token]);
+    await this.#run({ kind: 'decode', slots: [...tokens.keys()], contents }, () => {
+      for (const [slot, content] of contents.entries()) this.#write(slot, slot, content);
+    });
+    return this.#logits.subarray(0, tokens.length * this.vocabSize);
+  }
+
+  copySlot(from: number, to: number, length: number): void {
+    const content = this.#before(from, length);
+    const call: FakeCall = { kind: 'copySlot', slots: [from, to], contents: [content, content] };
+    this.calls.push(call);
+    this.#during(call);
+    this.#encoded[to] = this.#encoded[from]!;
+    this.#decoded[to] = content;
+  }
+
+  async close(): Promise<void> {
+    this.#check(!this.isClosed && !this.#isBusy, 'close');
+    this.isClosed = true;
+  }
+
+  #before(slot: number, past: number): readonly number[] {
+    const content = this.#decoded[slot];
+    this.#check(content !== undefined, `slot ${slot}`);
+    this.#check(past <= content!.length, `slot ${slot} has ${content!.length} positions, not ${past}`);
+    return content!.slice(0, past);
+  }
+
+  async #run(call: FakeCall, compute: () => void): Promise<void> {
+    this.#check(!this.isClosed && !this.#isBusy, 'call while closed or busy');
+    for (const content of call.contents) this.#check(content.length <= this.capacity, 'over capacity');
+    this.#isBusy = true;
+    this.#logits.fill(Number.NaN);
+    this.calls.push(call);
+    try {
+      await this.#during(call);
+      for (const [i, slot] of call.slots.entries()) this.#decoded[slot] = call.contents[i]!;
+      compute();
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #write(row: number, slot: number, decoded: readonly number[]): void {
+    const logits = this.#logitsOf(this.#encoded[slot]!, decoded);
+    this.#logits.set(logits, row * this.vocabSize);
+  }
+
+  #check(isRight: boolean, what: string): void {
+    if (!isRight) throw new Error(`fake session: ${what}`);
+  }
+}
+
+/** Numbers that look random, between −4 and 4, and change with every token of the context. */
+export function hashedLogits(vocabSize: number): LogitsOf {
+  return (encoderTokens, decoderTokens) => {
+    let hash = 0x811c9dc5;
+    for (const token of [...encoderTokens, -1, ...decoderTokens]) hash = Math.imul(hash ^ token, 0x01000193);
+    return Float32Array.from({ length: vocabSize }, (_, id) => {
+      const mixed = Math.imul(hash ^ Math.imul(id + 1, 0x9e3779b1), 0x85ebca6b);
+      return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 29 - 4;
+    });
+  };
+}
+
+/** A model that wants to say exactly `tokens`, whatever it is asked, then token 0 for ever. */
+export function scriptedLogits(vocabSize: number, promptLength: number, tokens: readonly number[]): LogitsOf {
+  return (_, decoderTokens) => {
+    const logits = new Float32Array(vocabSize);
+    logits[tokens[decoderTokens.length - promptLength] ?? 0] = 10;
+    return logits;
+  };
+}

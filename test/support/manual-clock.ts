@@ -1,0 +1,16 @@
+import type { Clock } from '../../src/engine/clock.ts';
+
+/** A clock that stands still until told. */
+export class ManualClock {
+  #now: number;
+
+  constructor(start = 0) {
+    this.#now = start;
+  }
+
+  readonly now: Clock = () => this.#now;
+
+  advance(milliseconds: number): void {
+    this.#now += milliseconds;
+  }
+}
