@@ -3,6 +3,9 @@ import { logAccess } from '../observability/access-log.ts';
 import { newContext, routeOf } from './request-context.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
 
+/** nginx's status for a client that left before its answer was complete. */
+const clientClosedRequest = 499;
+
 /** Gives each request its context, and logs and counts it once when its answer is out or its client gone. */
 export function recordAccess(app: App, { clock, logger, metrics }: ServerDependencies): void {
   const record = (request: FastifyRequest, status: number) => {
@@ -29,7 +32,11 @@ export function recordAccess(app: App, { clock, logger, metrics }: ServerDepende
   app.addHook('onRequest', async (request, reply) => {
     request.context = newContext(clock());
     // Not fastify's onResponse, which does not run for a client that left.
-    reply.raw.once('close', () => record(request, reply.raw.writableFinished ? reply.raw.statusCode : 499));
+    let isSent = false;
+    reply.raw.once('finish', () => {
+      isSent = true;
+    });
+    reply.raw.once('close', () => record(request, isSent ? reply.raw.statusCode : clientClosedRequest));
     reply.header('x-request-id', request.id);
   });
 }

@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http';
 export function clientGone(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
   const check = () => {
-    if (!response.writableFinished) controller.abort(new Error('the client closed the connection'));
+    if (!response.writableEnded) controller.abort(new Error('the client closed the connection'));
   };
   if (response.closed || response.socket?.destroyed) check();
   else response.once('close', check);

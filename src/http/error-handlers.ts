@@ -24,3 +24,9 @@ export function handleErrors(app: App): void {
     );
   });
 }
+
+/** A path that cannot be decoded, which no hook and no handler of the app gets to see. */
+export function refuseBadUrl(_error: unknown, _request: unknown, reply: FastifyReply): void {
+  const error = new ServiceError('invalid_request', 'the path cannot be decoded');
+  reply.code(error.status).type('application/json').send(errorBody(error));
+}

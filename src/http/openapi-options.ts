@@ -1,4 +1,5 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { FastifySwaggerUiOptions } from '@fastify/swagger-ui';
 
 /** What the description of the API says beside its routes. */
 export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
@@ -32,3 +33,16 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
     },
   };
 }
+
+/** Pages that load nothing from elsewhere and work over plain HTTP. */
+export const swaggerUiOptions: FastifySwaggerUiOptions = {
+  routePrefix: '/docs',
+  uiConfig: { validatorUrl: null },
+  staticCSP: {
+    'default-src': ["'self'"],
+    'img-src': ["'self'", 'data:'],
+    'style-src': ["'self'", "'unsafe-inline'"],
+    'object-src': ["'none'"],
+    'frame-ancestors': ["'self'"],
+  },
+};

@@ -2,12 +2,12 @@ import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyBaseLogger } from 'fastify';
+import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { recordAccess } from './access.ts';
 import { requireApiKey } from './api-key.ts';
-import { handleErrors } from './error-handlers.ts';
+import { handleErrors, refuseBadUrl } from './error-handlers.ts';
 import { refuseMalformedHttp } from './malformed-http.ts';
-import { openapiOptions } from './openapi-options.ts';
+import { openapiOptions, swaggerUiOptions } from './openapi-options.ts';
 import { requestId } from './request-id.ts';
 import { completionsRoute } from './routes/completions.ts';
 import { detokenizeRoute } from './routes/detokenize.ts';
@@ -47,23 +47,25 @@ export function buildServer(dependencies: ServerDependencies): App {
   const { config, logger, version } = dependencies;
   const app: App = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestId,
     bodyLimit: config.bodyLimit,
     requestTimeout: arrivalTimeoutMs,
     // What is still asked of a closing service gets our own answer.
     return503OnClosing: false,
+    frameworkErrors: refuseBadUrl,
     clientErrorHandler: refuseMalformedHttp,
     ajv,
   }).withTypeProvider<TypeBoxTypeProvider>();
 
+  app.removeContentTypeParser('text/plain');
   for (const shared of [ErrorSchema, CompletionSchema, ModelSchema, ReadySchema]) app.addSchema(shared);
   recordAccess(app, dependencies);
   handleErrors(app);
   // The pages under /docs bring their own content policy; transport security is the proxy's to promise.
   app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false });
   app.register(swagger, openapiOptions(version));
-  app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  app.register(swaggerUi, swaggerUiOptions);
 
   app.register(async (open) => {
     for (const route of [healthLiveRoute, healthReadyRoutes, versionRoute, metricsRoute, openapiRoute]) {

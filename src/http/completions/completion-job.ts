@@ -23,7 +23,10 @@ export interface CompletionJob {
   promptTokens: number;
 }
 
-function checkCombinations(body: CompletionRequest): void {
+function checkCombinations(body: CompletionRequest, { maxQueuedRequests }: ServerConfig): void {
+  if ((body.n ?? 1) > maxQueuedRequests) {
+    throw invalidRequest('n', `\`n\` is ${body.n}; at most ${maxQueuedRequests} choices are taken at once`);
+  }
   if (body.stream_options && !body.stream) {
     throw invalidRequest('stream_options', '`stream_options` goes only with `stream`');
   }
@@ -39,7 +42,7 @@ export function createCompletionJob(
   config: ServerConfig,
   arrivedAt: number,
 ): CompletionJob {
-  checkCombinations(body);
+  checkCombinations(body, config);
   const n = body.n ?? 1;
   const prompts = readPrompts(body.prompt, model, Math.floor(config.maxQueuedRequests / n));
   const sampling = readSampling(body, model.manifest.vocabSize);

@@ -39,7 +39,7 @@ export async function streamCompletion(reply: FastifyReply, completion: Streamed
     if (gone.aborted) return;
     const refusal = toServiceError(error);
     context.errorCode = refusal.code;
-    reply.log.error({ requestId: reply.request.id, err: error }, 'a stream ended in an error');
+    reply.log.error({ err: error }, 'a stream ended in an error');
     await stream.send(errorBody(refusal));
   }
   await stream.end();

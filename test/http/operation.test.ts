@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { fakeModel, fakeServer } from '../support/fake-server.ts';
+
+describe.each(['/health', '/health/ready'])('%s', (url) => {
+  it('is ready with one ready model, and tells of the others', async () => {
+    const models = [
+      fakeModel('good'),
+      fakeModel('late', { state: 'loading' }),
+      fakeModel('broken', { state: 'failed', message: 'no such file' }),
+    ];
+    const response = await fakeServer({ models }).app.inject(url);
+    expect(response.statusCode).toBe(200);
+    expect(response.json()).toEqual({
+      status: 'ready',
+      models: [
+        { id: 'good', state: 'ready', message: null },
+        { id: 'late', state: 'loading', message: null },
+        { id: 'broken', state: 'failed', message: 'no such file' },
+      ],
+      load: { waiting: 2, running: 1 },
+    });
+  });
+
+  it('is not while none is, and becomes so', async () => {
+    const model = fakeModel('late', { state: 'loading' });
+    const { app } = fakeServer({ models: [model] });
+    const loading = await app.inject(url);
+    expect(loading.statusCode).toBe(503);
+    expect(loading.headers['retry-after']).toBe('1');
+    expect(loading.json()).toMatchObject({ status: 'not_ready', models: [{ state: 'loading' }] });
+    model.state = { state: 'ready', slots: 1, capacity: 8, encoderCapacity: 8 };
+    expect((await app.inject(url)).statusCode).toBe(200);
+  });
+
+  it('is not while the service drains, which still lives', async () => {
+    const { app, drain } = fakeServer();
+    drain();
+    const draining = await app.inject(url);
+    expect(draining.statusCode).toBe(503);
+    expect(draining.headers['retry-after']).toBe('1');
+    expect(draining.json()).toMatchObject({ status: 'draining', models: [{ state: 'ready' }] });
+    expect((await app.inject('/health/live')).json()).toEqual({ status: 'live' });
+  });
+});
+
+it('/version', async () => {
+  expect((await fakeServer().app.inject('/version')).json()).toEqual({ version: '1.2.3' });
+});
+
+describe('/metrics', () => {
+  it('counts answers by model, route and status', async () => {
+    const { app } = fakeServer();
+    const complete = (payload: object) => app.inject({ method: 'POST', url: '/v1/completions', payload });
+    await complete({ prompt: 'a' });
+    await complete({ prompt: 'a', stream: true });
+    await complete({ prompt: 'a', n: 0 });
+    await complete({ prompt: 'a', model: 'stranger' });
+    await app.inject('/v1/models/a');
+    await app.inject('/some/where/else');
+    const response = await app.inject('/metrics');
+    expect(response.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
+    const counted = response.body.split('\n').filter((line) => line.startsWith('altup_requests_total'));
+    expect(counted.sort()).toEqual([
+      'altup_requests_total{model="",route="/v1/completions",status="400"} 1',
+      'altup_requests_total{model="",route="/v1/completions",status="404"} 1',
+      'altup_requests_total{model="",route="/v1/models/:id",status="404"} 1',
+      'altup_requests_total{model="",route="none",status="404"} 1',
+      'altup_requests_total{model="tiny",route="/v1/completions",status="200"} 2',
+    ]);
+  });
+
+  it('has the event loop’s delay', async () => {
+    const { body } = await fakeServer().app.inject('/metrics');
+    for (const name of ['lag_p50_seconds', 'lag_p99_seconds', 'lag_max_seconds']) {
+      expect(body).toMatch(new RegExp(`^nodejs_eventloop_${name} `, 'm'));
+    }
+  });
+});
+
+describe('/docs', () => {
+  it('loads nothing from elsewhere', async () => {
+    const { app } = fakeServer();
+    const page = await app.inject('/docs');
+    expect(page.statusCode).toBe(200);
+    const policy = String(page.headers['content-security-policy']);
+    expect(policy).toContain("default-src 'self'");
+    expect(policy).not.toMatch(/https:|upgrade-insecure|swagger\.io/);
+    const assets = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => url!);
+    expect(assets.length).toBeGreaterThan(3);
+    for (const asset of assets) {
+      expect(asset).toMatch(/^\/docs\//);
+      expect((await app.inject(asset)).statusCode).toBe(200);
+    }
+  });
+});
