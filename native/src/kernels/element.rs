@@ -1,0 +1,53 @@
+//! Storage types of the widened representation; arithmetic is always f32.
+
+use half::{bf16, f16};
+
+use super::lanes::Lanes;
+
+pub trait Element: Copy + Send + Sync + Default + PartialEq + std::fmt::Debug + 'static {
+    /// The name ONNX gives it, for error texts.
+    const NAME: &'static str;
+
+    fn to_f32(self) -> f32;
+    fn from_f32(value: f32) -> Self;
+
+    /// # Safety
+    /// `from` is valid for reading `L::WIDTH` elements, and the CPU has what `L` needs.
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::Vector;
+
+    /// # Safety
+    /// `to` is valid for writing `L::WIDTH` elements, and the CPU has what `L` needs.
+    unsafe fn store<L: Lanes>(to: *mut Self, value: L::Vector);
+}
+
+macro_rules! element {
+    ($type:ty, $name:literal, $to:expr, $from:expr, $load:ident, $store:ident) => {
+        impl Element for $type {
+            const NAME: &'static str = $name;
+
+            #[inline(always)]
+            fn to_f32(self) -> f32 {
+                $to(self)
+            }
+
+            #[inline(always)]
+            fn from_f32(value: f32) -> Self {
+                $from(value)
+            }
+
+            #[inline(always)]
+            unsafe fn load<L: Lanes>(from: *const Self) -> L::Vector {
+                unsafe { L::$load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn store<L: Lanes>(to: *mut Self, value: L::Vector) {
+                unsafe { L::$store(to, value) }
+            }
+        }
+    };
+}
+
+element!(f32, "float", std::convert::identity, std::convert::identity, load_f32, store_f32);
+element!(f16, "float16", f16::to_f32, f16::from_f32, load_f16, store_f16);
+element!(bf16, "bfloat16", bf16::to_f32, bf16::from_f32, load_bf16, store_bf16);

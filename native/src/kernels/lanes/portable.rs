@@ -1,0 +1,61 @@
+use half::{bf16, f16};
+
+use super::Lanes;
+
+/// Arrays that LLVM turns into whatever the target has (NEON on arm64, SSE2 on x86-64).
+pub struct Portable;
+
+const WIDTH: usize = 8;
+
+unsafe impl Lanes for Portable {
+    const WIDTH: usize = WIDTH;
+    type Vector = [f32; WIDTH];
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self::Vector {
+        [value; WIDTH]
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        // f32::mul_add would call into the C library where the target has no fused instruction.
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn load_f32(from: *const f32) -> Self::Vector {
+        unsafe { from.cast::<Self::Vector>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const f16) -> Self::Vector {
+        let halves = unsafe { from.cast::<[f16; WIDTH]>().read_unaligned() };
+        halves.map(f16::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> Self::Vector {
+        let halves = unsafe { from.cast::<[bf16; WIDTH]>().read_unaligned() };
+        halves.map(bf16::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn store_f32(to: *mut f32, value: Self::Vector) {
+        unsafe { to.cast::<Self::Vector>().write_unaligned(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(to: *mut f16, value: Self::Vector) {
+        unsafe { to.cast::<[f16; WIDTH]>().write_unaligned(value.map(f16::from_f32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(to: *mut bf16, value: Self::Vector) {
+        unsafe { to.cast::<[bf16; WIDTH]>().write_unaligned(value.map(bf16::from_f32)) }
+    }
+}

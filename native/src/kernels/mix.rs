@@ -1,0 +1,217 @@
+//! The one kernel under all linear operators: outᵣ = Σ_c M[r,c]·in_c over long rows, one pass over memory.
+
+use super::element::Element;
+use super::lanes::{Lanes, MAX_WIDTH, Portable};
+use super::matrix::{MAX_BLOCKS, Matrix};
+
+const MAX_ROWS: usize = MAX_BLOCKS + 1;
+
+/// Mixes `length` elements of every row: `m` row by row, then the rows read and the rows written.
+///
+/// # Safety
+/// `m` holds rows × columns entries and every pointer is valid for `length` elements. A written row is one of
+/// the rows read or apart from all of them. The CPU has the instruction set that the function was made for.
+type Mix<T> =
+    unsafe fn(m: *const f32, shape: (usize, usize), ins: *const *const T, outs: *const *mut T, length: usize);
+
+/// The kernel for matrices of one shape on this CPU.
+#[derive(Clone, Copy)]
+pub struct Mixer<T> {
+    rows: usize,
+    columns: usize,
+    mix: Mix<T>,
+}
+
+impl<T: Element> Mixer<T> {
+    pub fn new(rows: usize, columns: usize) -> Self {
+        assert!(rows <= MAX_ROWS && columns <= MAX_ROWS);
+        Self { rows, columns, mix: fastest(rows, columns) }
+    }
+
+    /// Mixes `length` elements of each row.
+    ///
+    /// # Safety
+    /// `ins` are valid for reading and `outs` for writing `length` elements; a written row is one of the rows
+    /// read or apart from all of them, and no two written rows overlap.
+    pub unsafe fn run(&self, matrix: &Matrix, ins: &[*const T], outs: &[*mut T], length: usize) {
+        assert_eq!((self.rows, self.columns), (matrix.rows(), matrix.columns()));
+        assert_eq!((self.rows, self.columns), (outs.len(), ins.len()));
+        // SAFETY: lengths were just checked, the rest is the caller's word; `fastest` chose by what the CPU has.
+        unsafe {
+            (self.mix)(
+                matrix.entries().as_ptr(),
+                (self.rows, self.columns),
+                ins.as_ptr(),
+                outs.as_ptr(),
+                length,
+            );
+        }
+    }
+}
+
+/// Shape known at compile time: the loops over rows and columns unroll and inputs stay in registers.
+#[inline(always)]
+unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
+    m: *const f32,
+    ins: *const *const T,
+    outs: *const *mut T,
+    length: usize,
+) {
+    unsafe {
+        let m = m.cast::<[[f32; C]; R]>().read();
+        let ins = ins.cast::<[*const T; C]>().read();
+        let outs = outs.cast::<[*mut T; R]>().read();
+        let whole = length - length % L::WIDTH;
+        let mut at = 0;
+        while at < whole {
+            let x: [L::Vector; C] = std::array::from_fn(|c| T::load::<L>(ins[c].add(at)));
+            for r in 0..R {
+                let mut sum = L::mul(L::splat(m[r][0]), x[0]);
+                for c in 1..C {
+                    sum = L::mul_add(L::splat(m[r][c]), x[c], sum);
+                }
+                T::store::<L>(outs[r].add(at), sum);
+            }
+            at += L::WIDTH;
+        }
+        if whole < length {
+            // Same instructions for the rest, so that an element's value never depends on its place.
+            let rest = length - whole;
+            let x: [L::Vector; C] = std::array::from_fn(|c| load_part::<L, T>(ins[c].add(whole), rest));
+            for r in 0..R {
+                let mut sum = L::mul(L::splat(m[r][0]), x[0]);
+                for c in 1..C {
+                    sum = L::mul_add(L::splat(m[r][c]), x[c], sum);
+                }
+                store_part::<L, T>(outs[r].add(whole), sum, rest);
+            }
+        }
+    }
+}
+
+/// Any shape; slower by the loops that do not unroll.
+#[inline(always)]
+unsafe fn mix_any<L: Lanes, T: Element>(
+    m: *const f32,
+    (rows, columns): (usize, usize),
+    ins: *const *const T,
+    outs: *const *mut T,
+    length: usize,
+) {
+    unsafe {
+        let mut x = [L::splat(0.0); MAX_ROWS];
+        let mut at = 0;
+        while at < length {
+            let part = L::WIDTH.min(length - at);
+            for (c, lanes) in x[..columns].iter_mut().enumerate() {
+                *lanes = load_part::<L, T>((*ins.add(c)).add(at), part);
+            }
+            for r in 0..rows {
+                let mut sum = L::mul(L::splat(*m.add(r * columns)), x[0]);
+                for (c, lanes) in x[..columns].iter().enumerate().skip(1) {
+                    sum = L::mul_add(L::splat(*m.add(r * columns + c)), *lanes, sum);
+                }
+                store_part::<L, T>((*outs.add(r)).add(at), sum, part);
+            }
+            at += part;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn load_part<L: Lanes, T: Element>(from: *const T, count: usize) -> L::Vector {
+    unsafe {
+        if count == L::WIDTH {
+            return T::load::<L>(from);
+        }
+        let mut padded = [T::default(); MAX_WIDTH];
+        std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), count);
+        T::load::<L>(padded.as_ptr())
+    }
+}
+
+#[inline(always)]
+unsafe fn store_part<L: Lanes, T: Element>(to: *mut T, value: L::Vector, count: usize) {
+    unsafe {
+        if count == L::WIDTH {
+            return T::store::<L>(to, value);
+        }
+        let mut padded = [T::default(); MAX_WIDTH];
+        T::store::<L>(padded.as_mut_ptr(), value);
+        std::ptr::copy_nonoverlapping(padded.as_ptr(), to, count);
+    }
+}
+
+/// One set of entry points: `$lanes` inlined under the target features it needs.
+macro_rules! entry_points {
+    ($module:ident, $lanes:ty $(, $feature:literal)?) => {
+        mod $module {
+            use super::*;
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn fixed<T: Element, const R: usize, const C: usize>(
+                m: *const f32, _: (usize, usize), ins: *const *const T, outs: *const *mut T, length: usize,
+            ) {
+                unsafe { mix_fixed::<$lanes, T, R, C>(m, ins, outs, length) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn any<T: Element>(
+                m: *const f32, shape: (usize, usize), ins: *const *const T, outs: *const *mut T, length: usize,
+            ) {
+                unsafe { mix_any::<$lanes, T>(m, shape, ins, outs, length) }
+            }
+
+            /// Collapse by sum, Predict, Correct and CorrectPredict of 2, 3 and 4 blocks have a kernel of their own.
+            pub fn choose<T: Element>(rows: usize, columns: usize) -> Mix<T> {
+                match (rows, columns) {
+                    (1, 2) => fixed::<T, 1, 2>,
+                    (1, 3) => fixed::<T, 1, 3>,
+                    (1, 4) => fixed::<T, 1, 4>,
+                    (2, 2) => fixed::<T, 2, 2>,
+                    (2, 3) => fixed::<T, 2, 3>,
+                    (3, 3) => fixed::<T, 3, 3>,
+                    (3, 4) => fixed::<T, 3, 4>,
+                    (4, 4) => fixed::<T, 4, 4>,
+                    (4, 5) => fixed::<T, 4, 5>,
+                    (5, 5) => fixed::<T, 5, 5>,
+                    _ => any::<T>,
+                }
+            }
+        }
+    };
+}
+
+entry_points!(portable, Portable);
+#[cfg(target_arch = "x86_64")]
+entry_points!(avx2, crate::kernels::lanes::Avx2, "avx2,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+entry_points!(avx512, crate::kernels::lanes::Avx512, "avx512f,avx512bw,avx512vl");
+
+fn fastest<T: Element>(rows: usize, columns: usize) -> Mix<T> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if has_avx512() {
+            return avx512::choose(rows, columns);
+        }
+        if has_avx2() {
+            return avx2::choose(rows, columns);
+        }
+    }
+    portable::choose(rows, columns)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+}
+
+#[cfg(test)]
+mod tests;

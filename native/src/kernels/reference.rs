@@ -1,0 +1,40 @@
+//! The operators as DESIGN defines them, one step at a time in f64: what the fast kernels are held to.
+
+use super::matrix::Reads;
+
+/// Blocks × elements of one block.
+pub type Blocks = Vec<Vec<f64>>;
+
+/// x̂ⁱ = Σⱼ P[i,j]·xʲ
+pub fn predict(x: &Blocks, p: &[f64]) -> Blocks {
+    let blocks = x.len();
+    (0..blocks)
+        .map(|i| (0..x[0].len()).map(|e| (0..blocks).map(|j| p[i * blocks + j] * x[j][e]).sum()).collect())
+        .collect()
+}
+
+/// xⁱ = x̂ⁱ + G[i]·(y − x̂^active)
+pub fn correct(predicted: &Blocks, y: &[f64], g: &[f64], active: usize) -> Blocks {
+    (0..predicted.len())
+        .map(|i| (0..y.len()).map(|e| predicted[i][e] + g[i] * (y[e] - predicted[active][e])).collect())
+        .collect()
+}
+
+/// Correct, then the next layer's predict, and the block that layer reads.
+pub fn correct_predict(
+    predicted: &Blocks,
+    y: &[f64],
+    g: &[f64],
+    p: &[f64],
+    active: usize,
+    next: usize,
+    reads: Reads,
+) -> (Blocks, Vec<f64>) {
+    let corrected = correct(predicted, y, g, active);
+    let next_predicted = predict(&corrected, p);
+    let read = match reads {
+        Reads::Corrected => corrected[next].clone(),
+        Reads::Predicted => next_predicted[next].clone(),
+    };
+    (next_predicted, read)
+}

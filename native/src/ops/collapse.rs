@@ -1,0 +1,95 @@
+use std::ffi::CStr;
+use std::marker::PhantomData;
+
+use ort_sys::ONNXTensorElementDataType;
+
+use super::blocks::Blocks;
+use super::compute::Compute;
+use super::custom_op::Kernel;
+use super::kernel_info::KernelInfo;
+use super::mixing::mix_constant;
+use super::rows::Rows;
+use super::shapes::{Dimension, Shapes};
+use super::storage::Storage;
+use crate::kernels::Matrix;
+use crate::ort::Result;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// The blocks of a token side by side, [..., K·d]: plain AltUp.
+    Concatenate,
+    /// Their sum, [..., d]: Recycled-AltUp.
+    Sum,
+}
+
+impl Mode {
+    fn of(text: &str) -> Option<Self> {
+        match text {
+            "concatenate" => Some(Self::Concatenate),
+            "sum" => Some(Self::Sum),
+            _ => None,
+        }
+    }
+}
+
+/// X [K, …, d] → x.
+pub struct Collapse<T> {
+    mode: Mode,
+    _storage: PhantomData<T>,
+}
+
+impl<T: Storage> Kernel for Collapse<T> {
+    const NAME: &'static CStr = c"Collapse";
+    const TYPE: ONNXTensorElementDataType = T::TYPE;
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 1;
+    const IN_PLACE: usize = 0;
+
+    fn infer(shapes: &Shapes) -> Result<()> {
+        let mode = shapes.text(c"mode").and_then(|text| Mode::of(&text));
+        let (Some(mode), Some(mut shape)) = (mode, shapes.input(0)) else { return Ok(()) };
+        if mode == Mode::Concatenate {
+            let (Dimension::Size(count), Some(Dimension::Size(width))) = (shape[0].clone(), shape.last_mut())
+            else {
+                return Ok(());
+            };
+            *width *= count;
+        }
+        shapes.set(0, T::TYPE, &shape[1..])
+    }
+
+    fn create(info: &KernelInfo) -> Result<Self> {
+        let text = info.text(c"mode")?;
+        let mode = Mode::of(&text)
+            .ok_or_else(|| info.error(format_args!("attribute mode is {text:?}, not concatenate or sum")))?;
+        Ok(Self { mode, _storage: PhantomData })
+    }
+
+    fn compute(&self, context: &Compute) -> Result<()> {
+        let x = context.input(0)?;
+        let blocks = Blocks::of(context, "blocks", &x)?;
+        let Blocks { count, tokens, width } = blocks;
+        if self.mode == Mode::Sum {
+            let rows =
+                Rows::new().read_blocks(x.data(), &blocks).write(context.output::<T>(0, &x.dims[1..])?);
+            // SAFETY: X holds `count` rows of this length, the output is one and shares no memory with X.
+            return unsafe { mix_constant(context, &Matrix::sum(count), &rows, blocks.length()) };
+        }
+        let mut dims = [0_i64; 8];
+        let Some(dims) = dims.get_mut(..x.dims.len() - 1) else {
+            return Err(context.error(format_args!("blocks {:?} have too many dimensions", x.dims)));
+        };
+        dims.copy_from_slice(&x.dims[1..]);
+        dims[x.dims.len() - 2] = (count * width) as i64;
+        let (from, to) = (x.data::<T>(), context.output::<T>(0, dims)?);
+        (0..tokens * count).for_each(|i| {
+            let (token, block) = (i / count, i % count);
+            // SAFETY: X is [count, tokens, width] and x [tokens, count, width], apart from each other.
+            unsafe {
+                let source = from.add((block * tokens + token) * width);
+                source.copy_to_nonoverlapping(to.add(i * width), width);
+            }
+        });
+        Ok(())
+    }
+}

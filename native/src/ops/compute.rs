@@ -1,0 +1,92 @@
+use std::ffi::{CStr, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use ort_sys::{ONNXTensorElementDataType, OrtKernelContext, OrtValue};
+
+use crate::ort::{Api, Error, Result};
+
+/// Shape and place of a tensor in host memory.
+#[derive(Clone, Copy)]
+pub struct Tensor<'a> {
+    pub dims: &'a [i64],
+    data: *mut c_void,
+    _life: PhantomData<&'a ()>,
+}
+
+impl<'a> Tensor<'a> {
+    /// # Safety
+    /// `value` is a tensor that outlives `'a`.
+    pub unsafe fn of(api: &Api, value: *mut OrtValue) -> Result<Self> {
+        let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        let (mut dims, mut rank, mut data) = (ptr::null(), 0, ptr::null_mut());
+        unsafe {
+            api.check((api.GetTensorElementTypeAndShapeDataReference)(
+                value,
+                &mut element,
+                &mut dims,
+                &mut rank,
+            ))?;
+            api.check((api.GetTensorMutableData)(value, &mut data))?;
+            // The pointer of a scalar's dims may be null.
+            let dims = if rank == 0 { &[] } else { std::slice::from_raw_parts(dims, rank) };
+            Ok(Self { dims, data, _life: PhantomData })
+        }
+    }
+
+    pub fn data<T>(&self) -> *mut T {
+        self.data.cast()
+    }
+}
+
+/// One call of a kernel.
+pub struct Compute {
+    api: Api,
+    context: *mut OrtKernelContext,
+    op: &'static CStr,
+}
+
+impl Compute {
+    pub fn new(api: Api, context: *mut OrtKernelContext, op: &'static CStr) -> Self {
+        Self { api, context, op }
+    }
+
+    #[cold]
+    pub fn error(&self, text: std::fmt::Arguments<'_>) -> Error {
+        Error(format!("ai.altup.{}: {text}", self.op.to_string_lossy()))
+    }
+
+    pub fn input(&self, index: usize) -> Result<Tensor<'_>> {
+        let mut value = ptr::null();
+        unsafe {
+            self.api.check((self.api.KernelContext_GetInput)(self.context, index, &mut value))?;
+            Tensor::of(&self.api, value.cast_mut())
+        }
+    }
+
+    pub fn output<T>(&self, index: usize, dims: &[i64]) -> Result<*mut T> {
+        let (mut value, mut data) = (ptr::null_mut(), ptr::null_mut());
+        unsafe {
+            self.api.check((self.api.KernelContext_GetOutput)(
+                self.context,
+                index,
+                dims.as_ptr(),
+                dims.len(),
+                &mut value,
+            ))?;
+            self.api.check((self.api.GetTensorMutableData)(value, &mut data))?;
+        }
+        Ok(data.cast())
+    }
+
+    /// `task(0) … task(count - 1)` on ONNX Runtime's own threads.
+    pub fn parallel<F: Fn(usize) + Sync>(&self, count: usize, task: &F) -> Result<()> {
+        unsafe extern "C" fn call<F: Fn(usize) + Sync>(task: *mut c_void, index: usize) {
+            // A panic cannot cross ONNX Runtime: Rust aborts at this border, so tasks must not have any.
+            unsafe { (*task.cast::<F>())(index) }
+        }
+        let task = ptr::from_ref(task).cast_mut().cast();
+        self.api
+            .check(unsafe { (self.api.KernelContext_ParallelFor)(self.context, call::<F>, count, 0, task) })
+    }
+}

@@ -1,0 +1,61 @@
+use std::ffi::CStr;
+use std::marker::PhantomData;
+
+use ort_sys::ONNXTensorElementDataType;
+
+use super::blocks::{Blocks, check_block_shape};
+use super::compute::Compute;
+use super::custom_op::Kernel;
+use super::kernel_info::KernelInfo;
+use super::mixing::{Coefficients, mix_constant, mix_per_token};
+use super::rows::Rows;
+use super::shapes::Shapes;
+use super::storage::Storage;
+use crate::kernels::Matrix;
+use crate::ort::Result;
+
+/// X̂ [K, …, d], Y [..., d], G [K] or [..., K] → X: xⁱ = x̂ⁱ + G[i]·(y − x̂^active).
+pub struct Correct<T> {
+    active: usize,
+    _storage: PhantomData<T>,
+}
+
+impl<T: Storage> Kernel for Correct<T> {
+    const NAME: &'static CStr = c"Correct";
+    const TYPE: ONNXTensorElementDataType = T::TYPE;
+    const INPUTS: usize = 3;
+    const OUTPUTS: usize = 1;
+    const IN_PLACE: usize = 1;
+
+    fn infer(shapes: &Shapes) -> Result<()> {
+        shapes.same(0, T::TYPE, 0)
+    }
+
+    fn create(info: &KernelInfo) -> Result<Self> {
+        Ok(Self { active: info.index(c"active")?, _storage: PhantomData })
+    }
+
+    fn compute(&self, context: &Compute) -> Result<()> {
+        let (x, y, g) = (context.input(0)?, context.input(1)?, context.input(2)?);
+        let blocks = Blocks::of(context, "predicted", &x)?;
+        blocks.check_block(context, "active", self.active)?;
+        check_block_shape(context, ("predicted", &x), ("computed", &y))?;
+        let count = blocks.count;
+        let coefs = Coefficients::of(context, ("correction_coefs", &g), ("predicted", &x), &[count as i64])?;
+        let rows = Rows::new()
+            .read_blocks(x.data(), &blocks)
+            .read(y.data())
+            .write_blocks(context.output::<T>(0, x.dims)?, &blocks);
+        // SAFETY: the tensors have the shapes just checked; ONNX Runtime gives X its own memory or that of X̂.
+        unsafe {
+            let g = g.data::<T>();
+            let matrix =
+                |token| Matrix::correct(count, self.active, |i| g.add(token * count + i).read().to_f32());
+            match coefs {
+                Coefficients::Constant => mix_constant(context, &matrix(0), &rows, blocks.length())?,
+                Coefficients::PerToken => mix_per_token(&rows, &blocks, matrix),
+            }
+        }
+        Ok(())
+    }
+}

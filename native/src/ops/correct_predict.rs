@@ -1,0 +1,112 @@
+use std::ffi::CStr;
+use std::marker::PhantomData;
+
+use ort_sys::ONNXTensorElementDataType;
+
+use super::blocks::{Blocks, check_block_shape};
+use super::compute::{Compute, Tensor};
+use super::custom_op::Kernel;
+use super::kernel_info::KernelInfo;
+use super::mixing::{Coefficients, constant, mix_constant, mix_per_token};
+use super::rows::Rows;
+use super::shapes::Shapes;
+use super::storage::Storage;
+use crate::kernels::Matrix;
+use crate::kernels::matrix::Reads;
+use crate::ort::Result;
+
+/// X̂ [K, …, d], Y [..., d], G, P' → X̂' [K, …, d], S [..., d]: Correct of this layer, Predict of the next and the
+/// block that the next layer reads, in one pass.
+pub struct CorrectPredict<T> {
+    active: usize,
+    next: usize,
+    reads: Reads,
+    /// [X̂'; S] over [X̂; Y], made once where G and P' never change.
+    matrix: Option<Matrix>,
+    _storage: PhantomData<T>,
+}
+
+impl<T: Storage> CorrectPredict<T> {
+    fn matrix(&self, count: usize, g: impl Fn(usize) -> f32, p: impl Fn(usize) -> f32) -> Matrix {
+        Matrix::correct_predict(&Matrix::correct(count, self.active, g), self.next, self.reads, p)
+    }
+
+    /// # Safety
+    /// Rows fit `blocks`; G and P' are tensors of the shapes that `Coefficients::of` accepts for it.
+    unsafe fn mix(
+        &self,
+        context: &Compute,
+        (x, g, p): (&Tensor, &Tensor, &Tensor),
+        blocks: &Blocks,
+        rows: &Rows<T>,
+    ) -> Result<()> {
+        let count = blocks.count;
+        if let Some(matrix) = self.matrix.as_ref().filter(|matrix| matrix.rows() == count + 1) {
+            return unsafe { mix_constant(context, matrix, rows, blocks.length()) };
+        }
+        let k = count as i64;
+        let of_g = Coefficients::of(context, ("correction_coefs", g), ("predicted", x), &[k])?;
+        let of_p = Coefficients::of(context, ("next_prediction_coefs", p), ("predicted", x), &[k, k])?;
+        let (g_step, g) = (of_g.step(count), g.data::<T>());
+        let (p_step, p) = (of_p.step(count * count), p.data::<T>());
+        let matrix = |token| unsafe {
+            let g = |i| g.add(token * g_step + i).read().to_f32();
+            self.matrix(count, g, |i| p.add(token * p_step + i).read().to_f32())
+        };
+        if of_g == Coefficients::Constant && of_p == Coefficients::Constant {
+            return unsafe { mix_constant(context, &matrix(0), rows, blocks.length()) };
+        }
+        unsafe { mix_per_token(rows, blocks, matrix) };
+        Ok(())
+    }
+}
+
+impl<T: Storage> Kernel for CorrectPredict<T> {
+    const NAME: &'static CStr = c"CorrectPredict";
+    const TYPE: ONNXTensorElementDataType = T::TYPE;
+    const INPUTS: usize = 4;
+    const OUTPUTS: usize = 2;
+    const IN_PLACE: usize = 2;
+
+    fn infer(shapes: &Shapes) -> Result<()> {
+        shapes.same(0, T::TYPE, 0)?;
+        shapes.same(1, T::TYPE, 1)
+    }
+
+    fn create(info: &KernelInfo) -> Result<Self> {
+        let reads = match info.text(c"reads")?.as_str() {
+            "corrected" => Reads::Corrected,
+            "predicted" => Reads::Predicted,
+            other => {
+                return Err(
+                    info.error(format_args!("attribute reads is {other:?}, not corrected or predicted"))
+                );
+            }
+        };
+        let (active, next) = (info.index(c"active")?, info.index(c"next")?);
+        let mut kernel = Self { active, next, reads, matrix: None, _storage: PhantomData };
+        if let (Some(g), Some(p)) = (constant::<T>(info, 2, 1)?, constant::<T>(info, 3, 2)?)
+            && p.len() == g.len() * g.len()
+            && active.max(next) < g.len()
+        {
+            kernel.matrix = Some(kernel.matrix(g.len(), |i| g[i], |i| p[i]));
+        }
+        Ok(kernel)
+    }
+
+    fn compute(&self, context: &Compute) -> Result<()> {
+        let (x, y) = (context.input(0)?, context.input(1)?);
+        let blocks = Blocks::of(context, "predicted", &x)?;
+        blocks.check_block(context, "active", self.active)?;
+        blocks.check_block(context, "next", self.next)?;
+        check_block_shape(context, ("predicted", &x), ("computed", &y))?;
+        let rows = Rows::new()
+            .read_blocks(x.data(), &blocks)
+            .read(y.data())
+            .write_blocks(context.output::<T>(0, x.dims)?, &blocks)
+            .write(context.output::<T>(1, y.dims)?);
+        // SAFETY: X̂ and Y have the shapes just checked; ONNX Runtime gives X̂' and S their own memory or that of
+        // X̂ and Y.
+        unsafe { self.mix(context, (&x, &context.input(2)?, &context.input(3)?), &blocks, &rows) }
+    }
+}

@@ -1,0 +1,186 @@
+//! One operator for one element type, in the form that ONNX Runtime wants.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
+
+use ort_sys::{
+    ONNXTensorElementDataType, ORT_API_VERSION, OrtApi, OrtCustomOp, OrtCustomOpInputOutputCharacteristic,
+    OrtKernelContext, OrtKernelInfo, OrtMemType, OrtShapeInferContext, OrtStatusPtr,
+};
+
+use super::compute::Compute;
+use super::kernel_info::KernelInfo;
+use super::shapes::Shapes;
+use crate::ort::{Api, Result};
+
+/// A kernel and what ONNX Runtime must know about it beforehand.
+pub trait Kernel: Send + Sync + Sized + 'static {
+    const NAME: &'static CStr;
+    const TYPE: ONNXTensorElementDataType;
+    const INPUTS: usize;
+    const OUTPUTS: usize;
+    /// The first so many outputs may be written over the inputs of the same place.
+    const IN_PLACE: usize;
+
+    fn infer(shapes: &Shapes) -> Result<()>;
+    fn create(info: &KernelInfo) -> Result<Self>;
+    fn compute(&self, context: &Compute) -> Result<()>;
+}
+
+/// What `OrtCustomOp` pointers point at: ONNX Runtime reads the first field, our functions the rest too.
+#[repr(C)]
+pub struct CustomOp {
+    raw: OrtCustomOp,
+    api: Api,
+}
+
+/// A kernel of one node.
+struct Node<K> {
+    kernel: K,
+    api: Api,
+}
+
+impl CustomOp {
+    pub fn new<K: Kernel>(api: Api) -> Self {
+        let raw = OrtCustomOp {
+            version: ORT_API_VERSION,
+            CreateKernel: None,
+            GetName: Some(name::<K>),
+            GetExecutionProviderType: Some(execution_provider),
+            GetInputType: Some(element_type::<K>),
+            GetInputTypeCount: Some(input_count::<K>),
+            GetOutputType: Some(element_type::<K>),
+            GetOutputTypeCount: Some(output_count::<K>),
+            KernelCompute: None,
+            KernelDestroy: Some(destroy::<K>),
+            GetInputCharacteristic: Some(required),
+            GetOutputCharacteristic: Some(required),
+            GetInputMemoryType: Some(memory_type),
+            GetVariadicInputMinArity: Some(zero),
+            GetVariadicInputHomogeneity: Some(zero),
+            GetVariadicOutputMinArity: Some(zero),
+            GetVariadicOutputHomogeneity: Some(zero),
+            CreateKernelV2: Some(create::<K>),
+            KernelComputeV2: Some(compute::<K>),
+            InferOutputShapeFn: Some(infer::<K>),
+            GetStartVersion: Some(start_version),
+            GetEndVersion: Some(end_version),
+            GetMayInplace: Some(may_in_place::<K>),
+            ReleaseMayInplace: Some(keep),
+            GetAliasMap: Some(no_aliases),
+            ReleaseAliasMap: Some(keep),
+        };
+        Self { raw, api }
+    }
+
+    pub fn as_ptr(&self) -> *const OrtCustomOp {
+        &raw const self.raw
+    }
+}
+
+/// # Safety
+/// `op` points at the first field of a [`CustomOp`].
+unsafe fn api_of(op: *const OrtCustomOp) -> Api {
+    unsafe { (*op.cast::<CustomOp>()).api }
+}
+
+unsafe extern "system" fn name<K: Kernel>(_: *const OrtCustomOp) -> *const std::ffi::c_char {
+    K::NAME.as_ptr()
+}
+
+unsafe extern "system" fn execution_provider(_: *const OrtCustomOp) -> *const std::ffi::c_char {
+    ptr::null() // The CPU.
+}
+
+unsafe extern "system" fn element_type<K: Kernel>(
+    _: *const OrtCustomOp,
+    _: usize,
+) -> ONNXTensorElementDataType {
+    K::TYPE
+}
+
+unsafe extern "system" fn input_count<K: Kernel>(_: *const OrtCustomOp) -> usize {
+    K::INPUTS
+}
+
+unsafe extern "system" fn output_count<K: Kernel>(_: *const OrtCustomOp) -> usize {
+    K::OUTPUTS
+}
+
+unsafe extern "system" fn required(_: *const OrtCustomOp, _: usize) -> OrtCustomOpInputOutputCharacteristic {
+    OrtCustomOpInputOutputCharacteristic::INPUT_OUTPUT_REQUIRED
+}
+
+unsafe extern "system" fn memory_type(_: *const OrtCustomOp, _: usize) -> OrtMemType {
+    OrtMemType::OrtMemTypeDefault
+}
+
+unsafe extern "system" fn zero(_: *const OrtCustomOp) -> c_int {
+    0
+}
+
+unsafe extern "system" fn start_version(_: *const OrtCustomOp) -> c_int {
+    1
+}
+
+unsafe extern "system" fn end_version(_: *const OrtCustomOp) -> c_int {
+    c_int::MAX
+}
+
+/// Places 0, 1, … of inputs and outputs; only read by ONNX Runtime, whatever the type says.
+static PLACES: [c_int; 4] = [0, 1, 2, 3];
+
+unsafe extern "system" fn may_in_place<K: Kernel>(
+    inputs: *mut *mut c_int,
+    outputs: *mut *mut c_int,
+) -> usize {
+    unsafe {
+        *inputs = PLACES.as_ptr().cast_mut();
+        *outputs = PLACES.as_ptr().cast_mut();
+    }
+    K::IN_PLACE
+}
+
+unsafe extern "system" fn no_aliases(inputs: *mut *mut c_int, outputs: *mut *mut c_int) -> usize {
+    unsafe {
+        *inputs = ptr::null_mut();
+        *outputs = ptr::null_mut();
+    }
+    0
+}
+
+unsafe extern "system" fn keep(_: *mut c_int, _: *mut c_int) {}
+
+unsafe extern "system" fn create<K: Kernel>(
+    op: *const OrtCustomOp,
+    _: *const OrtApi,
+    info: *const OrtKernelInfo,
+    kernel: *mut *mut c_void,
+) -> OrtStatusPtr {
+    let api = unsafe { api_of(op) };
+    api.guard(|| {
+        let node = Node { kernel: K::create(&KernelInfo::new(api, info, K::NAME))?, api };
+        unsafe { *kernel = Box::into_raw(Box::new(node)).cast() };
+        Ok(())
+    })
+}
+
+unsafe extern "system" fn compute<K: Kernel>(
+    node: *mut c_void,
+    context: *mut OrtKernelContext,
+) -> OrtStatusPtr {
+    let Node { kernel, api } = unsafe { &*node.cast::<Node<K>>() };
+    api.guard(|| kernel.compute(&Compute::new(*api, context, K::NAME)))
+}
+
+unsafe extern "system" fn destroy<K: Kernel>(node: *mut c_void) {
+    drop(unsafe { Box::from_raw(node.cast::<Node<K>>()) });
+}
+
+unsafe extern "system" fn infer<K: Kernel>(
+    op: *const OrtCustomOp,
+    context: *mut OrtShapeInferContext,
+) -> OrtStatusPtr {
+    let api = unsafe { api_of(op) };
+    api.guard(|| K::infer(&Shapes::new(api, context)))
+}

@@ -1,0 +1,83 @@
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::Mutex;
+
+use half::{bf16, f16};
+use ort_sys::{OrtApi, OrtApiBase, OrtCustomOpDomain, OrtSessionOptions, OrtStatusPtr};
+
+use super::collapse::Collapse;
+use super::correct::Correct;
+use super::correct_predict::CorrectPredict;
+use super::custom_op::CustomOp;
+use super::expand::Expand;
+use super::predict::Predict;
+use super::select::Select;
+use super::storage::Storage;
+use crate::ort::{Api, Result};
+
+fn ops_of<T: Storage>(api: Api) -> [CustomOp; 6] {
+    [
+        CustomOp::new::<Expand<T>>(api),
+        CustomOp::new::<Select<T>>(api),
+        CustomOp::new::<Predict<T>>(api),
+        CustomOp::new::<Correct<T>>(api),
+        CustomOp::new::<CorrectPredict<T>>(api),
+        CustomOp::new::<Collapse<T>>(api),
+    ]
+}
+
+/// Domains made so far, by the ONNX Runtime they were made for (one, unless a process loads two of them).
+/// Sessions refer to a domain without owning it, so none is ever released.
+static DOMAINS: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+
+struct Registered {
+    api: *const OrtApi,
+    domain: *mut OrtCustomOpDomain,
+}
+
+unsafe impl Send for Registered {}
+
+fn domain(api: Api) -> Result<*mut OrtCustomOpDomain> {
+    let mut domains = DOMAINS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let key = ptr::from_ref::<OrtApi>(&*api);
+    if let Some(found) = domains.iter().find(|registered| registered.api == key) {
+        return Ok(found.domain);
+    }
+    let mut created = MaybeUninit::uninit();
+    unsafe {
+        api.check((api.CreateCustomOpDomain)(c"ai.altup".as_ptr(), created.as_mut_ptr()))?;
+        let domain = created.assume_init();
+        let ops = [ops_of::<f32>(api), ops_of::<f16>(api), ops_of::<bf16>(api)];
+        for op in Vec::leak(ops.into_iter().flatten().collect()) {
+            api.check((api.CustomOpDomain_Add)(domain, op.as_ptr()))?;
+        }
+        domains.push(Registered { api: key, domain });
+        Ok(domain)
+    }
+}
+
+/// Makes the kernels known to the sessions that are opened with `options`.
+///
+/// # Safety
+/// `options` belongs to the ONNX Runtime behind `api`.
+pub unsafe fn add_to_session_options(api: Api, options: *mut OrtSessionOptions) -> Result<()> {
+    let domain = domain(api)?;
+    api.check(unsafe { (api.AddCustomOpDomain)(options, domain) })
+}
+
+/// What ONNX Runtime's `RegisterCustomOpsLibrary` looks for: the kernels for whichever process loads this library,
+/// on the ONNX Runtime of that process.
+///
+/// # Safety
+/// Called by ONNX Runtime with its own objects.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn RegisterCustomOps(
+    options: *mut OrtSessionOptions,
+    base: *const OrtApiBase,
+) -> OrtStatusPtr {
+    match unsafe { Api::from_base(base) } {
+        Ok(api) => api.guard(|| unsafe { add_to_session_options(api, options) }),
+        // Even an old table has CreateStatus, and at the same place.
+        Err(error) => unsafe { Api::oldest(base) }.status(Err(error)),
+    }
+}

@@ -1,0 +1,106 @@
+use std::ffi::CStr;
+use std::marker::PhantomData;
+
+use ort_sys::ONNXTensorElementDataType;
+
+use super::compute::Compute;
+use super::custom_op::Kernel;
+use super::kernel_info::KernelInfo;
+use super::shapes::{Dimension, Shapes};
+use super::storage::Storage;
+use crate::kernels::matrix::MAX_BLOCKS;
+use crate::ort::Result;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// [..., K·d] cut into K blocks: plain AltUp.
+    Split,
+    /// K copies of [..., d]: Recycled-AltUp.
+    Replicate,
+}
+
+impl Mode {
+    fn of(text: &str) -> Option<Self> {
+        match text {
+            "split" => Some(Self::Split),
+            "replicate" => Some(Self::Replicate),
+            _ => None,
+        }
+    }
+}
+
+/// x → X [K, …, d].
+pub struct Expand<T> {
+    mode: Mode,
+    count: usize,
+    _storage: PhantomData<T>,
+}
+
+impl<T: Storage> Kernel for Expand<T> {
+    const NAME: &'static CStr = c"Expand";
+    const TYPE: ONNXTensorElementDataType = T::TYPE;
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 1;
+    const IN_PLACE: usize = 0;
+
+    fn infer(shapes: &Shapes) -> Result<()> {
+        let mode = shapes.text(c"mode").and_then(|text| Mode::of(&text));
+        let (Some(mode), Some(count), Some(mut shape)) = (mode, shapes.int(c"num_blocks"), shapes.input(0))
+        else {
+            return Ok(());
+        };
+        if mode == Mode::Split {
+            let Some(Dimension::Size(width)) = shape.last_mut() else { return Ok(()) };
+            *width /= count.max(1);
+        }
+        shape.insert(0, Dimension::Size(count));
+        shapes.set(0, T::TYPE, &shape)
+    }
+
+    fn create(info: &KernelInfo) -> Result<Self> {
+        let text = info.text(c"mode")?;
+        let mode = Mode::of(&text)
+            .ok_or_else(|| info.error(format_args!("attribute mode is {text:?}, not split or replicate")))?;
+        let count = info.index(c"num_blocks")?;
+        if !(1..=MAX_BLOCKS).contains(&count) {
+            return Err(info.error(format_args!("attribute num_blocks is {count}, not 1 to {MAX_BLOCKS}")));
+        }
+        Ok(Self { mode, count, _storage: PhantomData })
+    }
+
+    fn compute(&self, context: &Compute) -> Result<()> {
+        let x = context.input(0)?;
+        let Some((&width, tokens)) = x.dims.split_last() else {
+            return Err(context.error(format_args!("x has no dimension to expand")));
+        };
+        let cuts = if self.mode == Mode::Split { self.count } else { 1 };
+        if width % cuts as i64 != 0 {
+            return Err(
+                context.error(format_args!("x {:?} does not split into {} blocks", x.dims, self.count))
+            );
+        }
+        let mut dims = [0_i64; 8];
+        let Some(dims) = dims.get_mut(..x.dims.len() + 1) else {
+            return Err(context.error(format_args!("x {:?} has too many dimensions", x.dims)));
+        };
+        dims[0] = self.count as i64;
+        dims[1..].copy_from_slice(x.dims);
+        dims[x.dims.len()] = width / cuts as i64;
+        let (from, to) = (x.data::<T>(), context.output::<T>(0, dims)?);
+        let tokens = tokens.iter().product::<i64>() as usize;
+        let (width, d) = (width as usize, width as usize / cuts);
+        // SAFETY: x is [tokens, width] and X [count, tokens, d], apart from each other.
+        unsafe {
+            match self.mode {
+                Mode::Replicate => (0..self.count)
+                    .for_each(|block| from.copy_to_nonoverlapping(to.add(block * tokens * d), tokens * d)),
+                Mode::Split => (0..tokens * self.count).for_each(|i| {
+                    let (token, block) = (i / self.count, i % self.count);
+                    let source = from.add(token * width + block * d);
+                    source.copy_to_nonoverlapping(to.add((block * tokens + token) * d), d);
+                }),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+use std::ffi::{CStr, c_int};
+use std::ptr;
+
+use ort_sys::{OrtKernelInfo, OrtValue};
+
+use super::compute::Tensor;
+use crate::ort::{Api, Error, Result};
+
+/// What a node says about itself when its kernel is made.
+pub struct KernelInfo {
+    api: Api,
+    info: *const OrtKernelInfo,
+    op: &'static CStr,
+}
+
+impl KernelInfo {
+    pub fn new(api: Api, info: *const OrtKernelInfo, op: &'static CStr) -> Self {
+        Self { api, info, op }
+    }
+
+    pub fn error(&self, text: std::fmt::Arguments<'_>) -> Error {
+        Error(format!("ai.altup.{}: {text}", self.op.to_string_lossy()))
+    }
+
+    /// A block's number or a number of blocks.
+    pub fn index(&self, name: &CStr) -> Result<usize> {
+        let mut value = 0;
+        let status = unsafe { (self.api.KernelInfoGetAttribute_int64)(self.info, name.as_ptr(), &mut value) };
+        let label = name.to_string_lossy();
+        self.api.check(status).map_err(|_| self.error(format_args!("attribute {label} is missing")))?;
+        usize::try_from(value)
+            .map_err(|_| self.error(format_args!("attribute {label} is {value}, below zero")))
+    }
+
+    pub fn text(&self, name: &CStr) -> Result<String> {
+        let label = name.to_string_lossy();
+        let missing = |_| self.error(format_args!("attribute {label} is missing"));
+        let mut size = 0;
+        let read = |buffer, size: &mut usize| unsafe {
+            self.api.check((self.api.KernelInfoGetAttribute_string)(self.info, name.as_ptr(), buffer, size))
+        };
+        read(ptr::null_mut(), &mut size).map_err(missing)?;
+        let mut bytes = vec![0_u8; size];
+        read(bytes.as_mut_ptr().cast(), &mut size).map_err(missing)?;
+        Ok(CStr::from_bytes_until_nul(&bytes).unwrap_or_default().to_string_lossy().into_owned())
+    }
+
+    /// The input's value if it is the same on every run.
+    pub fn constant(&self, input: usize) -> Result<Option<Tensor<'_>>> {
+        let mut is_constant: c_int = 0;
+        let mut value: *const OrtValue = ptr::null();
+        self.api.check(unsafe {
+            (self.api.KernelInfoGetConstantInput_tensor)(self.info, input, &mut is_constant, &mut value)
+        })?;
+        if is_constant == 0 || value.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: the value lives as long as the kernel's node does.
+        Ok(Some(unsafe { Tensor::of(&self.api, value.cast_mut()) }?))
+    }
+}

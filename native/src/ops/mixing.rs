@@ -1,0 +1,94 @@
+//! What Predict, Correct, CorrectPredict and Collapse share: one matrix for all tokens, or one per token, over
+//! rows of memory.
+
+use super::blocks::Blocks;
+use super::compute::{Compute, Tensor};
+use super::kernel_info::KernelInfo;
+use super::rows::Rows;
+use super::storage::Storage;
+use crate::kernels::Matrix;
+use crate::ort::Result;
+
+/// Coefficients of all tokens, or a set for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coefficients {
+    Constant,
+    PerToken,
+}
+
+impl Coefficients {
+    /// `own` is the shape of one set: [K] or [K, K]; per token the tokens' dims stand before it.
+    pub fn of(context: &Compute, coefs: (&str, &Tensor), x: (&str, &Tensor), own: &[i64]) -> Result<Self> {
+        let dims = coefs.1.dims;
+        if dims == own {
+            return Ok(Self::Constant);
+        }
+        let tokens = &x.1.dims[1..x.1.dims.len() - 1];
+        if dims.strip_prefix(tokens) == Some(own) {
+            return Ok(Self::PerToken);
+        }
+        let ((name, _), (x_name, x)) = (coefs, x);
+        Err(context.error(format_args!(
+            "{name} {dims:?} does not fit {x_name} {:?}: {own:?} wanted, or one of these per token",
+            x.dims
+        )))
+    }
+}
+
+impl Coefficients {
+    /// Numbers from one token's set to the next one's.
+    pub fn step(self, size: usize) -> usize {
+        if self == Self::PerToken { size } else { 0 }
+    }
+}
+
+/// Input `input` as f32 if it never changes.
+pub fn constant<T: Storage>(info: &KernelInfo, input: usize, rank: usize) -> Result<Option<Vec<f32>>> {
+    let Some(tensor) = info.constant(input)?.filter(|tensor| tensor.dims.len() == rank) else {
+        return Ok(None);
+    };
+    let count = tensor.dims.iter().product::<i64>() as usize;
+    // SAFETY: the tensor holds that many elements of the type this kernel was registered for.
+    Ok(Some((0..count).map(|i| unsafe { tensor.data::<T>().add(i).read() }.to_f32()).collect()))
+}
+
+/// Numbers in a piece of one row that one thread takes at a time.
+const PIECE: usize = 16 * 1024;
+/// Numbers of one row below which waking other threads costs more than it gains.
+const SERIAL: usize = 32 * 1024;
+
+/// `matrix` over whole blocks.
+///
+/// # Safety
+/// As [`crate::kernels::Mixer::run`], for rows of `length` elements.
+pub unsafe fn mix_constant<T: Storage>(
+    context: &Compute,
+    matrix: &Matrix,
+    rows: &Rows<T>,
+    length: usize,
+) -> Result<()> {
+    let mixer = rows.mixer();
+    if length < SERIAL {
+        unsafe { rows.mix(&mixer, matrix, length) };
+        return Ok(());
+    }
+    context.parallel(length.div_ceil(PIECE), &|piece: usize| {
+        let from = piece * PIECE;
+        unsafe { rows.at(from).mix(&mixer, matrix, PIECE.min(length - from)) };
+    })
+}
+
+/// `matrix_of(token)` over the rows of each token.
+///
+/// # Safety
+/// As [`crate::kernels::Mixer::run`], for rows of `blocks.length()` elements.
+pub unsafe fn mix_per_token<T: Storage>(
+    rows: &Rows<T>,
+    blocks: &Blocks,
+    matrix_of: impl Fn(usize) -> Matrix,
+) {
+    let mixer = rows.mixer();
+    for token in 0..blocks.tokens {
+        unsafe { rows.at(token * blocks.width).mix(&mixer, &matrix_of(token), blocks.width) };
+    }
+}

@@ -1,0 +1,19 @@
+//! The operators of domain `ai.altup`, version 1, as ONNX Runtime custom operators on the CPU.
+
+mod blocks;
+mod collapse;
+mod compute;
+mod correct;
+mod correct_predict;
+mod custom_op;
+mod domain;
+mod expand;
+mod kernel_info;
+mod mixing;
+mod predict;
+mod rows;
+mod select;
+mod shapes;
+mod storage;
+
+pub use domain::{RegisterCustomOps, add_to_session_options};

@@ -1,0 +1,66 @@
+use super::blocks::Blocks;
+use crate::kernels::matrix::MAX_BLOCKS;
+use crate::kernels::{Element, Matrix, Mixer};
+
+const MAX_ROWS: usize = MAX_BLOCKS + 1;
+
+/// Where the blocks begin that a kernel reads and writes. Kept on the stack: a decode step runs many small kernels.
+#[derive(Clone, Copy)]
+pub struct Rows<T> {
+    ins: [*const T; MAX_ROWS],
+    outs: [*mut T; MAX_ROWS],
+    read: usize,
+    written: usize,
+}
+
+// Threads work on pieces that do not overlap.
+unsafe impl<T> Sync for Rows<T> {}
+
+impl<T: Element> Rows<T> {
+    pub fn new() -> Self {
+        Self {
+            ins: [std::ptr::null(); MAX_ROWS],
+            outs: [std::ptr::null_mut(); MAX_ROWS],
+            read: 0,
+            written: 0,
+        }
+    }
+
+    pub fn read(mut self, row: *const T) -> Self {
+        self.ins[self.read] = row;
+        self.read += 1;
+        self
+    }
+
+    pub fn write(mut self, row: *mut T) -> Self {
+        self.outs[self.written] = row;
+        self.written += 1;
+        self
+    }
+
+    pub fn read_blocks(self, x: *const T, blocks: &Blocks) -> Self {
+        (0..blocks.count).fold(self, |rows, block| rows.read(x.wrapping_add(block * blocks.length())))
+    }
+
+    pub fn write_blocks(self, x: *mut T, blocks: &Blocks) -> Self {
+        (0..blocks.count).fold(self, |rows, block| rows.write(x.wrapping_add(block * blocks.length())))
+    }
+
+    /// The same rows, `offset` elements further.
+    pub fn at(&self, offset: usize) -> Self {
+        let mut rows = *self;
+        rows.ins[..rows.read].iter_mut().for_each(|row| *row = row.wrapping_add(offset));
+        rows.outs[..rows.written].iter_mut().for_each(|row| *row = row.wrapping_add(offset));
+        rows
+    }
+
+    pub fn mixer(&self) -> Mixer<T> {
+        Mixer::new(self.written, self.read)
+    }
+
+    /// # Safety
+    /// As [`Mixer::run`].
+    pub unsafe fn mix(&self, mixer: &Mixer<T>, matrix: &Matrix, length: usize) {
+        unsafe { mixer.run(matrix, &self.ins[..self.read], &self.outs[..self.written], length) }
+    }
+}

@@ -1,0 +1,98 @@
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+
+use ort_sys::{ONNXTensorElementDataType, OrtOpAttrType, OrtShapeInferContext, OrtTensorTypeAndShapeInfo};
+
+use crate::ort::{Api, Result};
+
+/// A size, or a name for one that is known when the model runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    Size(i64),
+    Named(CString),
+}
+
+/// Shape inference of a node while the graph is loaded. What it says lets ONNX Runtime reuse buffers in place;
+/// where a shape is not known nothing is said.
+pub struct Shapes {
+    api: Api,
+    context: *mut OrtShapeInferContext,
+}
+
+impl Shapes {
+    pub fn new(api: Api, context: *mut OrtShapeInferContext) -> Self {
+        Self { api, context }
+    }
+
+    /// None: not known, or unnamed dimensions, which ONNX Runtime cannot take back.
+    pub fn input(&self, input: usize) -> Option<Vec<Dimension>> {
+        let api = &self.api;
+        let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+        unsafe {
+            // The context owns `info`.
+            api.check((api.ShapeInferContext_GetInputTypeShape)(self.context, input, &mut info)).ok()?;
+            let mut rank = 0;
+            api.check((api.GetDimensionsCount)(info, &mut rank)).ok()?;
+            let mut sizes = vec![0_i64; rank];
+            api.check((api.GetDimensions)(info, sizes.as_mut_ptr(), rank)).ok()?;
+            let mut names: Vec<*const c_char> = vec![ptr::null(); rank];
+            api.check((api.GetSymbolicDimensions)(info, names.as_mut_ptr(), rank)).ok()?;
+            let dimension = |(size, name): (i64, *const c_char)| match size {
+                0.. => Some(Dimension::Size(size)),
+                _ if name.is_null() || CStr::from_ptr(name).is_empty() => None,
+                _ => Some(Dimension::Named(CStr::from_ptr(name).to_owned())),
+            };
+            let dimensions: Option<Vec<_>> = sizes.into_iter().zip(names).map(dimension).collect();
+            dimensions.filter(|dimensions| !dimensions.is_empty())
+        }
+    }
+
+    pub fn set(&self, output: usize, element: ONNXTensorElementDataType, shape: &[Dimension]) -> Result<()> {
+        let api = &self.api;
+        let sizes: Vec<i64> =
+            shape.iter().map(|d| if let Dimension::Size(size) = d { *size } else { -1 }).collect();
+        let mut names: Vec<*const c_char> = shape
+            .iter()
+            .map(|d| if let Dimension::Named(name) = d { name.as_ptr() } else { c"".as_ptr() })
+            .collect();
+        let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+        unsafe {
+            api.check((api.CreateTensorTypeAndShapeInfo)(&mut info))?;
+            let result = (|| {
+                api.check((api.SetTensorElementType)(info, element))?;
+                api.check((api.SetDimensions)(info, sizes.as_ptr(), sizes.len()))?;
+                api.check((api.SetSymbolicDimensions)(info, names.as_mut_ptr(), names.len()))?;
+                api.check((api.ShapeInferContext_SetOutputTypeShape)(self.context, output, info))
+            })();
+            (api.ReleaseTensorTypeAndShapeInfo)(info);
+            result
+        }
+    }
+
+    /// Output `output` has the shape of input `input`.
+    pub fn same(&self, output: usize, element: ONNXTensorElementDataType, input: usize) -> Result<()> {
+        self.input(input).map_or(Ok(()), |shape| self.set(output, element, &shape))
+    }
+
+    pub fn int(&self, name: &CStr) -> Option<i64> {
+        let mut value = 0_i64;
+        self.read(name, OrtOpAttrType::ORT_OP_ATTR_INT, (&raw mut value).cast(), size_of::<i64>())?;
+        Some(value)
+    }
+
+    pub fn text(&self, name: &CStr) -> Option<String> {
+        let mut bytes = [0_u8; 32];
+        self.read(name, OrtOpAttrType::ORT_OP_ATTR_STRING, bytes.as_mut_ptr().cast(), bytes.len())?;
+        Some(CStr::from_bytes_until_nul(&bytes).ok()?.to_string_lossy().into_owned())
+    }
+
+    fn read(&self, name: &CStr, kind: OrtOpAttrType, to: *mut std::ffi::c_void, size: usize) -> Option<()> {
+        let (mut attribute, mut written) = (ptr::null(), 0);
+        let api = &self.api;
+        unsafe {
+            api.check((api.ShapeInferContext_GetAttribute)(self.context, name.as_ptr(), &mut attribute))
+                .ok()?;
+            api.check((api.ReadOpAttr)(attribute, kind, to, size, &mut written)).ok()
+        }
+    }
+}

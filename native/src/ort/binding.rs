@@ -1,0 +1,72 @@
+use std::ptr;
+
+use ort_sys::{OrtAllocator, OrtIoBinding};
+
+use super::session_options::text;
+use super::value::host_memory;
+use super::{Api, Result, Session, Value};
+
+/// Which memory the inputs and outputs of a run are in.
+pub struct Binding {
+    api: Api,
+    raw: *mut OrtIoBinding,
+}
+
+unsafe impl Send for Binding {}
+
+impl Binding {
+    pub fn new(session: &Session) -> Result<Self> {
+        let api = session.api;
+        let mut raw = ptr::null_mut();
+        api.check(unsafe { (api.CreateIoBinding)(session.as_ptr(), &mut raw) })?;
+        Ok(Self { api, raw })
+    }
+
+    /// ONNX Runtime keeps a share of the value, not the memory behind it.
+    pub fn input(&mut self, name: &str, value: &Value) -> Result<()> {
+        let name = text(name)?;
+        self.api.check(unsafe { (self.api.BindInput)(self.raw, name.as_ptr(), value.as_ptr()) })
+    }
+
+    pub fn output(&mut self, name: &str, value: &Value) -> Result<()> {
+        let name = text(name)?;
+        self.api.check(unsafe { (self.api.BindOutput)(self.raw, name.as_ptr(), value.as_ptr()) })
+    }
+
+    /// ONNX Runtime allocates this output, in host memory.
+    pub fn output_to_host(&mut self, name: &str) -> Result<()> {
+        let name = text(name)?;
+        let memory = host_memory(self.api)?;
+        self.api.check(unsafe { (self.api.BindOutputToDevice)(self.raw, name.as_ptr(), memory) })
+    }
+
+    /// Outputs of the last run, in the order in which they were bound.
+    pub fn outputs(&self) -> Result<Vec<Value>> {
+        let api = &self.api;
+        let (mut allocator, mut values, mut count): (*mut OrtAllocator, _, _) =
+            (ptr::null_mut(), ptr::null_mut(), 0);
+        unsafe {
+            api.check((api.GetAllocatorWithDefaultOptions)(&mut allocator))?;
+            api.check((api.GetBoundOutputValues)(self.raw, allocator, &mut values, &mut count))?;
+            if count == 0 {
+                return Ok(Vec::new());
+            }
+            let owned = std::slice::from_raw_parts(values, count)
+                .iter()
+                .map(|raw| Value::from_raw(*api, *raw))
+                .collect();
+            api.check((api.AllocatorFree)(allocator, values.cast()))?;
+            Ok(owned)
+        }
+    }
+
+    pub fn as_ptr(&self) -> *const OrtIoBinding {
+        self.raw
+    }
+}
+
+impl Drop for Binding {
+    fn drop(&mut self) {
+        unsafe { (self.api.ReleaseIoBinding)(self.raw) }
+    }
+}

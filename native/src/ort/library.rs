@@ -1,0 +1,62 @@
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::Mutex;
+
+use ort_sys::{OrtApiBase, OrtEnv, OrtLoggingLevel};
+
+use super::{Api, Error, Result};
+
+/// The one ONNX Runtime of this process and its environment. Neither is ever released: sessions of other threads,
+/// and of onnxruntime-node, may still hold on to them while the process ends.
+#[derive(Clone, Copy)]
+pub struct Library {
+    pub api: Api,
+    env: *mut OrtEnv,
+}
+
+unsafe impl Send for Library {}
+unsafe impl Sync for Library {}
+
+static LOADED: Mutex<Option<(PathBuf, Library)>> = Mutex::new(None);
+
+impl Library {
+    /// Opens the library at `path`, or returns the one that is open already.
+    pub fn load(path: &Path) -> Result<Self> {
+        let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*loaded {
+            Some((open, library)) if open == path => Ok(*library),
+            Some((open, _)) => {
+                Err(Error(format!("ONNX Runtime is open from {}, not {}", open.display(), path.display())))
+            }
+            None => {
+                let library = Self::open(path)?;
+                *loaded = Some((path.to_owned(), library));
+                Ok(library)
+            }
+        }
+    }
+
+    fn open(path: &Path) -> Result<Self> {
+        let failed = |error: libloading::Error| Error(format!("{} does not load: {error}", path.display()));
+        // SAFETY: initialisers of ONNX Runtime's library have no preconditions.
+        let library = unsafe { libloading::Library::new(path) }.map_err(failed)?;
+        // SAFETY: that is the function's type in every version.
+        let api = unsafe {
+            let get: libloading::Symbol<unsafe extern "system" fn() -> *const OrtApiBase> =
+                library.get("OrtGetApiBase").map_err(failed)?;
+            Api::from_base(get())?
+        };
+        std::mem::forget(library);
+        let mut env: *mut OrtEnv = ptr::null_mut();
+        unsafe {
+            let level = OrtLoggingLevel::ORT_LOGGING_LEVEL_WARNING;
+            api.check((api.CreateEnv)(level, c"altup".as_ptr(), &mut env))?;
+            api.check((api.DisableTelemetryEvents)(env))?;
+        }
+        Ok(Self { api, env })
+    }
+
+    pub fn env(&self) -> *const OrtEnv {
+        self.env
+    }
+}

@@ -1,0 +1,144 @@
+use std::ffi::{CStr, c_char};
+use std::path::Path;
+use std::ptr;
+
+use ort_sys::{ONNXTensorElementDataType, OrtAllocator, OrtSession, OrtStatusPtr, OrtTypeInfo};
+
+use super::{Api, Binding, Element, Library, Result, RunOptions, SessionOptions};
+
+/// An input or output of a graph. A dimension that is not fixed is -1.
+#[derive(Clone, Debug)]
+pub struct Port {
+    pub name: String,
+    pub element: ONNXTensorElementDataType,
+    pub dims: Vec<i64>,
+}
+
+/// A loaded graph.
+pub struct Session {
+    pub api: Api,
+    raw: *mut OrtSession,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+}
+
+// ONNX Runtime's sessions may be run from any thread.
+unsafe impl Send for Session {}
+unsafe impl Sync for Session {}
+
+impl Session {
+    pub fn open(library: Library, path: &Path, options: &SessionOptions) -> Result<Self> {
+        let api = library.api;
+        let mut raw = ptr::null_mut();
+        let path = os_path(path)?;
+        api.check(unsafe { (api.CreateSession)(library.env(), path.as_ptr(), options.as_ptr(), &mut raw) })?;
+        let mut session = Self { api, raw, inputs: Vec::new(), outputs: Vec::new() };
+        session.inputs =
+            session.ports(api.SessionGetInputCount, api.SessionGetInputName, api.SessionGetInputTypeInfo)?;
+        session.outputs = session.ports(
+            api.SessionGetOutputCount,
+            api.SessionGetOutputName,
+            api.SessionGetOutputTypeInfo,
+        )?;
+        Ok(session)
+    }
+
+    fn ports(
+        &self,
+        count: unsafe extern "system" fn(*const OrtSession, *mut usize) -> OrtStatusPtr,
+        name: unsafe extern "system" fn(
+            *const OrtSession,
+            usize,
+            *mut OrtAllocator,
+            *mut *mut c_char,
+        ) -> OrtStatusPtr,
+        info: unsafe extern "system" fn(*const OrtSession, usize, *mut *mut OrtTypeInfo) -> OrtStatusPtr,
+    ) -> Result<Vec<Port>> {
+        let api = &self.api;
+        let mut total = 0;
+        let mut allocator: *mut OrtAllocator = ptr::null_mut();
+        unsafe {
+            api.check(count(self.raw, &mut total))?;
+            api.check((api.GetAllocatorWithDefaultOptions)(&mut allocator))?;
+        }
+        (0..total)
+            .map(|index| unsafe {
+                let (mut text, mut type_info) = (ptr::null_mut(), ptr::null_mut());
+                api.check(name(self.raw, index, allocator, &mut text))?;
+                let name = CStr::from_ptr(text).to_string_lossy().into_owned();
+                api.check((api.AllocatorFree)(allocator, text.cast()))?;
+                api.check(info(self.raw, index, &mut type_info))?;
+                let tensor = self.tensor_type(type_info);
+                (api.ReleaseTypeInfo)(type_info);
+                let (element, dims) = tensor?;
+                Ok(Port { name, element, dims })
+            })
+            .collect()
+    }
+
+    /// # Safety
+    /// `type_info` is alive.
+    unsafe fn tensor_type(
+        &self,
+        type_info: *const OrtTypeInfo,
+    ) -> Result<(ONNXTensorElementDataType, Vec<i64>)> {
+        let api = &self.api;
+        let (mut tensor, mut rank) = (ptr::null(), 0);
+        let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        unsafe {
+            api.check((api.CastTypeInfoToTensorInfo)(type_info, &mut tensor))?;
+            if tensor.is_null() {
+                return Ok((element, Vec::new()));
+            }
+            api.check((api.GetTensorElementType)(tensor, &mut element))?;
+            api.check((api.GetDimensionsCount)(tensor, &mut rank))?;
+            let mut dims = vec![0; rank];
+            api.check((api.GetDimensions)(tensor, dims.as_mut_ptr(), rank))?;
+            Ok((element, dims))
+        }
+    }
+
+    /// Element type of the input or output `name`; None when the graph has no such port or one of another type.
+    pub fn element_of(&self, name: &str) -> Option<Element> {
+        let port = self.inputs.iter().chain(&self.outputs).find(|port| port.name == name)?;
+        Element::of(port.element)
+    }
+
+    pub fn run(&self, options: &RunOptions, binding: &Binding) -> Result<()> {
+        self.api.check(unsafe { (self.api.RunWithBinding)(self.raw, options.as_ptr(), binding.as_ptr()) })
+    }
+
+    pub fn as_ptr(&self) -> *mut OrtSession {
+        self.raw
+    }
+
+    /// Ends profiling; the name of the file written.
+    pub fn end_profiling(&self) -> Result<String> {
+        let api = &self.api;
+        let (mut allocator, mut text) = (ptr::null_mut(), ptr::null_mut());
+        unsafe {
+            api.check((api.GetAllocatorWithDefaultOptions)(&mut allocator))?;
+            api.check((api.SessionEndProfiling)(self.raw, allocator, &mut text))?;
+            let name = CStr::from_ptr(text).to_string_lossy().into_owned();
+            api.check((api.AllocatorFree)(allocator, text.cast()))?;
+            Ok(name)
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        unsafe { (self.api.ReleaseSession)(self.raw) }
+    }
+}
+
+#[cfg(unix)]
+fn os_path(path: &Path) -> Result<std::ffi::CString> {
+    super::session_options::text(&path.to_string_lossy())
+}
+
+#[cfg(windows)]
+fn os_path(path: &Path) -> Result<Vec<u16>> {
+    use std::os::windows::ffi::OsStrExt;
+    Ok(path.as_os_str().encode_wide().chain([0]).collect())
+}

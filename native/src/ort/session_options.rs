@@ -1,0 +1,131 @@
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use ort_sys::{ExecutionMode, GraphOptimizationLevel, OrtSessionOptions};
+
+use super::{Api, Error, Result};
+
+/// An execution provider as ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`) and its options.
+#[derive(Clone, Debug, Default)]
+pub struct Provider {
+    pub name: String,
+    pub options: Vec<(String, String)>,
+}
+
+/// How a session is to be opened.
+pub struct SessionOptions {
+    api: Api,
+    raw: *mut OrtSessionOptions,
+}
+
+impl SessionOptions {
+    /// One operator after the other, `threads` for each, no cache of memory patterns (it has an entry per input
+    /// shape, and shapes change with every step).
+    pub fn new(api: Api, threads: u32) -> Result<Self> {
+        let mut raw = ptr::null_mut();
+        api.check(unsafe { (api.CreateSessionOptions)(&mut raw) })?;
+        let options = Self { api, raw };
+        let threads = i32::try_from(threads).map_err(|_| Error(format!("{threads} threads are too many")))?;
+        unsafe {
+            api.check((api.SetIntraOpNumThreads)(raw, threads))?;
+            api.check((api.SetInterOpNumThreads)(raw, 1))?;
+            api.check((api.SetSessionExecutionMode)(raw, ExecutionMode::ORT_SEQUENTIAL))?;
+            api.check((api.DisableMemPattern)(raw))?;
+        }
+        Ok(options)
+    }
+
+    pub fn optimization(&self, enabled: bool) -> Result<()> {
+        let level = if enabled {
+            GraphOptimizationLevel::ORT_ENABLE_ALL
+        } else {
+            GraphOptimizationLevel::ORT_DISABLE_ALL
+        };
+        self.api.check(unsafe { (self.api.SetSessionGraphOptimizationLevel)(self.raw, level) })
+    }
+
+    pub fn config(&self, key: &str, value: &str) -> Result<()> {
+        let (key, value) = (text(key)?, text(value)?);
+        self.api.check(unsafe { (self.api.AddSessionConfigEntry)(self.raw, key.as_ptr(), value.as_ptr()) })
+    }
+
+    /// Writes a trace of every run to a file that begins with `prefix`.
+    #[cfg(unix)]
+    pub fn profile(&self, prefix: &str) -> Result<()> {
+        let prefix = text(prefix)?;
+        self.api.check(unsafe { (self.api.EnableProfiling)(self.raw, prefix.as_ptr()) })
+    }
+
+    #[cfg(not(unix))]
+    pub fn profile(&self, _: &str) -> Result<()> {
+        Err(Error("profiling is only supported on Unix".into()))
+    }
+
+    pub fn kernels(&self) -> Result<()> {
+        // SAFETY: these options were made by this library.
+        unsafe { crate::ops::add_to_session_options(self.api, self.raw) }
+    }
+
+    pub fn provider(&self, provider: &Provider) -> Result<()> {
+        let (keys, values): (Vec<_>, Vec<_>) = provider.options.iter().cloned().unzip();
+        let keys = keys.iter().map(|key| text(key)).collect::<Result<Vec<_>>>()?;
+        let values = values.iter().map(|value| text(value)).collect::<Result<Vec<_>>>()?;
+        let keys: Vec<*const c_char> = keys.iter().map(|key| key.as_ptr()).collect();
+        let values: Vec<*const c_char> = values.iter().map(|value| value.as_ptr()).collect();
+        let api = &self.api;
+        let (keys, values, count) = (keys.as_ptr(), values.as_ptr(), provider.options.len());
+        // SAFETY: both lists hold `count` texts that outlive the calls.
+        unsafe {
+            match provider.name.as_str() {
+                "CUDA" => {
+                    let mut options = ptr::null_mut();
+                    api.check((api.CreateCUDAProviderOptions)(&mut options))?;
+                    let result = api
+                        .check((api.UpdateCUDAProviderOptions)(options, keys, values, count))
+                        .and_then(|()| {
+                            api.check((api.SessionOptionsAppendExecutionProvider_CUDA_V2)(self.raw, options))
+                        });
+                    (api.ReleaseCUDAProviderOptions)(options);
+                    result
+                }
+                "TensorRT" => {
+                    let mut options = ptr::null_mut();
+                    api.check((api.CreateTensorRTProviderOptions)(&mut options))?;
+                    let result = api
+                        .check((api.UpdateTensorRTProviderOptions)(options, keys, values, count))
+                        .and_then(|()| {
+                            api.check((api.SessionOptionsAppendExecutionProvider_TensorRT_V2)(
+                                self.raw, options,
+                            ))
+                        });
+                    (api.ReleaseTensorRTProviderOptions)(options);
+                    result
+                }
+                name => {
+                    let name = text(name)?;
+                    api.check((api.SessionOptionsAppendExecutionProvider)(
+                        self.raw,
+                        name.as_ptr(),
+                        keys,
+                        values,
+                        count,
+                    ))
+                }
+            }
+        }
+    }
+
+    pub fn as_ptr(&self) -> *const OrtSessionOptions {
+        self.raw
+    }
+}
+
+impl Drop for SessionOptions {
+    fn drop(&mut self) {
+        unsafe { (self.api.ReleaseSessionOptions)(self.raw) }
+    }
+}
+
+pub fn text(value: &str) -> Result<CString> {
+    CString::new(value).map_err(|_| Error(format!("{value:?} holds a zero byte")))
+}

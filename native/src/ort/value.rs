@@ -1,0 +1,127 @@
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::OnceLock;
+
+use ort_sys::{ONNXTensorElementDataType, OrtAllocatorType, OrtMemType, OrtMemoryInfo, OrtValue};
+
+use super::{Api, Error, Result};
+
+/// Element types of graph inputs and outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    F32,
+    F16,
+    Bf16,
+    I32,
+    I64,
+}
+
+impl Element {
+    const ALL: [Self; 5] = [Self::F32, Self::F16, Self::Bf16, Self::I32, Self::I64];
+
+    pub fn of(onnx: ONNXTensorElementDataType) -> Option<Self> {
+        Self::ALL.into_iter().find(|element| element.onnx() == onnx)
+    }
+
+    pub fn onnx(self) -> ONNXTensorElementDataType {
+        match self {
+            Self::F32 => ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+            Self::F16 => ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+            Self::Bf16 => ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
+            Self::I32 => ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+            Self::I64 => ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,
+        }
+    }
+
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 | Self::I32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::I64 => 8,
+        }
+    }
+}
+
+/// A tensor as ONNX Runtime holds it; the memory behind it is its maker's business.
+pub struct Value {
+    api: Api,
+    raw: *mut OrtValue,
+}
+
+unsafe impl Send for Value {}
+
+struct HostMemory(*const OrtMemoryInfo);
+
+unsafe impl Send for HostMemory {}
+unsafe impl Sync for HostMemory {}
+
+/// Describes host memory; one for the process, never released.
+pub fn host_memory(api: Api) -> Result<*const OrtMemoryInfo> {
+    static HOST: OnceLock<HostMemory> = OnceLock::new();
+    if let Some(memory) = HOST.get() {
+        return Ok(memory.0);
+    }
+    let mut info = ptr::null_mut();
+    let (kind, memory) = (OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeDefault);
+    api.check(unsafe { (api.CreateCpuMemoryInfo)(kind, memory, &mut info) })?;
+    Ok(HOST.get_or_init(|| HostMemory(info)).0)
+}
+
+impl Value {
+    /// A view of `length` elements at `data`.
+    ///
+    /// # Safety
+    /// The memory is valid for that many elements for as long as this value, or a binding it was given to, is used.
+    pub unsafe fn view(
+        api: Api,
+        element: Element,
+        dims: &[i64],
+        data: *mut c_void,
+        length: usize,
+    ) -> Result<Self> {
+        let wanted: i64 = dims.iter().product();
+        if usize::try_from(wanted) != Ok(length) {
+            return Err(Error(format!("{length} elements given for a tensor {dims:?}")));
+        }
+        let mut raw = ptr::null_mut();
+        let bytes = length * element.size();
+        let (info, rank) = (host_memory(api)?, dims.len());
+        api.check(unsafe {
+            let dims = dims.as_ptr();
+            (api.CreateTensorWithDataAsOrtValue)(info, data, bytes, dims, rank, element.onnx(), &mut raw)
+        })?;
+        Ok(Self { api, raw })
+    }
+
+    pub(super) fn from_raw(api: Api, raw: *mut OrtValue) -> Self {
+        Self { api, raw }
+    }
+
+    pub fn as_ptr(&self) -> *mut OrtValue {
+        self.raw
+    }
+
+    /// Shape and first byte of a tensor in host memory.
+    pub fn tensor(&self) -> Result<(Vec<i64>, *mut c_void)> {
+        let api = &self.api;
+        let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        let (mut dims, mut rank, mut data) = (ptr::null(), 0, ptr::null_mut());
+        unsafe {
+            api.check((api.GetTensorElementTypeAndShapeDataReference)(
+                self.raw,
+                &mut element,
+                &mut dims,
+                &mut rank,
+            ))?;
+            api.check((api.GetTensorMutableData)(self.raw, &mut data))?;
+            let dims = if rank == 0 { &[] } else { std::slice::from_raw_parts(dims, rank) };
+            Ok((dims.to_vec(), data))
+        }
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        unsafe { (self.api.ReleaseValue)(self.raw) }
+    }
+}

@@ -1,0 +1,67 @@
+use std::ffi::c_void;
+
+use crate::ort::{Api, Binding, Element, Result, Value};
+
+/// Numbers that go into the graph with every step, in memory that stays where it is while it is bound.
+pub struct Feed<T> {
+    name: &'static str,
+    element: Element,
+    numbers: Vec<T>,
+    dims: Vec<i64>,
+}
+
+impl<T: Copy> Feed<T> {
+    pub fn new(name: &'static str, element: Element) -> Self {
+        assert_eq!(element.size(), size_of::<T>());
+        Self { name, element, numbers: Vec::new(), dims: Vec::new() }
+    }
+
+    /// New numbers; bound anew only when the shape is another one.
+    pub fn set(&mut self, api: Api, binding: &mut Binding, dims: &[i64], numbers: &[T]) -> Result<()> {
+        if self.dims == dims && self.numbers.len() == numbers.len() {
+            self.numbers.copy_from_slice(numbers);
+            return Ok(());
+        }
+        self.numbers = numbers.to_vec();
+        self.dims.clear();
+        // SAFETY: `numbers` neither moves nor shrinks until it is bound again.
+        let value =
+            unsafe { Value::view(api, self.element, dims, self.numbers.as_mut_ptr().cast(), numbers.len())? };
+        binding.input(self.name, &value)?;
+        self.dims = dims.to_vec();
+        Ok(())
+    }
+}
+
+/// The output that the caller owns and that ONNX Runtime writes to.
+pub struct Logits {
+    bound: Option<(*mut f32, usize)>,
+}
+
+unsafe impl Send for Logits {}
+
+impl Logits {
+    pub fn new() -> Self {
+        Self { bound: None }
+    }
+
+    /// # Safety
+    /// `data` is valid for rows × vocabulary numbers while the binding is run.
+    pub unsafe fn set(
+        &mut self,
+        api: Api,
+        binding: &mut Binding,
+        data: *mut f32,
+        (rows, vocabulary): (usize, usize),
+    ) -> Result<()> {
+        if self.bound == Some((data, rows)) {
+            return Ok(());
+        }
+        let dims = [rows as i64, vocabulary as i64];
+        let value =
+            unsafe { Value::view(api, Element::F32, &dims, data.cast::<c_void>(), rows * vocabulary)? };
+        binding.output("logits", &value)?;
+        self.bound = Some((data, rows));
+        Ok(())
+    }
+}

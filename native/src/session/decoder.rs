@@ -1,0 +1,89 @@
+use super::bound::{Feed, Logits};
+use super::layers::Layers;
+use crate::ort::{Binding, Element, Result, RunOptions, Session, Value};
+
+/// Where logits are to be written: `capacity` numbers at `data`.
+#[derive(Clone, Copy)]
+pub struct Destination {
+    pub data: *mut f32,
+    pub capacity: usize,
+}
+
+unsafe impl Send for Destination {}
+
+/// One run of the decoder: `tokens` of all slots of the batch, slot by slot, behind their `pasts`.
+pub struct Step<'a> {
+    pub tokens: &'a [i64],
+    pub pasts: &'a [i64],
+    /// Rows of batch × sequence whose logits are wanted.
+    pub logit_rows: &'a [i64],
+}
+
+/// The decoder with the slots `first..first + count` bound to it, once.
+pub struct BoundDecoder {
+    binding: Binding,
+    input_ids: Feed<i64>,
+    position_ids: Feed<i64>,
+    lengths: Feed<i32>,
+    total: Feed<i32>,
+    logit_positions: Feed<i64>,
+    logits: Logits,
+}
+
+impl BoundDecoder {
+    /// # Safety
+    /// Run only while `past`, `cross` and `encoder_lengths` live where they are now.
+    pub unsafe fn new(
+        session: &Session,
+        slots: (usize, usize),
+        past: &Layers,
+        cross: Option<(&Layers, &mut [i32])>,
+    ) -> Result<Self> {
+        let mut binding = Binding::new(session)?;
+        unsafe {
+            past.bind(session, &mut binding, slots, true)?;
+            if let Some((cross, encoder_lengths)) = cross {
+                cross.bind(session, &mut binding, slots, false)?;
+                let lengths = &mut encoder_lengths[slots.0..slots.0 + slots.1];
+                let (data, count) = (lengths.as_mut_ptr().cast(), lengths.len());
+                let value = Value::view(session.api, Element::I32, &[count as i64], data, count)?;
+                binding.input("encoder_lengths", &value)?;
+            }
+        }
+        Ok(Self {
+            binding,
+            input_ids: Feed::new("input_ids", Element::I64),
+            position_ids: Feed::new("position_ids", Element::I64),
+            lengths: Feed::new("seqlens_k", Element::I32),
+            total: Feed::new("total_sequence_length", Element::I32),
+            logit_positions: Feed::new("logit_positions", Element::I64),
+            logits: Logits::new(),
+        })
+    }
+
+    /// # Safety
+    /// `logits` is valid for a row of `vocabulary` numbers for each of the step's `logit_rows`.
+    pub unsafe fn run(
+        &mut self,
+        session: &Session,
+        options: &RunOptions,
+        step: &Step,
+        (logits, vocabulary): (Destination, usize),
+    ) -> Result<()> {
+        let (api, binding) = (session.api, &mut self.binding);
+        let count = step.pasts.len();
+        let sequence = step.tokens.len() / count;
+        let batch = [count as i64, sequence as i64];
+        let positions: Vec<i64> =
+            step.pasts.iter().flat_map(|past| (0..sequence as i64).map(move |i| past + i)).collect();
+        let lengths: Vec<i32> = step.pasts.iter().map(|past| *past as i32 + sequence as i32 - 1).collect();
+        let total = lengths.iter().max().map_or(0, |longest| longest + 1);
+        self.input_ids.set(api, binding, &batch, step.tokens)?;
+        self.position_ids.set(api, binding, &batch, &positions)?;
+        self.lengths.set(api, binding, &batch[..1], &lengths)?;
+        self.total.set(api, binding, &[1], &[total])?;
+        self.logit_positions.set(api, binding, &[step.logit_rows.len() as i64], step.logit_rows)?;
+        unsafe { self.logits.set(api, binding, logits.data, (step.logit_rows.len(), vocabulary))? };
+        session.run(options, binding)
+    }
+}

@@ -1,0 +1,94 @@
+use super::slot_buffer::SlotBuffer;
+use crate::ort::{Binding, Error, Result, Session};
+
+/// Keys and values of one layer.
+pub struct Layer {
+    pub key: SlotBuffer,
+    pub value: SlotBuffer,
+}
+
+impl Layer {
+    fn parts(&self) -> [(&'static str, &SlotBuffer); 2] {
+        [("key", &self.key), ("value", &self.value)]
+    }
+
+    pub fn parts_mut(&mut self) -> [(&'static str, &mut SlotBuffer); 2] {
+        [("key", &mut self.key), ("value", &mut self.value)]
+    }
+}
+
+/// A cache per layer whose graph inputs are `<prefix>.<i>.key` and `.value`, [batch, heads, positions, head size].
+pub struct Layers {
+    prefix: &'static str,
+    pub layers: Vec<Layer>,
+}
+
+impl Layers {
+    /// As many layers as the graph has inputs for.
+    pub fn new(session: &Session, prefix: &'static str, slots: usize, capacity: usize) -> Result<Self> {
+        let buffer = |layer: usize, part: &str| {
+            let name = format!("{prefix}.{layer}.{part}");
+            let Some(port) = session.inputs.iter().find(|port| port.name == name) else { return Ok(None) };
+            let sizes = match port.dims[..] {
+                [_, heads, _, head_size] if heads > 0 && head_size > 0 => {
+                    Some((heads as usize, head_size as usize))
+                }
+                _ => None,
+            };
+            let (Some(element), Some((heads, head_size))) = (session.element_of(&name), sizes) else {
+                return Err(Error(format!(
+                    "graph input {name} {:?} does not name heads and head size",
+                    port.dims
+                )));
+            };
+            Ok(Some(SlotBuffer::new(element, slots, heads, head_size, capacity)))
+        };
+        let mut layers = Vec::new();
+        while let Some(key) = buffer(layers.len(), "key")? {
+            let value = buffer(layers.len(), "value")?
+                .ok_or_else(|| Error(format!("the graph has {prefix}.{}.key but no value", layers.len())))?;
+            layers.push(Layer { key, value });
+        }
+        Ok(Self { prefix, layers })
+    }
+
+    /// Positions that a slot holds now.
+    pub fn capacity(&self) -> usize {
+        self.layers.first().map_or(0, |layer| layer.key.capacity())
+    }
+
+    /// Binds slots `first..first + count` as inputs, and as outputs `present.<i>` in the same memory if `present`.
+    ///
+    /// # Safety
+    /// The binding is run only while these layers live and have not grown.
+    pub unsafe fn bind(
+        &self,
+        session: &Session,
+        binding: &mut Binding,
+        (first, count): (usize, usize),
+        present: bool,
+    ) -> Result<()> {
+        for (i, layer) in self.layers.iter().enumerate() {
+            for (part, buffer) in layer.parts() {
+                let value = unsafe { buffer.view(session.api, first, count)? };
+                binding.input(&format!("{}.{i}.{part}", self.prefix), &value)?;
+                if present {
+                    binding.output(&format!("present.{i}.{part}"), &value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn copy(&mut self, from: usize, to: usize, positions: usize) {
+        for (_, buffer) in self.layers.iter_mut().flat_map(Layer::parts_mut) {
+            buffer.copy(from, to, positions);
+        }
+    }
+
+    pub fn grow(&mut self, capacity: usize) {
+        for (_, buffer) in self.layers.iter_mut().flat_map(Layer::parts_mut) {
+            buffer.grow(capacity);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! A language model as DESIGN's graph contract describes it: the decoder, the encoder if there is one, and the
+//! caches of keys and values, which stay where they are while tokens go in and logits come out.
+
+mod bound;
+mod decoder;
+mod encoder;
+mod layers;
+mod memory;
+mod model;
+mod slot_buffer;
+
+pub use decoder::Destination;
+pub use model::{Model, ModelOptions};

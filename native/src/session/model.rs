@@ -1,0 +1,198 @@
+use std::path::PathBuf;
+
+use super::decoder::{BoundDecoder, Destination, Step};
+use super::encoder::encode;
+use super::layers::Layers;
+use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
+
+/// Encoder positions that slots hold at first. Cross-attention computes over the whole capacity, so it grows with
+/// the longest prompt seen instead of starting at the limit.
+const FIRST_ENCODER_CAPACITY: usize = 64;
+
+pub struct ModelOptions {
+    pub decoder: PathBuf,
+    pub encoder: Option<PathBuf>,
+    pub slots: usize,
+    pub capacity: usize,
+    pub encoder_capacity: usize,
+    pub vocabulary: usize,
+    pub threads: u32,
+    /// None: the CPU.
+    pub provider: Option<Provider>,
+    /// Whether the kernels of `ai.altup` are used, or the function bodies in the model.
+    pub kernels: bool,
+    /// More session options of ONNX Runtime, by key.
+    pub config: Vec<(String, String)>,
+}
+
+/// A loaded model with its slot caches. One call at a time.
+pub struct Model {
+    // Bindings first: they are dropped before the memory they point at.
+    decoding: Vec<Option<BoundDecoder>>,
+    prefilling: Vec<Option<BoundDecoder>>,
+    decoder: Session,
+    encoder: Option<Session>,
+    past: Layers,
+    cross: Layers,
+    /// Encoder positions in use, by slot.
+    encoder_lengths: Vec<i32>,
+    options: ModelOptions,
+}
+
+impl Model {
+    pub fn open(library: Library, options: ModelOptions) -> Result<Self> {
+        let settings = SessionOptions::new(library.api, options.threads)?;
+        if options.kernels {
+            settings.kernels()?;
+        }
+        for (key, value) in &options.config {
+            settings.config(key, value)?;
+        }
+        if let Some(provider) = &options.provider {
+            settings.provider(provider)?;
+        }
+        let decoder = Session::open(library, &options.decoder, &settings)?;
+        let encoder =
+            options.encoder.as_ref().map(|path| Session::open(library, path, &settings)).transpose()?;
+        let slots = options.slots;
+        let past = Layers::new(&decoder, "past_key_values", slots, options.capacity)?;
+        let cross =
+            Layers::new(&decoder, "cross", slots, options.encoder_capacity.min(FIRST_ENCODER_CAPACITY))?;
+        Ok(Self {
+            decoding: unbound(slots),
+            prefilling: unbound(slots),
+            decoder,
+            encoder,
+            past,
+            cross,
+            encoder_lengths: vec![0; slots],
+            options,
+        })
+    }
+
+    fn check_slot(&self, slot: usize) -> Result<()> {
+        let slots = self.options.slots;
+        if slot < slots { Ok(()) } else { Err(Error(format!("slot {slot} of {slots}"))) }
+    }
+
+    fn check_step(&self, step: &Step, logits: Destination) -> Result<()> {
+        let sequence = (step.tokens.len() / step.pasts.len()) as i64;
+        let capacity = self.options.capacity as i64;
+        if let Some(past) = step.pasts.iter().find(|past| **past < 0 || **past + sequence > capacity) {
+            return Err(Error(format!("positions {past} to {} of {capacity}", past + sequence)));
+        }
+        let rows = step.tokens.len() as i64;
+        if let Some(row) = step.logit_rows.iter().find(|row| !(0..rows).contains(*row)) {
+            return Err(Error(format!("logits of row {row} of {rows}")));
+        }
+        let wanted = step.logit_rows.len() * self.options.vocabulary;
+        if wanted > logits.capacity {
+            return Err(Error(format!("{wanted} logits do not fit a buffer of {}", logits.capacity)));
+        }
+        Ok(())
+    }
+
+    pub fn encode(&mut self, run: &RunOptions, slot: usize, tokens: &[i64]) -> Result<()> {
+        self.check_slot(slot)?;
+        let limit = self.options.encoder_capacity;
+        let Some(encoder) = &self.encoder else {
+            return Err(Error("a decoder-only model has no encoder".into()));
+        };
+        if tokens.is_empty() || tokens.len() > limit {
+            return Err(Error(format!("{} encoder tokens, 1 to {limit} are possible", tokens.len())));
+        }
+        if tokens.len() > self.cross.capacity() {
+            self.decoding = unbound(self.options.slots);
+            self.prefilling = unbound(self.options.slots);
+            self.cross.grow(limit.min(tokens.len().max(2 * self.cross.capacity())));
+        }
+        encode(encoder, run, &mut self.cross, slot, tokens)?;
+        self.encoder_lengths[slot] = tokens.len() as i32;
+        Ok(())
+    }
+
+    /// Appends `tokens` to `slot` behind its first `past` positions.
+    ///
+    /// # Safety
+    /// `logits` is valid for as many numbers as it says.
+    pub unsafe fn prefill(
+        &mut self,
+        run: &RunOptions,
+        slot: usize,
+        (tokens, past, logit_rows): (&[i64], i64, &[i64]),
+        logits: Destination,
+    ) -> Result<()> {
+        self.check_slot(slot)?;
+        if tokens.is_empty() {
+            return Err(Error("no tokens to prefill".into()));
+        }
+        let step = Step { tokens, pasts: &[past], logit_rows };
+        self.check_step(&step, logits)?;
+        let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
+        let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
+        // SAFETY: bindings go when the caches grow or go.
+        let bound =
+            bind(&mut prefilling[slot], || unsafe { BoundDecoder::new(decoder, (slot, 1), past, cross) })?;
+        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary)) }
+    }
+
+    /// One token for each of the slots from 0 on, behind their `pasts`.
+    ///
+    /// # Safety
+    /// `logits` is valid for as many numbers as it says.
+    pub unsafe fn decode(
+        &mut self,
+        run: &RunOptions,
+        tokens: &[i64],
+        pasts: &[i64],
+        logits: Destination,
+    ) -> Result<()> {
+        let count = tokens.len();
+        if count == 0 || count != pasts.len() {
+            return Err(Error(format!("{count} tokens for {} slots", pasts.len())));
+        }
+        self.check_slot(count - 1)?;
+        let rows: Vec<i64> = (0..count as i64).collect();
+        let step = Step { tokens, pasts, logit_rows: &rows };
+        self.check_step(&step, logits)?;
+        let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
+        let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
+        // SAFETY: bindings go when the caches grow or go.
+        let bound = bind(&mut decoding[count - 1], || unsafe {
+            BoundDecoder::new(decoder, (0, count), past, cross)
+        })?;
+        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary)) }
+    }
+
+    /// Makes slot `to` a copy of the first `length` decoder positions, and the encoder side, of slot `from`.
+    pub fn copy_slot(&mut self, from: usize, to: usize, length: usize) -> Result<()> {
+        self.check_slot(from)?;
+        self.check_slot(to)?;
+        if length > self.options.capacity {
+            return Err(Error(format!("{length} positions of {}", self.options.capacity)));
+        }
+        self.past.copy(from, to, length);
+        self.cross.copy(from, to, self.encoder_lengths[from] as usize);
+        self.encoder_lengths[to] = self.encoder_lengths[from];
+        Ok(())
+    }
+
+    /// Ends profiling of the decoder; the name of the file written.
+    pub fn end_profiling(&self) -> Result<String> {
+        self.decoder.end_profiling()
+    }
+}
+
+fn unbound(slots: usize) -> Vec<Option<BoundDecoder>> {
+    (0..slots).map(|_| None).collect()
+}
+
+fn bind(
+    place: &mut Option<BoundDecoder>,
+    make: impl FnOnce() -> Result<BoundDecoder>,
+) -> Result<&mut BoundDecoder> {
+    Ok(match place {
+        Some(bound) => bound,
+        None => place.insert(make()?),
+    })
+}
