@@ -48,9 +48,24 @@ export interface StepReport {
 
 /** Engine worker → main thread. */
 export type EngineReport =
-  | { type: 'loaded'; model: string; seconds: number; slots: number; capacity: number; encoderCapacity: number }
+  | {
+      type: 'loaded';
+      model: string;
+      seconds: number;
+      slots: number;
+      capacity: number;
+      encoderCapacity: number;
+    }
   | { type: 'load-failed'; model: string; message: string }
   /** All models were tried; requests are taken from now on. */
   | { type: 'ready' }
   | { type: 'stepped'; step: StepReport; events: readonly GenerationEvent[] }
+  /** Something went wrong inside; for the log, never for clients. */
+  | { type: 'fault'; model: string; detail: string }
   | { type: 'closed' };
+
+/** An end of a channel between threads: a MessagePort, a Worker, or a worker's parentPort. */
+export interface Port<Sent, Received> {
+  postMessage(message: Sent): void;
+  on(event: 'message', listener: (message: Received) => void): unknown;
+}

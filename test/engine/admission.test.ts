@@ -1,0 +1,125 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Admission } from '../../src/engine/admission.ts';
+import { DrainRate } from '../../src/engine/drain-rate.ts';
+import { ServiceError } from '../../src/errors.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+const requests = (...lengths: number[]) =>
+  lengths.map((length) => ({ promptTokens: new Array(length).fill(1) }));
+
+function refusal(call: () => void): ServiceError {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof ServiceError) return error;
+  }
+  throw new Error('nothing was refused');
+}
+
+describe('Admission', () => {
+  let clock: ManualClock;
+  let admission: Admission;
+  beforeEach(() => {
+    clock = new ManualClock(1000);
+    admission = new Admission({ maxQueuedRequests: 4, maxQueuedTokens: 100 }, clock.now);
+  });
+
+  it('takes as many requests as may wait, all of a group or none', () => {
+    admission.reserve(requests(1, 1, 1));
+    expect(refusal(() => admission.reserve(requests(1, 1))).code).toBe('queue_full');
+    expect(admission.queuedRequests).toBe(3);
+    admission.reserve(requests(1));
+    expect(admission.queuedRequests).toBe(4);
+  });
+
+  it('takes as many prompt tokens as may wait', () => {
+    admission.reserve(requests(60, 30));
+    expect(refusal(() => admission.reserve(requests(11))).code).toBe('queue_full');
+    admission.reserve(requests(10));
+    expect(admission.queuedTokens).toBe(100);
+  });
+
+  it('has room again when one leaves', () => {
+    const [first, ...others] = requests(50, 50);
+    admission.reserve([first!, ...others]);
+    admission.leave(first!);
+    expect([admission.queuedRequests, admission.queuedTokens]).toEqual([1, 50]);
+    admission.reserve(requests(50));
+  });
+
+  it('says when to come back from how fast the queue moves', () => {
+    const retryAfter = () => refusal(() => admission.reserve(requests(1, 1, 1, 1))).retryAfterSeconds;
+    // One request of 10 tokens leaves every 2 seconds.
+    admission.reserve(requests(10, 10, 10, 10));
+    for (let i = 0; i < 30; i++) {
+      clock.advance(2000);
+      admission.leave(requests(10)[0]!);
+      admission.reserve(requests(10));
+    }
+    // Four must leave: about 8 seconds.
+    expect(retryAfter()).toBeGreaterThanOrEqual(7);
+    expect(retryAfter()).toBeLessThanOrEqual(8);
+    clock.advance(3_600_000);
+    expect(retryAfter()).toBe(60);
+  });
+
+  it('remembers its speed through a quiet hour', () => {
+    for (let i = 0; i < 30; i++) {
+      admission.reserve(requests(10));
+      clock.advance(2000);
+      admission.leave(requests(10)[0]!);
+    }
+    clock.advance(3_600_000);
+    admission.reserve(requests(1, 1, 1, 1));
+    const { retryAfterSeconds } = refusal(() => admission.reserve(requests(1, 1, 1, 1)));
+    expect(retryAfterSeconds).toBeGreaterThanOrEqual(7);
+    expect(retryAfterSeconds).toBeLessThanOrEqual(8);
+  });
+
+  it('counts tokens where they are what is full', () => {
+    admission.reserve(requests(50, 50));
+    for (let i = 0; i < 100; i++) {
+      clock.advance(100);
+      admission.leave(requests(1)[0]!);
+      admission.reserve(requests(1));
+    }
+    // 10 tokens a second leave; 98 must.
+    expect(refusal(() => admission.reserve(requests(98))).retryAfterSeconds).toBeCloseTo(10, -0.5);
+  });
+
+  it('guesses while nothing has left yet', () => {
+    clock.advance(10_000);
+    admission.reserve(requests(1, 1, 1, 1));
+    expect(refusal(() => admission.reserve(requests(1))).retryAfterSeconds).toBe(5);
+  });
+
+  it('never says less than a second', () => {
+    admission.reserve(requests(1, 1, 1, 1));
+    for (let i = 0; i < 1000; i++) {
+      clock.advance(1);
+      admission.leave(requests(1)[0]!);
+      admission.reserve(requests(1));
+    }
+    expect(refusal(() => admission.reserve(requests(1))).retryAfterSeconds).toBe(1);
+  });
+});
+
+describe('DrainRate', () => {
+  it('finds a steady rate at once and follows a change', () => {
+    const rate = new DrainRate(0);
+    let now = 0;
+    const recordEverySecond = (amount: number, times: number) => {
+      for (let i = 0; i < times; i++) {
+        now += 1000;
+        rate.record(amount, now);
+      }
+    };
+    expect(rate.perSecond(now)).toBeNull();
+    recordEverySecond(5, 10);
+    expect(rate.perSecond(now)).toBeGreaterThan(4.5);
+    expect(rate.perSecond(now)).toBeLessThan(7);
+    recordEverySecond(1, 100);
+    expect(rate.perSecond(now)).toBeCloseTo(1, 0);
+    expect(rate.perSecond(now + 600_000)).toBeLessThan(0.001);
+  });
+});
