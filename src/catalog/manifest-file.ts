@@ -43,5 +43,5 @@ function firstProblem(manifest: unknown): string {
     keyword === 'const' && instancePath === first.instancePath ? [JSON.stringify(params.allowedValue)] : [],
   );
   const shown = typeof found === 'object' && found !== null ? 'incomplete' : JSON.stringify(found);
-  return `${field} is ${shown}; expected ${allowed.length > 0 ? allowed.join(' or ') : first.message}`;
+  return `${field} is ${shown}; ${allowed.length > 0 ? `expected ${allowed.join(' or ')}` : `it ${first.message}`}`;
 }

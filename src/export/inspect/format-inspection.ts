@@ -1,0 +1,78 @@
+import type { Inspection } from './inspect-model.ts';
+
+const count = (value: number) => value.toLocaleString('en-US');
+
+/** What `altup inspect` prints for a reader. */
+export function formatInspection(model: Inspection): string {
+  return [
+    `${model.name} (${model.kind})`,
+    ...facts(model),
+    '',
+    `parameters: ${count(model.parameters.total)}`,
+    ...parameterLines(model),
+    '',
+    'files, bytes',
+    ...columns(
+      Object.entries(model.files).map(([file, size]) => [file, count(size)]),
+      'right',
+    ),
+    '',
+    'operators',
+    ...operatorLines(model),
+    ...functionLines(model),
+    '',
+  ].join('\n');
+}
+
+function facts(model: Inspection): string[] {
+  const { altup, encoderContextLength: encoder } = model;
+  const blocks =
+    altup && `K = ${altup.numBlocks}, ${altup.selection}, ${altup.recycled ? 'recycled' : 'plain'}`;
+  const cross =
+    model.crossBytesPerToken > 0 ? `, ${count(model.crossBytesPerToken)} bytes per encoder token` : '';
+  const rows = [
+    ['family', model.family],
+    ['AltUp', blocks ?? 'none: a dense model'],
+    ['precision', model.precision],
+    ['vocabulary', count(model.vocabSize)],
+    ['context', `${count(model.contextLength)} tokens${encoder ? `, encoder ${count(encoder)}` : ''}`],
+    ['cache', `${count(model.cacheBytesPerToken)} bytes per token${cross}`],
+  ];
+  return columns(rows, 'left');
+}
+
+function parameterLines({ parameters }: Inspection): string[] {
+  const rows = [
+    ['embedding', count(parameters.embedding)],
+    ['encoder', count(parameters.encoder)],
+    ['decoder', count(parameters.decoder)],
+    ['head', count(parameters.head)],
+    ['position bias', count(parameters.positionBias)],
+    ['AltUp scalars', count(parameters.altup)],
+  ];
+  return columns(rows, 'right');
+}
+
+function operatorLines({ operators }: Inspection): string[] {
+  const graphs = Object.entries(operators);
+  const names = [...new Set(graphs.flatMap(([, counts]) => Object.keys(counts)))];
+  const rows = names.map((name) => [name, ...graphs.map(([, counts]) => count(counts[name] ?? 0))]);
+  return columns([['', ...graphs.map(([name]) => name)], ...rows], 'right');
+}
+
+function functionLines({ functions }: Inspection): string[] {
+  if (functions.length === 0) return [];
+  const rows = functions.map(({ name, nodes }) => [name, `${nodes} nodes`]);
+  return ['', 'functions stored in the model, for runtimes without our kernels', ...columns(rows, 'left')];
+}
+
+/** Indented rows whose cells line up: the first column to the left, the others as told. */
+function columns(rows: readonly (readonly string[])[], others: 'left' | 'right'): string[] {
+  const widthOf = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
+  return rows.map((row) => {
+    const cells = row.map((cell, column) =>
+      column === 0 || others === 'left' ? cell.padEnd(widthOf(column)) : cell.padStart(widthOf(column)),
+    );
+    return `  ${cells.join('  ')}`.trimEnd();
+  });
+}

@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { ConfigReader } from '../../catalog/config-reader.ts';
+import type { Manifest, Precision } from '../../catalog/manifest.ts';
+import { manifestFile, readManifest } from '../../catalog/manifest-file.ts';
+import { ConfigurationError } from '../../errors.ts';
+import { listSourceFiles } from '../checkpoint/checkpoint-digest.ts';
+import { CheckpointWeights } from '../checkpoint/checkpoint-weights.ts';
+import { WeightSource } from '../checkpoint/weight-source.ts';
+import { familyOf, refusePrecision } from '../families/families.ts';
+import {
+  type FunctionSummary,
+  type GraphSummary,
+  readGraphFile,
+  summarizeFunction,
+  summarizeGraph,
+} from './graph-summary.ts';
+import { countParameters, type Parameters } from './parameters.ts';
+
+type Described = Pick<
+  Manifest,
+  | 'family'
+  | 'altup'
+  | 'vocabSize'
+  | 'contextLength'
+  | 'encoderContextLength'
+  | 'parameters'
+  | 'cache'
+  | 'cross'
+>;
+
+export interface Inspection {
+  name: string;
+  kind: 'checkpoint' | 'export';
+  precision: Precision;
+  family: Manifest['family'];
+  altup: Manifest['altup'];
+  vocabSize: number;
+  contextLength: number;
+  encoderContextLength: number | null;
+  parameters: Parameters;
+  /** Memory that one position takes in a slot: self-attention, and cross-attention per position of the encoder. */
+  cacheBytesPerToken: number;
+  crossBytesPerToken: number;
+  /** By graph, then by operator. */
+  operators: Record<string, Record<string, number>>;
+  functions: FunctionSummary[];
+  /** Bytes by name: the checkpoint's config and weights, the export's files. */
+  files: Record<string, number>;
+}
+
+/** Describes a checkpoint, exported or not, or an export folder. Writes nothing. */
+export async function inspectModel(path: string, precision: Precision): Promise<Inspection> {
+  const folder = resolve(path);
+  if (existsSync(join(folder, manifestFile))) return await inspectExport(folder);
+  if (existsSync(join(folder, 'config.json'))) return await inspectCheckpoint(folder, precision);
+  throw new ConfigurationError(
+    `${folder}: is no model; expected config.json (a checkpoint) or ${manifestFile} (an export)`,
+  );
+}
+
+async function inspectExport(folder: string): Promise<Inspection> {
+  const manifest = await readManifest(folder);
+  const names = [manifest.graphs.encoder, manifest.graphs.decoder].filter((file) => file !== null);
+  const models = await Promise.all(names.map((file) => readGraphFile(join(folder, file))));
+  return {
+    name: folder,
+    kind: 'export',
+    ...describe(manifest, manifest.precision),
+    ...describeGraphs(
+      manifest,
+      models.map(({ graph }) => graph),
+    ),
+    functions: models[0]?.functions ?? [],
+    files: await fileSizes(folder),
+  };
+}
+
+async function inspectCheckpoint(folder: string, precision: Precision): Promise<Inspection> {
+  const config = await ConfigReader.open(join(folder, 'config.json'));
+  const family = familyOf(config);
+  refusePrecision(family, precision);
+  const weights = await CheckpointWeights.open(folder);
+  try {
+    const model = await family.export(config, new WeightSource(weights));
+    const exported = join('onnx', precision);
+    return {
+      name: basename(folder),
+      kind: 'checkpoint',
+      ...describe(model.manifest, precision),
+      ...describeGraphs(model.manifest, model.graphs.map(summarizeGraph)),
+      functions: model.functions.map(summarizeFunction),
+      files: {
+        ...Object.fromEntries((await listSourceFiles(folder)).map(({ file, size }) => [file, size])),
+        ...(existsSync(join(folder, exported)) ? await fileSizes(join(folder, exported), exported) : {}),
+      },
+    };
+  } finally {
+    await weights.close();
+  }
+}
+
+function describe(model: Described, precision: Precision) {
+  const { family, altup, vocabSize, contextLength, encoderContextLength } = model;
+  // Keys and values, in the precision that the graphs compute in.
+  const bytes = (heads: number, headSize: number) => 2 * heads * headSize * bytesPerNumber[precision];
+  return {
+    precision,
+    family,
+    altup,
+    vocabSize,
+    contextLength,
+    encoderContextLength,
+    cacheBytesPerToken: model.cache.reduce((sum, { kvHeads, headSize }) => sum + bytes(kvHeads, headSize), 0),
+    crossBytesPerToken: model.cross.reduce((sum, { heads, headSize }) => sum + bytes(heads, headSize), 0),
+  };
+}
+
+/** Quantised weights are computed with in float32. */
+const bytesPerNumber: Record<Precision, number> = { fp32: 4, fp16: 2, int8: 4, int4: 4 };
+
+function describeGraphs(model: Described, graphs: readonly GraphSummary[]) {
+  return {
+    parameters: countParameters(graphs, model.parameters),
+    operators: Object.fromEntries(graphs.map(({ name, operators }) => [name, operators])),
+  };
+}
+
+async function fileSizes(folder: string, prefix = ''): Promise<Record<string, number>> {
+  const sizes: Record<string, number> = {};
+  for (const file of (await readdir(folder)).sort()) {
+    sizes[join(prefix, file)] = (await stat(join(folder, file))).size;
+  }
+  return sizes;
+}

@@ -1,0 +1,51 @@
+import { basename } from 'node:path';
+import { SingleBar } from 'cli-progress';
+import type { ExportProgress } from './write-export.ts';
+
+export interface ProgressDisplay {
+  update(progress: ExportProgress): void;
+  /** Gives the terminal back; needed after an error too. */
+  stop(): void;
+}
+
+/** Exports that take seconds need no lines between. */
+const plainIntervalMs = 5000;
+
+const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20);
+
+/** Shows how far an export is: a bar on a terminal, a line every few seconds elsewhere. */
+export function progressDisplay(
+  stream: NodeJS.WritableStream & { isTTY?: boolean },
+  checkpoint: string,
+  now: () => number = Date.now,
+): ProgressDisplay {
+  const name = basename(checkpoint);
+  return stream.isTTY ? barDisplay(stream, name) : lineDisplay(stream, name, now);
+}
+
+function barDisplay(stream: NodeJS.WritableStream, name: string): ProgressDisplay {
+  const format = `exporting ${name} [{bar}] {doneMiB}/{totalMiB} MiB`;
+  const bar = new SingleBar({ stream, format, clearOnComplete: true, hideCursor: true });
+  let isStarted = false;
+  return {
+    update({ doneBytes, totalBytes }) {
+      const payload = { doneMiB: mebibytes(doneBytes), totalMiB: mebibytes(totalBytes) };
+      if (!isStarted) bar.start(totalBytes, 0, payload);
+      isStarted = true;
+      bar.update(doneBytes, payload);
+    },
+    stop: () => bar.stop(),
+  };
+}
+
+function lineDisplay(stream: NodeJS.WritableStream, name: string, now: () => number): ProgressDisplay {
+  let lastMs = now();
+  return {
+    update({ doneBytes, totalBytes }) {
+      if (now() - lastMs < plainIntervalMs) return;
+      lastMs = now();
+      stream.write(`exporting ${name}: ${mebibytes(doneBytes)} of ${mebibytes(totalBytes)} MiB\n`);
+    },
+    stop() {},
+  };
+}

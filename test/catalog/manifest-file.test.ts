@@ -1,0 +1,74 @@
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Manifest } from '../../src/catalog/manifest.ts';
+import { readManifest, writeManifest } from '../../src/catalog/manifest-file.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const manifest: Manifest = {
+  format: 1,
+  exporter: '1',
+  digest: 'abc',
+  source: [{ file: 'config.json', size: 1, mtimeMs: 1.5 }],
+  family: 't5',
+  precision: 'fp32',
+  altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+  parameters: 10,
+  graphs: { decoder: 'decoder.onnx', encoder: null },
+  vocabSize: 8,
+  specialTokens: { eos: [1], bos: null, pad: 0, decoderStart: 0 },
+  cache: [{ kvHeads: 1, headSize: 8, slidingWindow: null }],
+  cross: [],
+  contextLength: 16,
+  encoderContextLength: null,
+};
+
+async function folderWith(text: string): Promise<string> {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, 'manifest.json'), text);
+  return folder;
+}
+
+describe('manifest.json', () => {
+  it('reads back what was written, and leaves no other file', async () => {
+    const folder = await temporaryFolder();
+    await writeManifest(folder, manifest);
+    expect(await readManifest(folder)).toEqual(manifest);
+    await writeManifest(folder, { ...manifest, altup: null });
+    expect((await readManifest(folder)).altup).toBeNull();
+    expect(await readdir(folder)).toEqual(['manifest.json']);
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['another format', { format: 2 }, /manifest\.json: format is 2; expected 1$/],
+    ['an unknown family', { family: 'llama' }, /family is "llama"; expected "t5" or "gemma3" or "gemma3n"$/],
+    [
+      'a missing field',
+      { vocabSize: undefined },
+      /the manifest is incomplete; it must have required properties vocabSize$/,
+    ],
+    [
+      'a missing field further in',
+      { cache: [{ kvHeads: 1, slidingWindow: null }] },
+      /cache\.0 is incomplete; it must have required properties headSize$/,
+    ],
+    ['a number that is too small', { contextLength: 0 }, /contextLength is 0; it must be >= 1$/],
+    ['a value of another type', { digest: 5 }, /digest is 5; it must be string$/],
+  ])('refuses %s', async (_what, change, message) => {
+    const reading = readManifest(await folderWith(JSON.stringify({ ...manifest, ...change })));
+    await expect(reading).rejects.toThrow(message);
+    await expect(reading).rejects.toHaveProperty('name', 'ConfigurationError');
+  });
+
+  it('refuses a file that is missing or not JSON', async () => {
+    await expect(readManifest(await temporaryFolder())).rejects.toThrow(
+      /manifest\.json: cannot be read as JSON/,
+    );
+    await expect(readManifest(await folderWith('{"format": 1'))).rejects.toThrow(
+      /manifest\.json: cannot be read as JSON/,
+    );
+    await expect(readManifest(await folderWith('null'))).rejects.toThrow(
+      /the manifest is null; it must be object/,
+    );
+  });
+});

@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { exporterVersion } from '../../src/export/exporter-version.ts';
+import { copyCheckpoint } from '../support/checkpoint-copy.ts';
+
+/** sha256 over what each exporter version writes for two of the golden checkpoints. */
+const written: Record<string, string> = {
+  '1': '6aef476ba3d3f4005c3f978a6c41a8a142a3c06b6d816b88a32e12e67042b91b',
+};
+
+// Exports are kept until the version changes: a changed exporter with the old version would go on serving old graphs.
+it('the exporter version is raised whenever the exported files change', async () => {
+  const hash = createHash('sha256');
+  for (const variant of ['altup-k2', 'recycled-k2']) {
+    const { folder } = await ensureExport(await copyCheckpoint(variant), 'fp32');
+    for (const file of ['encoder.onnx', 'encoder.onnx.data', 'decoder.onnx', 'decoder.onnx.data']) {
+      hash.update(await readFile(join(folder, file)));
+    }
+  }
+  expect(hash.digest('hex'), 'raise exporterVersion and note the new digest here').toBe(
+    written[exporterVersion],
+  );
+});

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { inspectCommand } from '../../src/cli/inspect-command.ts';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { captureOutput } from '../support/capture-output.ts';
+import { copyCheckpoint } from '../support/checkpoint-copy.ts';
+
+const run = (...args: string[]) => captureOutput(() => inspectCommand(args));
+
+// The golden models: V = 64, d = 16, 3 heads of 8, d_ff = 40, 3 + 3 layers, 16 buckets on each side.
+const parameters = {
+  embedding: 64 * 32,
+  encoder: 3 * (4 * 16 * 24 + 3 * 16 * 40 + 2 * 16) + 16,
+  decoder: 3 * (8 * 16 * 24 + 3 * 16 * 40 + 3 * 16) + 32,
+  head: 64 * 32,
+  positionBias: 2 * 16 * 3,
+  altup: 6 * (2 * 2 + 2),
+};
+
+describe('altup inspect', () => {
+  it('counts parameters, operators and memory of a checkpoint and of its export alike', async () => {
+    const checkpoint = await copyCheckpoint('altup-k2');
+    const before = JSON.parse((await run(checkpoint, '--json')).stdout);
+    expect(before).toMatchObject({
+      name: 'altup-k2',
+      kind: 'checkpoint',
+      family: 't5',
+      altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+      parameters: { total: 29_860, ...parameters },
+      cacheBytesPerToken: 3 * 2 * 3 * 8 * 4,
+      crossBytesPerToken: 3 * 2 * 3 * 8 * 4,
+      operators: {
+        decoder: {
+          'com.microsoft.GroupQueryAttention': 3,
+          'ai.altup.CorrectPredict': 2,
+          'ai.altup.Collapse': 1,
+        },
+        encoder: { 'com.microsoft.MultiHeadAttention': 3, 'ai.altup.CorrectPredict': 2 },
+      },
+    });
+    expect(Object.keys(before.files)).toEqual(['config.json', 'model.safetensors']);
+
+    const { folder } = await ensureExport(checkpoint, 'fp32');
+    const after = JSON.parse((await run(folder, '--json')).stdout);
+    expect(after.kind).toBe('export');
+    for (const same of ['parameters', 'operators', 'functions', 'altup', 'cacheBytesPerToken']) {
+      expect(after[same]).toEqual(before[same]);
+    }
+    expect(Object.keys(after.files)).toContain('decoder.onnx.data');
+    expect(
+      JSON.parse((await run(checkpoint, '--json')).stdout).files['onnx/fp32/encoder.onnx'],
+    ).toBeGreaterThan(1000);
+  });
+
+  it('lists the functions of an AltUp model, and none of a dense one', async () => {
+    const altup = JSON.parse((await run(await copyCheckpoint('recycled-k2'), '--json')).stdout);
+    expect(altup.functions).toContainEqual({ name: 'ai.altup.CorrectPredict', nodes: expect.any(Number) });
+    const dense = JSON.parse((await run(await copyCheckpoint('dense'), '--json')).stdout);
+    expect(dense.functions).toEqual([]);
+    expect(Object.keys(dense.operators.decoder).filter((name) => name.startsWith('ai.altup'))).toEqual([]);
+    expect(dense.parameters.altup).toBe(0);
+  });
+
+  it('prints for a reader', async () => {
+    const { code, stdout } = await run(await copyCheckpoint('altup-k2'));
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^altup-k2 \(checkpoint\)$/m);
+    expect(stdout).toMatch(/^ {2}AltUp +K = 2, alternating, plain$/m);
+    expect(stdout).toMatch(/^parameters: 29,860$/m);
+    expect(stdout).toMatch(/^ {2}cache +576 bytes per token, 576 bytes per encoder token$/m);
+    expect(stdout).toMatch(/^ {2}ai\.altup\.CorrectPredict +2 +2$/m);
+  });
+
+  it.each([
+    [[], 2, /expected one model folder, got 0/],
+    [['.', '--precision', 'x'], 2, /--precision is "x"/],
+    [
+      ['/dev'],
+      1,
+      /^altup inspect: \/dev: is no model; expected config\.json \(a checkpoint\) or manifest\.json/,
+    ],
+  ])('refuses %j', async (args, expected, message) => {
+    const { code, stderr } = await run(...args);
+    expect(code).toBe(expected);
+    expect(stderr).toMatch(message);
+  });
+});
