@@ -1,5 +1,6 @@
 import { readApiKeys } from './config/api-keys.ts';
 import { availableThreads } from './config/available-threads.ts';
+import { configRows } from './config/config-rows.ts';
 import { parseValue } from './config/parse-value.ts';
 import { readEnvironment } from './config/read-environment.ts';
 import { readFlags } from './config/read-flags.ts';
@@ -39,4 +40,14 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     models: folders,
     apiKeyDigests: readApiKeys(apiKeys, apiKeysFile),
   };
+}
+
+/** The settings as `altup serve --help` prints them. */
+export function configHelp(): string {
+  const lines = configRows().map((row) => {
+    const names = row.flag === '' ? row.variable : `${row.flag}, ${row.variable}`;
+    const fallback = row.default === '' ? '' : ` [${row.default}]`;
+    return `  ${names}${fallback}\n      ${row.description.replaceAll('`', '')}`;
+  });
+  return `Settings, as flag or environment variable [default]; a flag beats its variable:\n\n${lines.join('\n')}\n`;
 }

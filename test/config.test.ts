@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { sha256 } from '../src/config/api-keys.ts';
 import { availableThreads } from '../src/config/available-threads.ts';
-import { configHelp } from '../src/config/config-help.ts';
 import { environmentName, settingNames } from '../src/config/settings.ts';
-import { loadConfig } from '../src/config.ts';
+import { configHelp, loadConfig } from '../src/config.ts';
 import { ConfigurationError } from '../src/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'altup-config-'));

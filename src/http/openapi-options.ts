@@ -9,7 +9,8 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
       info: {
         title: 'altup-serve',
         version,
-        description: 'Serves AltUp language models over the OpenAI completions API.',
+        description:
+          'Serves AltUp language models over the OpenAI completions API. Every answer has the header `X-Request-Id`: the request’s own, where it sent one, and the one the log has.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: [

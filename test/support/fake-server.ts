@@ -1,4 +1,3 @@
-import type { Logger } from 'pino';
 import type { Manifest } from '../../src/catalog/manifest.ts';
 import type { ModelState, ServedModel } from '../../src/catalog/served-model.ts';
 import { buildServer } from '../../src/http/server.ts';
@@ -64,7 +63,15 @@ export interface FakeServer {
 interface FakeServerOptions {
   models?: ServedModel[];
   config?: Partial<ServerConfig>;
-  logger?: Logger;
+}
+
+/** Makes an answer whose status the API's description does not list a 500, so that tests see it. */
+function documentedOnly(app: App): void {
+  app.addHook('onSend', async (request, reply) => {
+    const documented = request.routeOptions.schema?.response as Record<number, unknown> | undefined;
+    if (!documented || reply.statusCode === 500 || reply.statusCode in documented) return;
+    throw new Error(`${request.routeOptions.url} does not document the status ${reply.statusCode}`);
+  });
 }
 
 /** The whole HTTP side on a fake engine, with the time in the test's hands. */
@@ -95,6 +102,7 @@ export function fakeServer({
     version: '1.2.3',
     isDraining: () => isDraining,
   });
+  documentedOnly(app);
   const drain = () => {
     isDraining = true;
   };

@@ -6,9 +6,12 @@ import { wholeCompletion } from '../completions/whole-completion.ts';
 import { findModel, requireReady } from '../find-model.ts';
 import { refuseWhileDraining } from '../refuse-while-draining.ts';
 import { CompletionRequestSchema } from '../schemas/completion-request.ts';
-import { CompletionSchema } from '../schemas/completion-response.ts';
+import { CompletionRef } from '../schemas/completion-response.ts';
 import { errorResponses } from '../schemas/error.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
+
+const streamExample =
+  'data: {"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}\n\ndata: [DONE]\n\n';
 
 const schema = {
   operationId: 'createCompletion',
@@ -22,8 +25,8 @@ const schema = {
     200: {
       description: 'The completion; with `stream`, events that each hold a part of it, then `data: [DONE]`.',
       content: {
-        'application/json': { schema: CompletionSchema },
-        'text/event-stream': { schema: { type: 'string' } },
+        'application/json': { schema: CompletionRef },
+        'text/event-stream': { schema: { type: 'string', examples: [streamExample] } },
       },
     },
     ...errorResponses(400, 401, 404, 413, 429, 500, 503, 504),

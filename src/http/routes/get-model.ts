@@ -2,7 +2,7 @@ import Type from 'typebox';
 import { findModel } from '../find-model.ts';
 import { modelCard } from '../model-card.ts';
 import { errorResponses } from '../schemas/error.ts';
-import { type Model, ModelSchema } from '../schemas/model.ts';
+import { type Model, ModelRef } from '../schemas/model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 
 const schema = {
@@ -11,7 +11,7 @@ const schema = {
   summary: 'Describe a model',
   security: [{ apiKey: [] }],
   params: Type.Object({ id: Type.String({ description: 'The model’s name.' }) }),
-  response: { 200: ModelSchema, ...errorResponses(401, 404, 500) },
+  response: { 200: ModelRef, ...errorResponses(401, 404, 500) },
 };
 
 export function getModelRoute(app: App, { models }: ServerDependencies): void {

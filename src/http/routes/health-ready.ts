@@ -1,5 +1,9 @@
-import { ReadySchema } from '../schemas/health.ts';
+import Type from 'typebox';
+import { retryAfter } from '../schemas/error.ts';
+import type { ReadySchema } from '../schemas/health.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
+
+type Ready = Type.Static<typeof ReadySchema>;
 
 const schema = (operationId: string) => ({
   operationId,
@@ -7,11 +11,12 @@ const schema = (operationId: string) => ({
   summary: 'Whether requests should be sent here',
   description: 'Yes when at least one model is ready and the service is not about to stop.',
   response: {
-    200: ReadySchema,
-    503: {
-      description: 'Loading, failed or draining; the same body, with `Retry-After`.',
-      content: { 'application/json': { schema: ReadySchema } },
-    },
+    200: Type.Unsafe<Ready>({ $ref: 'Health#', description: 'Ready.' }),
+    503: Type.Unsafe<Ready>({
+      $ref: 'Health#',
+      description: 'Loading, failed or draining.',
+      headers: retryAfter,
+    }),
   },
 });
 

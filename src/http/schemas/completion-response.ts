@@ -72,6 +72,7 @@ export const CompletionSchema = Type.Object(
 );
 
 export type Completion = Type.Static<typeof CompletionSchema>;
+export const CompletionRef = Type.Unsafe<Completion>({ $ref: 'Completion#' });
 export type Choice = Type.Static<typeof ChoiceSchema>;
 export type CompletionLogprobs = Type.Static<typeof LogprobsSchema>;
 export type Usage = Type.Static<typeof UsageSchema>;

@@ -25,8 +25,9 @@ export const ErrorSchema = Type.Object(
   },
 );
 
-const retryAfter = {
-  'Retry-After': { type: 'integer', description: 'Seconds after which a retry is worth it.' },
+/** As the headers of a documented response. */
+export const retryAfter = {
+  'Retry-After': { type: 'integer', minimum: 1, description: 'Seconds after which a retry is worth it.' },
 };
 
 type Status = (typeof errorCatalogue)[keyof typeof errorCatalogue]['status'];
@@ -34,7 +35,9 @@ type Status = (typeof errorCatalogue)[keyof typeof errorCatalogue]['status'];
 /** The `response` entries of a route that can answer with these statuses. */
 export function errorResponses(...statuses: Status[]): Record<number, Type.TSchema> {
   const entries = statuses.map((status) => {
-    const codes = Object.entries(errorCatalogue).filter(([, entry]) => entry.status === status);
+    const codes = Object.entries(errorCatalogue).filter(
+      ([code, entry]) => entry.status === status && code !== 'not_found',
+    );
     const description = codes.map(([code, entry]) => `\`${code}\`: ${entry.when}`).join(' ');
     const headers = status === 429 || status === 503 ? { headers: retryAfter } : {};
     return [status, Type.Unsafe<unknown>({ $ref: 'Error#', description, ...headers })] as const;

@@ -48,5 +48,5 @@ export const ModelSchema = Type.Object(
 
 export type Model = Type.Static<typeof ModelSchema>;
 
-const ModelRef = Type.Unsafe<Model>({ $ref: 'Model#' });
+export const ModelRef = Type.Unsafe<Model>({ $ref: 'Model#' });
 export const ModelListSchema = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelRef) });

@@ -1,0 +1,16 @@
+import { expect, it } from 'vitest';
+import { configRows } from '../../src/config/config-rows.ts';
+import { plain, readDoc, tableRows } from '../support/markdown-table.ts';
+
+it('docs/configuration.md has every setting, and no other', () => {
+  const rows = tableRows(readDoc('configuration.md'), ['variable', 'flag', 'default', 'meaning']);
+  expect(rows.length).toBeGreaterThan(15);
+  expect(
+    rows.map(([variable, flag, fallback, description]) => ({
+      variable: plain(variable!),
+      flag: plain(flag!),
+      default: plain(fallback!),
+      description,
+    })),
+  ).toEqual(configRows());
+});

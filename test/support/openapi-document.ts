@@ -1,0 +1,12 @@
+import { readFileSync } from 'node:fs';
+import { fakeServer } from './fake-server.ts';
+
+/** The description of the API as openapi/openapi.json holds it, with this package's version. */
+export async function openapiDocument(): Promise<string> {
+  const manifest = new URL('../../package.json', import.meta.url);
+  const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
+  const { app } = fakeServer();
+  await app.ready();
+  const document = app.swagger();
+  return `${JSON.stringify({ ...document, info: { ...document.info, version } }, null, 2)}\n`;
+}
