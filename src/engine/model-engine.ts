@@ -5,13 +5,14 @@ import type { AbortStage, GenerationRequest } from './generation.ts';
 import type { EngineReport, StepReport } from './messages.ts';
 import { OpenCompletions } from './open-completions.ts';
 import { Sampler } from './sampler.ts';
-import type { Scheduler } from './scheduler.ts';
+import type { Scheduler, SlotLimits } from './scheduler.ts';
 import type { StepPlan } from './step-plan.ts';
 
 export interface ModelEngineParts {
   /** Name as served. */
   name: string;
   session: Session;
+  limits: SlotLimits;
   scheduler: Scheduler;
   model: CompletionModel;
   clock: Clock;
@@ -33,7 +34,8 @@ const lateness: Record<AbortStage, string> = {
  */
 export class ModelEngine {
   readonly name: string;
-  readonly session: Session;
+  readonly limits: SlotLimits;
+  readonly #session: Session;
   readonly #scheduler: Scheduler;
   readonly #model: CompletionModel;
   readonly #sampler: Sampler;
@@ -44,9 +46,10 @@ export class ModelEngine {
   /** Milliseconds in the session within this step. */
   #spent: Pick<StepReport, 'prefillMs' | 'decodeMs'> = { prefillMs: null, decodeMs: null };
 
-  constructor({ name, session, scheduler, model, clock, onFault }: ModelEngineParts) {
+  constructor({ name, session, limits, scheduler, model, clock, onFault }: ModelEngineParts) {
     this.name = name;
-    this.session = session;
+    this.limits = limits;
+    this.#session = session;
     this.#scheduler = scheduler;
     this.#model = model;
     this.#sampler = new Sampler(session.vocabSize);
@@ -82,7 +85,7 @@ export class ModelEngine {
   async close(): Promise<SteppedReport> {
     this.#takeMessages();
     this.#abortNow(this.#completions.ids);
-    await this.session.close();
+    await this.#session.close();
     return this.#report(null);
   }
 
@@ -123,7 +126,7 @@ export class ModelEngine {
   #moveSlots({ moves }: StepPlan): void {
     for (const { id, from, to, length } of moves) {
       try {
-        this.session.copySlot(from, to, length);
+        this.#session.copySlot(from, to, length);
       } catch (error) {
         this.#completions.breakDown([id], error);
       }
@@ -133,7 +136,7 @@ export class ModelEngine {
   async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
     for (const { id, slot } of encodes) {
       await this.#runPrompt(id, async ({ request, timings }) => {
-        await this.#inSession('prefillMs', () => this.session.encode(slot, request.promptTokens));
+        await this.#inSession('prefillMs', () => this.#session.encode(slot, request.promptTokens));
         timings.prefilled(this.#clock());
       });
     }
@@ -142,7 +145,7 @@ export class ModelEngine {
         const tokens = completion.request.promptTokens.slice(start, end);
         const rows = isLast ? [tokens.length - 1] : [];
         const logits = await this.#inSession('prefillMs', () =>
-          this.session.prefill(slot, tokens, start, rows),
+          this.#session.prefill(slot, tokens, start, rows),
         );
         if (!isLast) return;
         completion.timings.prefilled(this.#clock());
@@ -168,8 +171,8 @@ export class ModelEngine {
     const tokens = ids.map((id) => this.#completions.get(id)?.nextInput ?? 0);
     const pasts = rows.map(({ id, past }) => (this.#completions.get(id) ? past : 0));
     try {
-      const logits = await this.#inSession('decodeMs', () => this.session.decode(tokens, pasts));
-      const { vocabSize } = this.session;
+      const logits = await this.#inSession('decodeMs', () => this.#session.decode(tokens, pasts));
+      const { vocabSize } = this.#session;
       for (const [row, id] of ids.entries()) {
         const completion = this.#completions.get(id);
         const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
@@ -193,7 +196,7 @@ export class ModelEngine {
   #sample(completion: Completion, logits: Float32Array, filled: number): void {
     try {
       const sampled = this.#sampler.sample(logits, completion.sampling);
-      this.#completions.advance(completion, sampled, filled >= this.session.capacity);
+      this.#completions.advance(completion, sampled, filled >= this.limits.capacity);
     } catch (error) {
       this.#completions.breakDown([completion.request.id], error);
     }

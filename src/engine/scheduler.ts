@@ -9,12 +9,15 @@ export type Schedulable = Pick<
   'id' | 'promptTokens' | 'priority' | 'arrivedAt' | 'queueDeadline' | 'deadline'
 >;
 
-export interface SchedulerOptions {
+export interface SlotLimits {
   slots: number;
   /** Decoder positions of a slot. */
   capacity: number;
   /** Encoder positions of a slot; 0 for decoder-only models. */
   encoderCapacity: number;
+}
+
+export interface SchedulerOptions extends SlotLimits {
   /** Most tokens a step computes; one for each decoding request, the rest for prompts. At least one is for prompts. */
   stepTokens: number;
   /** Most prompt tokens of one request in one step; an encoder takes its prompt whole. */

@@ -29,13 +29,13 @@ export class EngineUnderTest {
   constructor({ name = 'model', scheduling, ...options }: EngineUnderTestOptions = {}) {
     this.session = new FakeSession(options);
     const { slots, capacity, encoderCapacity } = this.session;
+    const limits = { slots, capacity, encoderCapacity };
     this.engine = new ModelEngine({
       name,
       session: this.session,
+      limits,
       scheduler: new Scheduler({
-        slots,
-        capacity,
-        encoderCapacity,
+        ...limits,
         stepTokens: 32,
         prefillChunk: 8,
         ...scheduling,

@@ -1,0 +1,47 @@
+import { readManifest } from '../catalog/manifest-file.ts';
+import { Tokenizer } from '../catalog/tokenizer.ts';
+import { ConfigurationError } from '../errors.ts';
+import type { Session, SessionOptions } from '../runtime/session.ts';
+import type { Clock } from './clock.ts';
+import type { EngineOptions, ModelSpec } from './messages.ts';
+import { ModelEngine } from './model-engine.ts';
+import { Scheduler } from './scheduler.ts';
+
+export interface LoadContext {
+  options: EngineOptions;
+  openSession(options: SessionOptions): Promise<Session>;
+  clock: Clock;
+  onFault(model: string, error: unknown): void;
+}
+
+/** Makes one model ready to generate. @throws Error, its message naming the file at fault */
+export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
+  const { slots, maxContext, threads, stepTokens, prefillChunk } = context.options;
+  const manifest = await readManifest(spec.folder);
+  const tokenizer = Tokenizer.load(spec.checkpoint);
+  const hasEncoder = manifest.graphs.encoder !== null;
+  const { eos, decoderStart } = manifest.specialTokens;
+  if (hasEncoder && decoderStart === null) {
+    throw new ConfigurationError(
+      `${spec.folder}: the manifest has no decoderStart token, which an encoder-decoder model begins with; ` +
+        'set decoder_start_token_id in generation_config.json and export again.',
+    );
+  }
+  const session = await context.openSession({ folder: spec.folder, slots, maxContext, threads });
+  const limits = {
+    slots: session.slots,
+    capacity: Math.min(session.capacity, manifest.contextLength),
+    encoderCapacity: hasEncoder
+      ? Math.min(session.encoderCapacity, manifest.encoderContextLength ?? session.encoderCapacity)
+      : 0,
+  };
+  return new ModelEngine({
+    name: spec.name,
+    session,
+    limits,
+    scheduler: new Scheduler({ ...limits, stepTokens, prefillChunk }),
+    model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
+    clock: context.clock,
+    onFault: (error) => context.onFault(spec.name, error),
+  });
+}

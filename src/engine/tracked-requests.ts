@@ -1,0 +1,120 @@
+import type { ErrorCode } from '../errors.ts';
+import type { Admission } from './admission.ts';
+import type { Clock } from './clock.ts';
+import type { EndEvent, EngineObserver } from './engine-observer.ts';
+import { EventStream } from './event-stream.ts';
+import type { AbortStage, GenerationEvent, GenerationRequest } from './generation.ts';
+import { RequestTimings } from './request-timings.ts';
+
+/** Requests of one call, which share a stream of events. */
+interface Group {
+  readonly stream: EventStream;
+  /** Ids of those that have not ended. */
+  readonly open: Set<string>;
+  /** Aborted once all have ended. */
+  readonly ended: AbortController;
+}
+
+interface Tracked {
+  readonly request: GenerationRequest;
+  readonly group: Group;
+  readonly timings: RequestTimings;
+}
+
+/** What is known on the main thread of admitted requests until each has ended. */
+export class TrackedRequests {
+  readonly #admission: Admission;
+  readonly #observer: EngineObserver;
+  readonly #clock: Clock;
+  readonly #tracked = new Map<string, Tracked>();
+  #onEmpty: (() => void)[] = [];
+
+  constructor(admission: Admission, observer: EngineObserver, clock: Clock) {
+    this.#admission = admission;
+    this.#observer = observer;
+    this.#clock = clock;
+  }
+
+  get waiting(): number {
+    return this.#admission.queuedRequests;
+  }
+
+  get running(): number {
+    return this.#tracked.size - this.waiting;
+  }
+
+  /**
+   * Takes up requests that were admitted. They count until they have ended, even if nobody listens any more.
+   * @param abort is called with those of them still open when the consumer leaves or `signal` aborts
+   */
+  open(
+    requests: readonly GenerationRequest[],
+    signal: AbortSignal,
+    abort: (ids: string[]) => void,
+  ): EventStream {
+    const leave = () => {
+      if (group.open.size > 0) abort([...group.open]);
+    };
+    const group: Group = {
+      stream: new EventStream(leave),
+      open: new Set(requests.map(({ id }) => id)),
+      ended: new AbortController(),
+    };
+    for (const request of requests) {
+      this.#tracked.set(request.id, { request, group, timings: new RequestTimings(request) });
+      this.#observer.admitted(request);
+    }
+    signal.addEventListener('abort', leave, { signal: group.ended.signal });
+    return group.stream;
+  }
+
+  /** Events of requests that have ended here already are passed over. */
+  deliver(event: GenerationEvent): void {
+    const tracked = this.#tracked.get(event.id);
+    if (!tracked) return;
+    const { request, group, timings } = tracked;
+    if (event.type === 'started') {
+      this.#admission.leave(request);
+      timings.started(event.at);
+      this.#observer.started(request, event.at);
+    } else if (event.type === 'tokens') {
+      timings.generated(event.tokens.length, event.at);
+      this.#observer.token(request, event.at, event.tokens.length);
+    }
+    group.stream.push(event);
+    if (event.type !== 'started' && event.type !== 'tokens') this.#end(tracked, event);
+  }
+
+  /** Ends everything that is open, without waiting for the engine. */
+  failAll(code: ErrorCode, message: string): void {
+    const at = this.#clock();
+    for (const { request, timings } of [...this.#tracked.values()]) {
+      const stage = stageOf(timings);
+      this.deliver({ type: 'failed', id: request.id, code, message, stage, timings: timings.finished(at) });
+    }
+  }
+
+  whenEmpty(): Promise<void> {
+    if (this.#tracked.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onEmpty.push(resolve));
+  }
+
+  #end({ request, group, timings }: Tracked, event: EndEvent): void {
+    if (!timings.hasStarted) this.#admission.leave(request);
+    this.#tracked.delete(request.id);
+    this.#observer.ended(request, event);
+    group.open.delete(request.id);
+    if (group.open.size === 0) {
+      group.stream.close();
+      group.ended.abort();
+    }
+    if (this.#tracked.size === 0) {
+      for (const resolve of this.#onEmpty.splice(0)) resolve();
+    }
+  }
+}
+
+function stageOf(timings: RequestTimings): AbortStage {
+  if (!timings.hasStarted) return 'queued';
+  return timings.generatedTokens === 0 ? 'prefill' : 'decode';
+}

@@ -1,0 +1,21 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { openSession } from '../runtime/open-session.ts';
+import { sharedClock } from './clock.ts';
+import { errorDetail } from './error-detail.ts';
+import { loadModel } from './load-model.ts';
+import type { EngineCommand, EngineReport, Port, WorkerData } from './messages.ts';
+import { WorkerLoop } from './worker-loop.ts';
+
+/** Entry point of the engine's thread. It ends by itself: a thread stopped within ONNX Runtime aborts the process. */
+const { models, options } = workerData as WorkerData;
+const port: Port<EngineReport, EngineCommand> = parentPort!;
+const onFault = (model: string, error: unknown) =>
+  port.postMessage({ type: 'fault', model, detail: errorDetail(error) });
+
+await new WorkerLoop({
+  port,
+  models,
+  load: (spec) => loadModel(spec, { options, openSession, clock: sharedClock, onFault }),
+  clock: sharedClock,
+}).run();
+parentPort!.close();
