@@ -6,6 +6,7 @@ import { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { weightOf } from '../../src/export/onnx/weight.ts';
 import { noise } from '../support/noise.ts';
 import { runGraph } from '../support/run-graph.ts';
+import { worstDifference } from '../support/worst-difference.ts';
 
 /** One list of numbers per block. */
 type Blocks = number[][];
@@ -57,12 +58,7 @@ async function run({ op, feeds, weights = {}, attributes = {}, outputs }: Operat
 
 function expectClose(actual: Tensor | undefined, dims: number[], expected: number[]) {
   expect(actual?.dims).toEqual(dims);
-  const values = actual?.data as Float32Array;
-  const worst = expected.reduce(
-    (max, value, n) => Math.max(max, Math.abs(value - (values[n] ?? Number.NaN))),
-    0,
-  );
-  expect(worst).toBeLessThan(2e-6);
+  expect(worstDifference(actual!.data as Float32Array, expected)).toBeLessThan(2e-6);
 }
 
 describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {

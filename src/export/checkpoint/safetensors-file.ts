@@ -57,8 +57,12 @@ export class SafetensorsFile {
   async read(name: string, offset = 0, length?: number): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.tensors.get(name);
     if (!entry) throw new ConfigurationError(`${this.path}: no tensor is called ${name}`);
-    const start = this.#dataStart + entry.begin + offset;
-    return await readExactly(this.path, this.#file, start, length ?? entry.end - entry.begin - offset);
+    const size = entry.end - entry.begin;
+    const count = length ?? size - offset;
+    if (offset < 0 || count < 0 || offset + count > size) {
+      throw new RangeError(`bytes ${offset} to ${offset + count} are not all in ${name}, which has ${size}`);
+    }
+    return await readExactly(this.path, this.#file, this.#dataStart + entry.begin + offset, count);
   }
 
   async close(): Promise<void> {

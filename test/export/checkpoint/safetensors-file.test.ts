@@ -65,6 +65,14 @@ describe('SafetensorsFile', () => {
     await none.close();
   });
 
+  it('does not read beyond a tensor', async () => {
+    const file = await openBytes(safetensors({ a: float32([2], [1, 2]), b: float32([1], [3]) }));
+    await expect(file.read('a', 4, 5)).rejects.toThrow(/bytes 4 to 9 are not all in a, which has 8/);
+    await expect(file.read('b', -4, 4)).rejects.toThrow(RangeError);
+    await expect(file.read('c')).rejects.toThrow(/no tensor is called c/);
+    await file.close();
+  });
+
   it('finds data that the header places in another order', async () => {
     const data = new Uint8Array(Float32Array.of(1, 2).buffer);
     const file = await openBytes(rawSafetensors(JSON.stringify({ b: entry(4, 8), a: entry(0, 4) }), data));

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { ensureExport } from '../../../src/export/export-checkpoint.ts';
 import { copyCheckpoint } from '../../support/checkpoint-copy.ts';
 import { goldenVariants, readGolden } from '../../support/golden.ts';
+import { worstDifference } from '../../support/worst-difference.ts';
 
 type Values = Record<string, Tensor>;
 
@@ -76,17 +77,6 @@ class ExportedModel {
   }
 }
 
-/** Written so that NaN counts as the worst difference. */
-function worstDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
-  let worst = 0;
-  for (let n = 0; n < expected.length; n += 1) {
-    const difference = Math.abs(actual[n]! - expected[n]!);
-    if (!(difference <= worst)) worst = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
-  }
-  return worst;
-}
-
 describe.each(goldenVariants)('exported %s against the reference', (variant) => {
   let golden: Values;
   let model: ExportedModel;
@@ -112,6 +102,23 @@ describe.each(goldenVariants)('exported %s against the reference', (variant) => 
     }
     for (const { data } of Object.values(encoded))
       expect((data as Float32Array).every(Number.isFinite)).toBe(true);
+  });
+
+  it('encodes a row alike whatever stands in its padding', async () => {
+    const ids = golden.input_ids!;
+    const lengths = golden.encoder_lengths!.data as Int32Array;
+    const sequence = ids.dims[1]!;
+    const others = (ids.data as BigInt64Array).map((id, n) =>
+      n % sequence < lengths[Math.floor(n / sequence)]! ? id : BigInt(1 + (n % 60)),
+    );
+    const again = await model.encode({ ...golden, input_ids: new Tensor('int64', others, ids.dims) });
+    const [before, after] = [encoded, again].map((made) => made.encoder_output!.data as Float32Array);
+    const width = golden.encoder_output!.dims[2]!;
+    lengths.forEach((length, row) => {
+      const [start, end] = [row * sequence * width, (row * sequence + length) * width];
+      expect(after!.subarray(start, end)).toEqual(before!.subarray(start, end));
+    });
+    expect(after).not.toEqual(before);
   });
 
   it('decodes every position of every row', async () => {

@@ -1,6 +1,6 @@
 import type { ConfigReader } from '../../../catalog/config-reader.ts';
 
-export interface AltUpConfig {
+interface AltUpConfig {
   numBlocks: number;
   selection: 'alternating' | 'same';
   recycled: boolean;

@@ -1,0 +1,30 @@
+import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+
+/** Logits of the first token that a checkpoint's decoder gives after token 5, with a made-up encoder side. */
+export async function firstLogits(checkpoint: string): Promise<Float32Array> {
+  const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
+  const session = await InferenceSession.create(join(folder, 'decoder.onnx'), { intraOpNumThreads: 1 });
+  const feeds: Record<string, Tensor> = {
+    input_ids: new Tensor('int64', BigInt64Array.of(5n), [1, 1]),
+    position_ids: new Tensor('int64', BigInt64Array.of(0n), [1, 1]),
+    seqlens_k: new Tensor('int32', [0], [1]),
+    total_sequence_length: new Tensor('int32', [1], [1]),
+    logit_positions: new Tensor('int64', BigInt64Array.of(0n), [1]),
+    encoder_lengths: new Tensor('int32', [2], [1]),
+  };
+  manifest.cross.forEach(({ heads, headSize }, layer) => {
+    for (const part of ['key', 'value']) {
+      const values = () => Float32Array.from({ length: heads * 4 * headSize }, (_, n) => Math.sin(n + layer));
+      feeds[`past_key_values.${layer}.${part}`] = new Tensor('float32', values(), [1, heads, 4, headSize]);
+      feeds[`cross.${layer}.${part}`] = new Tensor('float32', values(), [1, heads, 4, headSize]);
+    }
+  });
+  try {
+    const { logits } = await session.run(feeds, ['logits']);
+    return logits!.data as Float32Array;
+  } finally {
+    await session.release();
+  }
+}
