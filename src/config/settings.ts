@@ -25,7 +25,7 @@ const laterVersion = 'not part of this version';
  * Every setting once: `queueTimeoutMs` is read from `ALTUP_QUEUE_TIMEOUT_MS` and `--queue-timeout-ms`.
  * docs/configuration.md repeats this table, held to it by a test.
  */
-export const settings = {
+const settings = {
   models: text({
     default: 'models',
     description: 'Folder of model folders, a single model folder, or several of either separated by commas.',

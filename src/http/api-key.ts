@@ -16,8 +16,8 @@ export function requireApiKey(digests: readonly Buffer[]): onRequestAsyncHookHan
     throw new ServiceError(
       'unauthorized',
       key === undefined
-        ? 'an API key is needed: send the header Authorization: Bearer <key>'
-        : 'this API key is not known',
+        ? 'An API key is needed: send the header Authorization: Bearer <key>.'
+        : 'This API key is not known.',
     );
   };
 }

@@ -20,13 +20,13 @@ export function handleErrors(app: App): void {
     return refuse(
       request,
       reply,
-      new ServiceError('not_found', `there is no ${request.method} ${path}; see /docs`),
+      new ServiceError('not_found', `There is no ${request.method} ${path}; see /docs.`),
     );
   });
 }
 
 /** A path that cannot be decoded, which no hook and no handler of the app gets to see. */
 export function refuseBadUrl(_error: unknown, _request: unknown, reply: FastifyReply): void {
-  const error = new ServiceError('invalid_request', 'the path cannot be decoded');
+  const error = new ServiceError('invalid_request', 'The path cannot be decoded.');
   reply.code(error.status).type('application/json').send(errorBody(error));
 }

@@ -25,15 +25,15 @@ export function toServiceError(error: unknown): ServiceError {
   if (isFastifyError(error)) {
     if (error.validation) return validationError(error);
     if (error.statusCode === 413)
-      return new ServiceError('payload_too_large', 'the request body is too large');
+      return new ServiceError('payload_too_large', 'The request body is too large.');
     if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
-      return invalidRequest(null, 'the body must be JSON: send the header Content-Type: application/json');
+      return invalidRequest(null, 'The body must be JSON: send the header Content-Type: application/json.');
     }
-    if (error.statusCode! < 500) return invalidRequest(null, `the request cannot be read: ${error.message}`);
+    if (error.statusCode! < 500) return invalidRequest(null, `The request cannot be read: ${error.message}`);
   }
   return new ServiceError(
     'internal_error',
-    'a fault of the service; its log has more under this X-Request-Id',
+    'A fault of the service; its log has more under this X-Request-Id.',
     {
       cause: error,
     },

@@ -30,13 +30,13 @@ export function findModel(models: Models, name: string | null | undefined): Serv
   if (name === undefined || name === null) {
     const [only, ...others] = models.values();
     if (only && others.length === 0) return only;
-    throw invalidRequest('model', `\`model\` is required: one of ${listed(models)}`);
+    throw invalidRequest('model', `\`model\` is required: one of ${listed(models)}.`);
   }
   const model =
     models.get(name) ?? [...models.values()].find(({ id, precision }) => `${id}:${precision}` === name);
   if (model) return model;
   const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
-  throw new ServiceError('model_not_found', `no model is named '${shown}'; served: ${listed(models)}`, {
+  throw new ServiceError('model_not_found', `No model is named '${shown}'; served: ${listed(models)}.`, {
     param: 'model',
   });
 }
@@ -47,11 +47,11 @@ export function requireReady({ name, manifest, tokenizer, state }: ServedModel):
     return { name, manifest, tokenizer, capacity: state.capacity, encoderCapacity: state.encoderCapacity };
   }
   if (state.state === 'failed') {
-    throw new ServiceError('not_ready', `the model '${name}' failed to load; see /health`, {
+    throw new ServiceError('not_ready', `The model '${name}' failed to load; see /health.`, {
       retryAfterSeconds: 60,
     });
   }
-  throw new ServiceError('not_ready', `the model '${name}' is loading`, { retryAfterSeconds: 5 });
+  throw new ServiceError('not_ready', `The model '${name}' is loading.`, { retryAfterSeconds: 5 });
 }
 
 /** Most tokens of prompt and completion together; of the prompt, for an encoder-decoder model; null while not loaded. */

@@ -16,7 +16,7 @@ export function refuseMalformedHttp(error: ConnectionError, socket: Socket): voi
         ? '408 Request Timeout'
         : '400 Bad Request';
   const body = JSON.stringify(
-    errorBody(invalidRequest(null, `no readable HTTP request: ${statusLine.slice(4)}`)),
+    errorBody(invalidRequest(null, `No readable HTTP request: ${statusLine.slice(4)}.`)),
   );
   socket.end(
     `HTTP/1.1 ${statusLine}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

@@ -6,6 +6,6 @@ export function refuseWhileDraining(isDraining: () => boolean): onRequestAsyncHo
   return async (_request, reply) => {
     if (!isDraining()) return;
     reply.header('connection', 'close');
-    throw new ServiceError('shutting_down', 'the service is about to stop', { retryAfterSeconds: 1 });
+    throw new ServiceError('shutting_down', 'The service is about to stop.', { retryAfterSeconds: 1 });
   };
 }

@@ -36,7 +36,7 @@ export function validationError({ validation, validationContext }: FastifyError)
 
   if (keyword === 'required') {
     const name = inside(params.missingProperty);
-    return invalidRequest(name, `\`${name}\` is required`);
+    return invalidRequest(name, `\`${name}\` is required.`);
   }
   if (keyword === 'additionalProperties') {
     const name = short(inside(params.additionalProperty));
@@ -46,13 +46,13 @@ export function validationError({ validation, validationContext }: FastifyError)
     );
     return invalidRequest(
       name,
-      `\`${name}\` is not a known field${meant ? `; did you mean \`${meant}\`?` : ''}`,
+      `\`${name}\` is not a known field${meant ? `; did you mean \`${meant}\`?` : '.'}`,
     );
   }
   if (parentSchema?.['x-unsupported']) {
-    return invalidRequest(param, `\`${path}\` is not supported: ${parentSchema['x-unsupported']}`);
+    return invalidRequest(param, `\`${path}\` is not supported: ${parentSchema['x-unsupported']}.`);
   }
-  const subject = path === '' ? `the request ${validationContext}` : `\`${short(path)}\``;
+  const subject = path === '' ? `The request ${validationContext}` : `\`${short(path)}\``;
   const expected = parentSchema ? schemaExpectation(parentSchema) : 'valid';
-  return invalidRequest(path === '' ? null : short(param), `${subject} must be ${expected}${found(data)}`);
+  return invalidRequest(path === '' ? null : short(param), `${subject} must be ${expected}${found(data)}.`);
 }

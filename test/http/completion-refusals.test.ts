@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 
 const server = fakeServer();
@@ -16,86 +16,86 @@ const invalid = { status: 400, code: 'invalid_request', type: 'invalid_request_e
 
 describe('a bad parameter is a 400 that names it', () => {
   it.each([
-    ['n', 0, '`n` must be a whole number from 1 to 128 or null, not 0'],
-    ['n', 129, '`n` must be a whole number from 1 to 128 or null, not 129'],
-    ['n', 1.5, '`n` must be a whole number from 1 to 128 or null, not 1.5'],
-    ['n', '2', '`n` must be a whole number from 1 to 128 or null'],
-    ['presence_penalty', 2.1, '`presence_penalty` must be a number from -2 to 2 or null, not 2.1'],
-    ['presence_penalty', -2.1, '`presence_penalty` must be a number from -2 to 2 or null, not -2.1'],
-    ['frequency_penalty', 3, '`frequency_penalty` must be a number from -2 to 2 or null, not 3'],
-    ['frequency_penalty', -3, '`frequency_penalty` must be a number from -2 to 2 or null, not -3'],
-    ['repetition_penalty', 0, '`repetition_penalty` must be a number above 0, at most 100 or null, not 0'],
-    ['repetition_penalty', -1, '`repetition_penalty` must be a number above 0, at most 100 or null, not -1'],
-    ['temperature', -0.1, '`temperature` must be a number from 0 to 2 or null, not -0.1'],
-    ['temperature', 2.1, '`temperature` must be a number from 0 to 2 or null, not 2.1'],
-    ['top_p', -0.1, '`top_p` must be a number from 0 to 1 or null, not -0.1'],
-    ['top_p', 1.1, '`top_p` must be a number from 0 to 1 or null, not 1.1'],
-    ['top_k', -2, '`top_k` must be a whole number of at least -1 or null, not -2'],
-    ['min_p', 1.1, '`min_p` must be a number from 0 to 1 or null, not 1.1'],
-    ['min_p', -0.1, '`min_p` must be a number from 0 to 1 or null, not -0.1'],
-    ['max_tokens', 0, '`max_tokens` must be a whole number of at least 1 or null, not 0'],
-    ['max_tokens', 33, '`max_tokens` is 33; this model generates at most 32'],
-    ['min_tokens', -1, '`min_tokens` must be a whole number of at least 0 or null, not -1'],
-    ['min_tokens', 17, '`min_tokens` is 17, more than the 16 to generate'],
-    ['logprobs', -1, '`logprobs` must be a whole number from 0 to 5 or null, not -1'],
-    ['logprobs', 6, '`logprobs` must be a whole number from 0 to 5 or null, not 6'],
-    ['logprobs', true, '`logprobs` must be a whole number from 0 to 5 or null, not true'],
-    ['stop', '', '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null'],
-    ['stop', [''], '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null'],
-    ['stop', [], '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null'],
+    ['n', 0, '`n` must be a whole number from 1 to 128 or null, not 0.'],
+    ['n', 129, '`n` must be a whole number from 1 to 128 or null, not 129.'],
+    ['n', 1.5, '`n` must be a whole number from 1 to 128 or null, not 1.5.'],
+    ['n', '2', '`n` must be a whole number from 1 to 128 or null.'],
+    ['presence_penalty', 2.1, '`presence_penalty` must be a number from -2 to 2 or null, not 2.1.'],
+    ['presence_penalty', -2.1, '`presence_penalty` must be a number from -2 to 2 or null, not -2.1.'],
+    ['frequency_penalty', 3, '`frequency_penalty` must be a number from -2 to 2 or null, not 3.'],
+    ['frequency_penalty', -3, '`frequency_penalty` must be a number from -2 to 2 or null, not -3.'],
+    ['repetition_penalty', 0, '`repetition_penalty` must be a number above 0, at most 100 or null, not 0.'],
+    ['repetition_penalty', -1, '`repetition_penalty` must be a number above 0, at most 100 or null, not -1.'],
+    ['temperature', -0.1, '`temperature` must be a number from 0 to 2 or null, not -0.1.'],
+    ['temperature', 2.1, '`temperature` must be a number from 0 to 2 or null, not 2.1.'],
+    ['top_p', -0.1, '`top_p` must be a number from 0 to 1 or null, not -0.1.'],
+    ['top_p', 1.1, '`top_p` must be a number from 0 to 1 or null, not 1.1.'],
+    ['top_k', -2, '`top_k` must be a whole number of at least -1 or null, not -2.'],
+    ['min_p', 1.1, '`min_p` must be a number from 0 to 1 or null, not 1.1.'],
+    ['min_p', -0.1, '`min_p` must be a number from 0 to 1 or null, not -0.1.'],
+    ['max_tokens', 0, '`max_tokens` must be a whole number of at least 1 or null, not 0.'],
+    ['max_tokens', 33, '`max_tokens` is 33; this model generates at most 32.'],
+    ['min_tokens', -1, '`min_tokens` must be a whole number of at least 0 or null, not -1.'],
+    ['min_tokens', 17, '`min_tokens` is 17, more than the 16 to generate.'],
+    ['logprobs', -1, '`logprobs` must be a whole number from 0 to 5 or null, not -1.'],
+    ['logprobs', 6, '`logprobs` must be a whole number from 0 to 5 or null, not 6.'],
+    ['logprobs', true, '`logprobs` must be a whole number from 0 to 5 or null, not true.'],
+    ['stop', '', '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.'],
+    ['stop', [''], '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.'],
+    ['stop', [], '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.'],
     [
       'stop',
       ['a', 'b', 'c', 'd', 'e'],
-      '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null',
+      '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.',
     ],
     [
       'stop_token_ids',
       [259],
-      '`stop_token_ids` has the token id 259, outside the vocabulary of ids from 0 to 258',
+      '`stop_token_ids` has the token id 259, outside the vocabulary of ids from 0 to 258.',
     ],
-    ['stop_token_ids', [-1], '`stop_token_ids[0]` must be a whole number of at least 0, not -1'],
+    ['stop_token_ids', [-1], '`stop_token_ids[0]` must be a whole number of at least 0, not -1.'],
     [
       'logit_bias',
       { 259: 1 },
-      '`logit_bias` has the token id 259, outside the vocabulary of ids from 0 to 258',
+      '`logit_bias` has the token id 259, outside the vocabulary of ids from 0 to 258.',
     ],
-    ['logit_bias', { the: 1 }, '`logit_bias` must have token ids, whole numbers in quotes, as its keys'],
-    ['logit_bias', { 5: 101 }, '`logit_bias[5]` must be a number from -100 to 100, not 101'],
-    ['logit_bias', [1], '`logit_bias` must be an object or null'],
-    ['seed', 1.5, '`seed` must be a whole number of 64 bits or null, not 1.5'],
-    ['seed', 1e19, '`seed` must be a whole number of 64 bits or null, not 10000000000000000000'],
-    ['stream', 'yes', '`stream` must be true or false or null'],
-    ['stream_options', { include_usage: true }, '`stream_options` goes only with `stream`'],
+    ['logit_bias', { the: 1 }, '`logit_bias` must have token ids, whole numbers in quotes, as its keys.'],
+    ['logit_bias', { 5: 101 }, '`logit_bias[5]` must be a number from -100 to 100, not 101.'],
+    ['logit_bias', [1], '`logit_bias` must be an object or null.'],
+    ['seed', 1.5, '`seed` must be a whole number of 64 bits or null, not 1.5.'],
+    ['seed', 1e19, '`seed` must be a whole number of 64 bits or null, not 10000000000000000000.'],
+    ['stream', 'yes', '`stream` must be true or false or null.'],
+    ['stream_options', { include_usage: true }, '`stream_options` goes only with `stream`.'],
     ['prompt', '', /^`prompt` must be a non-empty string, a list of/],
     ['prompt', [], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', [[]], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', ['a', 1], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', null, /^`prompt` must be a non-empty string, a list of/],
     ['prompt', [1.5], /^`prompt` must be a non-empty string, a list of/],
-    ['prompt', [259], '`prompt` has the token id 259, outside the vocabulary of ids from 0 to 258'],
+    ['prompt', [259], '`prompt` has the token id 259, outside the vocabulary of ids from 0 to 258.'],
     ['prompt', [[5], [-1]], /^`prompt` must be a non-empty string, a list of/],
-    ['prompt', 'a'.repeat(24), 'the prompt has 25 tokens; the model takes at most 24'],
-    ['prompt', ['a', 'a'.repeat(24)], 'prompt 1 has 25 tokens; the model takes at most 24'],
+    ['prompt', 'a'.repeat(24), 'The prompt has 25 tokens; the model takes at most 24 tokens.'],
+    ['prompt', ['a', 'a'.repeat(24)], 'Prompt 1 has 25 tokens; the model takes at most 24 tokens.'],
     [
       'echo',
       true,
-      '`echo` is not supported: an encoder-decoder model has no scores for its prompt to repeat',
+      '`echo` is not supported: an encoder-decoder model has no scores for its prompt to repeat.',
     ],
-    ['suffix', 'x', '`suffix` is not supported: the models served do not fill in the middle'],
+    ['suffix', 'x', '`suffix` is not supported: the models served do not fill in the middle.'],
     [
       'prompt_logprobs',
       1,
-      '`prompt_logprobs` is not supported: an encoder-decoder model gives no probabilities for its prompt',
+      '`prompt_logprobs` is not supported: an encoder-decoder model gives no probabilities for its prompt.',
     ],
-    ['best_of', 2, '`best_of` is not supported: choices are not ranked; ask for `n` and choose'],
-    ['use_beam_search', true, '`use_beam_search` is not supported: there is no beam search'],
+    ['best_of', 2, '`best_of` is not supported: choices are not ranked; ask for `n` and choose.'],
+    ['use_beam_search', true, '`use_beam_search` is not supported: there is no beam search.'],
     [
       'structured_outputs',
       { json: {} },
-      '`structured_outputs` is not supported: there is no structured output',
+      '`structured_outputs` is not supported: there is no structured output.',
     ],
     ['temprature', 1, '`temprature` is not a known field; did you mean `temperature`?'],
-    ['zzz', 1, '`zzz` is not a known field'],
+    ['zzz', 1, '`zzz` is not a known field.'],
   ])('%s: %j', async (param, value, message) => {
     const refused = await refusal({ prompt: 'a', [param]: value });
     expect(refused).toMatchObject({ ...invalid, param });
@@ -104,7 +104,7 @@ describe('a bad parameter is a 400 that names it', () => {
   });
 
   it('a prompt that is missing', async () => {
-    expect(await refusal({})).toMatchObject({ ...invalid, param: 'prompt', message: '`prompt` is required' });
+    expect(await refusal({})).toMatchObject({ ...invalid, param: 'prompt', message: '`prompt` is required.' });
   });
 
   it('an unknown or unsupported field inside stream_options', async () => {
@@ -124,12 +124,22 @@ describe('a bad parameter is a 400 that names it', () => {
     const refused = await refusal({ prompt: 'a'.repeat(15), max_tokens: 17 }, decoderOnly);
     expect(refused).toMatchObject({ ...invalid, param: 'max_tokens' });
     expect(refused.message).toBe(
-      "the prompt's 16 tokens and `max_tokens` of 17 are more than this model's 32",
+      "The prompt's 16 tokens and `max_tokens` of 17 are more than this model's 32.",
     );
     expect(await refusal({ prompt: 'a'.repeat(31) }, decoderOnly)).toMatchObject({
       ...invalid,
       param: 'prompt',
     });
+  });
+
+  it('text that is too long without looking at its tokens, and lists up to the first one over a limit', async () => {
+    const model = fakeModel('tiny');
+    const encode = vi.spyOn(model.tokenizer!, 'encode');
+    const small = fakeServer({ models: [model], config: { maxQueuedTokens: 5 } });
+    await refusal({ prompt: 'a'.repeat(10_000) }, small);
+    expect(encode).not.toHaveBeenCalled();
+    await refusal({ prompt: ['a', 'a', 'a', 'a', 'a'] }, small);
+    expect(encode).toHaveBeenCalledTimes(3);
   });
 
   it('more than could ever wait at once', async () => {
@@ -142,7 +152,7 @@ describe('a bad parameter is a 400 that names it', () => {
     const tokens = await refusal({ prompt: 'abcde', n: 4 }, small);
     expect(tokens).toMatchObject({ ...invalid, param: 'prompt' });
     expect(tokens.message).toBe(
-      'the prompts have 24 tokens, each counted `n` times; at most 20 are taken at once',
+      'Up to prompt 0 there are 6 tokens; with this `n`, at most 5 are taken at once.',
     );
   });
 });

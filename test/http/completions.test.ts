@@ -245,7 +245,7 @@ describe('the model', () => {
     const models = [fakeModel('one'), fakeModel('two')];
     const { status, body } = await complete({ prompt: 'a' }, fakeServer({ models }));
     expect(status).toBe(400);
-    expect(body.error).toMatchObject({ param: 'model', message: '`model` is required: one of one, two' });
+    expect(body.error).toMatchObject({ param: 'model', message: '`model` is required: one of one, two.' });
     const named = await complete({ prompt: 'a', model: 'two' }, fakeServer({ models }));
     expect(named.engine.submitted[0]!.model).toBe('two');
   });

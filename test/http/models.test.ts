@@ -42,6 +42,6 @@ it('describes one', async () => {
   expect(unknown.statusCode).toBe(404);
   expect(unknown.json().error).toMatchObject({
     code: 'model_not_found',
-    message: "no model is named 'nobody'; served: pair, gpt, broken, late",
+    message: "No model is named 'nobody'; served: pair, gpt, broken, late.",
   });
 });

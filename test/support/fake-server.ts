@@ -8,8 +8,8 @@ import { createMetricsCatalogue } from '../../src/observability/metrics-catalogu
 import { FakeEngine } from './fake-engine.ts';
 import { fakeTokenizer } from './fake-tokenizer.ts';
 
-export const capacity = 32;
-export const encoderCapacity = 24;
+const capacity = 32;
+const encoderCapacity = 24;
 
 /** An encoder-decoder AltUp model; `decoder-only` without the encoder. */
 export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder-decoder'): Manifest {

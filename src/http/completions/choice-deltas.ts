@@ -57,7 +57,7 @@ export async function* choiceDeltas(
       case 'failed':
         throw new ServiceError(event.code, event.message);
       case 'aborted':
-        throw new ServiceError('shutting_down', 'the service stopped before the completion was finished');
+        throw new ServiceError('shutting_down', 'The service stopped before the completion was finished.');
     }
   }
 }

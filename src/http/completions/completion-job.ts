@@ -25,10 +25,10 @@ export interface CompletionJob {
 
 function checkCombinations(body: CompletionRequest, { maxQueuedRequests }: ServerConfig): void {
   if ((body.n ?? 1) > maxQueuedRequests) {
-    throw invalidRequest('n', `\`n\` is ${body.n}; at most ${maxQueuedRequests} choices are taken at once`);
+    throw invalidRequest('n', `\`n\` is ${body.n}; at most ${maxQueuedRequests} choices are taken at once.`);
   }
   if (body.stream_options && !body.stream) {
-    throw invalidRequest('stream_options', '`stream_options` goes only with `stream`');
+    throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
   }
 }
 
@@ -44,7 +44,10 @@ export function createCompletionJob(
 ): CompletionJob {
   checkCombinations(body, config);
   const n = body.n ?? 1;
-  const prompts = readPrompts(body.prompt, model, Math.floor(config.maxQueuedRequests / n));
+  const prompts = readPrompts(body.prompt, model, {
+    prompts: Math.floor(config.maxQueuedRequests / n),
+    tokens: Math.floor(config.maxQueuedTokens / n),
+  });
   const sampling = readSampling(body, model.manifest.vocabSize);
   const stop = readStop(body, model.manifest.vocabSize);
   const id = `cmpl-${randomUUID().replaceAll('-', '')}`;
@@ -53,7 +56,7 @@ export function createCompletionJob(
     if (stop.minTokens > maxTokens) {
       throw invalidRequest(
         'min_tokens',
-        `\`min_tokens\` is ${stop.minTokens}, more than the ${maxTokens} to generate`,
+        `\`min_tokens\` is ${stop.minTokens}, more than the ${maxTokens} to generate.`,
       );
     }
     return Array.from({ length: n }, (_, choice) => ({
@@ -71,13 +74,6 @@ export function createCompletionJob(
       deadline: arrivedAt + config.requestTimeoutMs,
     }));
   });
-  const queued = requests.reduce((sum, { promptTokens }) => sum + promptTokens.length, 0);
-  if (queued > config.maxQueuedTokens) {
-    throw invalidRequest(
-      'prompt',
-      `the prompts have ${queued} tokens, each counted \`n\` times; at most ${config.maxQueuedTokens} are taken at once`,
-    );
-  }
   const promptTokens = prompts.reduce((sum, tokens) => sum + tokens.length, 0);
   return { id, created: Math.floor(Date.now() / 1000), model, requests, promptTokens };
 }

@@ -16,7 +16,7 @@ export function readMaxTokens(asked: number | null, promptLength: number, model:
   throw invalidRequest(
     'max_tokens',
     manifest.graphs.encoder
-      ? `\`max_tokens\` is ${asked}; this model generates at most ${room}`
-      : `the prompt's ${promptLength} tokens and \`max_tokens\` of ${asked} are more than this model's ${capacity}`,
+      ? `\`max_tokens\` is ${asked}; this model generates at most ${room}.`
+      : `The prompt's ${promptLength} tokens and \`max_tokens\` of ${asked} are more than this model's ${capacity}.`,
   );
 }

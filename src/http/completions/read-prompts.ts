@@ -5,6 +5,15 @@ import { checkTokenIds } from './vocabulary.ts';
 
 type SinglePrompt = string | number[];
 
+/** What the prompts of one request may come to. */
+export interface PromptLimits {
+  prompts: number;
+  tokens: number;
+}
+
+/** No vocabulary has longer tokens: text beyond this many bytes a token need not be tokenized to know it is too long. */
+const longestTokenBytes = 128;
+
 /** A list of numbers is one prompt, every other list holds one prompt an item. */
 function separate(prompt: Prompt): SinglePrompt[] {
   if (typeof prompt === 'string') return [prompt];
@@ -12,31 +21,43 @@ function separate(prompt: Prompt): SinglePrompt[] {
 }
 
 /** Most prompt tokens the model has room for, with at least one token to generate. */
-function promptLimit({ manifest, capacity, encoderCapacity }: ReadyModel): number {
+function roomForPrompt({ manifest, capacity, encoderCapacity }: ReadyModel): number {
   return manifest.graphs.encoder ? encoderCapacity : capacity - 1;
 }
 
+function readPrompt(prompt: SinglePrompt, name: string, model: ReadyModel): number[] {
+  const room = roomForPrompt(model);
+  const tooLong = (size: string) =>
+    invalidRequest('prompt', `${name} has ${size}; the model takes at most ${room} tokens.`);
+  if (typeof prompt !== 'string') checkTokenIds('prompt', prompt, model.manifest.vocabSize);
+  else if (prompt.length > room * longestTokenBytes) throw tooLong(`${prompt.length} characters`);
+  const tokens = typeof prompt === 'string' ? model.tokenizer.encode(prompt) : prompt;
+  if (tokens.length === 0) throw invalidRequest('prompt', `${name} has no token.`);
+  if (tokens.length > room) throw tooLong(`${tokens.length} tokens`);
+  return tokens;
+}
+
 /**
- * The tokens of each prompt.
- * @param countLimit most prompts; checked before any is tokenized
+ * The tokens of each prompt. Stops at the first that is over a limit: tokenizing holds up all other requests.
  * @throws ServiceError `invalid_request`
  */
-export function readPrompts(prompt: Prompt, model: ReadyModel, countLimit: number): number[][] {
+export function readPrompts(prompt: Prompt, model: ReadyModel, limits: PromptLimits): number[][] {
   const prompts = separate(prompt);
-  if (prompts.length > countLimit) {
+  if (prompts.length > limits.prompts) {
     throw invalidRequest(
       'prompt',
-      `\`prompt\` has ${prompts.length} prompts; with this \`n\`, at most ${countLimit} are taken at once`,
+      `\`prompt\` has ${prompts.length} prompts; with this \`n\`, at most ${limits.prompts} are taken at once.`,
     );
   }
-  const limit = promptLimit(model);
+  let total = 0;
   return prompts.map((single, index) => {
-    const name = prompts.length > 1 ? `prompt ${index}` : 'the prompt';
-    if (typeof single !== 'string') checkTokenIds('prompt', single, model.manifest.vocabSize);
-    const tokens = typeof single === 'string' ? model.tokenizer.encode(single) : single;
-    if (tokens.length === 0) throw invalidRequest('prompt', `${name} has no token`);
-    if (tokens.length > limit) {
-      throw invalidRequest('prompt', `${name} has ${tokens.length} tokens; the model takes at most ${limit}`);
+    const tokens = readPrompt(single, prompts.length > 1 ? `Prompt ${index}` : 'The prompt', model);
+    total += tokens.length;
+    if (total > limits.tokens) {
+      throw invalidRequest(
+        'prompt',
+        `Up to prompt ${index} there are ${total} tokens; with this \`n\`, at most ${limits.tokens} are taken at once.`,
+      );
     }
     return tokens;
   });

@@ -8,7 +8,7 @@ function readLogitBias(bias: Record<string, number> | null, vocabSize: number): 
     if (!/^\d{1,10}$/.test(key)) {
       throw invalidRequest(
         'logit_bias',
-        '`logit_bias` must have token ids, whole numbers in quotes, as its keys',
+        '`logit_bias` must have token ids, whole numbers in quotes, as its keys.',
       );
     }
     return [Number(key), value];

@@ -6,7 +6,7 @@ export function checkTokenIds(param: string, ids: readonly number[], vocabSize: 
   if (outside !== undefined) {
     throw invalidRequest(
       param,
-      `\`${param}\` has the token id ${outside}, outside the vocabulary of ids from 0 to ${vocabSize - 1}`,
+      `\`${param}\` has the token id ${outside}, outside the vocabulary of ids from 0 to ${vocabSize - 1}.`,
     );
   }
 }

@@ -20,7 +20,7 @@ export function detokenizeRoute(app: App, { models }: ServerDependencies): void 
     context.model = model.name;
     const { tokenizer } = model;
     if (!tokenizer)
-      throw new ServiceError('not_ready', `the model '${model.name}' failed to load; see /health`);
+      throw new ServiceError('not_ready', `The model '${model.name}' failed to load; see /health.`);
     checkTokenIds('tokens', body.tokens, tokenizer.vocabSize);
     return { prompt: tokenizer.decode(body.tokens) };
   });

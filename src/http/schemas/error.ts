@@ -15,7 +15,7 @@ export const ErrorSchema = Type.Object(
     examples: [
       {
         error: {
-          message: '`temperature` must be a number from 0 to 2 or null, not 3',
+          message: '`temperature` must be a number from 0 to 2 or null, not 3.',
           type: 'invalid_request_error',
           param: 'temperature',
           code: 'invalid_request',
