@@ -15,18 +15,20 @@ export const eosToken = 1;
 export interface EngineUnderTestOptions extends FakeSessionOptions {
   name?: string;
   scheduling?: Partial<SchedulerOptions>;
+  clock?: ManualClock;
 }
 
 /** A model engine over a fake session and a manual clock, with what it said collected. */
 export class EngineUnderTest {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly session: FakeSession;
   readonly engine: ModelEngine;
   readonly faults: unknown[] = [];
   readonly events: GenerationEvent[] = [];
   readonly steps: StepReport[] = [];
 
-  constructor({ name = 'model', scheduling, ...options }: EngineUnderTestOptions = {}) {
+  constructor({ name = 'model', scheduling, clock, ...options }: EngineUnderTestOptions = {}) {
+    this.clock = clock ?? new ManualClock();
     this.session = new FakeSession(options);
     const { slots, capacity, encoderCapacity } = this.session;
     const limits = { slots, capacity, encoderCapacity };

@@ -1,0 +1,32 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { Admission } from '../../src/engine/admission.ts';
+import { sharedClock } from '../../src/engine/clock.ts';
+import { startEngine } from '../../src/engine/start-worker.ts';
+import { RecordingObserver } from '../support/recording-observer.ts';
+
+it('starts a thread that says what it cannot load, and ends by itself when drained', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'no-model-'));
+  const states: string[] = [];
+  const client = startEngine(
+    {
+      models: [{ name: 'absent', checkpoint: folder, folder }],
+      options: { threads: 1, slots: 1, maxContext: 16, stepTokens: 16, prefillChunk: 16 },
+    },
+    {
+      admission: new Admission({ maxQueuedRequests: 1, maxQueuedTokens: 10 }, sharedClock),
+      observer: new RecordingObserver(),
+      clock: sharedClock,
+      onModelState: (model, state) =>
+        states.push(`${model} ${state.state} ${'message' in state && state.message}`),
+      onFault: (_, detail) => states.push(detail),
+    },
+  );
+  await client.whenLoaded();
+  expect(states).toEqual([expect.stringContaining(join(folder, 'manifest.json'))]);
+  expect(process.env.ORT_DISABLE_TELEMETRY).toBe('1');
+  expect(await client.drain(0)).toBe(true);
+  rmSync(folder, { recursive: true });
+});

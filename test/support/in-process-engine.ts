@@ -1,0 +1,60 @@
+import { MessageChannel } from 'node:worker_threads';
+import type { ModelState } from '../../src/catalog/served-model.ts';
+import { Admission, type AdmissionLimits } from '../../src/engine/admission.ts';
+import { EngineClient } from '../../src/engine/engine-client.ts';
+import type { EngineCommand, EngineReport, ModelSpec } from '../../src/engine/messages.ts';
+import { WorkerLoop } from '../../src/engine/worker-loop.ts';
+import { EngineUnderTest, type EngineUnderTestOptions } from './engine-under-test.ts';
+import { ManualClock } from './manual-clock.ts';
+import { RecordingObserver } from './recording-observer.ts';
+
+export interface InProcessEngineOptions {
+  models: Record<string, EngineUnderTestOptions>;
+  limits?: AdmissionLimits;
+  /** Replaces the loading of a model; throw to fail it. */
+  beforeLoad?: (spec: ModelSpec) => void | Promise<void>;
+}
+
+/** Client and worker loop of an engine in one thread, joined by a real message channel, over fake sessions. */
+export class InProcessEngine {
+  readonly clock = new ManualClock();
+  readonly observer = new RecordingObserver();
+  readonly states: [model: string, state: ModelState['state']][] = [];
+  readonly faults: (readonly [model: string | null, detail: string])[] = [];
+  readonly engines = new Map<string, EngineUnderTest>();
+  readonly client: EngineClient;
+  /** Settles when the worker loop has ended. */
+  readonly ended: Promise<void>;
+
+  constructor({ models, limits, beforeLoad }: InProcessEngineOptions) {
+    const { port1, port2 } = new MessageChannel();
+    const names = Object.keys(models);
+    this.client = new EngineClient({
+      port: port1,
+      models: names,
+      admission: new Admission(
+        limits ?? { maxQueuedRequests: 1000, maxQueuedTokens: 100_000 },
+        this.clock.now,
+      ),
+      observer: this.observer,
+      clock: this.clock.now,
+      onModelState: (model, { state }) => this.states.push([model, state]),
+      onFault: (model, detail) => this.faults.push([model, detail]),
+    });
+    const loop = new WorkerLoop({
+      port: {
+        postMessage: (report: EngineReport) => port2.postMessage(report),
+        on: (event, listener: (command: EngineCommand) => void) => port2.on(event, listener),
+      },
+      models: names.map((name) => ({ name, checkpoint: '', folder: '' })),
+      load: async (spec) => {
+        await beforeLoad?.(spec);
+        const engine = new EngineUnderTest({ ...models[spec.name], name: spec.name, clock: this.clock });
+        this.engines.set(spec.name, engine);
+        return engine.engine;
+      },
+      clock: this.clock.now,
+    });
+    this.ended = loop.run().finally(() => port2.close());
+  }
+}

@@ -1,0 +1,37 @@
+import type { EndEvent, EngineObserver } from '../../src/engine/engine-observer.ts';
+import type { GenerationRequest } from '../../src/engine/generation.ts';
+import type { StepReport } from '../../src/engine/messages.ts';
+
+/** Remembers what the engine client reports. */
+export class RecordingObserver implements EngineObserver {
+  readonly admittedIds: string[] = [];
+  readonly rejections: { model: string; reason: string; count: number }[] = [];
+  readonly startedIds: string[] = [];
+  readonly tokenCounts = new Map<string, number>();
+  readonly steps: StepReport[] = [];
+  readonly ends: EndEvent[] = [];
+
+  admitted({ id }: GenerationRequest): void {
+    this.admittedIds.push(id);
+  }
+
+  rejected(model: string, reason: string, count: number): void {
+    this.rejections.push({ model, reason, count });
+  }
+
+  started({ id }: GenerationRequest): void {
+    this.startedIds.push(id);
+  }
+
+  token({ id }: GenerationRequest, _at: number, count: number): void {
+    this.tokenCounts.set(id, (this.tokenCounts.get(id) ?? 0) + count);
+  }
+
+  stepped(step: StepReport): void {
+    this.steps.push(step);
+  }
+
+  ended(_request: GenerationRequest, event: EndEvent): void {
+    this.ends.push(event);
+  }
+}
