@@ -104,7 +104,11 @@ describe('a bad parameter is a 400 that names it', () => {
   });
 
   it('a prompt that is missing', async () => {
-    expect(await refusal({})).toMatchObject({ ...invalid, param: 'prompt', message: '`prompt` is required.' });
+    expect(await refusal({})).toMatchObject({
+      ...invalid,
+      param: 'prompt',
+      message: '`prompt` is required.',
+    });
   });
 
   it('an unknown or unsupported field inside stream_options', async () => {

@@ -26,9 +26,7 @@ export async function* choiceDeltas(
   context: RequestContext,
 ): AsyncGenerator<ChoiceDelta, void, undefined> {
   const indexes = new Map(job.requests.map(({ id }, index) => [id, index]));
-  const writers = job.requests.map(
-    (request) => new LogprobsWriter(job.model.tokenizer, request.skipSpecialTokens),
-  );
+  const writers = job.requests.map((request) => new LogprobsWriter(job.model, request.skipSpecialTokens));
   context.generatedTokens = 0;
   for await (const event of events) {
     const index = indexes.get(event.id)!;

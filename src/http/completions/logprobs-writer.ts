@@ -11,12 +11,16 @@ const finite = (logprob: number) => Math.max(floor, logprob);
 export class LogprobsWriter {
   readonly #tokenizer: ReadyModel['tokenizer'];
   readonly #skipsSpecial: boolean;
+  /** Spaces that the text's first token loses. */
+  readonly #leadingSpaces: number;
   /** Characters of all tokens so far. */
   #offset = 0;
 
-  constructor(tokenizer: ReadyModel['tokenizer'], skipsSpecial: boolean) {
+  constructor({ tokenizer, manifest }: Pick<ReadyModel, 'tokenizer' | 'manifest'>, skipsSpecial: boolean) {
     this.#tokenizer = tokenizer;
     this.#skipsSpecial = skipsSpecial;
+    // Where the completion goes on with the prompt, its first token is not the first of the text.
+    this.#leadingSpaces = manifest.specialTokens.decoderStart === null ? 0 : tokenizer.leadingSpaces;
   }
 
   write(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): CompletionLogprobs {
@@ -43,10 +47,9 @@ export class LogprobsWriter {
     return charactersBegun(this.#offset === 0 ? this.#afterLeadingSpaces(bytes) : bytes);
   }
 
-  /** The text's first token loses the spaces its decoder drops there. */
   #afterLeadingSpaces(bytes: Uint8Array): Uint8Array {
     let dropped = 0;
-    while (dropped < this.#tokenizer.leadingSpaces && bytes[dropped] === 0x20) dropped++;
+    while (dropped < this.#leadingSpaces && bytes[dropped] === 0x20) dropped++;
     return bytes.subarray(dropped);
   }
 }

@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { errorBody, toServiceError } from '../error-response.ts';
-import { EventStream } from '../event-stream.ts';
 import type { RequestContext } from '../request-context.ts';
+import { ServerSentEvents } from '../server-sent-events.ts';
 import type { ChoiceDelta, choiceDeltas } from './choice-deltas.ts';
 import { choiceOf, completionHead, completionUsage } from './completion-body.ts';
 import type { CompletionJob } from './completion-job.ts';
@@ -30,7 +30,7 @@ export async function streamCompletion(reply: FastifyReply, completion: Streamed
 
   const first = await deltas.next();
   reply.hijack();
-  const stream = new EventStream(reply.raw, reply.getHeaders() as OutgoingHttpHeaders, gone);
+  const stream = new ServerSentEvents(reply.raw, reply.getHeaders() as OutgoingHttpHeaders, gone);
   try {
     if (!first.done) await stream.send(chunkOf(first.value));
     for await (const delta of deltas) await stream.send(chunkOf(delta));

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { LogprobsWriter } from '../../../src/http/completions/logprobs-writer.ts';
+import { fakeManifest } from '../../support/fake-server.ts';
 import { eos, fakeTokenizer } from '../../support/fake-tokenizer.ts';
 
 const tokenizer = fakeTokenizer();
+const pair = { tokenizer, manifest: fakeManifest() };
 const tokens = (text: string) => tokenizer.encode(text, false);
 const flat = (ids: readonly number[]) => ids.map(() => ({ logprob: -1, top: [] }));
 
-function offsets(ids: readonly number[], skipsSpecial = true, bySize = ids.length): number[] {
-  const writer = new LogprobsWriter(tokenizer, skipsSpecial);
+function offsets(ids: readonly number[], skipsSpecial = true, bySize = ids.length, model = pair): number[] {
+  const writer = new LogprobsWriter(model, skipsSpecial);
   const found: number[] = [];
   for (let at = 0; at < ids.length; at += bySize) {
     const part = ids.slice(at, at + bySize);
@@ -26,6 +28,11 @@ describe('text_offset', () => {
     expect(offsets(tokens(' ab c'))).toEqual([0, 0, 1, 2, 3]);
   });
 
+  it('keeps it where the text goes on with the prompt', () => {
+    const ids = tokens(' ab');
+    expect(offsets(ids, true, 3, { tokenizer, manifest: fakeManifest('decoder-only') })).toEqual([0, 1, 2]);
+  });
+
   it('counts special tokens only where they are in the text', () => {
     const ids = [...tokens('a'), eos, ...tokens('b')];
     expect(offsets(ids)).toEqual([0, 1, 1]);
@@ -36,7 +43,7 @@ describe('text_offset', () => {
 describe('probabilities', () => {
   it('are never infinite, and the token’s own is always among the top', () => {
     const [a, b, c] = tokens('abc');
-    const written = new LogprobsWriter(tokenizer, true).write(
+    const written = new LogprobsWriter(pair, true).write(
       [a!],
       [
         {
@@ -54,8 +61,6 @@ describe('probabilities', () => {
 
   it('write bytes that are no character as such', () => {
     const [first] = tokens('é');
-    expect(new LogprobsWriter(tokenizer, true).write([first!], flat([first!])).tokens).toEqual([
-      'bytes:\\xc3',
-    ]);
+    expect(new LogprobsWriter(pair, true).write([first!], flat([first!])).tokens).toEqual(['bytes:\\xc3']);
   });
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 
 /** A response of server-sent events, each one a line of JSON. */
-export class EventStream {
+export class ServerSentEvents {
   readonly #response: ServerResponse;
   readonly #gone: AbortSignal;
 
