@@ -64,11 +64,11 @@ impl NativeGraph {
         let (library, loaded) = (self.library, self.loaded.clone());
         blocking(move || {
             let settings = SessionOptions::new(library.api, options.threads)?;
-            if options.kernels {
-                settings.kernels()?;
-            }
             for (key, value) in options.config.unwrap_or_default() {
                 settings.config(&key, &value)?;
+            }
+            if options.kernels {
+                settings.kernels()?;
             }
             if let Some(prefix) = options.profile {
                 settings.profile(&prefix)?;

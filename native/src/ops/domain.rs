@@ -10,6 +10,7 @@ use super::correct::Correct;
 use super::correct_predict::CorrectPredict;
 use super::custom_op::CustomOp;
 use super::expand::Expand;
+use super::expand_rule;
 use super::predict::Predict;
 use super::select::Select;
 use super::storage::Storage;
@@ -62,7 +63,10 @@ fn domain(api: Api) -> Result<*mut OrtCustomOpDomain> {
 /// `options` belongs to the ONNX Runtime behind `api`.
 pub unsafe fn add_to_session_options(api: Api, options: *mut OrtSessionOptions) -> Result<()> {
     let domain = domain(api)?;
-    api.check(unsafe { (api.AddCustomOpDomain)(options, domain) })
+    unsafe {
+        expand_rule::disable(api, options)?;
+        api.check((api.AddCustomOpDomain)(options, domain))
+    }
 }
 
 /// What ONNX Runtime's `RegisterCustomOpsLibrary` looks for: the kernels for whichever process loads this library,

@@ -8,6 +8,7 @@ mod correct_predict;
 mod custom_op;
 mod domain;
 mod expand;
+mod expand_rule;
 mod kernel_info;
 mod mixing;
 mod predict;

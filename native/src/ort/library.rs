@@ -38,6 +38,10 @@ impl Library {
 
     fn open(path: &Path) -> Result<Self> {
         let failed = |error: libloading::Error| Error(format!("{} does not load: {error}", path.display()));
+        // ONNX Runtime reports home unless this is set when its library loads. JavaScript's `process.env` does not
+        // reach it from a worker thread.
+        // SAFETY: nothing else in this process changes the environment while it starts up.
+        unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
         // SAFETY: initialisers of ONNX Runtime's library have no preconditions.
         let library = unsafe { libloading::Library::new(path) }.map_err(failed)?;
         // SAFETY: that is the function's type in every version.

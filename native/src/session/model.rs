@@ -42,11 +42,11 @@ pub struct Model {
 impl Model {
     pub fn open(library: Library, options: ModelOptions) -> Result<Self> {
         let settings = SessionOptions::new(library.api, options.threads)?;
-        if options.kernels {
-            settings.kernels()?;
-        }
         for (key, value) in &options.config {
             settings.config(key, value)?;
+        }
+        if options.kernels {
+            settings.kernels()?;
         }
         if let Some(provider) = &options.provider {
             settings.provider(provider)?;

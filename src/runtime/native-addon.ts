@@ -1,0 +1,114 @@
+import { existsSync, globSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+const require = createRequire(import.meta.url);
+
+export const nativeFolder = join(import.meta.dirname, '../../native');
+export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platform}-${process.arch}.node`);
+
+/** What native/src/binding exports. */
+export interface NativeAddon {
+  NativeModel: new (library: string) => NativeModel;
+  NativeGraph: new (library: string) => NativeGraph;
+  /** Nanoseconds of the CorrectPredict kernel and of a copy of the same bytes. */
+  timeMixing(
+    blocks: number,
+    length: number,
+    runs: number,
+    repeats: number,
+  ): Promise<{ kernel: number[]; copy: number[] }>;
+}
+
+export interface NativeModelOptions {
+  decoder: string;
+  encoder?: string;
+  slots: number;
+  capacity: number;
+  encoderCapacity: number;
+  vocabSize: number;
+  threads: number;
+  /** As ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */
+  provider?: string;
+  providerOptions?: Record<string, string>;
+  /** false: function bodies instead of the kernels of `ai.altup`. */
+  kernels?: boolean;
+  /** Session options of ONNX Runtime by key. */
+  config?: Record<string, string>;
+}
+
+export interface NativeModel {
+  load(options: NativeModelOptions): Promise<void>;
+  encode(slot: number, tokens: Int32Array): Promise<void>;
+  prefill(
+    slot: number,
+    tokens: Int32Array,
+    past: number,
+    logitRows: Int32Array,
+    logits: Float32Array,
+  ): Promise<void>;
+  decode(tokens: Int32Array, pasts: Int32Array, logits: Float32Array): Promise<void>;
+  copySlot(from: number, to: number, length: number): void;
+  terminate(): void;
+  close(): Promise<void>;
+}
+
+export interface NativeTensor {
+  element: 'float32' | 'float16' | 'bfloat16' | 'int32' | 'int64';
+  dims: number[];
+  data: Uint8Array;
+}
+
+export interface NativeGraphOptions {
+  path: string;
+  threads: number;
+  kernels: boolean;
+  config?: Record<string, string>;
+  profile?: string;
+}
+
+/** Any graph, run as it is: for tests and benchmarks. */
+export interface NativeGraph {
+  load(options: NativeGraphOptions): Promise<void>;
+  bind(inputs: Record<string, NativeTensor>, outputs: string[], aliases?: Record<string, string>): void;
+  run(): Promise<Record<string, NativeTensor>>;
+  time(runs: number): Promise<number[]>;
+  endProfiling(): string;
+  close(): Promise<void>;
+}
+
+export interface LoadedAddon {
+  addon: NativeAddon;
+  /** ONNX Runtime's shared library, the one that onnxruntime-node uses too. */
+  library: string;
+}
+
+let loaded: LoadedAddon | null = null;
+
+/** The addon, or why there is none. */
+export function loadNativeAddon(): LoadedAddon | { addon: null; reason: string } {
+  if (loaded !== null) return loaded;
+  if (!existsSync(nativeAddonPath))
+    return { addon: null, reason: 'the native addon is not built (npm run build:native)' };
+  const library = onnxruntimeLibrary();
+  if (library === null) {
+    return { addon: null, reason: `onnxruntime-node has no library for ${process.platform}-${process.arch}` };
+  }
+  try {
+    loaded = { addon: require(nativeAddonPath), library };
+    return loaded;
+  } catch (error) {
+    return {
+      addon: null,
+      reason: `${nativeAddonPath} does not load: ${error instanceof Error ? error.message : error}`,
+    };
+  }
+}
+
+/** One ONNX Runtime for both: a second copy would double its threads and memory. */
+function onnxruntimeLibrary(): string | null {
+  const folder = join(dirname(require.resolve('onnxruntime-node')), '..');
+  const pattern = `bin/napi-v*/${process.platform}/${process.arch}/{libonnxruntime.so.1,libonnxruntime.1.dylib,onnxruntime.dll}`;
+  const [found] = globSync(pattern, { cwd: folder });
+  return found === undefined ? null : join(folder, found);
+}

@@ -1,0 +1,101 @@
+import { join } from 'node:path';
+import type { Manifest } from '../catalog/manifest.ts';
+import type { LoadedAddon, NativeModel } from './native-addon.ts';
+import type { Session, SessionOptions } from './session.ts';
+
+/** How a native session runs, beyond what every session is told. */
+export interface NativeSettings {
+  /** As ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */
+  provider?: string;
+  providerOptions?: Record<string, string>;
+  /** false: function bodies instead of the kernels of `ai.altup`, for comparison. */
+  kernels?: boolean;
+}
+
+/**
+ * The session of the native addon: caches bound once and written in place, only tokens in and logits out, every
+ * run on a thread of its own, interruptible.
+ */
+export class NativeSession implements Session {
+  readonly slots: number;
+  readonly capacity: number;
+  readonly encoderCapacity: number;
+  readonly vocabSize: number;
+  readonly #model: NativeModel;
+  /** Written to by the runs; handed out as views. */
+  #logits: Float32Array;
+
+  private constructor(manifest: Manifest, options: SessionOptions, model: NativeModel) {
+    this.slots = options.slots;
+    this.capacity = Math.min(options.maxContext, manifest.contextLength);
+    this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
+    this.vocabSize = manifest.vocabSize;
+    this.#model = model;
+    this.#logits = new Float32Array(options.slots * manifest.vocabSize);
+  }
+
+  /** @throws Error from ONNX Runtime when a graph or an execution provider cannot be loaded */
+  static async open(
+    manifest: Manifest,
+    options: SessionOptions,
+    { addon, library }: LoadedAddon,
+    settings: NativeSettings = {},
+  ): Promise<NativeSession> {
+    const { decoder, encoder } = manifest.graphs;
+    const model = new addon.NativeModel(library);
+    const session = new NativeSession(manifest, options, model);
+    await model.load({
+      decoder: join(options.folder, decoder),
+      ...(encoder === null ? {} : { encoder: join(options.folder, encoder) }),
+      slots: options.slots,
+      capacity: session.capacity,
+      encoderCapacity: session.encoderCapacity,
+      vocabSize: manifest.vocabSize,
+      threads: options.threads,
+      // Spinning would take the core that the HTTP thread needs.
+      config: { 'session.intra_op.allow_spinning': '0' },
+      ...settings,
+    });
+    return session;
+  }
+
+  async encode(slot: number, tokens: readonly number[]): Promise<void> {
+    await this.#model.encode(slot, Int32Array.from(tokens));
+  }
+
+  async prefill(
+    slot: number,
+    tokens: readonly number[],
+    past: number,
+    logitRows: readonly number[],
+  ): Promise<Float32Array> {
+    const logits = this.#reserve(logitRows.length);
+    await this.#model.prefill(slot, Int32Array.from(tokens), past, Int32Array.from(logitRows), logits);
+    return logits.subarray(0, logitRows.length * this.vocabSize);
+  }
+
+  async decode(tokens: readonly number[], pasts: readonly number[]): Promise<Float32Array> {
+    const logits = this.#reserve(tokens.length);
+    await this.#model.decode(Int32Array.from(tokens), Int32Array.from(pasts), logits);
+    return logits.subarray(0, tokens.length * this.vocabSize);
+  }
+
+  copySlot(from: number, to: number, length: number): void {
+    this.#model.copySlot(from, to, length);
+  }
+
+  /** Interrupts the call that runs, at its next operator, and fails all later ones: for a shutdown that is late. */
+  terminate(): void {
+    this.#model.terminate();
+  }
+
+  async close(): Promise<void> {
+    await this.#model.close();
+  }
+
+  /** The logits buffer, with room for `rows` rows. */
+  #reserve(rows: number): Float32Array {
+    if (rows * this.vocabSize > this.#logits.length) this.#logits = new Float32Array(rows * this.vocabSize);
+    return this.#logits;
+  }
+}

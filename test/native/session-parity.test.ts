@@ -1,0 +1,86 @@
+import { expect, it, onTestFinished } from 'vitest';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import type { LoadedAddon } from '../../src/runtime/native-addon.ts';
+import { NativeSession } from '../../src/runtime/native-session.ts';
+import { OnnxruntimeNodeSession } from '../../src/runtime/onnxruntime-node-session.ts';
+import type { Session, SessionOptions } from '../../src/runtime/session.ts';
+import { copyCheckpoint } from '../support/checkpoint-copy.ts';
+import { goldenVariants } from '../support/golden.ts';
+import { type SeededRandom, seededRandom } from '../support/seeded-random.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { describeNative } from './native-addon.ts';
+
+/** Native with kernels, native with function bodies, and the portable session: the same model, open side by side. */
+async function openAll(native: LoadedAddon, variant: string): Promise<Record<string, Session>> {
+  const checkpoint = await copyCheckpoint(variant);
+  const { folder, manifest } = await ensureExport(checkpoint, 'fp32', { out: await temporaryFolder() });
+  const options: SessionOptions = { folder, slots: 4, maxContext: 512, threads: 2 };
+  const sessions = {
+    kernels: await NativeSession.open(manifest, options, native),
+    bodies: await NativeSession.open(manifest, options, native, { kernels: false }),
+    portable: await OnnxruntimeNodeSession.open(manifest, options),
+  };
+  onTestFinished(async () => {
+    for (const session of Object.values(sessions)) await session.close();
+  });
+  return sessions;
+}
+
+interface Text {
+  prompt: number[];
+  tokens: number[];
+}
+
+function randomTokens(random: SeededRandom, count: number, vocabSize: number): number[] {
+  return Array.from({ length: count }, () => 3 + random.below(vocabSize - 3));
+}
+
+const greedy = (logits: Float32Array) =>
+  logits.indexOf(logits.reduce((best, value) => Math.max(best, value)));
+
+/** Prompts of all lengths prefilled in chunks, then decoded greedily as one batch that loses a slot on the way. */
+async function generate(session: Session, seed: number): Promise<number[][]> {
+  const random = seededRandom(seed);
+  const texts: Text[] = [3, 70, 17].map((length) => ({
+    prompt: randomTokens(random, length, session.vocabSize),
+    tokens: [0, ...randomTokens(random, 1 + random.below(40), session.vocabSize)],
+  }));
+  for (const [slot, { prompt, tokens }] of texts.entries()) {
+    await session.encode(slot, prompt);
+    const given = tokens.length;
+    for (let past = 0; past < given; ) {
+      const chunk = tokens.slice(past, past + 1 + random.below(12));
+      const isLast = past + chunk.length === given;
+      const logits = await session.prefill(slot, chunk, past, isLast ? [chunk.length - 1] : []);
+      if (isLast) tokens.push(greedy(logits));
+      past += chunk.length;
+    }
+  }
+  let active = texts;
+  for (let step = 0; step < 40; step += 1) {
+    if (step === 20) {
+      const [, second, third] = active as [Text, Text, Text];
+      session.copySlot(2, 0, third.tokens.length - 1);
+      active = [third, second];
+    }
+    const logits = await session.decode(
+      active.map(({ tokens }) => tokens.at(-1) ?? 0),
+      active.map(({ tokens }) => tokens.length - 1),
+    );
+    for (const [slot, { tokens }] of active.entries()) {
+      tokens.push(greedy(logits.subarray(slot * session.vocabSize, (slot + 1) * session.vocabSize)));
+    }
+  }
+  return texts.map(({ tokens }) => tokens);
+}
+
+describeNative('the native session gives the tokens of the portable one', (native) => {
+  it.each(goldenVariants)('%s: chunked prefill, ragged batches, a slot that moves', async (variant) => {
+    const sessions = await openAll(native, variant);
+    for (const seed of [1, 2, 3]) {
+      const portable = await generate(sessions.portable as Session, seed);
+      expect(await generate(sessions.kernels as Session, seed), `kernels, seed ${seed}`).toEqual(portable);
+      expect(await generate(sessions.bodies as Session, seed), `bodies, seed ${seed}`).toEqual(portable);
+    }
+  });
+});
