@@ -1,0 +1,197 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { findModels, type ModelFolder } from './catalog/model-folders.ts';
+import type { ModelState, ServedModel } from './catalog/served-model.ts';
+import { Tokenizer } from './catalog/tokenizer.ts';
+import type { Config } from './config.ts';
+import { Admission } from './engine/admission.ts';
+import { sharedClock } from './engine/clock.ts';
+import type { Engine } from './engine/engine.ts';
+import type { EngineClient } from './engine/engine-client.ts';
+import type { ModelSpec } from './engine/messages.ts';
+import { startEngine } from './engine/start-worker.ts';
+import { ConfigurationError, ServiceError } from './errors.ts';
+import { ensureExport } from './export/export-checkpoint.ts';
+import { buildServer } from './http/server.ts';
+import type { App } from './http/server-dependencies.ts';
+import { Metrics } from './observability/metrics.ts';
+import { createMetricsCatalogue } from './observability/metrics-catalogue.ts';
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** A line about a running export at most this often. */
+const exportLogIntervalMs = 5000;
+
+/**
+ * The service: HTTP side, engine and models. It listens before its models are ready, so that health answers from
+ * the start; what is asked of a model meanwhile is refused with `not_ready`.
+ */
+export class Service {
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #metrics: Metrics;
+  readonly #models = new Map<string, Writable<ServedModel>>();
+  readonly #server: App;
+  #engine: EngineClient | null = null;
+  #isDraining = false;
+
+  constructor(config: Config, logger: Logger, version: string) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#metrics = new Metrics(createMetricsCatalogue(), version);
+    this.#server = buildServer({
+      config,
+      models: this.#models,
+      engine: this.#engineOrRefusal(),
+      metrics: this.#metrics,
+      logger,
+      clock: sharedClock,
+      version,
+      isDraining: () => this.#isDraining,
+    });
+  }
+
+  /** Resolves when every model is ready or failed. @throws ConfigurationError when nothing, or not all of a strict list, can be served */
+  async start(): Promise<void> {
+    const folders = await findModels(this.#config.models);
+    for (const { id } of folders) this.#models.set(id, this.#newModel(id));
+    await this.#listen();
+    const specs: ModelSpec[] = [];
+    for (const folder of folders) {
+      if (this.#isDraining) return;
+      const spec = await this.#prepare(folder);
+      if (spec) specs.push(spec);
+    }
+    this.#requireModels();
+    if (this.#isDraining) return;
+    this.#engine = this.#startEngine(specs);
+    await this.#engine.whenLoaded();
+    this.#requireModels();
+    if (!this.#isDraining) this.#logger.info({ models: this.#namesOf('ready') }, 'ready');
+  }
+
+  /** Takes nothing new, lets running requests finish until the drain deadline, then closes. */
+  async stop(): Promise<void> {
+    this.#isDraining = true;
+    this.#logger.info({ withinMs: this.#config.drainTimeoutMs }, 'draining');
+    const isClosed = (await this.#engine?.drain(this.#config.drainTimeoutMs)) ?? true;
+    await this.#server.close();
+    if (!isClosed) throw new Error('the engine did not stop in time');
+    this.#logger.info('stopped');
+  }
+
+  /** Frees what a failed start has taken. */
+  async abandon(): Promise<void> {
+    this.#isDraining = true;
+    await this.#engine?.drain(0);
+    await this.#server.close();
+  }
+
+  #engineOrRefusal(): Engine {
+    return {
+      generate: (requests, signal) => {
+        if (this.#engine) return this.#engine.generate(requests, signal);
+        throw new ServiceError('not_ready', 'The models are loading.', { retryAfterSeconds: 5 });
+      },
+      load: () => this.#engine?.load() ?? { waiting: 0, running: 0, queuedTokens: 0 },
+    };
+  }
+
+  #newModel(id: string): ServedModel {
+    const { precision } = this.#config;
+    const created = Math.floor(Date.now() / 1000);
+    return { name: id, id, precision, manifest: null, tokenizer: null, created, state: { state: 'loading' } };
+  }
+
+  async #listen(): Promise<void> {
+    const { host, port } = this.#config;
+    try {
+      const url = await this.#server.listen({ host, port });
+      this.#logger.info({ url }, 'listening');
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      const problems: Record<string, string> = {
+        EADDRINUSE: `ALTUP_PORT: port ${port} on ${host} is in use; stop what uses it or choose another with --port`,
+        EACCES: `ALTUP_PORT: this user may not listen on port ${port}; ports from 1024 up need no privilege`,
+        EADDRNOTAVAIL: `ALTUP_HOST: ${host} is no address of this machine`,
+        ENOTFOUND: `ALTUP_HOST: ${host} cannot be resolved`,
+      };
+      throw new ConfigurationError(problems[code ?? ''] ?? `cannot listen on ${host}:${port}: ${cause}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Exports the model where needed and checks its tokenizer; null when it cannot be served. */
+  async #prepare({ id, folder: checkpoint }: ModelFolder): Promise<ModelSpec | null> {
+    const model = this.#models.get(id)!;
+    try {
+      const { folder, manifest, isNew } = await ensureExport(checkpoint, model.precision, {
+        onProgress: this.#exportLog(id),
+      });
+      if (isNew) this.#logger.info({ model: id, folder }, 'exported');
+      const tokenizer = Tokenizer.load(checkpoint);
+      if (tokenizer.vocabSize > manifest.vocabSize) {
+        throw new ConfigurationError(
+          `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${tokenizer.vocabSize - 1}, ` +
+            `the model's vocab_size is ${manifest.vocabSize}; they do not belong together`,
+        );
+      }
+      model.manifest = manifest;
+      model.tokenizer = tokenizer;
+      return { name: model.name, checkpoint, folder };
+    } catch (error) {
+      this.#changeState(id, { state: 'failed', message: (error as Error).message });
+      return null;
+    }
+  }
+
+  #exportLog(model: string): (progress: { doneBytes: number; totalBytes: number }) => void {
+    let lastAt = sharedClock();
+    return ({ doneBytes, totalBytes }) => {
+      if (sharedClock() - lastAt < exportLogIntervalMs) return;
+      lastAt = sharedClock();
+      this.#logger.info({ model, percent: Math.round((100 * doneBytes) / totalBytes) }, 'exporting');
+    };
+  }
+
+  #startEngine(models: readonly ModelSpec[]): EngineClient {
+    const { threads, slots, context, stepTokens, prefillChunk } = this.#config;
+    const options = { threads, slots, maxContext: context, stepTokens, prefillChunk };
+    return startEngine(
+      { models, options },
+      {
+        admission: new Admission(this.#config, sharedClock),
+        observer: this.#metrics,
+        clock: sharedClock,
+        onModelState: (model, state, loadSeconds) => this.#changeState(model, state, loadSeconds),
+        onFault: (model, detail) => this.#logger.error({ model, detail }, 'engine fault'),
+      },
+    );
+  }
+
+  #changeState(name: string, state: ModelState, loadSeconds: number | null = null): void {
+    const model = this.#models.get(name)!;
+    model.state = state;
+    if (state.state === 'failed') this.#logger.error({ model: name, reason: state.message }, 'model failed');
+    if (state.state === 'ready') this.#logger.info({ model: name, loadSeconds }, 'model ready');
+    if (loadSeconds !== null) this.#metrics.loaded(model, loadSeconds);
+  }
+
+  #namesOf(state: ModelState['state']): string[] {
+    return [...this.#models.values()].filter((model) => model.state.state === state).map(({ name }) => name);
+  }
+
+  #requireModels(): void {
+    const failed = this.#namesOf('failed');
+    if (failed.length === 0 || (!this.#config.strict && failed.length < this.#models.size)) return;
+    const reasons = failed.map((name) => {
+      const { state } = this.#models.get(name)!;
+      return `  ${name}: ${state.state === 'failed' ? state.message : ''}`;
+    });
+    const why = this.#config.strict
+      ? 'not every model can be served (ALTUP_STRICT)'
+      : 'no model can be served';
+    throw new ConfigurationError(`${why}:\n${reasons.join('\n')}`);
+  }
+}

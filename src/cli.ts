@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+import { ConfigurationError } from './errors.ts';
+
+const usage = `Usage: altup <command> [arguments]
+
+  serve                 serve the models of a folder over HTTP
+  export <checkpoint>   write a checkpoint as ONNX graphs
+  inspect <model>       show what a checkpoint or an export holds
+
+altup <command> --help tells more.
+`;
+
+type Command = (args: string[]) => Promise<number | null>;
+
+/** Loaded when asked for: the exporter has no need of the HTTP side, nor the other way round. */
+const commands: Record<string, () => Promise<Command>> = {
+  serve: async () => (await import('./cli/serve-command.ts')).serveCommand,
+  export: async () => (await import('./cli/export-command.ts')).exportCommand,
+  inspect: async () => (await import('./cli/inspect-command.ts')).inspectCommand,
+};
+
+/** @returns the exit code; null: the process goes on */
+async function main([name = '--help', ...args]: string[]): Promise<number | null> {
+  if (name === '--help' || name === 'help') {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const load = commands[name];
+  if (!load) {
+    process.stderr.write(`altup: there is no command "${name}"\n\n${usage}`);
+    return 2;
+  }
+  try {
+    return await (await load())(args);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    process.stderr.write(`altup ${name}: ${error.message}\n`);
+    return 1;
+  }
+}
+
+const code = await main(process.argv.slice(2));
+if (code !== null) process.exitCode = code;

@@ -1,0 +1,35 @@
+import closeWithGrace from 'close-with-grace';
+import packageJson from '../../package.json' with { type: 'json' };
+import { Service } from '../app.ts';
+import { configHelp, loadConfig } from '../config.ts';
+import { createLogger } from '../observability/logger.ts';
+
+/** What closing the engine and the connections may take beyond the drain deadline. */
+const closingMs = 15_000;
+
+/**
+ * Serves until a stop signal ends the process.
+ * @returns the exit code where it did not come to that
+ * @throws ConfigurationError when it cannot serve
+ */
+export async function serveCommand(args: string[]): Promise<number | null> {
+  if (args.includes('--help')) {
+    process.stdout.write(`Usage: altup serve [options]\n\n${configHelp()}\n`);
+    return 0;
+  }
+  const config = loadConfig(process.env, args);
+  const logger = createLogger(config.logLevel);
+  const service = new Service(config, logger, packageJson.version);
+  const grace = closeWithGrace({ delay: config.drainTimeoutMs + closingMs, logger }, async ({ err }) => {
+    if (err) logger.fatal({ err }, 'unexpected error');
+    await service.stop();
+  });
+  try {
+    await service.start();
+    return null;
+  } catch (error) {
+    grace.uninstall();
+    await service.abandon();
+    throw error;
+  }
+}

@@ -1,0 +1,112 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const projectRoot = join(import.meta.dirname, '../..');
+
+/** `altup serve` as its users run it: a process of its own on a free port. */
+export class ServiceProcess {
+  readonly #child: ChildProcess;
+  readonly #lines: string[] = [];
+  #stderr = '';
+  /** Resolves with the next line it writes, or its end. */
+  #stir = Promise.withResolvers<void>();
+  readonly exited: Promise<number | null>;
+
+  private constructor(settings: Record<string, string>, args: readonly string[]) {
+    const { PATH, HOME } = process.env;
+    this.#child = spawn(process.execPath, [join(projectRoot, 'src/cli.ts'), 'serve', ...args], {
+      cwd: projectRoot,
+      env: { PATH, HOME, ALTUP_PORT: '0', ...settings },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.exited = once(this.#child, 'close').then(([code]) => code as number | null);
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+    });
+    createInterface(this.#child.stdout!).on('line', (line) => {
+      this.#lines.push(line);
+      this.#stirred();
+    });
+    this.exited.then(() => this.#stirred());
+  }
+
+  /** Resolves when it is ready to answer. */
+  static async start(
+    settings: Record<string, string> = {},
+    args: readonly string[] = [],
+  ): Promise<ServiceProcess> {
+    const service = new ServiceProcess(settings, args);
+    await service.logged('ready');
+    return service;
+  }
+
+  /** One that is expected to refuse to start. */
+  static async refused(
+    settings: Record<string, string> = {},
+    args: readonly string[] = [],
+  ): Promise<{ code: number | null; output: string }> {
+    const service = new ServiceProcess(settings, args);
+    const code = await service.exited;
+    return { code, output: service.output };
+  }
+
+  /** Everything it wrote so far. */
+  get output(): string {
+    return [...this.#lines, this.#stderr].join('\n');
+  }
+
+  /** Log records so far. */
+  get log(): Record<string, unknown>[] {
+    return this.#lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+  }
+
+  /** The first log record with this message, once it is there. */
+  async logged(message: string): Promise<Record<string, unknown>> {
+    for (;;) {
+      const record = this.log.find(({ msg }) => msg === message);
+      if (record) return record;
+      if (this.#child.exitCode !== null)
+        throw new Error(`the service stopped before "${message}":\n${this.output}`);
+      await this.#stir.promise;
+    }
+  }
+
+  #stirred(): void {
+    const { resolve } = this.#stir;
+    this.#stir = Promise.withResolvers<void>();
+    resolve();
+  }
+
+  get url(): string {
+    return String(this.log.find(({ msg }) => msg === 'listening')?.url);
+  }
+
+  async post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+    return fetch(this.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      ...init,
+    });
+  }
+
+  /** The samples of /metrics whose name and labels hold every given text, summed. */
+  async metric(...texts: string[]): Promise<number> {
+    const lines = (await (await fetch(`${this.url}/metrics`)).text()).split('\n');
+    return lines
+      .filter((line) => !line.startsWith('#') && texts.every((text) => line.includes(text)))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** @returns the exit code */
+  async stop(): Promise<number | null> {
+    this.signal('SIGTERM');
+    return this.exited;
+  }
+}
