@@ -98,6 +98,9 @@ describe('a completion', () => {
   it('does not stop before minTokens, by token or by string', async () => {
     const strings = await complete('ab ab ab', { stop: { strings: ['ab'], minTokens: 3 } });
     expect(strings).toMatchObject({ text: 'ab ', stopReason: 'ab', tokens: tokensOf('ab ab') });
+    // The second token completes the string and still is one of the first two.
+    const border = await complete('abcab', { stop: { strings: ['ab'], minTokens: 2 } });
+    expect(border).toMatchObject({ text: 'abc', stopReason: 'ab' });
     const masked = await complete('$$$', { stop: { minTokens: 2 } });
     expect(masked.tokens).toHaveLength(3);
     expect(masked.tokens.indexOf(eosToken)).toBe(2);

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ModelState } from '../../src/catalog/served-model.ts';
 import { Admission } from '../../src/engine/admission.ts';
@@ -158,6 +159,7 @@ describe('EngineClient', () => {
     const late = new AbortController();
     client.generate([request('c')], late.signal);
     say(started('c'), finished('c'));
+    expect(getEventListeners(late.signal, 'abort')).toHaveLength(0);
     const count = sent.length;
     late.abort();
     expect(sent).toHaveLength(count);

@@ -145,9 +145,9 @@ describe('log probabilities', () => {
     expect(logprobs!.top[2]!.logprob).toBeCloseTo(1 - logSum, 12);
   });
 
-  it('finds the most likely tokens of a large vocabulary', () => {
+  it.each([false, true])('finds the most likely tokens of a large vocabulary, equal ones: %s', (hasEqual) => {
     const random = seededRandom(4);
-    const logits = randomLogits(random, 3000, 20);
+    const logits = randomLogits(random, 3000, 20).map((logit) => (hasEqual ? Math.round(logit / 4) : logit));
     const request = generationRequest({ logprobs: 20 });
     const { logprobs } = new Sampler(3000).sample(logits, new SamplingState(request, []));
     const ids = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
