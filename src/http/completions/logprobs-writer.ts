@@ -28,13 +28,15 @@ export class LogprobsWriter {
     const written: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
     tokens.forEach((token, index) => {
       const { logprob, top } = logprobs[index]!;
-      const alternatives = top.map((entry): [string, number] => [text(entry.token), finite(entry.logprob)]);
       written.tokens.push(text(token));
       written.token_logprobs.push(finite(logprob));
-      // Two tokens can read the same; the token's own probability is the one to keep.
-      written.top_logprobs.push(
-        Object.fromEntries([...alternatives.reverse(), [text(token), finite(logprob)]]),
-      );
+      // Most likely first. Two tokens can read the same: the likelier one counts, and the chosen one before all.
+      const byText = new Map<string, number>();
+      for (const entry of top) {
+        if (!byText.has(text(entry.token))) byText.set(text(entry.token), finite(entry.logprob));
+      }
+      byText.set(text(token), finite(logprob));
+      written.top_logprobs.push(Object.fromEntries(byText));
       written.text_offset.push(this.#offset);
       this.#offset += this.#length(token);
     });

@@ -1,0 +1,33 @@
+import { existsSync, globSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { basename, join } from 'node:path';
+import type { BenchResult } from './result.ts';
+
+// npm run bench -- <name> [--json]: side by side in one run, medians with their spread.
+
+const support = new Set(['run', 'result']);
+const names = globSync('*.ts', { cwd: import.meta.dirname })
+  .map((file) => basename(file, '.ts'))
+  .filter((name) => !support.has(name));
+const [name = ''] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const file = join(import.meta.dirname, `${name}.ts`);
+
+if (!names.includes(name) || !existsSync(file)) {
+  console.error(`Usage: npm run bench -- <${names.join('|')}> [--json]`);
+  process.exitCode = 2;
+} else {
+  const { run } = (await import(file)) as { run: () => Promise<BenchResult> };
+  const { rows, ratios } = await run();
+  const machine = {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    threads: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+  };
+  if (process.argv.includes('--json')) console.log(JSON.stringify({ name, machine, rows, ratios }));
+  else {
+    console.log(`${machine.cpu}, ${machine.threads} threads, ${machine.memoryGiB} GiB, Node ${machine.node}`);
+    console.table(rows);
+    console.table(ratios);
+  }
+}
