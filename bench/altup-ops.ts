@@ -1,0 +1,49 @@
+import { nodeTimes, requireAddon } from './altup-graph.ts';
+import { type BenchResult, median, spread } from './result.ts';
+
+const shapes = [
+  { blocks: 4, width: 2048 },
+  { blocks: 2, width: 768 },
+];
+const tokenCounts = [1, 8, 64, 512];
+const rounds = 9;
+
+/** The CorrectPredict kernel against the function body, node by node inside one session, and against memcpy. */
+export async function run(): Promise<BenchResult> {
+  const native = requireAddon();
+  const rows: BenchResult['rows'] = [];
+  const ratios: BenchResult['ratios'] = {};
+  for (const shape of shapes) {
+    for (const tokens of tokenCounts) {
+      for (const threads of [1, 2]) {
+        const variants = [
+          { threads, kernels: false },
+          { threads, kernels: true },
+        ];
+        const [body = [], kernel = []] = await nodeTimes(native, { ...shape, tokens }, variants, rounds);
+        const name = `correct-predict-k${shape.blocks}-d${shape.width}-t${tokens}${threads === 1 ? '' : `-${threads}threads`}`;
+        ratios[name] = median(body) / median(kernel);
+        rows.push({
+          what: name,
+          'body µs': median(body),
+          'body range': spread(body),
+          'kernel µs': median(kernel),
+          'kernel range': spread(kernel),
+        });
+      }
+      const length = tokens * shape.width;
+      const repeats = Math.max(3, Math.round(2_000_000 / length));
+      const { kernel, copy } = await native.addon.timeMixing(shape.blocks, length, 15, repeats);
+      const name = `memcpy-k${shape.blocks}-d${shape.width}-t${tokens}`;
+      ratios[name] = median(copy) / median(kernel);
+      rows.push({
+        what: name,
+        'kernel µs': median(kernel) / 1000,
+        'kernel range': spread(kernel.map((time) => time / 1000)),
+        'memcpy µs': median(copy) / 1000,
+        'memcpy range': spread(copy.map((time) => time / 1000)),
+      });
+    }
+  }
+  return { name: 'altup-ops', rows, ratios };
+}
