@@ -27,7 +27,7 @@ export interface PrefillChunk {
   isLast: boolean;
 }
 
-export interface DecodeRow {
+interface DecodeRow {
   id: string;
   past: number;
 }

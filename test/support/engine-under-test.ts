@@ -7,7 +7,7 @@ import { FakeSession, type FakeSessionOptions } from './fake-session.ts';
 import { ManualClock } from './manual-clock.ts';
 import { byteLevelTokenizer } from './tiny-tokenizers.ts';
 
-export const tokenizer = new Tokenizer(byteLevelTokenizer(), {});
+const tokenizer = new Tokenizer(byteLevelTokenizer(), {});
 /** The token of a character in ASCII. */
 export const tokenOf = (character: string) => 3 + character.charCodeAt(0);
 export const eosToken = 1;
