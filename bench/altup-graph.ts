@@ -73,8 +73,8 @@ export async function openChain(
 }
 
 /**
- * Microseconds per node of a CorrectPredict chain, by a long chain less a short one, so that the call itself and the
- * first node, which cannot work in place, cancel out.
+ * Microseconds per node of a CorrectPredict chain, by a long chain; for few tokens less a short one, so that the
+ * call itself and the first node, which cannot work in place, cancel out.
  */
 export async function nodeTimes(
   native: LoadedAddon,
@@ -88,6 +88,7 @@ export async function nodeTimes(
       Promise.all(lengths.map((nodes) => openChain(native, { ...chain, nodes }, variant))),
     ),
   );
+  const isSmall = chain.tokens < 512;
   const runs = Math.max(5, Math.min(400, Math.round(400_000 / (chain.tokens * chain.width))));
   const fastest = async (session: NativeGraph) => {
     const times = (await session.time(runs)).sort((a, b) => a - b);
@@ -96,7 +97,8 @@ export async function nodeTimes(
   const found: number[][] = variants.map(() => []);
   for (let round = -2; round < rounds; round += 1) {
     for (const [variant, [short, long]] of sessions.entries()) {
-      const perNode = ((await fastest(long!)) - (await fastest(short!))) / (lengths[1] - lengths[0]) / 1000;
+      const [of4, of20] = [await fastest(short!), await fastest(long!)];
+      const perNode = (isSmall ? (of20 - of4) / (lengths[1] - lengths[0]) : of20 / lengths[1]) / 1000;
       if (round >= 0) found[variant]?.push(perNode);
     }
   }

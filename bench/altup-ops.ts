@@ -15,7 +15,7 @@ export async function run(): Promise<BenchResult> {
   const ratios: BenchResult['ratios'] = {};
   for (const shape of shapes) {
     for (const tokens of tokenCounts) {
-      for (const threads of [1, 2]) {
+      for (const threads of tokens === 512 ? [1, 2] : [1]) {
         const variants = [
           { threads, kernels: false },
           { threads, kernels: true },

@@ -18,6 +18,8 @@ export interface NativeAddon {
     runs: number,
     repeats: number,
   ): Promise<{ kernel: number[]; copy: number[] }>;
+  /** Bytes per second at which threads read that much memory: the bound of a decode step. */
+  timeReading(bytes: number, threads: number, runs: number): Promise<number>;
 }
 
 export interface NativeModelOptions {
@@ -49,6 +51,8 @@ export interface NativeModel {
   ): Promise<void>;
   decode(tokens: Int32Array, pasts: Int32Array, logits: Float32Array): Promise<void>;
   copySlot(from: number, to: number, length: number): void;
+  /** Nanoseconds that ONNX Runtime itself took for the last decode step. */
+  readonly runTime: number;
   terminate(): void;
   close(): Promise<void>;
 }

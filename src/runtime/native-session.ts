@@ -84,6 +84,11 @@ export class NativeSession implements Session {
     this.#model.copySlot(from, to, length);
   }
 
+  /** Milliseconds that ONNX Runtime itself took for the last decode step. */
+  get runTimeMs(): number {
+    return this.#model.runTime / 1e6;
+  }
+
   /** Interrupts the call that runs, at its next operator, and fails all later ones: for a shutdown that is late. */
   terminate(): void {
     this.#model.terminate();

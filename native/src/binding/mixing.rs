@@ -47,3 +47,24 @@ fn measure(blocks: usize, length: usize, runs: u32, repeats: u32) -> MixingTimes
     }
     times
 }
+
+/// Bytes per second at which `threads` threads read `bytes` of memory, the best of `runs` tries.
+#[napi]
+pub fn time_reading(bytes: f64, threads: u32, runs: u32) -> AsyncTask<Blocking<f64>> {
+    blocking(move || {
+        let words = vec![1_u64; bytes as usize / 8];
+        let piece = words.len().div_ceil(threads as usize);
+        let once = |_| {
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                for part in words.chunks(piece) {
+                    scope.spawn(|| {
+                        std::hint::black_box(part.iter().fold(0_u64, |sum, word| sum.wrapping_add(*word)))
+                    });
+                }
+            });
+            (words.len() * 8) as f64 / start.elapsed().as_secs_f64()
+        };
+        Ok((0..runs).map(once).fold(0.0, f64::max))
+    })
+}

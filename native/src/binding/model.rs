@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 
 use napi::Env;
@@ -54,6 +54,8 @@ struct Shared {
     model: Mutex<Option<Model>>,
     run: RunOptions,
     stopped: AtomicBool,
+    /// Nanoseconds that ONNX Runtime took for the last decode step.
+    run_time: AtomicU64,
 }
 
 impl Stop for Shared {
@@ -89,7 +91,12 @@ impl NativeModel {
     pub fn new(env: Env, library: String) -> napi::Result<Self> {
         let library = Library::load(library.as_ref())?;
         let run = RunOptions::new(library.api)?;
-        let shared = Arc::new(Shared { model: Mutex::new(None), run, stopped: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            model: Mutex::new(None),
+            run,
+            stopped: AtomicBool::new(false),
+            run_time: AtomicU64::new(0),
+        });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         keep(&env, weak)?;
         Ok(Self { library, shared })
@@ -141,7 +148,9 @@ impl NativeModel {
         let (shared, tokens, pasts) = (self.shared.clone(), wide(&tokens), wide(&pasts));
         blocking_into(logits, move |to| {
             // SAFETY: `to` is kept alive until the run is over.
-            shared.with(|model, run| unsafe { model.decode(run, &tokens, &pasts, to) })
+            let time = shared.with(|model, run| unsafe { model.decode(run, &tokens, &pasts, to) })?;
+            shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
+            Ok(())
         })
     }
 
@@ -156,6 +165,12 @@ impl NativeModel {
         };
         let model = model.as_mut().ok_or_else(|| Error("the session is closed".into()))?;
         Ok(model.copy_slot(from as usize, to as usize, length as usize)?)
+    }
+
+    /// Nanoseconds that ONNX Runtime itself took for the last decode step.
+    #[napi(getter)]
+    pub fn run_time(&self) -> f64 {
+        self.shared.run_time.load(Ordering::Relaxed) as f64
     }
 
     /// Interrupts the call that runs, and fails all later ones.

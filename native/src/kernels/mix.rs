@@ -63,6 +63,23 @@ unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
         let outs = outs.cast::<[*mut T; R]>().read();
         let whole = length - length % L::WIDTH;
         let mut at = 0;
+        // Two vectors at a time share each coefficient that is fetched.
+        while at + 2 * L::WIDTH <= whole {
+            let x: [[L::Vector; 2]; C] = std::array::from_fn(|c| {
+                [T::load::<L>(ins[c].add(at)), T::load::<L>(ins[c].add(at + L::WIDTH))]
+            });
+            for r in 0..R {
+                let first = L::splat(m[r][0]);
+                let mut sums = [L::mul(first, x[0][0]), L::mul(first, x[0][1])];
+                for c in 1..C {
+                    let weight = L::splat(m[r][c]);
+                    sums = [L::mul_add(weight, x[c][0], sums[0]), L::mul_add(weight, x[c][1], sums[1])];
+                }
+                T::store::<L>(outs[r].add(at), sums[0]);
+                T::store::<L>(outs[r].add(at + L::WIDTH), sums[1]);
+            }
+            at += 2 * L::WIDTH;
+        }
         while at < whole {
             let x: [L::Vector; C] = std::array::from_fn(|c| T::load::<L>(ins[c].add(at)));
             for r in 0..R {

@@ -32,21 +32,15 @@ impl<T: Storage> CorrectPredict<T> {
     }
 
     /// # Safety
-    /// Rows fit `blocks`; G and P' are tensors of the shapes that `Coefficients::of` accepts for it.
-    unsafe fn mix(
-        &self,
-        context: &Compute,
-        (x, g, p): (&Tensor, &Tensor, &Tensor),
-        blocks: &Blocks,
-        rows: &Rows<T>,
-    ) -> Result<()> {
+    /// Rows fit `blocks`.
+    unsafe fn mix(&self, context: &Compute, x: &Tensor, blocks: &Blocks, rows: &Rows<T>) -> Result<()> {
         let count = blocks.count;
         if let Some(matrix) = self.matrix.as_ref().filter(|matrix| matrix.rows() == count + 1) {
             return unsafe { mix_constant(context, matrix, rows, blocks.length()) };
         }
-        let k = count as i64;
-        let of_g = Coefficients::of(context, ("correction_coefs", g), ("predicted", x), &[k])?;
-        let of_p = Coefficients::of(context, ("next_prediction_coefs", p), ("predicted", x), &[k, k])?;
+        let (g, p, k) = (context.input(2)?, context.input(3)?, count as i64);
+        let of_g = Coefficients::of(context, ("correction_coefs", &g), ("predicted", x), &[k])?;
+        let of_p = Coefficients::of(context, ("next_prediction_coefs", &p), ("predicted", x), &[k, k])?;
         let (g_step, g) = (of_g.step(count), g.data::<T>());
         let (p_step, p) = (of_p.step(count * count), p.data::<T>());
         let matrix = |token| unsafe {
@@ -107,6 +101,6 @@ impl<T: Storage> Kernel for CorrectPredict<T> {
             .write(context.output::<T>(1, y.dims)?);
         // SAFETY: X̂ and Y have the shapes just checked; ONNX Runtime gives X̂' and S their own memory or that of
         // X̂ and Y.
-        unsafe { self.mix(context, (&x, &context.input(2)?, &context.input(3)?), &blocks, &rows) }
+        unsafe { self.mix(context, &x, &blocks, &rows) }
     }
 }

@@ -17,6 +17,7 @@ pub struct Rows<T> {
 unsafe impl<T> Sync for Rows<T> {}
 
 impl<T: Element> Rows<T> {
+    #[inline(always)]
     pub fn new() -> Self {
         Self {
             ins: [std::ptr::null(); MAX_ROWS],
@@ -26,27 +27,32 @@ impl<T: Element> Rows<T> {
         }
     }
 
+    #[inline(always)]
     pub fn read(mut self, row: *const T) -> Self {
         self.ins[self.read] = row;
         self.read += 1;
         self
     }
 
+    #[inline(always)]
     pub fn write(mut self, row: *mut T) -> Self {
         self.outs[self.written] = row;
         self.written += 1;
         self
     }
 
+    #[inline(always)]
     pub fn read_blocks(self, x: *const T, blocks: &Blocks) -> Self {
         (0..blocks.count).fold(self, |rows, block| rows.read(x.wrapping_add(block * blocks.length())))
     }
 
+    #[inline(always)]
     pub fn write_blocks(self, x: *mut T, blocks: &Blocks) -> Self {
         (0..blocks.count).fold(self, |rows, block| rows.write(x.wrapping_add(block * blocks.length())))
     }
 
     /// The same rows, `offset` elements further.
+    #[inline(always)]
     pub fn at(&self, offset: usize) -> Self {
         let mut rows = *self;
         rows.ins[..rows.read].iter_mut().for_each(|row| *row = row.wrapping_add(offset));
@@ -54,6 +60,7 @@ impl<T: Element> Rows<T> {
         rows
     }
 
+    #[inline(always)]
     pub fn mixer(&self) -> Mixer<T> {
         Mixer::new(self.written, self.read)
     }

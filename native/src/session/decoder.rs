@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use super::bound::{Feed, Logits};
 use super::layers::Layers;
 use crate::ort::{Binding, Element, Result, RunOptions, Session, Value};
@@ -28,6 +30,8 @@ pub struct BoundDecoder {
     total: Feed<i32>,
     logit_positions: Feed<i64>,
     logits: Logits,
+    /// What ONNX Runtime took for the last run.
+    pub run_time: Duration,
 }
 
 impl BoundDecoder {
@@ -58,6 +62,7 @@ impl BoundDecoder {
             total: Feed::new("total_sequence_length", Element::I32),
             logit_positions: Feed::new("logit_positions", Element::I64),
             logits: Logits::new(),
+            run_time: Duration::ZERO,
         })
     }
 
@@ -84,6 +89,9 @@ impl BoundDecoder {
         self.total.set(api, binding, &[1], &[total])?;
         self.logit_positions.set(api, binding, &[step.logit_rows.len() as i64], step.logit_rows)?;
         unsafe { self.logits.set(api, binding, logits.data, (step.logit_rows.len(), vocabulary))? };
-        session.run(options, binding)
+        let start = Instant::now();
+        session.run(options, binding)?;
+        self.run_time = start.elapsed();
+        Ok(())
     }
 }

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::decoder::{BoundDecoder, Destination, Step};
 use super::encoder::encode;
@@ -136,7 +137,7 @@ impl Model {
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary)) }
     }
 
-    /// One token for each of the slots from 0 on, behind their `pasts`.
+    /// One token for each of the slots from 0 on, behind their `pasts`; what ONNX Runtime took for it.
     ///
     /// # Safety
     /// `logits` is valid for as many numbers as it says.
@@ -146,7 +147,7 @@ impl Model {
         tokens: &[i64],
         pasts: &[i64],
         logits: Destination,
-    ) -> Result<()> {
+    ) -> Result<Duration> {
         let count = tokens.len();
         if count == 0 || count != pasts.len() {
             return Err(Error(format!("{count} tokens for {} slots", pasts.len())));
@@ -161,7 +162,8 @@ impl Model {
         let bound = bind(&mut decoding[count - 1], || unsafe {
             BoundDecoder::new(decoder, (0, count), past, cross)
         })?;
-        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary)) }
+        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
+        Ok(bound.run_time)
     }
 
     /// Makes slot `to` a copy of the first `length` decoder positions, and the encoder side, of slot `from`.

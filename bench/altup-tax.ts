@@ -1,0 +1,88 @@
+import { NativeSession } from '../src/runtime/native-session.ts';
+import { nodeTimes, requireAddon } from './altup-graph.ts';
+import { type BaseVariant, bytesPerStep, exportBaseModel } from './base-model.ts';
+import { type BenchResult, median, spread } from './result.ts';
+
+const altup = (recycled: boolean) => ({ num_blocks: 2, selection: 'alternating' as const, recycled });
+const variants: BaseVariant[] = [
+  { name: 'dense', width: 768, altup: null },
+  { name: 'recycled', width: 768, altup: altup(true) },
+  { name: 'plain-k2', width: 768, altup: altup(false) },
+  { name: 'dense2x', width: 1536, altup: null },
+];
+const threads = 2;
+const context = 128;
+const rounds = 9;
+const stepsPerRound = 12;
+/** Expand, Predict, Select, 11 CorrectPredict, Correct and Collapse; the fused one costs most. */
+const altupNodes = 16;
+
+/** Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. */
+export async function run(): Promise<BenchResult> {
+  const native = requireAddon();
+  const models = [];
+  const sessions: NativeSession[] = [];
+  for (const variant of variants) {
+    const model = await exportBaseModel(variant);
+    models.push(model);
+    const options = { folder: model.folder, slots: 8, maxContext: 1024, threads };
+    const session = await NativeSession.open(model.manifest, options, native);
+    for (let slot = 0; slot < 8; slot += 1) {
+      await session.encode(
+        slot,
+        Array.from({ length: context }, (_, i) => 100 + i),
+      );
+      await session.prefill(
+        slot,
+        Array.from({ length: context }, (_, i) => 200 + i),
+        0,
+        [],
+      );
+    }
+    sessions.push(session);
+  }
+  const rows: BenchResult['rows'] = [];
+  const ratios: BenchResult['ratios'] = {};
+  for (const batch of [1, 8]) {
+    const times: number[][] = variants.map(() => []);
+    for (let round = -4; round < rounds; round += 1) {
+      // Forwards and backwards in turn, so that drift of the machine falls on all alike.
+      const order = [...sessions.entries()];
+      for (const [index, session] of round % 2 === 0 ? order : order.reverse()) {
+        const steps = [];
+        for (let step = 0; step < stepsPerRound; step += 1) {
+          const start = performance.now();
+          await session.decode(new Array(batch).fill(300 + step), new Array(batch).fill(context));
+          steps.push(performance.now() - start);
+        }
+        if (round >= 0) times[index]?.push(median(steps));
+      }
+    }
+    const dense = times[0] ?? [];
+    const relative = times.map((own) => own.map((time, round) => time / (dense[round] ?? Number.NaN)));
+    const [[kernel = []] = []] = [
+      await nodeTimes(native, { blocks: 2, width: 768, tokens: batch }, [{ threads, kernels: true }], 9),
+    ];
+    for (const [index, variant] of variants.entries()) {
+      const step = median(times[index] ?? []);
+      const share = variant.altup === null ? 0 : (altupNodes * median(kernel)) / 1000 / step;
+      rows.push({
+        model: variant.name,
+        batch,
+        'step ms': step,
+        'range ms': spread(times[index] ?? []),
+        'to dense': median(relative[index] ?? []),
+        'to dense, range': spread(relative[index] ?? []),
+        'weight bytes to dense': bytesPerStep(variant) / bytesPerStep(variants[0]!),
+        'AltUp share of step (chain)': share,
+      });
+      if (index > 0) ratios[`${variant.name}-b${batch}`] = median(relative[index] ?? []);
+      if (variant.altup !== null) ratios[`${variant.name}-share-b${batch}`] = share;
+    }
+    const wide = times[3]?.map((time, round) => time / (times[2]?.[round] ?? Number.NaN)) ?? [];
+    ratios[`dense2x-to-plain-k2-b${batch}`] = median(wide);
+  }
+  for (const session of sessions) await session.close();
+  for (const model of models) await model.remove();
+  return { name: 'altup-tax', rows, ratios };
+}

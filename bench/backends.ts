@@ -1,0 +1,89 @@
+import { NativeSession } from '../src/runtime/native-session.ts';
+import { OnnxruntimeNodeSession } from '../src/runtime/onnxruntime-node-session.ts';
+import type { Session } from '../src/runtime/session.ts';
+import { requireAddon } from './altup-graph.ts';
+import { type BaseVariant, bytesPerStep, exportBaseModel } from './base-model.ts';
+import { type BenchResult, median, spread } from './result.ts';
+
+const variant: BaseVariant = { name: 'dense', width: 768, altup: null };
+const threads = 2;
+const encoderTokens = 128;
+const rounds = 7;
+const stepsPerRound = 8;
+
+async function fill(session: Session, context: number): Promise<void> {
+  for (let slot = 0; slot < session.slots; slot += 1) {
+    await session.encode(
+      slot,
+      Array.from({ length: encoderTokens }, (_, i) => 100 + i),
+    );
+    for (let past = 0; past < context; past += 128) {
+      await session.prefill(
+        slot,
+        Array.from({ length: 128 }, (_, i) => 200 + i),
+        past,
+        [],
+      );
+    }
+  }
+}
+
+/** Decode steps of the native session beside the portable one, and what is not ONNX Runtime's own time. */
+export async function run(): Promise<BenchResult> {
+  const addon = requireAddon();
+  const model = await exportBaseModel(variant);
+  const rows: BenchResult['rows'] = [];
+  const ratios: BenchResult['ratios'] = {};
+  const bandwidth = await addon.addon.timeReading(2 ** 29, threads, 5);
+  for (const [batch, context] of [
+    [1, 128],
+    [8, 128],
+    [8, 896],
+  ] as const) {
+    const options = { folder: model.folder, slots: batch, maxContext: 1024, threads };
+    const native = await NativeSession.open(model.manifest, options, addon);
+    const portable = await OnnxruntimeNodeSession.open(model.manifest, options);
+    await fill(native, context);
+    await fill(portable, context);
+    const times = { native: [] as number[], portable: [] as number[], overhead: [] as number[] };
+    for (let round = -3; round < rounds; round += 1) {
+      const own = { native: [] as number[], portable: [] as number[], overhead: [] as number[] };
+      for (const [name, session] of Object.entries({ native, portable }) as [
+        'native' | 'portable',
+        Session,
+      ][]) {
+        for (let step = 0; step < stepsPerRound; step += 1) {
+          const start = performance.now();
+          await session.decode(new Array(batch).fill(300 + step), new Array(batch).fill(context));
+          const time = performance.now() - start;
+          own[name].push(time);
+          if (name === 'native') own.overhead.push(time - native.runTimeMs);
+        }
+      }
+      if (round < 0) continue;
+      for (const name of ['native', 'portable', 'overhead'] as const) times[name].push(median(own[name]));
+    }
+    const key = `b${batch}-c${context}`;
+    const step = median(times.native);
+    // Keys and values: decoder positions and encoder positions of 12 layers.
+    const bytes = bytesPerStep(variant) + batch * 12 * 2 * 768 * 4 * (context + encoderTokens);
+    ratios[`decode-${key}`] = median(times.portable) / step;
+    ratios[`overhead-us-${key}`] = median(times.overhead) * 1000;
+    ratios[`step-to-ort-run-${key}`] = step / (step - median(times.overhead));
+    ratios[`bandwidth-share-${key}`] = ((bytes / bandwidth) * 1000) / step;
+    rows.push({
+      case: key,
+      'native ms': step,
+      'native range': spread(times.native),
+      'portable ms': median(times.portable),
+      'portable range': spread(times.portable),
+      'overhead µs': median(times.overhead) * 1000,
+      'bound ms': (bytes / bandwidth) * 1000,
+      'read GB/s': bandwidth / 1e9,
+    });
+    await native.close();
+    await portable.close();
+  }
+  await model.remove();
+  return { name: 'backends', rows, ratios };
+}

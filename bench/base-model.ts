@@ -1,0 +1,145 @@
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Manifest } from '../src/catalog/manifest.ts';
+import { ensureExport } from '../src/export/export-checkpoint.ts';
+
+/** A model of T5-Base's decoder shape; the encoder has one layer, since it takes no part in a decode step. */
+export interface BaseVariant {
+  name: string;
+  width: number;
+  altup: { num_blocks: number; selection: 'alternating'; recycled: boolean } | null;
+}
+
+export interface ExportedModel {
+  folder: string;
+  manifest: Manifest;
+  remove(): Promise<void>;
+}
+
+const decoderLayers = 12;
+const vocab = 32128;
+
+type Tensors = Map<string, number[]>;
+
+function tensorsOf({ width, altup }: BaseVariant): Tensors {
+  const inner = width;
+  const feedForward = (width / 768) * 2048;
+  const heads = inner / 64;
+  const wide = altup && !altup.recycled ? altup.num_blocks * width : width;
+  const tensors: Tensors = new Map([
+    ['shared.weight', [vocab, wide]],
+    ['lm_head.weight', [vocab, wide]],
+    ['encoder.final_layer_norm.weight', [width]],
+    ['decoder.final_layer_norm.weight', [wide]],
+  ]);
+  const attention = (prefix: string) => {
+    for (const part of ['q', 'k', 'v']) tensors.set(`${prefix}.${part}.weight`, [inner, width]);
+    tensors.set(`${prefix}.o.weight`, [width, inner]);
+  };
+  const stack = (side: string, layers: number, sublayers: string[]) => {
+    for (let layer = 0; layer < layers; layer += 1) {
+      const block = `${side}.block.${layer}`;
+      for (const [index, name] of sublayers.entries()) {
+        const sublayer = `${block}.layer.${index}`;
+        tensors.set(`${sublayer}.layer_norm.weight`, [width]);
+        if (name !== 'DenseReluDense') {
+          attention(`${sublayer}.${name}`);
+          continue;
+        }
+        for (const part of ['wi_0', 'wi_1']) {
+          tensors.set(`${sublayer}.${name}.${part}.weight`, [feedForward, width]);
+        }
+        tensors.set(`${sublayer}.${name}.wo.weight`, [width, feedForward]);
+      }
+      if (altup === null) continue;
+      tensors.set(`${block}.altup.prediction_coefs`, [altup.num_blocks, altup.num_blocks]);
+      tensors.set(`${block}.altup.correction_coefs`, [altup.num_blocks]);
+    }
+    tensors.set(`${side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight`, [32, heads]);
+  };
+  stack('encoder', 1, ['SelfAttention', 'DenseReluDense']);
+  stack('decoder', decoderLayers, ['SelfAttention', 'EncDecAttention', 'DenseReluDense']);
+  return tensors;
+}
+
+/** Small numbers of both signs, the same on every run. */
+const noise = (() => {
+  let state = 1;
+  return Float32Array.from({ length: 1 << 18 }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state / 2 ** 32 - 0.5) * 0.06;
+  });
+})();
+
+function values(name: string, shape: number[]): Float32Array {
+  if (name.endsWith('layer_norm.weight')) return new Float32Array(shape[0]!).fill(1);
+  if (name.endsWith('correction_coefs')) return new Float32Array(shape[0]!).fill(0.5);
+  if (name.endsWith('prediction_coefs')) {
+    return Float32Array.from({ length: shape[0]! ** 2 }, (_, i) => (i % (shape[0]! + 1) === 0 ? 0.9 : 0.1));
+  }
+  return noise;
+}
+
+async function writeWeights(path: string, tensors: Tensors): Promise<void> {
+  const header: Record<string, unknown> = {};
+  let end = 0;
+  for (const [name, shape] of tensors) {
+    const size = 4 * shape.reduce((a, b) => a * b, 1);
+    header[name] = { dtype: 'F32', shape, data_offsets: [end, end + size] };
+    end += size;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const file = await open(path, 'w');
+  await file.write(Buffer.concat([length, json]));
+  for (const [name, shape] of tensors) {
+    const source = Buffer.from(values(name, shape).buffer);
+    for (let left = 4 * shape.reduce((a, b) => a * b, 1); left > 0; left -= source.length) {
+      await file.write(source, 0, Math.min(left, source.length));
+    }
+  }
+  await file.close();
+}
+
+/** Writes a checkpoint of random weights to a temporary folder and exports it. */
+export async function exportBaseModel(variant: BaseVariant): Promise<ExportedModel> {
+  const folder = await mkdtemp(join(tmpdir(), `altup-bench-${variant.name}-`));
+  const config = {
+    model_type: 't5',
+    vocab_size: vocab,
+    d_model: variant.width,
+    num_heads: variant.width / 64,
+    d_kv: 64,
+    d_ff: (variant.width / 768) * 2048,
+    num_layers: 1,
+    num_decoder_layers: decoderLayers,
+    relative_attention_num_buckets: 32,
+    relative_attention_max_distance: 128,
+    feed_forward_proj: 'gated-gelu',
+    layer_norm_epsilon: 1e-6,
+    tie_word_embeddings: false,
+    n_positions: 1024,
+    pad_token_id: 0,
+    eos_token_id: 1,
+    decoder_start_token_id: 0,
+    ...(variant.altup && { altup: variant.altup }),
+  };
+  await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+  await writeWeights(join(folder, 'model.safetensors'), tensorsOf(variant));
+  const exported = await ensureExport(folder, 'fp32');
+  await rm(join(folder, 'model.safetensors'));
+  return { ...exported, remove: () => rm(folder, { recursive: true }) };
+}
+
+/** Bytes of weights that one decode step reads: all of the decoder but the embedding table. */
+export function bytesPerStep(variant: BaseVariant): number {
+  let bytes = 0;
+  for (const [name, shape] of tensorsOf(variant)) {
+    // Cross-attention keys and values are made once, by the encoder's graph.
+    if (/^encoder|^shared|EncDecAttention\.[kv]/.test(name)) continue;
+    bytes += 4 * shape.reduce((a, b) => a * b, 1);
+  }
+  return bytes;
+}
