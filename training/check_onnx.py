@@ -1,0 +1,78 @@
+"""Checks ONNX files with the onnx package, a reader that shares no code with the exporter.
+
+    python -m training.check_onnx models/x/onnx/fp32/decoder.onnx ...
+
+For every file: the structural check of onnx.checker, and shape inference in strict mode over all
+that the ONNX standard defines. `ai.altup` operators must each have a function body in the file.
+Operators of `com.microsoft` belong to ONNX Runtime: the checker has no schema for them, so their
+attributes and shapes stay unchecked here, and the report says how many there are.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+OUR_DOMAIN = "ai.altup"
+
+
+def nodes_of(nodes) -> Iterator[onnx.NodeProto]:
+    """All nodes, with those inside If, Loop and Scan."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+                yield from nodes_of(graph.node)
+
+
+def problems(path: Path) -> tuple[list[str], Counter]:
+    """What is wrong with the file, and how many nodes use operators without a schema, by domain."""
+    try:
+        # By path, so that external data beside the file is looked for and checked too.
+        onnx.checker.check_model(str(path), full_check=False)
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # The checker and the protobuf reader raise several types.
+        return [f"{type(error).__name__}: {error}"], Counter()
+
+    found = []
+    bodies = {(function.domain, function.name) for function in model.functions}
+    opsets = {opset.domain for opset in model.opset_import}
+    used = list(nodes_of(model.graph.node))
+    for function in model.functions:
+        used += nodes_of(function.node)
+    foreign = Counter(node.domain for node in used if node.domain not in STANDARD_DOMAINS | {OUR_DOMAIN})
+    operators = {(node.domain, node.op_type) for node in used}
+    for domain, name in sorted(operators):
+        if domain == OUR_DOMAIN and (domain, name) not in bodies:
+            found.append(f"{domain}.{name} is used but has no function body in the file")
+    for domain in sorted({domain for domain, _ in operators} - opsets - {"", "ai.onnx"}):
+        found.append(f"domain {domain} is used but not imported")
+    try:
+        # Strict inference stops at the first mistake, but passes over operators it has no schema for.
+        onnx.shape_inference.infer_shapes(model, check_type=not foreign, strict_mode=True)
+    except onnx.shape_inference.InferenceError as error:
+        found.append(f"shape inference: {error}")
+    return found, foreign
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path, metavar="file.onnx")
+    failed = 0
+    for path in parser.parse_args().files:
+        found, foreign = problems(path)
+        failed += bool(found)
+        print(f"{path}: {'FAILED' if found else 'ok'}")
+        for problem in found:
+            print(f"  {problem}")
+        for domain, count in sorted(foreign.items()):
+            print(f"  not checked: {count} nodes of {domain}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Prefix language modelling: the encoder reads a prefix and </s>, the decoder continues it.
+
+Every variant sees the same batches in the same order: they depend on the seed and the step alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.tokenizer import EOS_ID, PAD_ID
+
+SHORTEST_PREFIX, LONGEST_PREFIX = 8, 128
+CONTINUATION = 128
+# `F.cross_entropy` skips this label.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Batch:
+    input_ids: Tensor  # [batch, prefix + 1], right-padded
+    lengths: Tensor  # [batch]
+    decoder_input_ids: Tensor  # [batch, CONTINUATION], the labels shifted right
+    labels: Tensor  # [batch, CONTINUATION], IGNORED after the chapter's end
+
+    @property
+    def tokens(self) -> int:
+        """Tokens the decoder learns from."""
+        return int((self.labels != IGNORED).sum())
+
+
+def encode_chapters(tokenizer, texts: list[str]) -> list[np.ndarray]:
+    """Token ids of each chapter; the tokenizer ends each with </s>."""
+    return [np.array(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
+
+
+def pad(rows: list[np.ndarray], width: int, value: int) -> Tensor:
+    padded = np.full((len(rows), width), value)
+    for row, ids in zip(padded, rows, strict=True):
+        row[: len(ids)] = ids
+    return torch.from_numpy(padded)
+
+
+Window = tuple[np.ndarray, int]  # a chapter, and where in it the continuation starts
+
+
+def make_batch(windows: list[Window], prefix: int) -> Batch:
+    """At most `prefix` tokens before each start, at most CONTINUATION from it: chapters are not crossed."""
+    prefixes = [np.append(chapter[max(0, at - prefix) : at], EOS_ID) for chapter, at in windows]
+    labels = pad([chapter[at : at + CONTINUATION] for chapter, at in windows], CONTINUATION, IGNORED)
+    start = torch.full((len(windows), 1), PAD_ID)  # decoder_start_token_id
+    return Batch(
+        input_ids=pad(prefixes, prefix + 1, PAD_ID),
+        lengths=torch.tensor([len(ids) for ids in prefixes]),
+        decoder_input_ids=torch.cat([start, labels[:, :-1]], dim=1).clamp(min=PAD_ID),
+        labels=labels,
+    )
+
+
+def windows_from(chapters: list[np.ndarray], first: int) -> list[Window]:
+    """Continuations that tile every chapter from token `first` on, so that each token is learnt once."""
+    return [(chapter, at) for chapter in chapters for at in range(first, len(chapter), CONTINUATION)]
+
+
+def training_batches(chapters: list[np.ndarray], batch_size: int, seed: int) -> Iterator[Batch]:
+    """Endless. Each epoch cuts the text at other places and shuffles; each batch draws its prefix length."""
+    rng = np.random.default_rng(seed)
+    while True:
+        first = SHORTEST_PREFIX + int(rng.integers(CONTINUATION))
+        windows = windows_from(chapters, first)
+        order = rng.permutation(len(windows))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            prefix = int(rng.integers(SHORTEST_PREFIX, LONGEST_PREFIX + 1))
+            yield make_batch([windows[index] for index in order[start : start + batch_size]], prefix)
+
+
+def held_out_batches(chapters: list[np.ndarray], every: int = 1, prefix: int = 64, batch_size: int = 32) -> list[Batch]:
+    """The same windows for every variant: all tokens after the first `prefix` of a chapter, or one window in `every`."""
+    windows = windows_from(chapters, prefix)[::every]
+    return [make_batch(windows[start : start + batch_size], prefix) for start in range(0, len(windows), batch_size)]

@@ -1,0 +1,209 @@
+"""Trains one of the shipped variants on one core.
+
+    python -m training.train --variant altup-k2
+
+Every variant gets the same batches in the same order, the same seed and the same schedule. A run
+saves its state every few minutes under training/.cache/runs and, started again, goes on from there.
+At the end it writes the float16 checkpoint, then measures the held-out loss of exactly that
+checkpoint, and stores the figures in models/<id>/training.json.
+"""
+
+import argparse
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from training import corpus, data, tokenizer, variants
+from training.initialise import initialise
+from training.t5 import T5
+
+RUNS = corpus.CACHE / "runs"
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: int = 2000
+    batch_size: int = 8
+    peak_learning_rate: float = 5e-3
+    # Adam's step does not depend on a weight's size, and the embeddings start ten times larger than
+    # the rest; with one rate for all they hardly move within so few steps.
+    embedding_rate_scale: float = 40
+    final_rate_part: float = 0.02
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+    gradient_norm: float = 1.0
+    seed: int = 20231113
+    evaluate_every: int = 250
+    save_every: int = 125
+
+
+def learning_rate(step: int, settings: Settings) -> float:
+    """Linear warm-up, then a cosine down to `final_rate_part` of the peak at the last step."""
+    if step < settings.warmup_steps:
+        return settings.peak_learning_rate * (step + 1) / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    cosine = (1 + math.cos(math.pi * progress)) / 2
+    return settings.peak_learning_rate * (settings.final_rate_part + (1 - settings.final_rate_part) * cosine)
+
+
+def make_optimizer(model: T5, settings: Settings) -> torch.optim.AdamW:
+    """Weight decay for the matrices only: not for embeddings, norms and AltUp's scalars."""
+    embedding, matrices, others = [], [], []
+    for name, weight in model.named_parameters():
+        if name == "shared.weight":
+            embedding.append(weight)
+        elif any(part in name for part in ("norm", "relative_attention_bias", ".altup.")):
+            others.append(weight)
+        else:
+            matrices.append(weight)
+    groups = [
+        {"params": embedding, "weight_decay": 0.0, "rate_scale": settings.embedding_rate_scale},
+        {"params": matrices, "weight_decay": settings.weight_decay, "rate_scale": 1},
+        {"params": others, "weight_decay": 0.0, "rate_scale": 1},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.peak_learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def batch_loss(model: T5, batch: data.Batch, reduction: str = "mean") -> torch.Tensor:
+    logits = model(batch.input_ids, batch.lengths, batch.decoder_input_ids)
+    return F.cross_entropy(
+        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=data.IGNORED, reduction=reduction
+    )
+
+
+@torch.no_grad()
+def held_out_loss(model: T5, batches: list[data.Batch]) -> float:
+    """Mean over tokens, in nats."""
+    total = sum(batch_loss(model, batch, reduction="sum").item() for batch in batches)
+    return total / sum(batch.tokens for batch in batches)
+
+
+def save_checkpoint(model: T5, folder: Path) -> None:
+    weights = {name: weight.half() for name, weight in model.state_dict().items()}
+    overflowed = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    if overflowed:
+        raise ValueError(f"not finite in float16: {overflowed}")
+    model.config.save(folder, dtype="float16")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    # safetensors leaves it readable by its owner only; a server runs as another user.
+    (folder / "model.safetensors").chmod(0o644)
+
+
+class Run:
+    """The state of one training run, and where it is kept between processes."""
+
+    def __init__(self, variant: str, settings: Settings):
+        self.variant = variant
+        self.settings = settings
+        self.model = initialise(T5(variants.VARIANTS[variant]), settings.seed)
+        self.optimizer = make_optimizer(self.model, settings)
+        self.progress = {"step": 0, "tokens": 0, "seconds": 0.0, "evaluations": []}
+        self.file = RUNS / variant / "state.pt"
+
+    def save(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "settings": asdict(self.settings),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": self.progress,
+        }
+        unfinished = self.file.with_suffix(".tmp")
+        torch.save(state, unfinished)
+        unfinished.replace(self.file)
+
+    def resume(self) -> None:
+        if not self.file.exists():
+            return
+        state = torch.load(self.file)
+        if state["settings"] != asdict(self.settings):
+            raise SystemExit(f"{self.file} was made with other settings; delete it to start anew")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = state["progress"]
+
+    def train(self, batches, quick: list[data.Batch]) -> None:
+        settings, progress = self.settings, self.progress
+        for _ in range(progress["step"]):
+            next(batches)
+        while progress["step"] < settings.steps:
+            started = time.monotonic()
+            batch = next(batches)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["rate_scale"] * learning_rate(progress["step"], settings)
+            loss = batch_loss(self.model, batch)
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_norm)
+            self.optimizer.step()
+            progress["step"] += 1
+            progress["tokens"] += batch.tokens
+            progress["seconds"] += time.monotonic() - started
+            if progress["step"] % settings.evaluate_every == 0:
+                self.evaluate(quick, loss.item())
+            if progress["step"] % settings.save_every == 0:
+                self.save()
+
+    def evaluate(self, quick: list[data.Batch], training_loss: float) -> None:
+        progress = self.progress
+        measured = {
+            "step": progress["step"],
+            "tokens": progress["tokens"],
+            "training_loss": round(training_loss, 4),
+            "held_out_loss": round(held_out_loss(self.model, quick), 4),
+        }
+        progress["evaluations"].append(measured)
+        speed = progress["tokens"] / progress["seconds"]
+        print(f"{self.variant} {json.dumps(measured)} {speed:.0f} tokens/s", flush=True)
+
+    def finish(self, held_out: list[data.Batch]) -> None:
+        folder = variants.folder(self.variant)
+        save_checkpoint(self.model, folder)
+        stored = T5.load(folder)
+        altup_scalars = sum(w.numel() for name, w in stored.named_parameters() if ".altup." in name)
+        tables = stored.shared.weight.numel() + stored.lm_head.weight.numel()
+        parameters = sum(weight.numel() for weight in stored.parameters())
+        figures = {
+            "variant": self.variant,
+            "held_out_loss": round(held_out_loss(stored, held_out), 4),
+            "held_out_tokens": sum(batch.tokens for batch in held_out),
+            "parameters": {
+                "total": parameters,
+                "tables": tables,
+                "layers": parameters - tables - altup_scalars,
+                "altup_scalars": altup_scalars,
+            },
+            "training_tokens": self.progress["tokens"],
+            "training_seconds": round(self.progress["seconds"]),
+            "tokens_per_second": round(self.progress["tokens"] / self.progress["seconds"]),
+            "settings": asdict(self.settings),
+            "evaluations": self.progress["evaluations"],
+        }
+        (folder / "training.json").write_text(json.dumps(figures, indent=2) + "\n")
+        print(f"{self.variant} held-out loss {figures['held_out_loss']} with the stored weights", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", required=True, choices=list(variants.VARIANTS))
+    variant = parser.parse_args().variant
+    # One thread: results do not depend on how many cores the machine has.
+    torch.set_num_threads(1)
+    settings = Settings()
+    text, bpe = corpus.load(), tokenizer.load()
+    held_out = data.encode_chapters(bpe, text.held_out)
+    run = Run(variant, settings)
+    run.resume()
+    batches = data.training_batches(data.encode_chapters(bpe, text.train), settings.batch_size, settings.seed)
+    run.train(batches, data.held_out_batches(held_out, every=8))
+    run.finish(data.held_out_batches(held_out))
+
+
+if __name__ == "__main__":
+    main()
