@@ -8,7 +8,7 @@ export const nativeFolder = join(import.meta.dirname, '../../native');
 export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platform}-${process.arch}.node`);
 
 /** What native/src/binding exports. */
-export interface NativeAddon {
+interface NativeAddon {
   NativeModel: new (library: string) => NativeModel;
   NativeGraph: new (library: string) => NativeGraph;
   /** Nanoseconds of the CorrectPredict kernel and of a copy of the same bytes. */
@@ -22,7 +22,7 @@ export interface NativeAddon {
   timeReading(bytes: number, threads: number, runs: number): Promise<number>;
 }
 
-export interface NativeModelOptions {
+interface NativeModelOptions {
   decoder: string;
   encoder?: string;
   slots: number;
@@ -63,7 +63,7 @@ export interface NativeTensor {
   data: Uint8Array;
 }
 
-export interface NativeGraphOptions {
+interface NativeGraphOptions {
   path: string;
   threads: number;
   kernels: boolean;
