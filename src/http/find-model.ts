@@ -41,16 +41,23 @@ export function findModel(models: Models, name: string | null | undefined): Serv
   });
 }
 
+const failedToLoad = (name: string) =>
+  new ServiceError('not_ready', `The model '${name}' failed to load; see /health.`, {
+    retryAfterSeconds: 60,
+  });
+
+/** A model that is loading has its tokenizer already. @throws ServiceError `not_ready` */
+export function requireTokenizer({ name, tokenizer }: ServedModel): Tokenizer {
+  if (!tokenizer) throw failedToLoad(name);
+  return tokenizer;
+}
+
 /** @throws ServiceError `not_ready` */
 export function requireReady({ name, manifest, tokenizer, state }: ServedModel): ReadyModel {
   if (state.state === 'ready' && manifest && tokenizer) {
     return { name, manifest, tokenizer, capacity: state.capacity, encoderCapacity: state.encoderCapacity };
   }
-  if (state.state === 'failed') {
-    throw new ServiceError('not_ready', `The model '${name}' failed to load; see /health.`, {
-      retryAfterSeconds: 60,
-    });
-  }
+  if (state.state === 'failed') throw failedToLoad(name);
   throw new ServiceError('not_ready', `The model '${name}' is loading.`, { retryAfterSeconds: 5 });
 }
 

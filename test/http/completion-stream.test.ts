@@ -68,6 +68,30 @@ describe('a stream', () => {
     expect(events.at(-1)).toBe('[DONE]');
   });
 
+  it('has usage so far in every chunk where asked', async () => {
+    const options = { include_usage: true, continuous_usage_stats: true };
+    const { chunks } = await stream({ stream_options: options });
+    expect(chunks.map(({ usage }) => usage.completion_tokens)).toEqual([1, 2, 2, 2]);
+    const { chunks: without } = await stream({ stream_options: { continuous_usage_stats: true } });
+    for (const chunk of without) expect(chunk).not.toHaveProperty('usage');
+  });
+
+  it('takes what load generators send', async () => {
+    const { response } = await stream({
+      model: 'tiny',
+      max_tokens: 8,
+      temperature: 0,
+      repetition_penalty: 1,
+      logprobs: null,
+      ignore_eos: true,
+      top_p: 1,
+      top_k: -1,
+      min_p: 0,
+      stream_options: { include_usage: true, continuous_usage_stats: true },
+    });
+    expect(response.statusCode).toBe(200);
+  });
+
   it('leaves out chunks that add nothing, but not their logprobs', async () => {
     const script: FakeEngine['script'] = (request) => [
       { type: 'tokens', id: request.id, at: 1, tokens: [tokenOf('a')], text: '', logprobs: null },

@@ -46,7 +46,9 @@ describe('a client that leaves', () => {
     await new Promise((resolve) => response.once('data', resolve));
     request.destroy();
     expect(await server.engine.abortion()).toEqual([second!.id]);
-    expect(await accessLine()).toMatchObject({ status: 499, generatedTokens: 2 });
+    const line = await accessLine();
+    expect(line).toMatchObject({ status: 499, generatedTokens: 2 });
+    expect(line).not.toHaveProperty('errorCode');
   });
 });
 

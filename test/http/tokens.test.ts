@@ -68,7 +68,9 @@ describe('both', () => {
       ['/detokenize', { tokens: [5] }],
     ] as const) {
       expect((await post(url, { model: 'late', ...rest }, server)).statusCode).toBe(200);
-      expect((await post(url, { model: 'broken', ...rest }, server)).statusCode).toBe(503);
+      const broken = await post(url, { model: 'broken', ...rest }, server);
+      expect(broken.statusCode).toBe(503);
+      expect(broken.headers['retry-after']).toBe('60');
       expect((await post(url, { model: 'nobody', ...rest }, server)).statusCode).toBe(404);
       expect((await post(url, rest, server)).statusCode).toBe(400);
     }

@@ -7,10 +7,13 @@ import type { ChoiceDelta, choiceDeltas } from './choice-deltas.ts';
 import { choiceOf, completionHead, completionUsage } from './completion-body.ts';
 import type { CompletionJob } from './completion-job.ts';
 
+/** `end`: in a chunk of its own at the end; `continuous`: in every chunk as well. */
+export type UsageReports = 'none' | 'end' | 'continuous';
+
 export interface StreamedCompletion {
   job: CompletionJob;
   deltas: ReturnType<typeof choiceDeltas>;
-  includeUsage: boolean;
+  usage: UsageReports;
   context: RequestContext;
   gone: AbortSignal;
 }
@@ -20,12 +23,12 @@ export interface StreamedCompletion {
  * @throws ServiceError before anything is sent
  */
 export async function streamCompletion(reply: FastifyReply, completion: StreamedCompletion): Promise<void> {
-  const { job, deltas, includeUsage, context, gone } = completion;
+  const { job, deltas, usage, context, gone } = completion;
   const head = completionHead(job);
   const chunkOf = (delta: ChoiceDelta) => ({
     ...head,
     choices: [choiceOf(delta)],
-    ...(includeUsage ? { usage: null } : {}),
+    ...(usage === 'none' ? {} : { usage: usage === 'continuous' ? completionUsage(job, context) : null }),
   });
 
   const first = await deltas.next();
@@ -34,12 +37,12 @@ export async function streamCompletion(reply: FastifyReply, completion: Streamed
   try {
     if (!first.done) await stream.send(chunkOf(first.value));
     for await (const delta of deltas) await stream.send(chunkOf(delta));
-    if (includeUsage) await stream.send({ ...head, choices: [], usage: completionUsage(job, context) });
+    if (usage !== 'none') await stream.send({ ...head, choices: [], usage: completionUsage(job, context) });
   } catch (error) {
     if (gone.aborted) return;
     const refusal = toServiceError(error);
     context.errorCode = refusal.code;
-    reply.log.error({ err: error }, 'a stream ended in an error');
+    if (refusal.status === 500) reply.log.error({ err: error }, 'a stream ended in an error');
     await stream.send(errorBody(refusal));
   }
   await stream.end();

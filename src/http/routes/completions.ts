@@ -1,11 +1,11 @@
 import { clientGone } from '../client-gone.ts';
 import { choiceDeltas } from '../completions/choice-deltas.ts';
 import { createCompletionJob } from '../completions/completion-job.ts';
-import { streamCompletion } from '../completions/stream-completion.ts';
+import { streamCompletion, type UsageReports } from '../completions/stream-completion.ts';
 import { wholeCompletion } from '../completions/whole-completion.ts';
 import { findModel, requireReady } from '../find-model.ts';
 import { refuseWhileDraining } from '../refuse-while-draining.ts';
-import { CompletionRequestSchema } from '../schemas/completion-request.ts';
+import { type CompletionRequest, CompletionRequestSchema } from '../schemas/completion-request.ts';
 import { CompletionRef } from '../schemas/completion-response.ts';
 import { errorResponses } from '../schemas/error.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
@@ -33,6 +33,11 @@ const schema = {
   },
 };
 
+function usageReports({ stream_options: options }: CompletionRequest): UsageReports {
+  if (!options?.include_usage) return 'none';
+  return options.continuous_usage_stats ? 'continuous' : 'end';
+}
+
 export function completionsRoute(app: App, { config, models, engine, isDraining }: ServerDependencies): void {
   app.post(
     '/v1/completions',
@@ -49,8 +54,7 @@ export function completionsRoute(app: App, { config, models, engine, isDraining 
       try {
         const deltas = choiceDeltas(engine.generate(job.requests, gone), job, context);
         if (!body.stream) return await wholeCompletion(deltas, job, context);
-        const includeUsage = body.stream_options?.include_usage ?? false;
-        await streamCompletion(reply, { job, deltas, includeUsage, context, gone });
+        await streamCompletion(reply, { job, deltas, usage: usageReports(body), context, gone });
         return reply;
       } catch (error) {
         if (!gone.aborted) throw error;

@@ -1,6 +1,5 @@
-import { ServiceError } from '../../errors.ts';
 import { checkTokenIds } from '../completions/vocabulary.ts';
-import { findModel } from '../find-model.ts';
+import { findModel, requireTokenizer } from '../find-model.ts';
 import { errorResponses } from '../schemas/error.ts';
 import { DetokenizeRequestSchema, DetokenizeResponseSchema } from '../schemas/tokenize.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
@@ -18,9 +17,7 @@ export function detokenizeRoute(app: App, { models }: ServerDependencies): void 
   app.post('/detokenize', { schema }, async ({ body, context }) => {
     const model = findModel(models, body.model);
     context.model = model.name;
-    const { tokenizer } = model;
-    if (!tokenizer)
-      throw new ServiceError('not_ready', `The model '${model.name}' failed to load; see /health.`);
+    const tokenizer = requireTokenizer(model);
     checkTokenIds('tokens', body.tokens, tokenizer.vocabSize);
     return { prompt: tokenizer.decode(body.tokens) };
   });

@@ -1,6 +1,5 @@
-import { ServiceError } from '../../errors.ts';
 import { tokenText } from '../completions/token-text.ts';
-import { findModel, maxModelLength } from '../find-model.ts';
+import { findModel, maxModelLength, requireTokenizer } from '../find-model.ts';
 import { errorResponses } from '../schemas/error.ts';
 import { TokenizeRequestSchema, TokenizeResponseSchema } from '../schemas/tokenize.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
@@ -18,9 +17,7 @@ export function tokenizeRoute(app: App, { models }: ServerDependencies): void {
   app.post('/tokenize', { schema }, async ({ body, context }) => {
     const model = findModel(models, body.model);
     context.model = model.name;
-    const { tokenizer } = model;
-    if (!tokenizer)
-      throw new ServiceError('not_ready', `The model '${model.name}' failed to load; see /health.`);
+    const tokenizer = requireTokenizer(model);
     const tokens = tokenizer.encode(body.prompt, body.add_special_tokens ?? true);
     return {
       count: tokens.length,

@@ -8,6 +8,12 @@ const text = { type: 'string', minLength: 1 };
 
 export type Prompt = string | string[] | number[] | number[][];
 
+interface StreamOptions {
+  include_usage?: boolean | null;
+  continuous_usage_stats?: boolean | null;
+  include_obfuscation?: boolean | null;
+}
+
 const fields = {
   model: Type.Optional(
     Type.String({
@@ -116,25 +122,27 @@ const fields = {
     default: false,
     description: 'Send the text as it is made, as server-sent events.',
   }),
-  stream_options: optional<{ include_usage?: boolean | null; include_obfuscation?: boolean | null }>(
-    'object',
-    {
-      properties: {
-        include_usage: {
-          type: ['boolean', 'null'],
-          default: false,
-          description: 'End with a chunk that holds `usage`.',
-        },
-        include_obfuscation: {
-          enum: [null, false],
-          description: 'Not supported: chunks are not padded. Accepted: `null`, `false`.',
-          'x-unsupported': 'chunks are not padded',
-        },
+  stream_options: optional<StreamOptions>('object', {
+    properties: {
+      include_usage: {
+        type: ['boolean', 'null'],
+        default: false,
+        description: 'End with a chunk that holds `usage`.',
       },
-      additionalProperties: false,
-      description: 'Only with `stream`.',
+      continuous_usage_stats: {
+        type: ['boolean', 'null'],
+        default: false,
+        description: 'With `include_usage`: every chunk holds the `usage` of all choices so far.',
+      },
+      include_obfuscation: {
+        enum: [null, false],
+        description: 'Not supported: chunks are not padded. Accepted: `null`, `false`.',
+        'x-unsupported': 'chunks are not padded',
+      },
     },
-  ),
+    additionalProperties: false,
+    description: 'Only with `stream`.',
+  }),
   user: optional<string>('string', { description: 'Accepted and not used.' }),
 };
 
