@@ -39,6 +39,9 @@ describe('64 concurrent streams of mixed lengths and models', () => {
     expect(batchesOfOne).toBe(batches);
 
     const together = await Promise.all(requests.map(stream));
+    // Since the scrape just before them. Printed, not asserted: how late a shared machine runs is no property of the code.
+    const lagMs = 1000 * (await service.metric('nodejs_eventloop_lag_p99_seconds'));
+    console.log(`event-loop lag of the HTTP thread under 64 mixed streams: p99 ${lagMs.toFixed(1)} ms`);
     for (const [i, streamed] of together.entries()) {
       expect(streamed.error, `request ${i}`).toBeNull();
       expect(streamed.isDone, `request ${i}`).toBe(true);
