@@ -3,9 +3,9 @@ import { Tokenizer } from '../src/catalog/tokenizer.ts';
 import { Admission } from '../src/engine/admission.ts';
 import { sharedClock } from '../src/engine/clock.ts';
 import type { EngineClient } from '../src/engine/engine-client.ts';
-import type { GenerationRequest } from '../src/engine/generation.ts';
 import { startEngine } from '../src/engine/start-worker.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
+import { generationRequest } from '../test/support/generation-request.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { readStream } from '../test/support/stream-completion.ts';
 import { type BenchResult, median, spread } from './result.ts';
@@ -41,32 +41,15 @@ function engineCompletion(engine: EngineClient): () => Promise<void> {
   const promptTokens = Tokenizer.load(checkpoint).encode(prompt);
   let count = 0;
   return async () => {
-    const now = sharedClock();
     count += 1;
-    const request: GenerationRequest = {
+    const request = generationRequest({
       id: `bench-${count}`,
       model,
       promptTokens,
       maxTokens,
-      sampling: {
-        temperature: 0,
-        topK: 0,
-        topP: 1,
-        minP: 0,
-        repetitionPenalty: 1,
-        presencePenalty: 0,
-        frequencyPenalty: 0,
-        logitBias: [],
-        seed: [0, 0],
-      },
-      stop: { strings: [], tokenIds: [], includeInOutput: false, ignoreEos: true, minTokens: 0 },
-      logprobs: null,
-      skipSpecialTokens: true,
-      priority: 0,
-      arrivedAt: now,
-      queueDeadline: now + 60_000,
-      deadline: now + 60_000,
-    };
+      arrivedAt: sharedClock(),
+      stop: { ignoreEos: true },
+    });
     for await (const event of engine.generate([request], new AbortController().signal)) {
       if (event.type === 'failed') throw new Error(event.message);
     }
