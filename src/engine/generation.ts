@@ -48,6 +48,10 @@ export interface GenerationRequest {
   skipSpecialTokens: boolean;
   /** Lower runs sooner. */
   priority: number;
+  /** Whose it is: slots are shared out fairly between clients. The empty string where clients are not told apart. */
+  client: string;
+  /** Only requests with the same one may share what was computed for a prompt. */
+  cacheSalt: string;
   /** On the shared clock (engine/clock.ts), milliseconds. */
   arrivedAt: number;
   /** Latest moment to leave the queue. */

@@ -6,7 +6,7 @@ import { WaitingQueue } from './waiting-queue.ts';
 /** What the scheduler looks at of a request. */
 export type Schedulable = Pick<
   GenerationRequest,
-  'id' | 'promptTokens' | 'priority' | 'arrivedAt' | 'queueDeadline' | 'deadline'
+  'id' | 'promptTokens' | 'maxTokens' | 'priority' | 'client' | 'arrivedAt' | 'queueDeadline' | 'deadline'
 >;
 
 export interface SlotLimits {
@@ -100,7 +100,7 @@ export class Scheduler {
     const expired = this.#expire(now);
     const moves = this.#arrangeSlots();
     const rows = this.#planDecode();
-    const prefill = this.#planPrefill(Math.max(1, this.#options.stepTokens - rows.length));
+    const prefill = this.#planPrefill(this.#prefillBudget(rows.length), now);
     return { expired, moves, rows, ...prefill };
   }
 
@@ -139,17 +139,23 @@ export class Scheduler {
     return this.#table.decoding().map((holder) => ({ id: holder.request.id, past: holder.filled++ }));
   }
 
+  /** Those that decode wait for no more than one chunk. */
+  #prefillBudget(rows: number): number {
+    const { stepTokens, prefillChunk } = this.#options;
+    return rows === 0 ? stepTokens : Math.max(1, Math.min(stepTokens - rows, prefillChunk));
+  }
+
   /** Prompts that were begun go on first, then the queue moves up, as far as `budget` tokens and the slots go. */
-  #planPrefill(budget: number): PrefillPlan {
+  #planPrefill(budget: number, now: number): PrefillPlan {
     const plan: PrefillPlan = { started: [], encodes: [], chunks: [], prefillTokens: 0 };
     const left = () => budget - plan.prefillTokens;
     for (const holder of this.#holders.values()) {
       if (holder.stage === 'prefill' && left() > 0) this.#planPrompt(holder, left(), plan);
     }
-    for (let next = this.#queue.first(); next !== null && left() > 0; next = this.#queue.first()) {
+    for (let next = this.#queue.first(now); next !== null && left() > 0; next = this.#queue.first(now)) {
       // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.
       if (this.#hasEncoder && next.promptTokens.length > left() && plan.started.length > 0) break;
-      const holder = this.#startFirst(next);
+      const holder = this.#start(next);
       if (holder === null) break;
       plan.started.push(next.id);
       this.#planPrompt(holder, left(), plan);
@@ -157,11 +163,11 @@ export class Scheduler {
     return plan;
   }
 
-  /** Gives the first of the queue a slot; null when there is none. */
-  #startFirst(request: Schedulable): Holder | null {
+  /** Gives `request` a slot; null when there is none. */
+  #start(request: Schedulable): Holder | null {
     const holder: Holder = { request, filled: 0, stage: 'prefill' };
     if (this.#table.take(holder) === null) return null;
-    this.#queue.takeFirst();
+    this.#queue.take(request);
     this.#holders.set(request.id, holder);
     return holder;
   }

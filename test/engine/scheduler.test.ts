@@ -57,6 +57,16 @@ describe('Scheduler, decoder-only', () => {
     expect(plan.chunks).toEqual([chunkOf('c', 2, 0, 8, false)]);
   });
 
+  it('computes no more than one chunk while others decode', () => {
+    const scheduler = schedulerWith({}, request('a', 2));
+    scheduler.next(0);
+    scheduler.add(request('b', 30));
+    scheduler.add(request('c', 30));
+    expect(scheduler.next(0)).toMatchObject({ rows: [{ id: 'a' }], prefillTokens: 8 });
+    scheduler.release('a');
+    expect(scheduler.next(0)).toMatchObject({ rows: [], prefillTokens: 16 });
+  });
+
   it('never stops prompts altogether, however small the budget', () => {
     const scheduler = schedulerWith({ stepTokens: 1 }, request('a', 1), request('b', 2));
     scheduler.next(0);

@@ -15,6 +15,8 @@ export function generationRequest(overrides: RequestOverrides = {}): GenerationR
     logprobs: null,
     skipSpecialTokens: true,
     priority: 0,
+    client: '',
+    cacheSalt: '',
     arrivedAt: 0,
     queueDeadline: Number.POSITIVE_INFINITY,
     deadline: Number.POSITIVE_INFINITY,

@@ -69,6 +69,8 @@ export function createCompletionJob(
       logprobs: body.logprobs ?? null,
       skipSpecialTokens: body.skip_special_tokens ?? true,
       priority: 0,
+      client: '',
+      cacheSalt: '',
       arrivedAt,
       queueDeadline: arrivedAt + config.queueTimeoutMs,
       deadline: arrivedAt + config.requestTimeoutMs,
