@@ -5,6 +5,7 @@ import { sharedClock } from '../src/engine/clock.ts';
 import type { EngineClient } from '../src/engine/engine-client.ts';
 import { startEngine } from '../src/engine/start-worker.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
+import { chooseRuntime } from '../src/runtime/choose-runtime.ts';
 import { generationRequest } from '../test/support/generation-request.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { readStream } from '../test/support/stream-completion.ts';
@@ -58,11 +59,12 @@ function engineCompletion(engine: EngineClient): () => Promise<void> {
 
 async function openEngine(): Promise<EngineClient> {
   const { folder } = await ensureExport(checkpoint, 'fp32');
+  const { runtime } = chooseRuntime({ backend: 'auto', executionProvider: 'auto' });
   const ignore = () => {};
   const engine = startEngine(
     {
       models: [{ name: model, checkpoint, folder }],
-      options: { threads: 2, slots, maxContext: 512, stepTokens: 512, prefillChunk: 256 },
+      options: { runtime, threads: 2, slots, maxContext: 512, stepTokens: 512, prefillChunk: 256 },
     },
     {
       admission: new Admission({ maxQueuedRequests: 1000, maxQueuedTokens: 1_000_000 }, sharedClock),

@@ -16,6 +16,8 @@ import { buildServer } from './http/server.ts';
 import type { App } from './http/server-dependencies.ts';
 import { Metrics } from './observability/metrics.ts';
 import { createMetricsCatalogue } from './observability/metrics-catalogue.ts';
+import { chooseRuntime } from './runtime/choose-runtime.ts';
+import type { Runtime } from './runtime/session.ts';
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -53,6 +55,7 @@ export class Service {
 
   /** Resolves when every model is ready or failed. @throws ConfigurationError when nothing, or not all of a strict list, can be served */
   async start(): Promise<void> {
+    const runtime = this.#chooseRuntime();
     const folders = await findModels(this.#config.models);
     for (const { id } of folders) this.#models.set(id, this.#newModel(id));
     await this.#listen();
@@ -64,7 +67,7 @@ export class Service {
     }
     this.#requireModels();
     if (this.#isDraining) return;
-    this.#engine = this.#startEngine(specs);
+    this.#engine = this.#startEngine(specs, runtime);
     await this.#engine.whenLoaded();
     this.#requireModels();
     if (!this.#isDraining) this.#logger.info({ models: this.#namesOf('ready') }, 'ready');
@@ -101,6 +104,14 @@ export class Service {
     const { precision } = this.#config;
     const created = Math.floor(Date.now() / 1000);
     return { name: id, id, precision, manifest: null, tokenizer: null, created, state: { state: 'loading' } };
+  }
+
+  #chooseRuntime(): Runtime {
+    const { runtime, fallback } = chooseRuntime(this.#config);
+    const slower = 'the portable onnxruntime-node session runs the models, slower above all at long contexts';
+    if (runtime.backend === 'native') this.#logger.info(runtime, 'runtime');
+    else this.#logger.warn({ ...runtime, reason: fallback ?? 'ALTUP_BACKEND asks for it' }, slower);
+    return runtime;
   }
 
   async #listen(): Promise<void> {
@@ -155,9 +166,9 @@ export class Service {
     };
   }
 
-  #startEngine(models: readonly ModelSpec[]): EngineClient {
+  #startEngine(models: readonly ModelSpec[], runtime: Runtime): EngineClient {
     const { threads, slots, context, stepTokens, prefillChunk } = this.#config;
-    const options = { threads, slots, maxContext: context, stepTokens, prefillChunk };
+    const options = { runtime, threads, slots, maxContext: context, stepTokens, prefillChunk };
     return startEngine(
       { models, options },
       {
@@ -174,7 +185,9 @@ export class Service {
     const model = this.#models.get(name)!;
     model.state = state;
     if (state.state === 'failed') this.#logger.error({ model: name, reason: state.message }, 'model failed');
-    if (state.state === 'ready') this.#logger.info({ model: name, loadSeconds }, 'model ready');
+    if (state.state === 'ready') {
+      this.#logger.info({ model: name, loadSeconds, ...state.runtime }, 'model ready');
+    }
     if (loadSeconds !== null) this.#metrics.loaded(model, loadSeconds);
   }
 

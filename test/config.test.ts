@@ -81,9 +81,9 @@ describe('loadConfig', () => {
     [{ ALTUP_STRICT: 'constructor' }, [], "ALTUP_STRICT: 'constructor' is not valid; expected true or false"],
     [{ ALTUP_MODELS: 'a,,b' }, [], "ALTUP_MODELS: a folder's name is empty"],
     [
-      { ALTUP_BACKEND: 'native' },
+      { ALTUP_BACKEND: 'wasm' },
       [],
-      "ALTUP_BACKEND: 'native' is not valid (not part of this version); expected one of auto, onnxruntime-node",
+      "ALTUP_BACKEND: 'wasm' is not valid; expected one of auto, native, onnxruntime-node",
     ],
     [
       {},

@@ -4,7 +4,14 @@ import type { Tokenizer } from './tokenizer.ts';
 /** Where a model stands: only a ready one takes requests. */
 export type ModelState =
   | { state: 'loading' }
-  | { state: 'ready'; slots: number; capacity: number; encoderCapacity: number }
+  | {
+      state: 'ready';
+      slots: number;
+      capacity: number;
+      encoderCapacity: number;
+      /** What runs its graphs. */
+      runtime: { backend: string; executionProvider: string };
+    }
   | { state: 'failed'; message: string };
 
 /** A model clients can name. */

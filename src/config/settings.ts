@@ -36,10 +36,10 @@ const settings = {
       'Address to listen on. `0.0.0.0` takes connections from other machines and is what a container needs.',
   }),
   port: whole(0, 65535, { default: 8080, description: 'Port to listen on; 0 takes a free one.' }),
-  backend: oneOf(['auto', 'onnxruntime-node'], {
+  backend: oneOf(['auto', 'native', 'onnxruntime-node'], {
     default: 'auto',
-    description: 'What runs the graphs; `auto` is `onnxruntime-node`.',
-    unavailable: { native: laterVersion },
+    description:
+      'What runs the graphs: the native addon or, slower, the stock onnxruntime-node; `auto` is `native` where the addon is built.',
   }),
   executionProvider: oneOf(['auto', 'cpu'], {
     default: 'auto',

@@ -128,8 +128,8 @@ export class EngineClient implements Engine {
       for (const event of report.events) this.#requests.deliver(event);
       this.#observer.stepped(report.step);
     } else if (report.type === 'loaded') {
-      const { model, seconds, slots, capacity, encoderCapacity } = report;
-      this.#changeState(model, { state: 'ready', slots, capacity, encoderCapacity }, seconds);
+      const { type, model, seconds, ...ready } = report;
+      this.#changeState(model, { state: 'ready', ...ready }, seconds);
     } else if (report.type === 'load-failed') {
       this.#changeState(report.model, { state: 'failed', message: report.message }, null);
     } else if (report.type === 'fault') {

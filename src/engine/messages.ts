@@ -1,3 +1,4 @@
+import type { Runtime } from '../runtime/session.ts';
 import type { GenerationEvent, GenerationRequest } from './generation.ts';
 
 /** One model for an engine worker to load. */
@@ -11,6 +12,7 @@ export interface ModelSpec {
 }
 
 export interface EngineOptions {
+  runtime: Runtime;
   threads: number;
   slots: number;
   maxContext: number;
@@ -52,6 +54,7 @@ export type EngineReport =
       type: 'loaded';
       model: string;
       seconds: number;
+      runtime: Runtime;
       slots: number;
       capacity: number;
       encoderCapacity: number;

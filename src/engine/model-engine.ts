@@ -1,4 +1,4 @@
-import type { Session } from '../runtime/session.ts';
+import type { Runtime, Session } from '../runtime/session.ts';
 import type { Clock } from './clock.ts';
 import { Completion, type CompletionModel } from './completion.ts';
 import type { AbortStage, GenerationRequest } from './generation.ts';
@@ -55,6 +55,10 @@ export class ModelEngine {
     this.#sampler = new Sampler(session.vocabSize);
     this.#clock = clock;
     this.#completions = new OpenCompletions(clock, onFault);
+  }
+
+  get runtime(): Runtime {
+    return this.#session.runtime;
   }
 
   get hasWork(): boolean {

@@ -62,7 +62,8 @@ export class WorkerLoop {
         const engine = await this.#load(spec);
         this.#engines.set(spec.name, engine);
         const seconds = (this.#clock() - startedAt) / 1000;
-        this.#port.postMessage({ type: 'loaded', model: spec.name, seconds, ...engine.limits });
+        const { runtime, limits } = engine;
+        this.#port.postMessage({ type: 'loaded', model: spec.name, seconds, runtime, ...limits });
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         this.#port.postMessage({ type: 'load-failed', model: spec.name, message });

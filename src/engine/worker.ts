@@ -15,7 +15,13 @@ const onFault = (model: string, error: unknown) =>
 await new WorkerLoop({
   port,
   models,
-  load: (spec) => loadModel(spec, { options, openSession, clock: sharedClock, onFault }),
+  load: (spec) =>
+    loadModel(spec, {
+      options,
+      openSession: (session) => openSession(session, options.runtime),
+      clock: sharedClock,
+      onFault,
+    }),
   clock: sharedClock,
 }).run();
 parentPort!.close();

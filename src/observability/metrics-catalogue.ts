@@ -105,6 +105,8 @@ export function createMetricsCatalogue() {
       'variant',
       'parameters',
       'digest',
+      'backend',
+      'execution_provider',
     ]),
     buildInfo: gauge('altup_build_info', 'Always 1; the labels describe the running program.', [
       'version',

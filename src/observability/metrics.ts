@@ -41,27 +41,23 @@ export class Metrics implements EngineObserver {
     this.#catalogue.modelLoadSeconds.set({ model: name }, loadSeconds);
     this.#showLoad(name);
     this.#showCacheUsage(name, 0);
-    if (manifest) {
-      const { family, precision, digest, parameters } = manifest;
-      this.#catalogue.modelInfo.set(
-        {
-          model: name,
-          family,
-          precision,
-          digest,
-          parameters: String(parameters),
-          variant: modelVariant(manifest),
-        },
-        1,
-      );
-    }
-    if (state.state === 'ready') {
-      const { slots, capacity } = state;
-      this.#catalogue.vllmCacheConfig.set(
-        { model_name: name, block_size: capacity, num_gpu_blocks: slots },
-        1,
-      );
-    }
+    if (!manifest || state.state !== 'ready') return;
+    const { family, precision, digest, parameters } = manifest;
+    const { slots, capacity, runtime } = state;
+    this.#catalogue.modelInfo.set(
+      {
+        model: name,
+        family,
+        precision,
+        digest,
+        parameters: String(parameters),
+        variant: modelVariant(manifest),
+        backend: runtime.backend,
+        execution_provider: runtime.executionProvider,
+      },
+      1,
+    );
+    this.#catalogue.vllmCacheConfig.set({ model_name: name, block_size: capacity, num_gpu_blocks: slots }, 1);
   }
 
   /** @param model the empty string when the request named none that is served */

@@ -87,13 +87,21 @@ export interface LoadedAddon {
   library: string;
 }
 
+export interface MissingAddon {
+  addon: null;
+  reason: string;
+}
+
 let loaded: LoadedAddon | null = null;
 
 /** The addon, or why there is none. */
-export function loadNativeAddon(): LoadedAddon | { addon: null; reason: string } {
+export function loadNativeAddon(): LoadedAddon | MissingAddon {
   if (loaded !== null) return loaded;
   if (!existsSync(nativeAddonPath))
-    return { addon: null, reason: 'the native addon is not built (npm run build:native)' };
+    return {
+      addon: null,
+      reason: 'the native addon is not built (`npm run build:native` does it and needs cargo)',
+    };
   const library = onnxruntimeLibrary();
   if (library === null) {
     return { addon: null, reason: `onnxruntime-node has no library for ${process.platform}-${process.arch}` };

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { LoadedAddon, NativeModel } from './native-addon.ts';
-import type { Session, SessionOptions } from './session.ts';
+import type { Runtime, Session, SessionOptions } from './session.ts';
 
 /** How a native session runs, beyond what every session is told. */
 export interface NativeSettings {
@@ -17,6 +17,7 @@ export interface NativeSettings {
  * run on a thread of its own, interruptible.
  */
 export class NativeSession implements Session {
+  readonly runtime: Runtime = { backend: 'native', executionProvider: 'cpu' };
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Manifest } from '../catalog/manifest.ts';
-import type { Session, SessionOptions } from './session.ts';
+import type { Runtime, Session, SessionOptions } from './session.ts';
 import { SlotCache } from './slot-cache.ts';
 
 type Feeds = Record<string, Tensor>;
@@ -18,6 +18,7 @@ interface LayerCache {
  * logits and the rows just made (`new.*`) and writes those into the cache itself, never `present.*`.
  */
 export class OnnxruntimeNodeSession implements Session {
+  readonly runtime: Runtime = { backend: 'onnxruntime-node', executionProvider: 'cpu' };
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;

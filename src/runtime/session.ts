@@ -1,3 +1,10 @@
+/** What runs a model's graphs. */
+export interface Runtime {
+  backend: 'native' | 'onnxruntime-node';
+  /** As `ALTUP_EXECUTION_PROVIDER` names it. */
+  executionProvider: 'cpu';
+}
+
 /**
  * The narrow waist between the engine and ONNX Runtime: one loaded model with a slot cache.
  *
@@ -6,6 +13,7 @@
  * engine awaits each before the next.
  */
 export interface Session {
+  readonly runtime: Runtime;
   readonly slots: number;
   /** Decoder positions a slot holds. */
   readonly capacity: number;

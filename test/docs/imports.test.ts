@@ -25,6 +25,7 @@ const allowed: Record<string, readonly string[]> = {
     'errors.ts',
     'config.ts',
     'export/export-checkpoint.ts',
+    'runtime',
   ],
   cli: ['app.ts', 'catalog', 'config.ts', 'observability', 'errors.ts', 'export'],
   'cli.ts': ['cli', 'errors.ts'],

@@ -5,6 +5,7 @@ import { Admission } from '../../src/engine/admission.ts';
 import { EngineClient } from '../../src/engine/engine-client.ts';
 import type { GenerationEvent, Timings } from '../../src/engine/generation.ts';
 import type { EngineCommand, EngineReport } from '../../src/engine/messages.ts';
+import { fakeRuntime } from '../support/fake-session.ts';
 import { generationRequest } from '../support/generation-request.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RecordingObserver } from '../support/recording-observer.ts';
@@ -36,6 +37,7 @@ const finished = (id: string): GenerationEvent => ({
   timings,
 });
 const request = (id: string, model = 'm') => generationRequest({ id, model });
+const limits = { slots: 2, capacity: 50, encoderCapacity: 0 };
 const never = new AbortController().signal;
 
 describe('EngineClient', () => {
@@ -65,7 +67,7 @@ describe('EngineClient', () => {
       onModelState: (model, state) => states.set(model, state),
       onFault: () => {},
     });
-    report({ type: 'loaded', model: 'm', seconds: 1, slots: 2, capacity: 50, encoderCapacity: 0 });
+    report({ type: 'loaded', model: 'm', seconds: 1, ...limits, runtime: fakeRuntime });
   });
 
   const say = (...events: GenerationEvent[]) => {
@@ -143,7 +145,7 @@ describe('EngineClient', () => {
       message: expect.not.stringContaining('no such file'),
     });
     expect(states.get('other')).toEqual({ state: 'failed', message: 'no such file' });
-    expect(states.get('m')).toEqual({ state: 'ready', slots: 2, capacity: 50, encoderCapacity: 0 });
+    expect(states.get('m')).toEqual({ state: 'ready', ...limits, runtime: fakeRuntime });
     expect(client.load().waiting).toBe(0);
   });
 

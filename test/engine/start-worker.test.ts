@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { Admission } from '../../src/engine/admission.ts';
 import { sharedClock } from '../../src/engine/clock.ts';
 import { startEngine } from '../../src/engine/start-worker.ts';
+import { fakeRuntime } from '../support/fake-session.ts';
 import { RecordingObserver } from '../support/recording-observer.ts';
 
 it('starts a thread that says what it cannot load, and ends by itself when drained', async () => {
@@ -13,7 +14,14 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
   const client = startEngine(
     {
       models: [{ name: 'absent', checkpoint: folder, folder }],
-      options: { threads: 1, slots: 1, maxContext: 16, stepTokens: 16, prefillChunk: 16 },
+      options: {
+        runtime: fakeRuntime,
+        threads: 1,
+        slots: 1,
+        maxContext: 16,
+        stepTokens: 16,
+        prefillChunk: 16,
+      },
     },
     {
       admission: new Admission({ maxQueuedRequests: 1, maxQueuedTokens: 10 }, sharedClock),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
+import { fakeRuntime } from '../support/fake-session.ts';
 
 describe.each(['/health', '/health/ready'])('%s', (url) => {
   it('is ready with one ready model, and tells of the others', async () => {
@@ -28,7 +29,7 @@ describe.each(['/health', '/health/ready'])('%s', (url) => {
     expect(loading.statusCode).toBe(503);
     expect(loading.headers['retry-after']).toBe('1');
     expect(loading.json()).toMatchObject({ status: 'not_ready', models: [{ state: 'loading' }] });
-    model.state = { state: 'ready', slots: 1, capacity: 8, encoderCapacity: 8 };
+    model.state = { state: 'ready', slots: 1, capacity: 8, encoderCapacity: 8, runtime: fakeRuntime };
     expect((await app.inject(url)).statusCode).toBe(200);
   });
 

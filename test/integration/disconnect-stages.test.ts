@@ -5,7 +5,7 @@ import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
 import { fakeModel } from '../support/fake-server.ts';
-import type { FakeCall } from '../support/fake-session.ts';
+import { type FakeCall, fakeRuntime } from '../support/fake-session.ts';
 import { InProcessEngine } from '../support/in-process-engine.ts';
 
 /** The real HTTP side on a real socket and the real engine, over a session that waits at every call to be let go. */
@@ -16,7 +16,7 @@ async function gatedService() {
     new Promise<void>((letGo) => (isGated ? calls.push({ call, letGo }) : letGo()));
   const engine = new InProcessEngine({ models: { tiny: { slots: 1, capacity: 64, during } } });
   await engine.client.whenLoaded();
-  const state = { state: 'ready', slots: 1, capacity: 64, encoderCapacity: 0 } as const;
+  const state = { state: 'ready', slots: 1, capacity: 64, encoderCapacity: 0, runtime: fakeRuntime } as const;
   const app = buildServer({
     config: {
       apiKeyDigests: [],

@@ -2,7 +2,8 @@ import type { Tensor } from 'onnxruntime-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
-import type { Session } from '../../src/runtime/session.ts';
+import type { Runtime, Session } from '../../src/runtime/session.ts';
+import { describeNative } from '../native/native-addon.ts';
 import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 import { goldenVariants, readGolden } from '../support/golden.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -39,10 +40,11 @@ async function golden(variant: string): Promise<Golden> {
   };
 }
 
-async function sessionOf(variant: string): Promise<Session> {
+async function sessionOf(variant: string, runtime: Runtime): Promise<Session> {
   const checkpoint = await copyCheckpoint(variant);
   const { folder } = await ensureExport(checkpoint, 'fp32', { out: await temporaryFolder() });
-  const session = await openSession({ folder, slots: 4, maxContext: 512, threads: 1 });
+  const session = await openSession({ folder, slots: 4, maxContext: 512, threads: 1 }, runtime);
+  expect(session.runtime).toEqual(runtime);
   onTestFinished(() => session.close());
   return session;
 }
@@ -73,9 +75,9 @@ async function prefillAll(
   return found;
 }
 
-describe.each(goldenVariants)('%s equals the PyTorch reference through a session', (variant) => {
+function testVariant(variant: string, runtime: Runtime): void {
   it('prefill in one shot, in chunks, and token by token', async () => {
-    const session = await sessionOf(variant);
+    const session = await sessionOf(variant, runtime);
     const { prompts, decoderTokens, logits } = await golden(variant);
     for (const [row, prompt] of prompts.entries()) {
       const tokens = decoderTokens[row] ?? [];
@@ -95,7 +97,7 @@ describe.each(goldenVariants)('%s equals the PyTorch reference through a session
   });
 
   it('a ragged batch: rows that start at different times, and one that moves to another slot', async () => {
-    const session = await sessionOf(variant);
+    const session = await sessionOf(variant, runtime);
     const { prompts, decoderTokens, logits } = await golden(variant);
     for (const [row, prompt] of prompts.entries()) await session.encode(row, prompt);
     // Rows 1 and 2 are ahead of row 0 by what they prefilled.
@@ -124,4 +126,16 @@ describe.each(goldenVariants)('%s equals the PyTorch reference through a session
     }
     expect(pasts).toEqual([8, 23, 29]);
   });
+}
+
+const name = '%s equals the PyTorch reference';
+describe('the portable session', () => {
+  describe.each(goldenVariants)(name, (variant) =>
+    testVariant(variant, { backend: 'onnxruntime-node', executionProvider: 'cpu' }),
+  );
+});
+describeNative('the native session', () => {
+  describe.each(goldenVariants)(name, (variant) =>
+    testVariant(variant, { backend: 'native', executionProvider: 'cpu' }),
+  );
 });

@@ -6,6 +6,7 @@ import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
 import { FakeEngine } from './fake-engine.ts';
+import { fakeRuntime } from './fake-session.ts';
 import { fakeTokenizer } from './fake-tokenizer.ts';
 
 const capacity = 32;
@@ -46,7 +47,7 @@ export function fakeModel(
     manifest: isFailed ? null : fakeManifest(kind),
     tokenizer: isFailed ? null : fakeTokenizer(),
     created: 1_780_000_000,
-    state: state ?? { state: 'ready', slots: 4, capacity, encoderCapacity },
+    state: state ?? { state: 'ready', slots: 4, capacity, encoderCapacity, runtime: fakeRuntime },
   };
 }
 

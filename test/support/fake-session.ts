@@ -1,4 +1,4 @@
-import type { Session } from '../../src/runtime/session.ts';
+import type { Runtime, Session } from '../../src/runtime/session.ts';
 
 /** Logits of the next position from all tokens before it, the encoder's apart; one per token of the vocabulary. */
 export type LogitsOf = (encoderTokens: readonly number[], decoderTokens: readonly number[]) => Float32Array;
@@ -21,11 +21,14 @@ export interface FakeCall {
   contents: readonly (readonly number[])[];
 }
 
+export const fakeRuntime: Runtime = { backend: 'native', executionProvider: 'cpu' };
+
 /**
  * Keeps the tokens of each slot where a model keeps keys and values, and is as strict as a model is sensitive: a wrong
  * slot, position or copy changes the logits or throws, calls must not overlap, and logits die with the next call.
  */
 export class FakeSession implements Session {
+  readonly runtime = fakeRuntime;
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;
