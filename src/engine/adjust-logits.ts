@@ -1,13 +1,14 @@
 import type { SamplingState } from './sampling-state.ts';
 
 /**
- * Applies what a request asks for before temperature, in place and in this order: logit bias, the end tokens forbidden
- * by minTokens, repetition penalty, presence and frequency penalty.
+ * Applies what a request asks for before temperature, in place and in this order: logit bias, the tokens that
+ * may not come next, repetition penalty, presence and frequency penalty.
  */
 export function adjustLogits(logits: Float64Array, state: SamplingState): void {
-  const { logitBias, repetitionPenalty, presencePenalty, frequencyPenalty } = state.parameters;
+  const { logitBias, allowedTokens, repetitionPenalty, presencePenalty, frequencyPenalty } = state.parameters;
   for (const [token, bias] of logitBias) logits[token]! += bias;
-  for (const token of state.forbidden) logits[token] = Number.NEGATIVE_INFINITY;
+  if (allowedTokens) keepOnly(logits, allowedTokens);
+  for (const token of state.forbidden()) logits[token] = Number.NEGATIVE_INFINITY;
   if (repetitionPenalty !== 1) {
     for (const token of state.seen) {
       const logit = logits[token]!;
@@ -17,4 +18,10 @@ export function adjustLogits(logits: Float64Array, state: SamplingState): void {
   if (presencePenalty !== 0 || frequencyPenalty !== 0) {
     for (const [token, count] of state.counts) logits[token]! -= presencePenalty + frequencyPenalty * count;
   }
+}
+
+function keepOnly(logits: Float64Array, tokens: readonly number[]): void {
+  const kept = tokens.map((token) => logits[token]!);
+  logits.fill(Number.NEGATIVE_INFINITY);
+  for (const [i, token] of tokens.entries()) logits[token] = kept[i]!;
 }

@@ -1,8 +1,5 @@
-import type { GenerationEvent, GenerationRequest } from './generation.ts';
+import type { EndEvent, GenerationRequest } from './generation.ts';
 import type { StepReport } from './messages.ts';
-
-/** How a request ended. */
-export type EndEvent = Extract<GenerationEvent, { type: 'finished' | 'failed' | 'aborted' }>;
 
 /** What the engine client reports of its work; turned into metrics elsewhere. Moments are on the shared clock, ms. */
 export interface EngineObserver {

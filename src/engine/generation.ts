@@ -18,6 +18,10 @@ export interface SamplingParameters {
   frequencyPenalty: number;
   /** Added to the logits, by token id. */
   logitBias: readonly (readonly [tokenId: number, bias: number])[];
+  /** No other token is generated; null: all may be. */
+  allowedTokens: readonly number[] | null;
+  /** Runs of tokens that the completion never holds; each has at least one. */
+  badWords: readonly (readonly number[])[];
   /** Unsigned 64-bit as two 32-bit halves, low first. The stream of random numbers depends on it and the position alone. */
   seed: readonly [low: number, high: number];
 }
@@ -44,6 +48,8 @@ export interface GenerationRequest {
   stop: StopConditions;
   /** null: none; else how many alternatives to report with each token (0: the token's own only). */
   logprobs: number | null;
+  /** Decoder-only models: the same for the prompt's tokens. */
+  promptLogprobs: number | null;
   /** Leave special tokens out of the text. */
   skipSpecialTokens: boolean;
   /** Lower runs sooner. */
@@ -67,6 +73,12 @@ export interface TokenLogprobs {
   top: readonly { token: number; logprob: number }[];
 }
 
+/** Those of a token of the prompt. */
+export interface PromptTokenLogprobs extends TokenLogprobs {
+  /** Place among all tokens by likelihood, from 1. */
+  rank: number;
+}
+
 export type FinishReason = 'stop' | 'length';
 /** Where a request was when it was given up. */
 export type AbortStage = 'queued' | 'prefill' | 'decode';
@@ -82,9 +94,11 @@ export interface Timings {
   generatedTokens: number;
 }
 
-/** What the engine says of one request, in order: started, tokens…, then one of finished, failed, aborted. */
+/** What the engine says of one request, in order: started, scored…, tokens…, then one of finished, failed, aborted. */
 export type GenerationEvent =
   | { type: 'started'; id: string; at: number }
+  /** The next tokens of the prompt, where asked; null for the first, which nothing comes before. */
+  | { type: 'scored'; id: string; logprobs: readonly (PromptTokenLogprobs | null)[] }
   | {
       type: 'tokens';
       id: string;
@@ -106,3 +120,9 @@ export type GenerationEvent =
     }
   | { type: 'failed'; id: string; code: ErrorCode; message: string; stage: AbortStage; timings: Timings }
   | { type: 'aborted'; id: string; stage: AbortStage; timings: Timings };
+
+/** How a request ended. */
+export type EndEvent = Extract<GenerationEvent, { type: 'finished' | 'failed' | 'aborted' }>;
+
+export const isEnd = (event: GenerationEvent): event is EndEvent =>
+  event.type === 'finished' || event.type === 'failed' || event.type === 'aborted';

@@ -4,9 +4,10 @@ import { Completion, type CompletionModel } from './completion.ts';
 import type { AbortStage, GenerationRequest } from './generation.ts';
 import type { EngineReport, StepReport } from './messages.ts';
 import { OpenCompletions } from './open-completions.ts';
+import { promptLogprobs } from './prompt-logprobs.ts';
 import { Sampler } from './sampler.ts';
 import type { Scheduler, SlotLimits } from './scheduler.ts';
-import type { StepPlan } from './step-plan.ts';
+import type { PrefillChunk, StepPlan } from './step-plan.ts';
 
 export interface ModelEngineParts {
   /** Name as served. */
@@ -21,6 +22,9 @@ export interface ModelEngineParts {
 }
 
 export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
+
+/** Numbers of logits held at a time for a prompt that is scored: 32 MiB, whatever the vocabulary. */
+const mostScoredLogits = 2 ** 23;
 
 const lateness: Record<AbortStage, string> = {
   queued: 'The request waited for a slot longer than its deadline allows.',
@@ -102,7 +106,7 @@ export class ModelEngine {
 
   #admit(request: GenerationRequest): void {
     const completion = new Completion(request, this.#model);
-    if (request.maxTokens < 1) {
+    if (request.maxTokens < 1 && request.promptLogprobs === null) {
       this.#completions.finishEmpty(completion);
       return;
     }
@@ -144,18 +148,41 @@ export class ModelEngine {
         timings.prefilled(this.#clock());
       });
     }
-    for (const { id, slot, start, end, isLast } of chunks) {
-      await this.#runPrompt(id, async (completion) => {
-        const tokens = completion.request.promptTokens.slice(start, end);
-        const rows = isLast ? [tokens.length - 1] : [];
-        const logits = await this.#inSession('prefillMs', () =>
-          this.#session.prefill(slot, tokens, start, rows),
-        );
-        if (!isLast) return;
+    for (const chunk of chunks) {
+      await this.#runPrompt(chunk.id, async (completion) => {
+        const logits =
+          completion.request.promptLogprobs === null
+            ? await this.#prefillChunk(completion, chunk)
+            : await this.#prefillScored(completion, chunk);
+        if (!chunk.isLast) return;
         completion.timings.prefilled(this.#clock());
-        this.#sample(completion, logits, end);
+        if (completion.request.maxTokens < 1) this.#completions.finishEmpty(completion);
+        else this.#sample(completion, logits, chunk.end);
       });
     }
+  }
+
+  /** @returns the logits after the prompt's last token, where it is in the chunk */
+  #prefillChunk({ request }: Completion, { slot, start, end, isLast }: PrefillChunk): Promise<Float32Array> {
+    const tokens = request.promptTokens.slice(start, end);
+    const rows = isLast ? [tokens.length - 1] : [];
+    return this.#inSession('prefillMs', () => this.#session.prefill(slot, tokens, start, rows));
+  }
+
+  /** The same, with every token of the chunk scored on the way. @returns the logits after the chunk's last token */
+  async #prefillScored({ request }: Completion, { slot, start, end }: PrefillChunk): Promise<Float32Array> {
+    const { vocabSize } = this.#session;
+    const rowsAtOnce = Math.max(1, Math.floor(mostScoredLogits / vocabSize));
+    let last: Float32Array = new Float32Array();
+    for (let from = start; from < end; from += rowsAtOnce) {
+      const tokens = request.promptTokens.slice(from, Math.min(end, from + rowsAtOnce));
+      const logits = await this.#inSession('prefillMs', () =>
+        this.#session.prefill(slot, tokens, from, [...tokens.keys()]),
+      );
+      last = logits.subarray(logits.length - vocabSize);
+      this.#completions.score(request.id, promptLogprobs(logits, request, from, tokens.length));
+    }
+    return last;
   }
 
   async #runPrompt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {

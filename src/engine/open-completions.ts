@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Completion } from './completion.ts';
-import type { AbortStage, GenerationEvent } from './generation.ts';
-import { NonFiniteLogitsError, type SampledToken } from './sampler.ts';
+import type { AbortStage, GenerationEvent, PromptTokenLogprobs } from './generation.ts';
+import { NonFiniteLogitsError, NoTokenAllowedError, type SampledToken } from './sampler.ts';
 
 /** The completions of one model that have not ended, and what is to be told of them after the step. */
 export class OpenCompletions {
@@ -35,6 +35,10 @@ export class OpenCompletions {
     this.#events.push(this.#open.get(id)!.start(this.#clock()));
   }
 
+  score(id: string, logprobs: readonly (PromptTokenLogprobs | null)[]): void {
+    this.#events.push({ type: 'scored', id, logprobs });
+  }
+
   /** @param isFull the slot has no position left for another token */
   advance(completion: Completion, sampled: SampledToken, isFull: boolean): void {
     const { tokens, end } = completion.take(sampled, this.#clock(), isFull);
@@ -58,12 +62,13 @@ export class OpenCompletions {
 
   /** Ends those of `ids` that have not ended because of something thrown inside the engine. */
   breakDown(ids: readonly string[], error: unknown): void {
-    this.#onFault(error);
-    const isNamed = error instanceof NonFiniteLogitsError;
+    const isRequests = error instanceof NoTokenAllowedError;
+    if (!isRequests) this.#onFault(error);
+    const isNamed = isRequests || error instanceof NonFiniteLogitsError;
     const message = isNamed ? error.message : 'The model failed while it ran the request.';
     for (const id of ids) {
       const stage = this.#open.get(id)?.timings.hasPrefilled ? 'decode' : 'prefill';
-      this.fail(id, 'engine_failure', message, stage);
+      this.fail(id, isRequests ? 'invalid_request' : 'engine_failure', message, stage);
     }
   }
 

@@ -18,8 +18,18 @@ export class NonFiniteLogitsError extends Error {
   }
 }
 
+/** A request rules out every token at once. */
+export class NoTokenAllowedError extends Error {
+  constructor() {
+    super(
+      'The request’s `allowed_token_ids`, `bad_words` and `min_tokens` together leave no token to come next.',
+    );
+    this.name = 'NoTokenAllowedError';
+  }
+}
+
 /**
- * Chooses next tokens, in this order: logit bias, minTokens, penalties; then greedy (temperature 0: the highest, of
+ * Chooses next tokens, in this order: logit bias, tokens ruled out, penalties; then greedy (temperature 0: the highest, of
  * equal ones the lowest id), or temperature, min_p, top_k, top_p and a draw. All arithmetic is double precision in a
  * fixed order, of + − × ÷ only, so a request's tokens depend on its logits, parameters and seed and nothing else.
  */
@@ -34,12 +44,14 @@ export class Sampler {
 
   /**
    * @param raw the model's logits for the next position, one per token of the vocabulary; left as they are
-   * @throws NonFiniteLogitsError
+   * @throws NonFiniteLogitsError, NoTokenAllowedError
    */
   sample(raw: Float32Array, state: SamplingState): SampledToken {
     this.#take(raw);
     adjustLogits(this.#logits, state);
-    const token = state.parameters.temperature === 0 ? this.#highest() : this.#draw(state);
+    const highest = this.#highest();
+    if (this.#logits[highest] === Number.NEGATIVE_INFINITY) throw new NoTokenAllowedError();
+    const token = state.parameters.temperature === 0 ? highest : this.#draw(state);
     const logprobs = state.alternatives === null ? null : tokenLogprobs(raw, token, state.alternatives);
     return { token, logprobs };
   }

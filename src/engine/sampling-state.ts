@@ -13,6 +13,9 @@ export class SamplingState {
   position = 0;
   readonly #endTokens: readonly number[];
   readonly #minTokens: number;
+  /** The completion's last tokens, as many as can begin a bad word. */
+  readonly #recent: number[] = [];
+  readonly #longestBeginning: number;
 
   /** @param eosTokens the model's end-of-sequence tokens */
   constructor(request: GenerationRequest, eosTokens: readonly number[]) {
@@ -22,16 +25,32 @@ export class SamplingState {
     this.seen = new Set(sampling.repetitionPenalty === 1 ? [] : request.promptTokens);
     this.#endTokens = stop.ignoreEos ? stop.tokenIds : [...eosTokens, ...stop.tokenIds];
     this.#minTokens = stop.minTokens;
+    this.#longestBeginning = Math.max(0, ...sampling.badWords.map(({ length }) => length - 1));
   }
 
-  /** Tokens that may not come next because they would end the completion too soon. */
-  get forbidden(): readonly number[] {
-    return this.position < this.#minTokens ? this.#endTokens : [];
+  /** Tokens that may not come next: they would end the completion too soon, or complete a bad word. */
+  forbidden(): readonly number[] {
+    const ends = this.position < this.#minTokens ? this.#endTokens : [];
+    const { badWords } = this.parameters;
+    if (badWords.length === 0) return ends;
+    const complete = badWords.filter((word) => this.#endsWith(word, word.length - 1));
+    return [...ends, ...complete.map((word) => word.at(-1)!)];
   }
 
   record(token: number): void {
     this.position += 1;
     this.seen.add(token);
     this.counts.set(token, (this.counts.get(token) ?? 0) + 1);
+    if (this.#longestBeginning === 0) return;
+    this.#recent.push(token);
+    if (this.#recent.length > this.#longestBeginning) this.#recent.shift();
+  }
+
+  /** Whether the completion ends with the first `length` tokens of `word`. */
+  #endsWith(word: readonly number[], length: number): boolean {
+    const start = this.#recent.length - length;
+    if (start < 0) return false;
+    for (let i = 0; i < length; i++) if (this.#recent[start + i] !== word[i]) return false;
+    return true;
   }
 }

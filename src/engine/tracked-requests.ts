@@ -1,9 +1,15 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
-import type { EndEvent, EngineObserver } from './engine-observer.ts';
+import type { EngineObserver } from './engine-observer.ts';
 import { EventStream } from './event-stream.ts';
-import type { AbortStage, GenerationEvent, GenerationRequest } from './generation.ts';
+import {
+  type AbortStage,
+  type EndEvent,
+  type GenerationEvent,
+  type GenerationRequest,
+  isEnd,
+} from './generation.ts';
 import { RequestTimings } from './request-timings.ts';
 
 /** Requests of one call, which share a stream of events. */
@@ -82,7 +88,7 @@ export class TrackedRequests {
       this.#observer.token(request, event.at, event.tokens.length);
     }
     group.stream.push(event);
-    if (event.type !== 'started' && event.type !== 'tokens') this.#end(tracked, event);
+    if (isEnd(event)) this.#end(tracked, event);
   }
 
   /** Ends everything that is open, without waiting for the engine. */

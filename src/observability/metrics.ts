@@ -1,6 +1,6 @@
 import type { ServedModel } from '../catalog/served-model.ts';
-import type { EndEvent, EngineObserver } from '../engine/engine-observer.ts';
-import type { GenerationRequest } from '../engine/generation.ts';
+import type { EngineObserver } from '../engine/engine-observer.ts';
+import type { EndEvent, GenerationRequest } from '../engine/generation.ts';
 import type { StepReport } from '../engine/messages.ts';
 import type { MetricsCatalogue } from './metrics-catalogue.ts';
 import { modelVariant } from './model-variant.ts';

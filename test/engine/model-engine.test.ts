@@ -244,3 +244,56 @@ describe('ModelEngine', () => {
     expect((await engine.step()).map(({ type }) => type)).toEqual(['aborted']);
   });
 });
+
+describe('the prompt’s own probabilities', () => {
+  const promptTokens = prompt(11);
+
+  async function scores(overrides: RequestOverrides, options: EngineUnderTestOptions = {}) {
+    const engine = new EngineUnderTest(options);
+    await engine.finish(request('a', { promptTokens, promptLogprobs: 2, ...overrides }), request('b'));
+    return {
+      engine,
+      scored: engine.eventsOf('a').flatMap((event) => (event.type === 'scored' ? event.logprobs : [])),
+    };
+  }
+
+  it('are the model’s, chunk by chunk, and change nothing of the completion', async () => {
+    const { engine, scored } = await scores({});
+    expect(engine.session.calls.filter(({ kind }) => kind === 'prefill').length).toBeGreaterThan(2);
+    expect(engine.tokensOf('a')).toEqual(await tokensAlone({}, { promptTokens }));
+    expect(scored).toHaveLength(promptTokens.length);
+    expect(scored[0]).toBeNull();
+    const logitsOf = hashedLogits(263);
+    for (let i = 1; i < promptTokens.length; i++) {
+      const logits = [...logitsOf([], promptTokens.slice(0, i))];
+      const sum = Math.log(logits.reduce((total, logit) => total + Math.exp(logit), 0));
+      const sorted = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b);
+      const own = promptTokens[i]!;
+      expect(scored[i]!.rank).toBe(1 + logits.filter((logit) => logit > logits[own]!).length);
+      expect(scored[i]!.logprob).toBeCloseTo(logits[own]! - sum, 5);
+      expect(scored[i]!.top.map(({ token }) => token)).toEqual(sorted.slice(0, 2));
+    }
+  });
+
+  it('come without a completion where no token is asked for', async () => {
+    const { engine, scored } = await scores({ maxTokens: 0 });
+    expect(scored).toHaveLength(promptTokens.length);
+    expect(engine.tokensOf('a')).toEqual([]);
+    expect(engine.endOf('a')).toMatchObject({ type: 'finished', reason: 'length' });
+    expect(engine.tokensOf('b')).toHaveLength(5);
+  });
+
+  it('never need the logits of a whole long prompt at once', async () => {
+    const vocabSize = 2 ** 21;
+    const { engine, scored } = await scores(
+      { maxTokens: 0, promptLogprobs: 0 },
+      { vocabSize, logitsOf: () => new Float32Array(vocabSize) },
+    );
+    expect(scored).toHaveLength(promptTokens.length);
+    expect(scored[1]!.logprob).toBeCloseTo(-Math.log(vocabSize), 5);
+    const lengths = engine.session.calls
+      .filter(({ kind, contents }) => kind === 'prefill' && contents[0]![0] === promptTokens[0])
+      .map(({ contents }) => contents[0]!.length);
+    expect(lengths).toEqual([4, 8, 11]);
+  });
+});

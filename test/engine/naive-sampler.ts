@@ -16,6 +16,17 @@ export function naiveSample(
     const ends = stop.ignoreEos ? stop.tokenIds : [...stop.tokenIds, ...eosTokens];
     for (const token of ends) logits[token] = Number.NEGATIVE_INFINITY;
   }
+  if (sampling.allowedTokens) {
+    for (const id of logits.keys())
+      if (!sampling.allowedTokens.includes(id)) logits[id] = Number.NEGATIVE_INFINITY;
+  }
+  for (const word of sampling.badWords) {
+    const beginning = word.slice(0, -1);
+    const tail = output.slice(output.length - beginning.length);
+    if (output.length >= beginning.length && beginning.every((token, i) => token === tail[i])) {
+      logits[word.at(-1)!] = Number.NEGATIVE_INFINITY;
+    }
+  }
   for (const token of new Set([...promptTokens, ...output])) {
     const logit = logits[token]!;
     logits[token] = logit > 0 ? logit / sampling.repetitionPenalty : logit * sampling.repetitionPenalty;

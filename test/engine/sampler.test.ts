@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { NonFiniteLogitsError, Sampler } from '../../src/engine/sampler.ts';
+import { NonFiniteLogitsError, NoTokenAllowedError, Sampler } from '../../src/engine/sampler.ts';
 import { SamplingState } from '../../src/engine/sampling-state.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts';
@@ -31,6 +31,8 @@ function randomRequest(random: SeededRandom, vocabSize: number): RequestOverride
       presencePenalty: pick(random, [0, 0, 0.5, -1]),
       frequencyPenalty: pick(random, [0, 0, 0.7, -0.2]),
       logitBias: pick(random, [[], [], [[token(), 4] as const, [token(), -100] as const]]),
+      allowedTokens: pick(random, [null, null, Array.from({ length: 6 }, (_, i) => (i + 3) % vocabSize)]),
+      badWords: pick(random, [[], [], [[token(), token()]], [[token()]]]),
       seed: [random.below(2 ** 32), random.below(2 ** 32)],
     },
     stop: {
@@ -48,7 +50,10 @@ describe('Sampler', () => {
       const sampler = new Sampler(vocabSize);
       for (let round = 0; round < 250; round++) {
         const request = generationRequest(randomRequest(random, vocabSize));
-        if (vocabSize === 2) request.stop.minTokens = 0;
+        if (vocabSize === 2) {
+          request.stop.minTokens = 0;
+          request.sampling.badWords = [];
+        }
         const state = new SamplingState(request, eosTokens);
         const output: number[] = [];
         for (let position = 0; position < 8; position++) {
@@ -84,6 +89,14 @@ describe('Sampler', () => {
       return token;
     });
     expect(tokens).toEqual([3, 3, 1]);
+  });
+
+  it('says so where nothing may come next', () => {
+    const state = new SamplingState(
+      generationRequest({ sampling: { allowedTokens: [2], badWords: [[2]] } }),
+      eosTokens,
+    );
+    expect(() => new Sampler(4).sample(new Float32Array(4), state)).toThrow(NoTokenAllowedError);
   });
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(

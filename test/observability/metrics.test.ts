@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { EndEvent } from '../../src/engine/engine-observer.ts';
-import type { GenerationRequest, Timings } from '../../src/engine/generation.ts';
+import type { EndEvent, GenerationRequest, Timings } from '../../src/engine/generation.ts';
 import type { StepReport } from '../../src/engine/messages.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';

@@ -1,5 +1,10 @@
 import type { Engine } from '../../src/engine/engine.ts';
-import type { GenerationEvent, GenerationRequest, Timings } from '../../src/engine/generation.ts';
+import {
+  type GenerationEvent,
+  type GenerationRequest,
+  isEnd,
+  type Timings,
+} from '../../src/engine/generation.ts';
 import type { ServiceError } from '../../src/errors.ts';
 
 export const timings = (request: GenerationRequest, generatedTokens: number): Timings => ({
@@ -102,7 +107,7 @@ export class FakeEngine implements Engine {
 
   #push(call: Call, event: GenerationEvent): void {
     call.events.push(event);
-    if (event.type !== 'started' && event.type !== 'tokens') call.open.delete(event.id);
+    if (isEnd(event)) call.open.delete(event.id);
     call.wake();
   }
 

@@ -39,7 +39,7 @@ export class FakeSession implements Session {
   readonly #during: (call: FakeCall) => void | Promise<void>;
   readonly #encoded: (readonly number[])[];
   readonly #decoded: (readonly number[])[];
-  readonly #logits: Float32Array;
+  #logits: Float32Array;
   #isBusy = false;
 
   constructor(options: FakeSessionOptions = {}) {
@@ -70,6 +70,9 @@ export class FakeSession implements Session {
     past: number,
     logitRows: readonly number[],
   ): Promise<Float32Array> {
+    if (logitRows.length * this.vocabSize > this.#logits.length) {
+      this.#logits = new Float32Array(logitRows.length * this.vocabSize);
+    }
     const before = this.#before(slot, past);
     const after = [...before, ...tokens];
     await this.#run({ kind: 'prefill', slots: [slot], contents: [after] }, () => {

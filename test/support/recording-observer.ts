@@ -1,5 +1,5 @@
-import type { EndEvent, EngineObserver } from '../../src/engine/engine-observer.ts';
-import type { GenerationRequest } from '../../src/engine/generation.ts';
+import type { EngineObserver } from '../../src/engine/engine-observer.ts';
+import type { EndEvent, GenerationRequest } from '../../src/engine/generation.ts';
 import type { StepReport } from '../../src/engine/messages.ts';
 
 /** Remembers what the engine client reports. */

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { GenerationRequest } from '../../engine/generation.ts';
 import type { ReadyModel } from '../find-model.ts';
+import { readSampling } from '../generation/read-sampling.ts';
+import { readStop } from '../generation/read-stop.ts';
+import { choiceSeed } from '../generation/seed.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { CompletionRequest } from '../schemas/completion-request.ts';
 import type { ServerConfig } from '../server-dependencies.ts';
 import { readMaxTokens } from './read-max-tokens.ts';
 import { readPrompts } from './read-prompts.ts';
-import { readSampling } from './read-sampling.ts';
-import { readStop } from './read-stop.ts';
-import { choiceSeed } from './seed.ts';
 
 /** A completion to make: the sequences to generate, choice by choice, and what their answer needs. */
 export interface CompletionJob {
@@ -67,6 +67,7 @@ export function createCompletionJob(
       sampling: { ...sampling, seed: choiceSeed(body.seed ?? null, choice) },
       stop,
       logprobs: body.logprobs ?? null,
+      promptLogprobs: null,
       skipSpecialTokens: body.skip_special_tokens ?? true,
       priority: 0,
       client: '',

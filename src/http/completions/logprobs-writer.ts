@@ -1,7 +1,7 @@
 import type { TokenLogprobs } from '../../engine/generation.ts';
 import type { ReadyModel } from '../find-model.ts';
+import { charactersBegun, tokenText } from '../generation/token-text.ts';
 import type { CompletionLogprobs } from '../schemas/completion-response.ts';
-import { charactersBegun, tokenText } from './token-text.ts';
 
 /** JSON has no −∞. */
 const floor = -9999;

@@ -1,7 +1,7 @@
 import type { ReadyModel } from '../find-model.ts';
+import { checkTokenIds } from '../generation/vocabulary.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { Prompt } from '../schemas/completion-request.ts';
-import { checkTokenIds } from './vocabulary.ts';
 
 type SinglePrompt = string | number[];
 

@@ -1,5 +1,5 @@
-import { checkTokenIds } from '../completions/vocabulary.ts';
 import { findModel, requireTokenizer } from '../find-model.ts';
+import { checkTokenIds } from '../generation/vocabulary.ts';
 import { errorResponses } from '../schemas/error.ts';
 import { DetokenizeRequestSchema, DetokenizeResponseSchema } from '../schemas/tokenize.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';

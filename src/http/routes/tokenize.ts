@@ -1,5 +1,5 @@
-import { tokenText } from '../completions/token-text.ts';
 import { findModel, maxModelLength, requireTokenizer } from '../find-model.ts';
+import { tokenText } from '../generation/token-text.ts';
 import { errorResponses } from '../schemas/error.ts';
 import { TokenizeRequestSchema, TokenizeResponseSchema } from '../schemas/tokenize.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';

@@ -29,6 +29,8 @@ export function readSampling(body: CompletionRequest, vocabSize: number): Omit<S
     repetitionPenalty: body.repetition_penalty ?? 1,
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
+    allowedTokens: null,
+    badWords: [],
     logitBias: readLogitBias(body.logit_bias ?? null, vocabSize),
   };
 }
