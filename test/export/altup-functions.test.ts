@@ -1,12 +1,7 @@
-import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { altupDomain } from '../../src/export/altup/domain.ts';
-import { type Attributes, int, text } from '../../src/export/onnx/attributes.ts';
-import { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
-import { weightOf } from '../../src/export/onnx/weight.ts';
+import { int, text } from '../../src/export/onnx/attributes.ts';
+import { expectClose, floatTensor, runAltUpOperator } from '../support/altup-operator.ts';
 import { noise } from '../support/noise.ts';
-import { runGraph } from '../support/run-graph.ts';
-import { worstDifference } from '../support/worst-difference.ts';
 
 /** One list of numbers per block. */
 type Blocks = number[][];
@@ -29,57 +24,30 @@ const correct = (predicted: Blocks, y: number[], gains: number[], active: number
 const sideBySide = (X: Blocks): number[] =>
   Array.from({ length: tokens }, (_, t) => X.flatMap((block) => block.slice(t * d, t * d + d))).flat();
 
-const tensor = (dims: number[], values: number[]) => new Tensor('float32', Float32Array.from(values), dims);
-const anyShape = (name: string, rank: number) => Array.from({ length: rank }, (_, axis) => `${name}${axis}`);
-
-interface Operator {
-  op: string;
-  /** Graph inputs, then initializers, in the order of the operator's inputs. */
-  feeds: Record<string, Tensor>;
-  weights?: Record<string, Blocks | number[]>;
-  attributes?: Attributes;
-  /** Name and rank of each output. */
-  outputs: Record<string, number>;
-}
-
-async function run({ op, feeds, weights = {}, attributes = {}, outputs }: Operator) {
-  const graph = new GraphBuilder('graph');
-  for (const [name, fed] of Object.entries(feeds))
-    graph.input(name, 'float32', anyShape(name, fed.dims.length));
-  for (const [name, values] of Object.entries(weights)) {
-    const dims = Array.isArray(values[0]) ? [values.length, values[0].length] : [values.length];
-    graph.weight(weightOf(name, dims, Float32Array.from(values.flat())));
-  }
-  const inputs = [...Object.keys(feeds), ...Object.keys(weights)];
-  graph.add(op, 'node', inputs, { domain: altupDomain, attributes, outputs: Object.keys(outputs) });
-  for (const [name, rank] of Object.entries(outputs)) graph.output(name, 'float32', anyShape(name, rank));
-  return await runGraph(graph, feeds);
-}
-
-function expectClose(actual: Tensor | undefined, dims: number[], expected: number[]) {
-  expect(actual?.dims).toEqual(dims);
-  expect(worstDifference(actual!.data as Float32Array, expected)).toBeLessThan(2e-6);
-}
-
 describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
   const X = random(K, tokens * d, 1);
   const y = random(1, tokens * d, 2)[0]!;
   const P = random(K, K, 3);
   const gains = random(1, K, 4)[0]!;
-  const wide = tensor([K, ...lead, d], X.flat());
-  const narrow = tensor([...lead, d], y);
+  const wide = floatTensor([K, ...lead, d], X.flat());
+  const narrow = floatTensor([...lead, d], y);
   const blocks = Array.from({ length: K }, (_, k) => k);
 
   it('Expand splits the last axis into blocks', async () => {
-    const x = tensor([...lead, K * d], sideBySide(X));
+    const x = floatTensor([...lead, K * d], sideBySide(X));
     const attributes = { mode: text('split'), num_blocks: int(K) };
-    const { out } = await run({ op: 'Expand', feeds: { x }, attributes, outputs: { out: 4 } });
+    const { out } = await runAltUpOperator({ op: 'Expand', feeds: { x }, attributes, outputs: { out: 4 } });
     expectClose(out, [K, ...lead, d], X.flat());
   });
 
   it('Expand replicates', async () => {
     const attributes = { mode: text('replicate'), num_blocks: int(K) };
-    const { out } = await run({ op: 'Expand', feeds: { x: narrow }, attributes, outputs: { out: 4 } });
+    const { out } = await runAltUpOperator({
+      op: 'Expand',
+      feeds: { x: narrow },
+      attributes,
+      outputs: { out: 4 },
+    });
     expectClose(
       out,
       [K, ...lead, d],
@@ -89,12 +57,17 @@ describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
 
   it('Collapse concatenates', async () => {
     const attributes = { mode: text('concatenate') };
-    const { out } = await run({ op: 'Collapse', feeds: { X: wide }, attributes, outputs: { out: 3 } });
+    const { out } = await runAltUpOperator({
+      op: 'Collapse',
+      feeds: { X: wide },
+      attributes,
+      outputs: { out: 3 },
+    });
     expectClose(out, [...lead, K * d], sideBySide(X));
   });
 
   it('Collapse sums', async () => {
-    const { out } = await run({
+    const { out } = await runAltUpOperator({
       op: 'Collapse',
       feeds: { X: wide },
       attributes: { mode: text('sum') },
@@ -105,7 +78,7 @@ describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
   });
 
   it.each(blocks)('Select gives block %i', async (active) => {
-    const { out } = await run({
+    const { out } = await runAltUpOperator({
       op: 'Select',
       feeds: { X: wide },
       attributes: { active: int(active) },
@@ -115,14 +88,25 @@ describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
   });
 
   it('Predict mixes the blocks', async () => {
-    const { out } = await run({ op: 'Predict', feeds: { X: wide }, weights: { P }, outputs: { out: 4 } });
+    const { out } = await runAltUpOperator({
+      op: 'Predict',
+      feeds: { X: wide },
+      weights: { P },
+      outputs: { out: 4 },
+    });
     expectClose(out, [K, ...lead, d], predict(X, P).flat());
   });
 
   it.each(blocks)('Correct with block %i active', async (active) => {
     const attributes = { active: int(active) };
     const feeds = { X: wide, y: narrow };
-    const { out } = await run({ op: 'Correct', feeds, weights: { gains }, attributes, outputs: { out: 4 } });
+    const { out } = await runAltUpOperator({
+      op: 'Correct',
+      feeds,
+      weights: { gains },
+      attributes,
+      outputs: { out: 4 },
+    });
     expectClose(out, [K, ...lead, d], correct(X, y, gains, active).flat());
   });
 
@@ -132,7 +116,7 @@ describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
   it.each(steps)(
     'CorrectPredict, active $active, next reads block $next as $reads',
     async ({ active, next, reads }) => {
-      const { predicted, read } = await run({
+      const { predicted, read } = await runAltUpOperator({
         op: 'CorrectPredict',
         feeds: { X: wide, y: narrow },
         weights: { gains, P },
@@ -148,9 +132,9 @@ describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
 
   it('takes one-dimensional blocks: X [K, d], Y [d]', async () => {
     const [X1, y1] = [X.map((block) => block.slice(0, d)), y.slice(0, d)];
-    const { predicted, read } = await run({
+    const { predicted, read } = await runAltUpOperator({
       op: 'CorrectPredict',
-      feeds: { X: tensor([K, d], X1.flat()), y: tensor([d], y1) },
+      feeds: { X: floatTensor([K, d], X1.flat()), y: floatTensor([d], y1) },
       weights: { gains, P },
       attributes: { active: int(0), next: int(K - 1), reads: text('corrected') },
       outputs: { predicted: 2, read: 1 },
@@ -161,10 +145,10 @@ describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
   });
 
   it('takes no tokens at all', async () => {
-    const feeds = { X: tensor([K, 2, 0, d], []), y: tensor([2, 0, d], []) };
+    const feeds = { X: floatTensor([K, 2, 0, d], []), y: floatTensor([2, 0, d], []) };
     const attributes = { active: int(0), next: int(0), reads: text('corrected') };
     const outputs = { predicted: 4, read: 3 };
-    const { predicted, read } = await run({
+    const { predicted, read } = await runAltUpOperator({
       op: 'CorrectPredict',
       feeds,
       weights: { gains, P },
@@ -175,7 +159,7 @@ describe.each([1, 2, 4])('ai.altup bodies with K = %i', (K) => {
       [K, 2, 0, d],
       [2, 0, d],
     ]);
-    const collapsed = await run({
+    const collapsed = await runAltUpOperator({
       op: 'Collapse',
       feeds: { X: feeds.X },
       attributes: { mode: text('concatenate') },

@@ -7,16 +7,17 @@ import { altupFunctions } from '../../src/export/altup/functions.ts';
 import type { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { writeModel } from '../../src/export/onnx/model-file.ts';
 
-/** Writes the graph with the `ai.altup` bodies, loads it in ONNX Runtime and runs it once. */
+/** Writes the graph with a set of `ai.altup` bodies, loads it in ONNX Runtime and runs it once. */
 export async function runGraph(
   graph: GraphBuilder,
   feeds: Record<string, Tensor>,
+  set: 'paper' | 'gemma3n' = 'paper',
 ): Promise<Record<string, Tensor>> {
   const folder = await mkdtemp(join(tmpdir(), 'altup-graph-'));
   try {
     await writeModel(folder, graph, {
       producerVersion: 'test',
-      functions: altupFunctions(),
+      functions: altupFunctions(set),
       opsets: [altupOpset],
     });
     const session = await InferenceSession.create(join(folder, `${graph.name}.onnx`), {

@@ -1,17 +1,20 @@
 import { int, ints } from '../onnx/attributes.ts';
 import { FunctionBody } from '../onnx/function-body.ts';
 import { altupDomain } from './domain.ts';
+import { matchMagnitude } from './match-magnitude.ts';
+
+const signature = {
+  domain: altupDomain,
+  name: 'Collapse',
+  inputs: ['blocks'],
+  outputs: ['x'],
+  attributes: ['mode'],
+  doc: 'K blocks [K, ..., d] to one tensor: mode "concatenate" gives [..., K*d], mode "sum" gives [..., d], "match" the mean [..., d] of block 0 and of the others at its magnitude.',
+};
 
 /** Collapse: X [K, …, d] → `concatenate` [..., K·d] (plain AltUp) or `sum` [..., d] (Recycled-AltUp). */
 export function collapseFunction() {
-  const body = new FunctionBody({
-    domain: altupDomain,
-    name: 'Collapse',
-    inputs: ['blocks'],
-    outputs: ['x'],
-    attributes: ['mode'],
-    doc: 'K blocks [K, ..., d] to one tensor: mode "concatenate" gives [..., K*d], mode "sum" gives [..., d].',
-  });
+  const body = new FunctionBody(signature);
   const one = body.integers('one', [1]);
   const zero = body.integers('zero', [0]);
   const isSum = body.add('Equal', 'is_sum', [body.textAttribute('mode'), body.text('sum', 'sum')]);
@@ -32,5 +35,15 @@ export function collapseFunction() {
   const width = body.add('Mul', 'width', [count, d]);
   const shape = body.add('Concat', 'x_shape', [lead, width], concat);
   body.add('Reshape', 'x', [blocksInside, shape], { attributes: { allowzero: int(1) } });
+  return body.toProto();
+}
+
+/** The same for `match` (Gemma 3n): the mean [..., d] of block 0 and of the others, scaled to its magnitude. */
+export function collapseMatchFunction() {
+  const body = new FunctionBody(signature);
+  matchMagnitude(body, 'matched', 'blocks');
+  const blockAxis = body.integers('block_axis', [0]);
+  const mean = body.add('ReduceMean', 'mean', ['matched', blockAxis], { attributes: { keepdims: int(0) } });
+  body.add('CastLike', 'x', [mean, 'blocks']);
   return body.toProto();
 }

@@ -9,6 +9,7 @@ import { listSourceFiles } from '../checkpoint/checkpoint-digest.ts';
 import { CheckpointWeights } from '../checkpoint/checkpoint-weights.ts';
 import { WeightSource } from '../checkpoint/weight-source.ts';
 import { familyOf, refusePrecision } from '../families/families.ts';
+import { functionsUsed } from '../onnx/functions-used.ts';
 import {
   type FunctionSummary,
   type GraphSummary,
@@ -72,7 +73,7 @@ async function inspectExport(folder: string): Promise<Inspection> {
       manifest,
       models.map(({ graph }) => graph),
     ),
-    functions: models[0]?.functions ?? [],
+    functions: inAnyGraph(models.map(({ functions }) => functions)),
     files: await fileSizes(folder),
   };
 }
@@ -90,7 +91,9 @@ async function inspectCheckpoint(folder: string, precision: Precision): Promise<
       kind: 'checkpoint',
       ...describe(model.manifest, precision),
       ...describeGraphs(model.manifest, model.graphs.map(summarizeGraph)),
-      functions: model.functions.map(summarizeFunction),
+      functions: inAnyGraph(
+        model.graphs.map(({ nodes }) => functionsUsed(nodes, model.functions).map(summarizeFunction)),
+      ),
       files: {
         ...Object.fromEntries((await listSourceFiles(folder)).map(({ file, size }) => [file, size])),
         ...(existsSync(join(folder, exported)) ? await fileSizes(join(folder, exported), exported) : {}),
@@ -99,6 +102,11 @@ async function inspectCheckpoint(folder: string, precision: Precision): Promise<
   } finally {
     await weights.close();
   }
+}
+
+/** Each function once, though several graphs store it. */
+function inAnyGraph(functions: FunctionSummary[][]): FunctionSummary[] {
+  return [...new Map(functions.flat().map((summary) => [summary.name, summary])).values()];
 }
 
 function describe(model: Described, precision: Precision) {

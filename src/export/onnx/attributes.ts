@@ -34,6 +34,12 @@ export const callersInt =
   (name) =>
     create(AttributeProtoSchema, { name, type: Kind.INT, refAttrName: of });
 
+/** Inside a function body: the value that the calling node has for its float attribute `of`. */
+export const callersFloat =
+  (of: string): Attribute =>
+  (name) =>
+    create(AttributeProtoSchema, { name, type: Kind.FLOAT, refAttrName: of });
+
 /** Inside a function body: the value that the calling node has for its string attribute `of`. */
 export const callersText =
   (of: string): Attribute =>

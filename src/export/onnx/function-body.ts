@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { type FunctionProto, FunctionProtoSchema } from 'onnx-buf';
-import { callersInt, callersText, int, ints, text } from './attributes.ts';
+import { callersFloat, callersInt, callersText, float, int, ints, text } from './attributes.ts';
 import { NodeList } from './node-list.ts';
 import { standardOpset } from './opset.ts';
 
@@ -33,6 +33,11 @@ export class FunctionBody extends NodeList {
     return this.add('Constant', name, [], { attributes: { value_int: int(value) } });
   }
 
+  /** float32 scalar */
+  float(name: string, value: number): string {
+    return this.add('Constant', name, [], { attributes: { value_float: float(value) } });
+  }
+
   /** string scalar */
   text(name: string, value: string): string {
     return this.add('Constant', name, [], { attributes: { value_string: text(value) } });
@@ -41,6 +46,11 @@ export class FunctionBody extends NodeList {
   /** The calling node's integer attribute of that name: int64 scalar. */
   integerAttribute(name: string): string {
     return this.add('Constant', name, [], { attributes: { value_int: callersInt(name) } });
+  }
+
+  /** The calling node's float attribute of that name: float32 scalar. */
+  floatAttribute(name: string): string {
+    return this.add('Constant', name, [], { attributes: { value_float: callersFloat(name) } });
   }
 
   /** The calling node's string attribute of that name: string scalar. */

@@ -10,6 +10,7 @@ import {
   TensorProtoSchema,
 } from 'onnx-buf';
 import { type DataRange, ExternalData } from './external-data.ts';
+import { functionsUsed } from './functions-used.ts';
 import type { GraphBuilder, IntegerConstant } from './graph-builder.ts';
 import { irVersion, microsoftOpset, standardOpset } from './opset.ts';
 import { elementTypes } from './values.ts';
@@ -20,6 +21,7 @@ const inlineLimitBytes = 4095;
 
 export interface ModelOptions {
   producerVersion: string;
+  /** Bodies of our operators; those that the graph uses are stored. */
   functions: readonly FunctionProto[];
   opsets: readonly OperatorSetIdProto[];
   /** Called with the number of weight bytes just written. */
@@ -43,7 +45,7 @@ export async function writeModel(
     producerName: 'altup-serve',
     producerVersion: options.producerVersion,
     opsetImport: [standardOpset, microsoftOpset, ...options.opsets],
-    functions: [...options.functions],
+    functions: functionsUsed(graph.nodes, options.functions),
     graph: {
       name: graph.name,
       node: graph.nodes,
