@@ -1,6 +1,7 @@
 import { NativeSession } from '../src/runtime/native-session.ts';
 import { nodeTimes, requireAddon } from './altup-graph.ts';
 import { type BaseVariant, bytesPerStep, exportBaseModel } from './base-model.ts';
+import { decodeRows } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
 const altup = (recycled: boolean) => ({ num_blocks: 2, selection: 'alternating' as const, recycled });
@@ -36,7 +37,7 @@ export async function run(): Promise<BenchResult> {
         slot,
         Array.from({ length: context }, (_, i) => 200 + i),
         0,
-        [],
+        null,
       );
     }
     sessions.push(session);
@@ -52,7 +53,7 @@ export async function run(): Promise<BenchResult> {
         const steps = [];
         for (let step = 0; step < stepsPerRound; step += 1) {
           const start = performance.now();
-          await session.decode(new Array(batch).fill(300 + step), new Array(batch).fill(context));
+          await session.decode(decodeRows(session, batch, 300 + step, context));
           steps.push(performance.now() - start);
         }
         if (round >= 0) times[index]?.push(median(steps));

@@ -3,6 +3,7 @@ import { OnnxruntimeNodeSession } from '../src/runtime/onnxruntime-node-session.
 import type { Session } from '../src/runtime/session.ts';
 import { requireAddon } from './altup-graph.ts';
 import { type BaseVariant, bytesPerStep, exportBaseModel } from './base-model.ts';
+import { decodeRows } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
 const variant: BaseVariant = { name: 'dense', width: 768, altup: null };
@@ -22,7 +23,7 @@ async function fill(session: Session, context: number): Promise<void> {
         slot,
         Array.from({ length: 128 }, (_, i) => 200 + i),
         past,
-        [],
+        null,
       );
     }
   }
@@ -54,7 +55,7 @@ export async function run(): Promise<BenchResult> {
       ][]) {
         for (let step = 0; step < stepsPerRound; step += 1) {
           const start = performance.now();
-          await session.decode(new Array(batch).fill(300 + step), new Array(batch).fill(context));
+          await session.decode(decodeRows(session, batch, 300 + step, context));
           const time = performance.now() - start;
           own[name].push(time);
           if (name === 'native') own.overhead.push(time - native.runTimeMs);

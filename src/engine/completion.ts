@@ -1,9 +1,10 @@
 import type { ErrorCode } from '../errors.ts';
+import type { Sampling } from '../runtime/session.ts';
+import type { SampledToken } from '../sampling/sampled-token.ts';
+import type { SamplingRequest } from '../sampling/sampling-request.ts';
 import { Detokenizer, type TokenBytes } from './detokenizer.ts';
 import type { AbortStage, FinishReason, GenerationEvent, GenerationRequest } from './generation.ts';
 import { RequestTimings } from './request-timings.ts';
-import type { SampledToken } from './sampler.ts';
-import { SamplingState } from './sampling-state.ts';
 import { StopStrings } from './stop-strings.ts';
 
 /** What of a model a completion depends on. */
@@ -23,7 +24,9 @@ interface Finish {
 /** One request as it is generated: turns each token into events and knows when to stop. Moments are in ms. */
 export class Completion {
   readonly request: GenerationRequest;
-  readonly sampling: SamplingState;
+  readonly samplingRequest: SamplingRequest;
+  /** The session's, once started. */
+  sampling: Sampling | null = null;
   readonly timings: RequestTimings;
   /** What the decoder reads next. */
   nextInput: number;
@@ -35,10 +38,17 @@ export class Completion {
   constructor(request: GenerationRequest, model: CompletionModel) {
     const { stop, skipSpecialTokens } = request;
     this.request = request;
-    this.sampling = new SamplingState(request, model.eosTokens);
+    const eosTokens = stop.ignoreEos ? [] : model.eosTokens;
+    this.samplingRequest = {
+      parameters: request.sampling,
+      promptTokens: request.promptTokens,
+      endTokens: [...eosTokens, ...stop.tokenIds],
+      minTokens: stop.minTokens,
+      logprobs: request.logprobs,
+    };
     this.timings = new RequestTimings(request);
     this.nextInput = model.decoderStart ?? -1;
-    this.#eosTokens = new Set(stop.ignoreEos ? [] : model.eosTokens);
+    this.#eosTokens = new Set(eosTokens);
     this.#stopTokens = new Set(stop.tokenIds);
     const startsText = model.decoderStart !== null;
     this.#detokenizer = new Detokenizer(model.tokenizer, { skipSpecialTokens, startsText });
@@ -62,7 +72,6 @@ export class Completion {
   ): { tokens: GenerationEvent; end: GenerationEvent | null } {
     const { id } = this.request;
     this.nextInput = token;
-    this.sampling.record(token);
     this.timings.generated(1, at);
     const piece = this.#isHidden(token) ? '' : this.#detokenizer.add(token);
     const { text, matched } = this.#stopStrings.add(piece, this.#isSuspended);

@@ -1,30 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
-
-/** How the next token is chosen. Neutral values switch a control off; ranges are checked at the edge (http/). */
-export interface SamplingParameters {
-  /** 0 is greedy. */
-  temperature: number;
-  /** 0 is off. */
-  topK: number;
-  /** 1 is off. */
-  topP: number;
-  /** 0 is off. */
-  minP: number;
-  /** 1 is off; divides positive and multiplies negative logits of tokens seen in prompt or output (CTRL, arXiv 1909.05858). */
-  repetitionPenalty: number;
-  /** 0 is off; subtracted once per token seen in the output. */
-  presencePenalty: number;
-  /** 0 is off; subtracted per occurrence in the output. */
-  frequencyPenalty: number;
-  /** Added to the logits, by token id. */
-  logitBias: readonly (readonly [tokenId: number, bias: number])[];
-  /** No other token is generated; null: all may be. */
-  allowedTokens: readonly number[] | null;
-  /** Runs of tokens that the completion never holds; each has at least one. */
-  badWords: readonly (readonly number[])[];
-  /** Unsigned 64-bit as two 32-bit halves, low first. The stream of random numbers depends on it and the position alone. */
-  seed: readonly [low: number, high: number];
-}
+import type { PromptTokenLogprobs, TokenLogprobs } from '../sampling/sampled-token.ts';
+import type { SamplingParameters } from '../sampling/sampling-request.ts';
 
 export interface StopConditions {
   strings: readonly string[];
@@ -64,19 +40,6 @@ export interface GenerationRequest {
   queueDeadline: number;
   /** Latest moment to finish. */
   deadline: number;
-}
-
-/** Natural logarithms of the model's own distribution, before penalties and temperature. */
-export interface TokenLogprobs {
-  logprob: number;
-  /** Most likely first. */
-  top: readonly { token: number; logprob: number }[];
-}
-
-/** Those of a token of the prompt. */
-export interface PromptTokenLogprobs extends TokenLogprobs {
-  /** Place among all tokens by likelihood, from 1. */
-  rank: number;
 }
 
 export type FinishReason = 'stop' | 'length';

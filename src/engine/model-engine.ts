@@ -1,11 +1,11 @@
-import type { Runtime, Session } from '../runtime/session.ts';
+import type { DecodeRow, Runtime, Session } from '../runtime/session.ts';
+import type { SampledToken } from '../sampling/sampled-token.ts';
+import { SamplingError } from '../sampling/sampling-error.ts';
 import type { Clock } from './clock.ts';
 import { Completion, type CompletionModel } from './completion.ts';
 import type { AbortStage, GenerationRequest } from './generation.ts';
 import type { EngineReport, StepReport } from './messages.ts';
 import { OpenCompletions } from './open-completions.ts';
-import { promptLogprobs } from './prompt-logprobs.ts';
-import { Sampler } from './sampler.ts';
 import type { Scheduler, SlotLimits } from './scheduler.ts';
 import type { PrefillChunk, StepPlan } from './step-plan.ts';
 
@@ -23,7 +23,7 @@ export interface ModelEngineParts {
 
 export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
 
-/** Numbers of logits held at a time for a prompt that is scored: 32 MiB, whatever the vocabulary. */
+/** Most logits a session computes at once for a prompt that is scored: 32 MiB, whatever the vocabulary. */
 const mostScoredLogits = 2 ** 23;
 
 const lateness: Record<AbortStage, string> = {
@@ -42,7 +42,6 @@ export class ModelEngine {
   readonly #session: Session;
   readonly #scheduler: Scheduler;
   readonly #model: CompletionModel;
-  readonly #sampler: Sampler;
   readonly #clock: Clock;
   readonly #completions: OpenCompletions;
   #submitted: GenerationRequest[] = [];
@@ -56,7 +55,6 @@ export class ModelEngine {
     this.#session = session;
     this.#scheduler = scheduler;
     this.#model = model;
-    this.#sampler = new Sampler(session.vocabSize);
     this.#clock = clock;
     this.#completions = new OpenCompletions(clock, onFault);
   }
@@ -128,7 +126,17 @@ export class ModelEngine {
   #announce({ expired, started }: StepPlan): void {
     for (const { id, stage } of expired)
       this.#completions.fail(id, 'deadline_exceeded', lateness[stage], stage);
-    for (const id of started) this.#completions.start(id);
+    for (const id of started) this.#start(this.#completions.get(id)!);
+  }
+
+  #start(completion: Completion): void {
+    const { id } = completion.request;
+    this.#completions.start(id);
+    try {
+      completion.sampling = this.#session.startSampling(completion.samplingRequest);
+    } catch (error) {
+      this.#completions.breakDown([id], error);
+    }
   }
 
   #moveSlots({ moves }: StepPlan): void {
@@ -150,37 +158,38 @@ export class ModelEngine {
     }
     for (const chunk of chunks) {
       await this.#runPrompt(chunk.id, async (completion) => {
-        const logits =
-          completion.request.promptLogprobs === null
-            ? await this.#prefillChunk(completion, chunk)
-            : await this.#prefillScored(completion, chunk);
+        const sampled = await this.#prefillChunk(completion, chunk);
         if (!chunk.isLast) return;
         completion.timings.prefilled(this.#clock());
-        if (completion.request.maxTokens < 1) this.#completions.finishEmpty(completion);
-        else this.#sample(completion, logits, chunk.end);
+        if (sampled === null) this.#completions.finishEmpty(completion);
+        else this.#advance(completion, sampled, chunk.end);
       });
     }
   }
 
-  /** @returns the logits after the prompt's last token, where it is in the chunk */
-  #prefillChunk({ request }: Completion, { slot, start, end, isLast }: PrefillChunk): Promise<Float32Array> {
-    const tokens = request.promptTokens.slice(start, end);
-    const rows = isLast ? [tokens.length - 1] : [];
-    return this.#inSession('prefillMs', () => this.#session.prefill(slot, tokens, start, rows));
-  }
-
-  /** The same, with every token of the chunk scored on the way. @returns the logits after the chunk's last token */
-  async #prefillScored({ request }: Completion, { slot, start, end }: PrefillChunk): Promise<Float32Array> {
-    const { vocabSize } = this.#session;
-    const rowsAtOnce = Math.max(1, Math.floor(mostScoredLogits / vocabSize));
-    let last: Float32Array = new Float32Array();
-    for (let from = start; from < end; from += rowsAtOnce) {
-      const tokens = request.promptTokens.slice(from, Math.min(end, from + rowsAtOnce));
-      const logits = await this.#inSession('prefillMs', () =>
-        this.#session.prefill(slot, tokens, from, [...tokens.keys()]),
+  /**
+   * A chunk whose tokens are scored goes in pieces.
+   * @returns the token after the prompt, where the prompt ends with the chunk and a token is asked for
+   */
+  async #prefillChunk(
+    { request, sampling }: Completion,
+    { slot, start, end, isLast }: PrefillChunk,
+  ): Promise<SampledToken | null> {
+    const { id, promptTokens, promptLogprobs: alternatives } = request;
+    const scoredAtOnce = Math.max(1, Math.floor(mostScoredLogits / this.#session.vocabSize));
+    const atOnce = alternatives === null ? end - start : scoredAtOnce;
+    let last: SampledToken | null = null;
+    for (let from = start; from < end; from += atOnce) {
+      const to = Math.min(end, from + atOnce);
+      const tokens = promptTokens.slice(from, to);
+      const chosenBy = isLast && to === end && request.maxTokens > 0 ? sampling : null;
+      const scoring =
+        alternatives === null ? undefined : { followers: promptTokens.slice(from + 1, to + 1), alternatives };
+      const { sampled, scores } = await this.#inSession('prefillMs', () =>
+        this.#session.prefill(slot, tokens, from, chosenBy, scoring),
       );
-      last = logits.subarray(logits.length - vocabSize);
-      this.#completions.score(request.id, promptLogprobs(logits, request, from, tokens.length));
+      if (scoring) this.#completions.score(id, from === 0 ? [null, ...scores] : scores);
+      last = sampled;
     }
     return last;
   }
@@ -199,15 +208,19 @@ export class ModelEngine {
     if (rows.length === 0) return;
     const ids = rows.map(({ id }) => id);
     // A row whose request has just failed is still part of the batch, as an empty one nobody looks at.
-    const tokens = ids.map((id) => this.#completions.get(id)?.nextInput ?? 0);
-    const pasts = rows.map(({ id, past }) => (this.#completions.get(id) ? past : 0));
+    const batch = rows.map(({ id, past }): DecodeRow => {
+      const completion = this.#completions.get(id);
+      return completion
+        ? { token: completion.nextInput, past, sampling: completion.sampling }
+        : { token: 0, past: 0, sampling: null };
+    });
     try {
-      const logits = await this.#inSession('decodeMs', () => this.#session.decode(tokens, pasts));
-      const { vocabSize } = this.#session;
+      const results = await this.#inSession('decodeMs', () => this.#session.decode(batch));
       for (const [row, id] of ids.entries()) {
         const completion = this.#completions.get(id);
-        const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-        if (completion) this.#sample(completion, own, pasts[row]! + 1);
+        const result = results[row];
+        if (result instanceof SamplingError) this.#completions.breakDown([id], result);
+        else if (completion && result) this.#advance(completion, result, batch[row]!.past + 1);
       }
     } catch (error) {
       this.#completions.breakDown(ids, error);
@@ -224,9 +237,8 @@ export class ModelEngine {
   }
 
   /** @param filled decoder positions of the slot in use */
-  #sample(completion: Completion, logits: Float32Array, filled: number): void {
+  #advance(completion: Completion, sampled: SampledToken, filled: number): void {
     try {
-      const sampled = this.#sampler.sample(logits, completion.sampling);
       this.#completions.advance(completion, sampled, filled >= this.limits.capacity);
     } catch (error) {
       this.#completions.breakDown([completion.request.id], error);

@@ -1,8 +1,9 @@
 import type { ErrorCode } from '../errors.ts';
+import type { PromptTokenLogprobs, SampledToken } from '../sampling/sampled-token.ts';
+import { NoTokenAllowedError, SamplingError } from '../sampling/sampling-error.ts';
 import type { Clock } from './clock.ts';
 import type { Completion } from './completion.ts';
-import type { AbortStage, GenerationEvent, PromptTokenLogprobs } from './generation.ts';
-import { NonFiniteLogitsError, NoTokenAllowedError, type SampledToken } from './sampler.ts';
+import type { AbortStage, GenerationEvent } from './generation.ts';
 
 /** The completions of one model that have not ended, and what is to be told of them after the step. */
 export class OpenCompletions {
@@ -64,7 +65,7 @@ export class OpenCompletions {
   breakDown(ids: readonly string[], error: unknown): void {
     const isRequests = error instanceof NoTokenAllowedError;
     if (!isRequests) this.#onFault(error);
-    const isNamed = isRequests || error instanceof NonFiniteLogitsError;
+    const isNamed = error instanceof SamplingError;
     const message = isNamed ? error.message : 'The model failed while it ran the request.';
     for (const id of ids) {
       const stage = this.#open.get(id)?.timings.hasPrefilled ? 'decode' : 'prefill';

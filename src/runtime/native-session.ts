@@ -1,7 +1,20 @@
 import { join } from 'node:path';
 import type { Manifest } from '../catalog/manifest.ts';
+import type { SampledToken } from '../sampling/sampled-token.ts';
+import type { SamplingError } from '../sampling/sampling-error.ts';
+import type { SamplingRequest } from '../sampling/sampling-request.ts';
+import { SamplingState } from '../sampling/sampling-state.ts';
+import { LogitsSampler } from './logits-sampler.ts';
 import type { LoadedAddon, NativeModel } from './native-addon.ts';
-import type { Runtime, Session, SessionOptions } from './session.ts';
+import type {
+  DecodeRow,
+  PrefillResult,
+  Runtime,
+  Sampling,
+  Scoring,
+  Session,
+  SessionOptions,
+} from './session.ts';
 
 /** How a native session runs, beyond what every session is told. */
 export interface NativeSettings {
@@ -23,7 +36,8 @@ export class NativeSession implements Session {
   readonly encoderCapacity: number;
   readonly vocabSize: number;
   readonly #model: NativeModel;
-  /** Written to by the runs; handed out as views. */
+  readonly #sampler: LogitsSampler;
+  /** Written to by the runs. */
   #logits: Float32Array;
 
   private constructor(manifest: Manifest, options: SessionOptions, model: NativeModel) {
@@ -32,6 +46,7 @@ export class NativeSession implements Session {
     this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
     this.vocabSize = manifest.vocabSize;
     this.#model = model;
+    this.#sampler = new LogitsSampler(manifest.vocabSize);
     this.#logits = new Float32Array(options.slots * manifest.vocabSize);
   }
 
@@ -64,21 +79,29 @@ export class NativeSession implements Session {
     await this.#model.encode(slot, Int32Array.from(tokens));
   }
 
+  startSampling(request: SamplingRequest): SamplingState {
+    return new SamplingState(request);
+  }
+
   async prefill(
     slot: number,
     tokens: readonly number[],
     past: number,
-    logitRows: readonly number[],
-  ): Promise<Float32Array> {
-    const logits = this.#reserve(logitRows.length);
-    await this.#model.prefill(slot, Int32Array.from(tokens), past, Int32Array.from(logitRows), logits);
-    return logits.subarray(0, logitRows.length * this.vocabSize);
+    sampling: Sampling | null,
+    scoring?: Scoring,
+  ): Promise<PrefillResult> {
+    const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
+    const logits = this.#reserve(rows.length);
+    await this.#model.prefill(slot, Int32Array.from(tokens), past, Int32Array.from(rows), logits);
+    return this.#sampler.prefilled(logits.subarray(0, rows.length * this.vocabSize), { sampling, scoring });
   }
 
-  async decode(tokens: readonly number[], pasts: readonly number[]): Promise<Float32Array> {
-    const logits = this.#reserve(tokens.length);
-    await this.#model.decode(Int32Array.from(tokens), Int32Array.from(pasts), logits);
-    return logits.subarray(0, tokens.length * this.vocabSize);
+  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
+    const logits = this.#reserve(rows.length);
+    const tokens = Int32Array.from(rows, ({ token }) => token);
+    const pasts = Int32Array.from(rows, ({ past }) => past);
+    await this.#model.decode(tokens, pasts, logits);
+    return this.#sampler.decoded(logits, rows);
   }
 
   copySlot(from: number, to: number, length: number): void {

@@ -1,7 +1,20 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Manifest } from '../catalog/manifest.ts';
-import type { Runtime, Session, SessionOptions } from './session.ts';
+import type { SampledToken } from '../sampling/sampled-token.ts';
+import type { SamplingError } from '../sampling/sampling-error.ts';
+import type { SamplingRequest } from '../sampling/sampling-request.ts';
+import { SamplingState } from '../sampling/sampling-state.ts';
+import { LogitsSampler } from './logits-sampler.ts';
+import type {
+  DecodeRow,
+  PrefillResult,
+  Runtime,
+  Sampling,
+  Scoring,
+  Session,
+  SessionOptions,
+} from './session.ts';
 import { SlotCache } from './slot-cache.ts';
 
 type Feeds = Record<string, Tensor>;
@@ -30,6 +43,7 @@ export class OnnxruntimeNodeSession implements Session {
   /** Encoder positions in use, by slot. */
   readonly #encoderLengths: Int32Array;
   readonly #fetches: string[];
+  readonly #sampler: LogitsSampler;
 
   private constructor(
     manifest: Manifest,
@@ -48,6 +62,7 @@ export class OnnxruntimeNodeSession implements Session {
       this.#layer(heads, headSize, this.encoderCapacity),
     );
     this.#encoderLengths = new Int32Array(options.slots);
+    this.#sampler = new LogitsSampler(manifest.vocabSize);
     this.#fetches = ['logits', ...manifest.cache.flatMap((_, i) => [`new.${i}.key`, `new.${i}.value`])];
   }
 
@@ -93,18 +108,27 @@ export class OnnxruntimeNodeSession implements Session {
     this.#encoderLengths[slot] = tokens.length;
   }
 
+  startSampling(request: SamplingRequest): SamplingState {
+    return new SamplingState(request);
+  }
+
   async prefill(
     slot: number,
     tokens: readonly number[],
     past: number,
-    logitRows: readonly number[],
-  ): Promise<Float32Array> {
-    return this.#run({ first: slot, count: 1, sequence: tokens.length }, tokens, [past], logitRows);
+    sampling: Sampling | null,
+    scoring?: Scoring,
+  ): Promise<PrefillResult> {
+    const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
+    const logits = await this.#run({ first: slot, count: 1, sequence: tokens.length }, tokens, [past], rows);
+    return this.#sampler.prefilled(logits, { sampling, scoring });
   }
 
-  async decode(tokens: readonly number[], pasts: readonly number[]): Promise<Float32Array> {
-    const rows = tokens.map((_, row) => row);
-    return this.#run({ first: 0, count: tokens.length, sequence: 1 }, tokens, pasts, rows);
+  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
+    const tokens = rows.map(({ token }) => token);
+    const pasts = rows.map(({ past }) => past);
+    const batch = { first: 0, count: rows.length, sequence: 1 };
+    return this.#sampler.decoded(await this.#run(batch, tokens, pasts, [...rows.keys()]), rows);
   }
 
   /** Runs the decoder over `count` slots from `first`, `sequence` new positions each, and appends them to the cache. */

@@ -1,3 +1,7 @@
+import type { PromptTokenLogprobs, SampledToken } from '../sampling/sampled-token.ts';
+import type { SamplingError } from '../sampling/sampling-error.ts';
+import type { SamplingRequest } from '../sampling/sampling-request.ts';
+
 /** What runs a model's graphs. */
 export interface Runtime {
   backend: 'native' | 'onnxruntime-node';
@@ -5,12 +9,40 @@ export interface Runtime {
   executionProvider: 'cpu';
 }
 
+/** Made by a session's `startSampling`, and of use to that session alone. */
+export type Sampling = object;
+
+/** Log probabilities of given tokens, as a prompt has them. */
+export interface Scoring {
+  /** `followers[i]` comes after the chunk's token i; as many as are wanted, from the first on. */
+  followers: readonly number[];
+  /** How many alternatives to report with each. */
+  alternatives: number;
+}
+
+export interface PrefillResult {
+  /** null without sampling. */
+  sampled: SampledToken | null;
+  /** Of each follower. */
+  scores: readonly PromptTokenLogprobs[];
+}
+
+/** A slot's next step. */
+export interface DecodeRow {
+  /** What the decoder reads. */
+  token: number;
+  /** Positions of the slot that are already filled. */
+  past: number;
+  /** Chooses the token after it; null when nobody wants one. */
+  sampling: Sampling | null;
+}
+
 /**
  * The narrow waist between the engine and ONNX Runtime: one loaded model with a slot cache.
  *
  * A slot is one row of the cache, `capacity` positions long. Slots that decode are kept contiguous from 0
  * by the caller (see engine/slot-table.ts), so that one ragged batch covers them. Calls never overlap: the
- * engine awaits each before the next.
+ * engine awaits each before the next. Logits stay inside: tokens come out.
  */
 export interface Session {
   readonly runtime: Runtime;
@@ -25,22 +57,29 @@ export interface Session {
   encode(slot: number, tokens: readonly number[]): Promise<void>;
 
   /**
+   * What the tokens of one completion are chosen by. It goes on with each token that this session chooses with it.
+   * @throws SamplingError for what this session cannot do
+   */
+  startSampling(request: SamplingRequest): Sampling;
+
+  /**
    * Appends a chunk of `tokens` to `slot`, whose first `past` positions are already filled.
-   * @param logitRows indices into `tokens` whose logits are wanted, ascending; may be empty
-   * @returns logits, fp32 [logitRows.length × vocabSize], valid until the next call
+   * @param sampling chooses the token after the chunk; null while the prompt goes on
+   * @throws SamplingError
    */
   prefill(
     slot: number,
     tokens: readonly number[],
     past: number,
-    logitRows: readonly number[],
-  ): Promise<Float32Array>;
+    sampling: Sampling | null,
+    scoring?: Scoring,
+  ): Promise<PrefillResult>;
 
   /**
-   * One token for each of the slots 0..tokens.length-1; `pasts[i]` positions of slot i are already filled.
-   * @returns logits, fp32 [tokens.length × vocabSize], valid until the next call
+   * One token for each of the slots 0..rows.length-1, and the choice of the next.
+   * @returns by row: the token; why none could be chosen; null for rows without sampling
    */
-  decode(tokens: readonly number[], pasts: readonly number[]): Promise<Float32Array>;
+  decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]>;
 
   /** Makes slot `to` a copy of the first `length` decoder positions (and the encoder side) of slot `from`. */
   copySlot(from: number, to: number, length: number): void;

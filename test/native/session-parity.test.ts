@@ -4,8 +4,10 @@ import type { LoadedAddon } from '../../src/runtime/native-addon.ts';
 import { NativeSession } from '../../src/runtime/native-session.ts';
 import { OnnxruntimeNodeSession } from '../../src/runtime/onnxruntime-node-session.ts';
 import type { Session, SessionOptions } from '../../src/runtime/session.ts';
+import type { SampledToken } from '../../src/sampling/sampled-token.ts';
 import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 import { goldenVariants } from '../support/golden.ts';
+import { samplingRequest } from '../support/sampling-request.ts';
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
@@ -35,9 +37,6 @@ function randomTokens(random: SeededRandom, count: number, vocabSize: number): n
   return Array.from({ length: count }, () => 3 + random.below(vocabSize - 3));
 }
 
-const greedy = (logits: Float32Array) =>
-  logits.indexOf(logits.reduce((best, value) => Math.max(best, value)));
-
 /** Prompts of all lengths prefilled in chunks, then decoded greedily as one batch that loses a slot on the way. */
 async function generate(session: Session, seed: number): Promise<number[][]> {
   const random = seededRandom(seed);
@@ -45,14 +44,15 @@ async function generate(session: Session, seed: number): Promise<number[][]> {
     prompt: randomTokens(random, length, session.vocabSize),
     tokens: [0, ...randomTokens(random, 1 + random.below(40), session.vocabSize)],
   }));
+  const samplings = texts.map(() => session.startSampling(samplingRequest()));
   for (const [slot, { prompt, tokens }] of texts.entries()) {
     await session.encode(slot, prompt);
     const given = tokens.length;
     for (let past = 0; past < given; ) {
       const chunk = tokens.slice(past, past + 1 + random.below(12));
       const isLast = past + chunk.length === given;
-      const logits = await session.prefill(slot, chunk, past, isLast ? [chunk.length - 1] : []);
-      if (isLast) tokens.push(greedy(logits));
+      const { sampled } = await session.prefill(slot, chunk, past, isLast ? samplings[slot]! : null);
+      if (sampled) tokens.push(sampled.token);
       past += chunk.length;
     }
   }
@@ -63,13 +63,14 @@ async function generate(session: Session, seed: number): Promise<number[][]> {
       session.copySlot(2, 0, third.tokens.length - 1);
       active = [third, second];
     }
-    const logits = await session.decode(
-      active.map(({ tokens }) => tokens.at(-1) ?? 0),
-      active.map(({ tokens }) => tokens.length - 1),
+    const results = await session.decode(
+      active.map((text) => ({
+        token: text.tokens.at(-1) ?? 0,
+        past: text.tokens.length - 1,
+        sampling: samplings[texts.indexOf(text)]!,
+      })),
     );
-    for (const [slot, { tokens }] of active.entries()) {
-      tokens.push(greedy(logits.subarray(slot * session.vocabSize, (slot + 1) * session.vocabSize)));
-    }
+    for (const [slot, { tokens }] of active.entries()) tokens.push((results[slot] as SampledToken).token);
   }
   return texts.map(({ tokens }) => tokens);
 }

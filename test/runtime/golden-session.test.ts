@@ -3,9 +3,11 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
 import type { Runtime, Session } from '../../src/runtime/session.ts';
+import type { SampledToken, TokenLogprobs } from '../../src/sampling/sampled-token.ts';
 import { describeNative } from '../native/native-addon.ts';
 import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 import { goldenVariants, readGolden } from '../support/golden.ts';
+import { samplingRequest } from '../support/sampling-request.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** What training/golden.py computed in float64, as plain numbers. */
@@ -49,26 +51,31 @@ async function sessionOf(variant: string, runtime: Runtime): Promise<Session> {
   return session;
 }
 
-function maxDifference(found: Float32Array, expected: Float32Array): number {
-  expect(found.length).toBe(expected.length);
-  return found.reduce((worst, value, i) => Math.max(worst, Math.abs(value - (expected[i] ?? Number.NaN))), 0);
+/** Worst difference of log probabilities, those found being of the whole vocabulary. */
+function maxDifference({ top }: TokenLogprobs, logits: Float32Array): number {
+  expect(top.length).toBe(logits.length);
+  const logSum = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+  return top.reduce(
+    (worst, { token, logprob }) =>
+      Math.max(worst, Math.abs(logprob - ((logits[token] ?? Number.NaN) - logSum))),
+    0,
+  );
 }
 
-/** Logits of all positions of `row`, computed in chunks of the given sizes on `slot`. */
+/** Log probabilities at all positions of `row`, computed in chunks of the given sizes on `slot`. */
 async function prefillAll(
   session: Session,
   slot: number,
   tokens: number[],
   chunks: number[],
-): Promise<Float32Array[]> {
-  const found: Float32Array[] = [];
+): Promise<TokenLogprobs[]> {
+  const found: TokenLogprobs[] = [];
   let past = 0;
   for (const size of chunks) {
     const chunk = tokens.slice(past, past + size);
-    const logits = await session.prefill(slot, chunk, past, [...chunk.keys()]);
-    for (const index of chunk.keys()) {
-      found.push(logits.slice(index * session.vocabSize, (index + 1) * session.vocabSize));
-    }
+    const scoring = { followers: chunk, alternatives: session.vocabSize };
+    const { scores } = await session.prefill(slot, chunk, past, null, scoring);
+    found.push(...scores);
     past += chunk.length;
   }
   expect(found).toHaveLength(tokens.length);
@@ -103,7 +110,7 @@ function testVariant(variant: string, runtime: Runtime): void {
     // Rows 1 and 2 are ahead of row 0 by what they prefilled.
     const pasts = [0, 7, 13];
     for (const row of [1, 2])
-      await session.prefill(row, decoderTokens[row]?.slice(0, pasts[row]) ?? [], 0, []);
+      await session.prefill(row, decoderTokens[row]?.slice(0, pasts[row]) ?? [], 0, null);
     // Which golden row each slot holds; after some steps slot 0 ends and the last slot takes its place.
     let rows = [0, 1, 2];
     for (let step = 0; step < 16; step += 1) {
@@ -111,16 +118,19 @@ function testVariant(variant: string, runtime: Runtime): void {
         session.copySlot(2, 0, pasts[2] ?? 0);
         rows = [2, 1];
       }
-      const tokens = rows.map((row) => decoderTokens[row]?.[pasts[row] ?? 0] ?? 0);
       const found = await session.decode(
-        tokens,
-        rows.map((row) => pasts[row] ?? 0),
+        rows.map((row) => {
+          const past = pasts[row] ?? 0;
+          const sampling = session.startSampling(samplingRequest({ logprobs: session.vocabSize }));
+          return { token: decoderTokens[row]?.[past] ?? 0, past, sampling };
+        }),
       );
       for (const [slot, row] of rows.entries()) {
-        const own = found.subarray(slot * session.vocabSize, (slot + 1) * session.vocabSize);
-        expect(maxDifference(own, logits(row, pasts[row] ?? 0)), `row ${row} at ${pasts[row]}`).toBeLessThan(
-          tolerance,
-        );
+        const { logprobs } = found[slot] as SampledToken;
+        expect(
+          maxDifference(logprobs!, logits(row, pasts[row] ?? 0)),
+          `row ${row} at ${pasts[row]}`,
+        ).toBeLessThan(tolerance);
         pasts[row] = (pasts[row] ?? 0) + 1;
       }
     }

@@ -1,4 +1,16 @@
-import type { Runtime, Session } from '../../src/runtime/session.ts';
+import { LogitsSampler } from '../../src/runtime/logits-sampler.ts';
+import type {
+  DecodeRow,
+  PrefillResult,
+  Runtime,
+  Sampling,
+  Scoring,
+  Session,
+} from '../../src/runtime/session.ts';
+import type { SampledToken } from '../../src/sampling/sampled-token.ts';
+import type { SamplingError } from '../../src/sampling/sampling-error.ts';
+import type { SamplingRequest } from '../../src/sampling/sampling-request.ts';
+import { SamplingState } from '../../src/sampling/sampling-state.ts';
 
 /** Logits of the next position from all tokens before it, the encoder's apart; one per token of the vocabulary. */
 export type LogitsOf = (encoderTokens: readonly number[], decoderTokens: readonly number[]) => Float32Array;
@@ -25,7 +37,7 @@ export const fakeRuntime: Runtime = { backend: 'native', executionProvider: 'cpu
 
 /**
  * Keeps the tokens of each slot where a model keeps keys and values, and is as strict as a model is sensitive: a wrong
- * slot, position or copy changes the logits or throws, calls must not overlap, and logits die with the next call.
+ * slot, position or copy changes the logits or throws, and calls must not overlap.
  */
 export class FakeSession implements Session {
   readonly runtime = fakeRuntime;
@@ -39,7 +51,7 @@ export class FakeSession implements Session {
   readonly #during: (call: FakeCall) => void | Promise<void>;
   readonly #encoded: (readonly number[])[];
   readonly #decoded: (readonly number[])[];
-  #logits: Float32Array;
+  readonly #sampler: LogitsSampler;
   #isBusy = false;
 
   constructor(options: FakeSessionOptions = {}) {
@@ -51,7 +63,7 @@ export class FakeSession implements Session {
     this.#during = options.during ?? (() => {});
     this.#encoded = new Array(this.slots).fill([]);
     this.#decoded = new Array(this.slots).fill([]);
-    this.#logits = new Float32Array(this.slots * this.vocabSize);
+    this.#sampler = new LogitsSampler(this.vocabSize);
   }
 
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
@@ -61,35 +73,37 @@ export class FakeSession implements Session {
     );
     await this.#run({ kind: 'encode', slots: [slot], contents: [[]] }, () => {
       this.#encoded[slot] = [...tokens];
+      return [];
     });
+  }
+
+  startSampling(request: SamplingRequest): SamplingState {
+    return new SamplingState(request);
   }
 
   async prefill(
     slot: number,
     tokens: readonly number[],
     past: number,
-    logitRows: readonly number[],
-  ): Promise<Float32Array> {
-    if (logitRows.length * this.vocabSize > this.#logits.length) {
-      this.#logits = new Float32Array(logitRows.length * this.vocabSize);
-    }
+    sampling: Sampling | null,
+    scoring?: Scoring,
+  ): Promise<PrefillResult> {
     const before = this.#before(slot, past);
     const after = [...before, ...tokens];
-    await this.#run({ kind: 'prefill', slots: [slot], contents: [after] }, () => {
-      logitRows.forEach((row, i) => {
-        this.#write(i, slot, after.slice(0, past + row + 1));
-      });
-    });
-    return this.#logits.subarray(0, logitRows.length * this.vocabSize);
+    const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
+    const logits = await this.#run({ kind: 'prefill', slots: [slot], contents: [after] }, () =>
+      rows.map((row) => this.#logitsOf(this.#encoded[slot]!, after.slice(0, past + row + 1))),
+    );
+    return this.#sampler.prefilled(logits, { sampling, scoring });
   }
 
-  async decode(tokens: readonly number[], pasts: readonly number[]): Promise<Float32Array> {
-    this.#check(tokens.length === pasts.length && tokens.length > 0, 'rows');
-    const contents = tokens.map((token, slot) => [...this.#before(slot, pasts[slot]!), token]);
-    await this.#run({ kind: 'decode', slots: [...tokens.keys()], contents }, () => {
-      for (const [slot, content] of contents.entries()) this.#write(slot, slot, content);
-    });
-    return this.#logits.subarray(0, tokens.length * this.vocabSize);
+  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
+    this.#check(rows.length > 0, 'rows');
+    const contents = rows.map(({ token, past }, slot) => [...this.#before(slot, past), token]);
+    const logits = await this.#run({ kind: 'decode', slots: [...rows.keys()], contents }, () =>
+      contents.map((content, slot) => this.#logitsOf(this.#encoded[slot]!, content)),
+    );
+    return this.#sampler.decoded(logits, rows);
   }
 
   copySlot(from: number, to: number, length: number): void {
@@ -113,24 +127,19 @@ export class FakeSession implements Session {
     return content!.slice(0, past);
   }
 
-  async #run(call: FakeCall, compute: () => void): Promise<void> {
+  /** @returns the logits that `compute` gives, row behind row */
+  async #run(call: FakeCall, compute: () => readonly Float32Array[]): Promise<Float32Array> {
     this.#check(!this.isClosed && !this.#isBusy, 'call while closed or busy');
     for (const content of call.contents) this.#check(content.length <= this.capacity, 'over capacity');
     this.#isBusy = true;
-    this.#logits.fill(Number.NaN);
     this.calls.push(call);
     try {
       await this.#during(call);
       for (const [i, slot] of call.slots.entries()) this.#decoded[slot] = call.contents[i]!;
-      compute();
+      return Float32Array.from(compute().flatMap((row) => [...row]));
     } finally {
       this.#isBusy = false;
     }
-  }
-
-  #write(row: number, slot: number, decoded: readonly number[]): void {
-    const logits = this.#logitsOf(this.#encoded[slot]!, decoded);
-    this.#logits.set(logits, row * this.vocabSize);
   }
 
   #check(isRight: boolean, what: string): void {

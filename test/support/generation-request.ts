@@ -1,4 +1,6 @@
-import type { GenerationRequest, SamplingParameters, StopConditions } from '../../src/engine/generation.ts';
+import type { GenerationRequest, StopConditions } from '../../src/engine/generation.ts';
+import type { SamplingParameters } from '../../src/sampling/sampling-request.ts';
+import { greedy } from './sampling-request.ts';
 
 export interface RequestOverrides extends Partial<Omit<GenerationRequest, 'sampling' | 'stop'>> {
   sampling?: Partial<SamplingParameters>;
@@ -22,20 +24,7 @@ export function generationRequest(overrides: RequestOverrides = {}): GenerationR
     queueDeadline: Number.POSITIVE_INFINITY,
     deadline: Number.POSITIVE_INFINITY,
     ...overrides,
-    sampling: {
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repetitionPenalty: 1,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      logitBias: [],
-      allowedTokens: null,
-      badWords: [],
-      seed: [0, 0],
-      ...overrides.sampling,
-    },
+    sampling: { ...greedy, ...overrides.sampling },
     stop: {
       strings: [],
       tokenIds: [],

@@ -1,4 +1,4 @@
-import type { TokenLogprobs } from '../../engine/generation.ts';
+import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { charactersBegun, tokenText } from '../generation/token-text.ts';
 import type { CompletionLogprobs } from '../schemas/completion-response.ts';

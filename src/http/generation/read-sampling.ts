@@ -1,4 +1,4 @@
-import type { SamplingParameters } from '../../engine/generation.ts';
+import type { SamplingParameters } from '../../sampling/sampling-request.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { CompletionRequest } from '../schemas/completion-request.ts';
 import { checkTokenIds } from './vocabulary.ts';
@@ -29,8 +29,8 @@ export function readSampling(body: CompletionRequest, vocabSize: number): Omit<S
     repetitionPenalty: body.repetition_penalty ?? 1,
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
+    logitBias: readLogitBias(body.logit_bias ?? null, vocabSize),
     allowedTokens: null,
     badWords: [],
-    logitBias: readLogitBias(body.logit_bias ?? null, vocabSize),
   };
 }

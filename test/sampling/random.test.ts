@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { philox4x32, uniform } from '../../src/engine/random.ts';
+import { philox4x32, uniform } from '../../src/sampling/random.ts';
 
 describe('philox4x32', () => {
   // Known-answer vectors published with Random123 (philox4x32, 10 rounds).

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exponential } from '../../src/engine/exponential.ts';
+import { exponential } from '../../src/sampling/exponential.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const bitsOf = (value: number) => {

@@ -48,8 +48,8 @@ export class Candidates {
   /** Keeps the smallest number of highest weights whose sum reaches `share` of the total; at least one. */
   keepNucleus(share: number): void {
     const total = this.#total();
-    // Weights up to this bound sum to at most (1 − share) · total, so the others suffice; few are left to sort.
-    const bound = ((1 - share) * total) / this.#count;
+    // Weights up to this bound sum to half of what may go, so the others suffice whatever the rounding; few to sort.
+    const bound = ((1 - share) * total) / (2 * this.#count);
     let sorted = 0;
     for (let i = 0; i < this.#count; i++) {
       if (this.#values[i]! > bound) this.#scratch[sorted++] = this.#values[i]!;

@@ -1,4 +1,6 @@
-import type { TokenLogprobs } from './generation.ts';
+import { exponential } from './exponential.ts';
+import { logarithm } from './logarithm.ts';
+import type { PromptTokenLogprobs, TokenLogprobs } from './sampled-token.ts';
 
 /**
  * Log-softmax of the model's own logits, before anything a request asks for.
@@ -13,12 +15,23 @@ export function tokenLogprobs(logits: Float32Array, token: number, alternatives:
   };
 }
 
+/** The same for a token of the prompt. */
+export function promptTokenLogprobs(
+  logits: Float32Array,
+  token: number,
+  alternatives: number,
+): PromptTokenLogprobs {
+  const own = logits[token]!;
+  const rank = 1 + logits.reduce((above, logit) => above + (logit > own ? 1 : 0), 0);
+  return { ...tokenLogprobs(logits, token, alternatives), rank };
+}
+
 function logSumExp(logits: Float32Array): number {
   let highest = Number.NEGATIVE_INFINITY;
   for (const logit of logits) if (logit > highest) highest = logit;
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - highest);
-  return highest + Math.log(sum);
+  for (const logit of logits) sum += exponential(logit - highest);
+  return highest + logarithm(sum);
 }
 
 /** Ids of the `n` highest logits; n is small, so each goes straight to its place. */

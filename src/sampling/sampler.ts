@@ -1,36 +1,14 @@
 import { adjustLogits } from './adjust-logits.ts';
 import { Candidates } from './candidates.ts';
-import type { TokenLogprobs } from './generation.ts';
 import { uniform } from './random.ts';
+import type { SampledToken } from './sampled-token.ts';
+import { NonFiniteLogitsError, NoTokenAllowedError } from './sampling-error.ts';
 import type { SamplingState } from './sampling-state.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
 
-export interface SampledToken {
-  token: number;
-  logprobs: TokenLogprobs | null;
-}
-
-/** The model's logits are no numbers a token can be chosen by. */
-export class NonFiniteLogitsError extends Error {
-  constructor(token: number, value: number) {
-    super(`The model computed a logit of ${value} for token ${token}.`);
-    this.name = 'NonFiniteLogitsError';
-  }
-}
-
-/** A request rules out every token at once. */
-export class NoTokenAllowedError extends Error {
-  constructor() {
-    super(
-      'The request’s `allowed_token_ids`, `bad_words` and `min_tokens` together leave no token to come next.',
-    );
-    this.name = 'NoTokenAllowedError';
-  }
-}
-
 /**
- * Chooses next tokens, in this order: logit bias, tokens ruled out, penalties; then greedy (temperature 0: the highest, of
- * equal ones the lowest id), or temperature, min_p, top_k, top_p and a draw. All arithmetic is double precision in a
+ * Chooses next tokens, in this order: logit bias, what may not come, penalties; then greedy (temperature 0: the highest,
+ * of equal ones the lowest id), or temperature, min_p, top_k, top_p and a draw. All arithmetic is double precision in a
  * fixed order, of + − × ÷ only, so a request's tokens depend on its logits, parameters and seed and nothing else.
  */
 export class Sampler {
@@ -44,15 +22,19 @@ export class Sampler {
 
   /**
    * @param raw the model's logits for the next position, one per token of the vocabulary; left as they are
-   * @throws NonFiniteLogitsError, NoTokenAllowedError
+   * @param state goes on by the token
+   * @throws SamplingError
    */
   sample(raw: Float32Array, state: SamplingState): SampledToken {
     this.#take(raw);
     adjustLogits(this.#logits, state);
-    const highest = this.#highest();
-    if (this.#logits[highest] === Number.NEGATIVE_INFINITY) throw new NoTokenAllowedError();
-    const token = state.parameters.temperature === 0 ? highest : this.#draw(state);
+    const token = state.parameters.temperature === 0 ? this.#highest() : this.#draw(state);
+    // The one chosen of nothing but −∞.
+    if (this.#logits[token] === Number.NEGATIVE_INFINITY) {
+      throw new NoTokenAllowedError();
+    }
     const logprobs = state.alternatives === null ? null : tokenLogprobs(raw, token, state.alternatives);
+    state.record(token);
     return { token, logprobs };
   }
 

@@ -1,0 +1,47 @@
+import type { SamplingParameters, SamplingRequest } from './sampling-request.ts';
+
+/** A completion's sampling request with the tokens chosen so far. */
+export class SamplingState {
+  readonly parameters: SamplingParameters;
+  /** How many alternatives to report with each token; null: no log probabilities at all. */
+  readonly alternatives: number | null;
+  /** Distinct tokens of prompt and completion; the prompt's only where a repetition penalty asks for them. */
+  readonly seen: Set<number>;
+  /** Occurrences in the completion. */
+  readonly counts = new Map<number, number>();
+  /** The completion so far. */
+  readonly output: number[] = [];
+  readonly #endTokens: readonly number[];
+  readonly #minTokens: number;
+
+  constructor({ parameters, promptTokens, endTokens, minTokens, logprobs }: SamplingRequest) {
+    this.parameters = parameters;
+    this.alternatives = logprobs;
+    this.seen = new Set(parameters.repetitionPenalty === 1 ? [] : promptTokens);
+    this.#endTokens = endTokens;
+    this.#minTokens = minTokens;
+  }
+
+  /** Place of the next token in the completion, from 0. */
+  get position(): number {
+    return this.output.length;
+  }
+
+  /** Tokens that may not come next: they would end the completion too soon, or complete a bad word. */
+  get forbidden(): readonly number[] {
+    const ends = this.position < this.#minTokens ? this.#endTokens : [];
+    const completed = this.parameters.badWords.filter((word) => this.#endsWith(word.slice(0, -1)));
+    return [...ends, ...completed.map((word) => word.at(-1)!)];
+  }
+
+  record(token: number): void {
+    this.output.push(token);
+    this.seen.add(token);
+    this.counts.set(token, (this.counts.get(token) ?? 0) + 1);
+  }
+
+  #endsWith(tokens: readonly number[]): boolean {
+    const start = this.output.length - tokens.length;
+    return start >= 0 && tokens.every((token, i) => this.output[start + i] === token);
+  }
+}

@@ -1,0 +1,65 @@
+import { exponential } from '../../src/sampling/exponential.ts';
+import { uniform } from '../../src/sampling/random.ts';
+import type { SamplingRequest } from '../../src/sampling/sampling-request.ts';
+
+/** Whether `token` may not come after `output`. */
+function isForbidden(token: number, output: readonly number[], request: SamplingRequest): boolean {
+  const { allowedTokens, badWords } = request.parameters;
+  if (allowedTokens && !allowedTokens.includes(token)) return true;
+  if (output.length < request.minTokens && request.endTokens.includes(token)) return true;
+  const text = `,${[...output, token].join(',')}`;
+  return badWords.some((word) => text.endsWith(`,${word.join(',')}`));
+}
+
+/**
+ * The sampler written for reading: every step over whole sorted lists, penalties recounted from the history.
+ * @returns null when no token may come
+ */
+export function naiveSample(
+  raw: Float32Array,
+  request: SamplingRequest,
+  output: readonly number[],
+): number | null {
+  const { parameters, promptTokens } = request;
+  const logits = Array.from(raw);
+  for (const [token, bias] of parameters.logitBias) logits[token]! += bias;
+  for (const token of logits.keys()) {
+    if (isForbidden(token, output, request)) logits[token] = Number.NEGATIVE_INFINITY;
+  }
+  for (const token of new Set([...promptTokens, ...output])) {
+    const logit = logits[token]!;
+    const { repetitionPenalty } = parameters;
+    logits[token] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+  }
+  for (const token of new Set(output)) {
+    const count = output.filter((other) => other === token).length;
+    logits[token]! -= parameters.presencePenalty + parameters.frequencyPenalty * count;
+  }
+  const sorted = logits.map((logit, id) => ({ id, logit })).sort((a, b) => b.logit - a.logit || a.id - b.id);
+  const highest = sorted[0]!.logit;
+  if (highest === Number.NEGATIVE_INFINITY) return null;
+  if (parameters.temperature === 0) return sorted[0]!.id;
+
+  let weighted = sorted.map(({ id, logit }) => ({
+    id,
+    weight: exponential((logit - highest) / parameters.temperature),
+  }));
+  weighted = weighted.filter(({ weight }) => weight >= parameters.minP);
+  if (parameters.topK > 0) weighted = weighted.slice(0, parameters.topK);
+  const byId = () => [...weighted].sort((a, b) => a.id - b.id);
+  const total = () => byId().reduce((sum, { weight }) => sum + weight, 0);
+  if (parameters.topP < 1) {
+    const enough = parameters.topP * total();
+    let sum = 0;
+    let kept = 0;
+    while (kept < weighted.length && (kept === 0 || sum < enough)) sum += weighted[kept++]!.weight;
+    weighted = weighted.slice(0, kept);
+  }
+  const target = uniform(parameters.seed, output.length, 0) * total();
+  let sum = 0;
+  for (const { id, weight } of byId()) {
+    sum += weight;
+    if (sum > target) return id;
+  }
+  throw new Error('the cumulative sum never passed the target');
+}
