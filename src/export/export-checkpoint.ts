@@ -5,7 +5,7 @@ import type { Manifest, Precision } from '../catalog/manifest.ts';
 import { manifestFile, readManifest, writeManifest } from '../catalog/manifest-file.ts';
 import { digestOf, isSameFiles, listSourceFiles, type SourceFiles } from './checkpoint/checkpoint-digest.ts';
 import { exporterVersion } from './exporter-version.ts';
-import { familyOf, refusePrecision } from './families/families.ts';
+import { familyOf } from './families/families.ts';
 import { publishFolder } from './publish-folder.ts';
 import { type ExportProgress, writeExport } from './write-export.ts';
 
@@ -35,7 +35,6 @@ export async function ensureExport(
   const folder = resolve(options.out ?? join(checkpoint, 'onnx', precision));
   const config = await ConfigReader.open(join(checkpoint, 'config.json'));
   const family = familyOf(config);
-  refusePrecision(family, precision);
 
   const source = await listSourceFiles(checkpoint);
   const existing = await readUsable(folder, precision);

@@ -34,7 +34,7 @@ export interface ExportJob {
 export async function writeExport(folder: string, job: ExportJob): Promise<Manifest> {
   const weights = await CheckpointWeights.open(job.checkpoint);
   try {
-    const model = await job.family.export(job.config, new WeightSource(weights));
+    const model = await job.family.export(job.config, new WeightSource(weights), job.precision);
     await writeGraphs(folder, model, job.onProgress);
     // Written last: its presence means that the folder is complete.
     const manifest = await describe(model, job);
@@ -53,8 +53,8 @@ async function writeGraphs(
   model: FamilyModel,
   onProgress: ExportJob['onProgress'],
 ): Promise<void> {
-  const all = model.graphs.flatMap((graph) => [...graph.weights.values()]);
-  const totalBytes = all.reduce((sum, weight) => sum + byteLengthOf(weight), 0);
+  const tensors = model.graphs.flatMap(({ weights }) => weights.flatMap((weight) => weight.tensors));
+  const totalBytes = tensors.reduce((sum, tensor) => sum + byteLengthOf(tensor), 0);
   let doneBytes = 0;
   for (const graph of model.graphs) {
     await writeModel(folder, graph, {

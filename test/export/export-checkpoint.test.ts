@@ -215,10 +215,4 @@ describe('ensureExport', () => {
     await expect(attempt).rejects.toThrow(message);
     await expect(attempt).rejects.toHaveProperty('name', 'ConfigurationError');
   });
-
-  it('refuses a precision by name', async () => {
-    await expect(ensureExport(await copyCheckpoint('dense'), 'int4')).rejects.toThrow(
-      'precision int4 is not available for family t5; available: fp32',
-    );
-  });
 });

@@ -1,10 +1,14 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Precision } from '../../src/catalog/manifest.ts';
+import { float32ToHalf } from '../../src/export/checkpoint/half-precision.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { float16Tensor } from '../../src/runtime/float16-tensor.ts';
 
 /** Logits of the first token that a checkpoint's decoder gives after token 5, with a made-up encoder side. */
-export async function firstLogits(checkpoint: string): Promise<Float32Array> {
-  const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
+export async function firstLogits(checkpoint: string, precision: Precision = 'fp32'): Promise<Float32Array> {
+  const { folder, manifest } = await ensureExport(checkpoint, precision);
+  const isHalf = precision === 'fp16';
   const session = await InferenceSession.create(join(folder, 'decoder.onnx'), { intraOpNumThreads: 1 });
   const feeds: Record<string, Tensor> = {
     input_ids: new Tensor('int64', BigInt64Array.of(5n), [1, 1]),
@@ -16,9 +20,13 @@ export async function firstLogits(checkpoint: string): Promise<Float32Array> {
   };
   manifest.cross.forEach(({ heads, headSize }, layer) => {
     for (const part of ['key', 'value']) {
-      const values = () => Float32Array.from({ length: heads * 4 * headSize }, (_, n) => Math.sin(n + layer));
-      feeds[`past_key_values.${layer}.${part}`] = new Tensor('float32', values(), [1, heads, 4, headSize]);
-      feeds[`cross.${layer}.${part}`] = new Tensor('float32', values(), [1, heads, 4, headSize]);
+      const values = Float32Array.from({ length: heads * 4 * headSize }, (_, n) => Math.sin(n + layer));
+      for (const name of ['past_key_values', 'cross']) {
+        const dims = [1, heads, 4, headSize];
+        feeds[`${name}.${layer}.${part}`] = isHalf
+          ? float16Tensor(float32ToHalf(values), dims)
+          : new Tensor('float32', values.slice(), dims);
+      }
     }
   });
   try {

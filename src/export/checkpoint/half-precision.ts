@@ -26,3 +26,30 @@ export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> 
   for (let n = 0; n < bits.length; n += 1) words[n] = bits[n]! << 16;
   return new Float32Array(words.buffer);
 }
+
+/** float32 → float16 bits, to nearest, ties to even; too large becomes infinity. */
+export function float32ToHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(values.length);
+  for (let n = 0; n < words.length; n += 1) halves[n] = halfBits(words[n]!);
+  return halves;
+}
+
+/** The half-precision number nearest to a float32, both as bits. */
+function halfBits(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const magnitude = word & 0x7fffffff;
+  // 65,520 lies half-way between the largest half and the next power of two: from there on it is infinity.
+  if (magnitude >= 0x477ff000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
+  // Normal numbers: rebias the exponent from 127 to 15, drop 13 bits of fraction; a carry into the exponent is right.
+  if (magnitude >= 0x38800000) return sign | roundedShift(magnitude - 0x38000000, 13);
+  // Subnormals count in units of 2⁻²⁴; below half of the smallest it is zero.
+  const shift = 126 - (magnitude >>> 23);
+  return shift > 24 ? sign : sign | roundedShift((magnitude & 0x7fffff) | 0x800000, shift);
+}
+
+/** value / 2^shift to nearest, ties to even. */
+function roundedShift(value: number, shift: number): number {
+  const odd = (value >>> shift) & 1;
+  return (value + (1 << (shift - 1)) - 1 + odd) >>> shift;
+}

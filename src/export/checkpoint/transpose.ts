@@ -11,12 +11,12 @@ export async function* transposedPanels(
   load: () => Promise<Float32Array>,
   rows: number,
   columns: number,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Float32Array<ArrayBuffer>> {
   const matrix = await load();
   const panelRows = Math.max(1, Math.floor(panelSize / Math.max(rows, 1)));
   for (let first = 0; first < columns; first += panelRows) {
     const last = Math.min(first + panelRows, columns);
-    yield new Uint8Array(transposeColumns(matrix, rows, columns, first, last).buffer);
+    yield transposeColumns(matrix, rows, columns, first, last);
   }
 }
 

@@ -1,16 +1,19 @@
 import { ConfigurationError } from '../../errors.ts';
-import type { Weight } from '../onnx/weight.ts';
+import type { TensorInfo, Weight } from '../onnx/weight.ts';
 import type { CheckpointWeights } from './checkpoint-weights.ts';
 import { bytesPerElement, type Dtype } from './dtypes.ts';
-import { bfloat16ToFloat32, halfToFloat32 } from './half-precision.ts';
+import { bfloat16ToFloat32, float32ToHalf, halfToFloat32 } from './half-precision.ts';
 import { transposedPanels } from './transpose.ts';
 
-/** A multiple of every element size. */
-const chunkBytes = 4 * 1024 * 1024;
+/** Numbers read at a time. */
+const chunkSize = 1 << 20;
+
+/** What a graph computes with. */
+export type FloatType = 'float32' | 'float16';
 
 /**
- * Hands a family's exporter the checkpoint's tensors by name and expected shape, as float32, and remembers which
- * were asked for: a tensor nobody asked for means that the model is not what the exporter takes it to be.
+ * Hands a family's exporter the checkpoint's tensors by name and expected shape, and remembers which were asked for:
+ * a tensor nobody asked for means that the model is not what the exporter takes it to be.
  */
 export class WeightSource {
   readonly #checkpoint: CheckpointWeights;
@@ -25,17 +28,24 @@ export class WeightSource {
   }
 
   /** The tensor as it is, an initializer of the same name. */
-  asStored(name: string, shape: readonly number[]): Weight {
+  asStored(name: string, shape: readonly number[], type: FloatType = 'float32'): Weight {
     const dtype = this.#take(name, shape);
-    return { name, dims: shape, chunks: () => this.#converted(name, dtype) };
+    return this.#weight({ name, type, dims: shape }, () => this.#pieces(name, dtype, 1));
   }
 
   /** A linear layer's [out, in] weight as the [in, out] that MatMul wants, an initializer of the same name. */
-  transposed(name: string, shape: readonly [number, number]): Weight {
+  transposed(name: string, shape: readonly [number, number], type: FloatType = 'float32'): Weight {
     const dtype = this.#take(name, shape);
     const [rows, columns] = shape;
     const load = async () => toFloat32(await this.#checkpoint.read(name), dtype);
-    return { name, dims: [columns, rows], chunks: () => transposedPanels(load, rows, columns) };
+    const info = { name, type, dims: [columns, rows] };
+    return this.#weight(info, () => transposedPanels(load, rows, columns));
+  }
+
+  /** Reads a matrix [rows, columns] in pieces of whole rows. */
+  rows(name: string, shape: readonly [number, number]): () => AsyncIterable<Float32Array<ArrayBuffer>> {
+    const dtype = this.#take(name, shape);
+    return () => this.#pieces(name, dtype, shape[1]);
   }
 
   /** A tensor small enough to compute with. */
@@ -75,13 +85,36 @@ export class WeightSource {
     return entry.dtype;
   }
 
-  async *#converted(name: string, dtype: Dtype): AsyncGenerator<Uint8Array> {
+  #weight(tensor: TensorInfo, load: () => AsyncIterable<Float32Array<ArrayBuffer>>): Weight {
+    const path = this.#checkpoint.pathOf(tensor.name);
+    const convert = tensor.type === 'float16' ? (values: Float32Array) => toHalf(values, path, tensor) : null;
+    return {
+      tensors: [tensor],
+      async *chunks() {
+        for await (const values of load()) {
+          yield { tensor: 0, bytes: new Uint8Array((convert?.(values) ?? values).buffer) };
+        }
+      },
+    };
+  }
+
+  /** The tensor in pieces, each a multiple of `unit` numbers. */
+  async *#pieces(name: string, dtype: Dtype, unit: number): AsyncGenerator<Float32Array<ArrayBuffer>> {
     const { begin, end } = this.#checkpoint.entry(name);
-    for (let offset = 0; offset < end - begin; offset += chunkBytes) {
-      const stored = await this.#checkpoint.read(name, offset, Math.min(chunkBytes, end - begin - offset));
-      yield new Uint8Array(toFloat32(stored, dtype).buffer);
+    const step = Math.max(1, Math.floor(chunkSize / unit)) * unit * bytesPerElement[dtype];
+    for (let offset = 0; offset < end - begin; offset += step) {
+      yield toFloat32(await this.#checkpoint.read(name, offset, Math.min(step, end - begin - offset)), dtype);
     }
   }
+}
+
+function toHalf(values: Float32Array, path: string, { name }: TensorInfo): Uint16Array<ArrayBuffer> {
+  const halves = float32ToHalf(values);
+  const lost = halves.findIndex((bits, n) => (bits & 0x7fff) === 0x7c00 && Number.isFinite(values[n]!));
+  if (lost < 0) return halves;
+  throw new ConfigurationError(
+    `${path}: ${name} holds ${values[lost]}, which fp16 cannot; export it as fp32, int8 or int4`,
+  );
 }
 
 function toFloat32(stored: Uint8Array<ArrayBuffer>, dtype: Dtype): Float32Array<ArrayBuffer> {

@@ -1,13 +1,11 @@
 import type { ConfigReader } from '../../catalog/config-reader.ts';
-import type { Manifest, Precision } from '../../catalog/manifest.ts';
+import type { Manifest } from '../../catalog/manifest.ts';
 import type { SpecialTokens } from '../../catalog/special-tokens.ts';
-import { ConfigurationError } from '../../errors.ts';
 import type { FamilyExport } from './family.ts';
 import { exportT5 } from './t5/export.ts';
 
 export interface Family {
   name: Manifest['family'];
-  precisions: readonly Precision[];
   export: FamilyExport;
   /** What Hugging Face's config class of the family has where the files say nothing. */
   specialTokens: Partial<SpecialTokens>;
@@ -17,7 +15,6 @@ const families: Readonly<Record<string, Family>> = {
   // T5 starts its decoder with the padding token.
   t5: {
     name: 't5',
-    precisions: ['fp32'],
     export: exportT5,
     specialTokens: { eos: [1], pad: 0, decoderStart: 0 },
   },
@@ -26,11 +23,4 @@ const families: Readonly<Record<string, Family>> = {
 /** The family that `model_type` names. */
 export function familyOf(config: ConfigReader): Family {
   return families[config.oneOf('model_type', Object.keys(families))]!;
-}
-
-export function refusePrecision(family: Family, precision: Precision): void {
-  if (family.precisions.includes(precision)) return;
-  throw new ConfigurationError(
-    `precision ${precision} is not available for family ${family.name}; available: ${family.precisions.join(', ')}`,
-  );
 }

@@ -1,6 +1,6 @@
 import type { FunctionProto, OperatorSetIdProto } from 'onnx-buf';
 import type { ConfigReader } from '../../catalog/config-reader.ts';
-import type { Manifest } from '../../catalog/manifest.ts';
+import type { Manifest, Precision } from '../../catalog/manifest.ts';
 import type { WeightSource } from '../checkpoint/weight-source.ts';
 import type { GraphBuilder } from '../onnx/graph-builder.ts';
 
@@ -24,4 +24,8 @@ export interface FamilyModel {
 }
 
 /** Builds the graphs of one model family; weights are only referred to. */
-export type FamilyExport = (config: ConfigReader, weights: WeightSource) => Promise<FamilyModel>;
+export type FamilyExport = (
+  config: ConfigReader,
+  weights: WeightSource,
+  precision: Precision,
+) => Promise<FamilyModel>;

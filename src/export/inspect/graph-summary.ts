@@ -3,13 +3,15 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { type FunctionProto, ModelProtoSchema, type NodeProto } from 'onnx-buf';
 import type { GraphBuilder } from '../onnx/graph-builder.ts';
 import { elementTypes } from '../onnx/values.ts';
+import { elementCountOf } from '../onnx/weight.ts';
+import { scalesSuffix } from '../quantize/quantized-matrix.ts';
 
 /** What can be said of a graph without running it. */
 export interface GraphSummary {
   name: string;
   /** Nodes by operator, as `MatMul` or `ai.altup.Correct`, most frequent first. */
   operators: Record<string, number>;
-  /** How many numbers each float32 initializer holds. */
+  /** How many trained numbers each initializer holds; scales and zero points of quantised ones are none. */
   weights: ReadonlyMap<string, number>;
 }
 
@@ -23,22 +25,59 @@ export async function readGraphFile(
   path: string,
 ): Promise<{ graph: GraphSummary; functions: FunctionSummary[] }> {
   const model = fromBinary(ModelProtoSchema, await readFile(path));
-  const weights = (model.graph?.initializer ?? [])
-    .filter(({ dataType }) => dataType === elementTypes.float32)
-    .map(({ name, dims }) => [name, dims.map(Number).reduce((a, b) => a * b, 1)] as const);
-  const graph = {
-    name: model.graph?.name ?? '',
-    operators: countOperators(model.graph?.node ?? []),
-    weights: new Map(weights),
-  };
+  const graph = summarize(
+    model.graph?.name ?? '',
+    model.graph?.node ?? [],
+    (model.graph?.initializer ?? []).map(({ name, dataType, dims }) => ({
+      name,
+      dataType,
+      dims: dims.map(Number),
+    })),
+  );
   return { graph, functions: model.functions.map(summarizeFunction) };
 }
 
-export function summarizeGraph(graph: GraphBuilder): GraphSummary {
-  const weights = [...graph.weights.values()].map(
-    ({ name, dims }) => [name, dims.reduce((a, b) => a * b, 1)] as const,
+export function summarizeGraph({ name, nodes, weights }: GraphBuilder): GraphSummary {
+  const tensors = weights.flatMap((weight) => weight.tensors);
+  return summarize(
+    name,
+    nodes,
+    tensors.map((tensor) => ({ ...tensor, dataType: elementTypes[tensor.type] })),
   );
-  return { name: graph.name, operators: countOperators(graph.nodes), weights: new Map(weights) };
+}
+
+interface Initializer {
+  name: string;
+  dataType: number;
+  dims: readonly number[];
+}
+
+function summarize(
+  name: string,
+  nodes: readonly NodeProto[],
+  initializers: readonly Initializer[],
+): GraphSummary {
+  const bits = bitsPerCode(nodes);
+  const weights = new Map<string, number>();
+  for (const { name, dataType, dims } of initializers) {
+    const count = elementCountOf({ dims });
+    if (bits.has(name)) weights.set(name, (8 * count) / bits.get(name)!);
+    else if (dataType === elementTypes.float16) weights.set(name, count);
+    else if (dataType === elementTypes.float32 && !name.endsWith(scalesSuffix)) weights.set(name, count);
+  }
+  return { name, operators: countOperators(nodes), weights };
+}
+
+/** Bits per number of the tensors that hold codes. */
+function bitsPerCode(nodes: readonly NodeProto[]): Map<string, number> {
+  const codesInput: Record<string, number> = { GatherBlockQuantized: 0, MatMulNBits: 1 };
+  return new Map(
+    nodes.flatMap(({ opType, input, attribute }) => {
+      const codes = input[codesInput[opType] ?? -1];
+      const bits = attribute.find(({ name }) => name === 'bits')?.i;
+      return codes === undefined || bits === undefined ? [] : [[codes, Number(bits)] as const];
+    }),
+  );
 }
 
 export function summarizeFunction({ domain, name, node }: FunctionProto): FunctionSummary {

@@ -8,7 +8,7 @@ import { ConfigurationError } from '../../errors.ts';
 import { listSourceFiles } from '../checkpoint/checkpoint-digest.ts';
 import { CheckpointWeights } from '../checkpoint/checkpoint-weights.ts';
 import { WeightSource } from '../checkpoint/weight-source.ts';
-import { familyOf, refusePrecision } from '../families/families.ts';
+import { familyOf } from '../families/families.ts';
 import { functionsUsed } from '../onnx/functions-used.ts';
 import {
   type FunctionSummary,
@@ -81,10 +81,9 @@ async function inspectExport(folder: string): Promise<Inspection> {
 async function inspectCheckpoint(folder: string, precision: Precision): Promise<Inspection> {
   const config = await ConfigReader.open(join(folder, 'config.json'));
   const family = familyOf(config);
-  refusePrecision(family, precision);
   const weights = await CheckpointWeights.open(folder);
   try {
-    const model = await family.export(config, new WeightSource(weights));
+    const model = await family.export(config, new WeightSource(weights), precision);
     const exported = join('onnx', precision);
     return {
       name: basename(folder),

@@ -3,11 +3,6 @@ import { type FileHandle, open } from 'node:fs/promises';
 /** Page size: tensors that start on one can be mapped into memory as they are. */
 const alignment = 4096;
 
-export interface DataRange {
-  offset: number;
-  length: number;
-}
-
 /** The `.data` file beside a graph: tensors one after the other, each on a page of its own. */
 export class ExternalData {
   readonly #file: FileHandle;
@@ -22,19 +17,20 @@ export class ExternalData {
     return new ExternalData(await open(path, 'wx'));
   }
 
-  async append(
-    chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    onBytes: (count: number) => void,
-  ): Promise<DataRange> {
+  /** Room for `length` bytes. @returns where it begins */
+  reserve(length: number): number {
     const offset = Math.ceil(this.#size / alignment) * alignment;
-    let end = offset;
-    for await (const chunk of chunks) {
-      await writeAll(this.#file, chunk, end);
-      end += chunk.byteLength;
-      onBytes(chunk.byteLength);
+    this.#size = offset + length;
+    return offset;
+  }
+
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    let written = 0;
+    while (written < bytes.byteLength) {
+      const left = bytes.byteLength - written;
+      const { bytesWritten } = await this.#file.write(bytes, written, left, position + written);
+      written += bytesWritten;
     }
-    this.#size = end;
-    return { offset, length: end - offset };
   }
 
   /** Makes sure that what was written survives a crash, then closes the file. */
@@ -44,13 +40,5 @@ export class ExternalData {
     } finally {
       await this.#file.close();
     }
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  let written = 0;
-  while (written < bytes.byteLength) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.byteLength - written, position + written);
-    written += bytesWritten;
   }
 }

@@ -1,7 +1,7 @@
 import type { ValueInfoProto } from 'onnx-buf';
 import { NodeList } from './node-list.ts';
 import { type ElementType, type Shape, valueInfo } from './values.ts';
-import type { Weight } from './weight.ts';
+import type { TensorInfo, Weight } from './weight.ts';
 
 /** int64 constants stay inside the model file: shape inference reads them there. */
 export interface IntegerConstant {
@@ -10,13 +10,20 @@ export interface IntegerConstant {
   values: readonly number[];
 }
 
+/** A tensor that is the bytes of another one, `of`, under a name and shape of its own. */
+export interface Alias extends TensorInfo {
+  of: string;
+}
+
 /** A graph under construction. Weights are only referred to; the writer streams them. */
 export class GraphBuilder extends NodeList {
   readonly name: string;
+  readonly #initializers = new Set<string>();
   readonly inputs: ValueInfoProto[] = [];
   readonly outputs: ValueInfoProto[] = [];
   readonly annotations: ValueInfoProto[] = [];
-  readonly weights = new Map<string, Weight>();
+  readonly weights: Weight[] = [];
+  readonly aliases: Alias[] = [];
   readonly constants = new Map<string, IntegerConstant>();
 
   constructor(name: string) {
@@ -38,10 +45,23 @@ export class GraphBuilder extends NodeList {
     this.annotations.push(valueInfo(name, 'float32', shape));
   }
 
+  /** @returns the name of the weight's first tensor */
   weight(weight: Weight): string {
-    if (this.weights.has(weight.name)) throw new Error(`two weights are called ${weight.name}`);
-    this.weights.set(weight.name, weight);
-    return weight.name;
+    for (const { name } of weight.tensors) this.#take(name);
+    this.weights.push(weight);
+    return weight.tensors[0]!.name;
+  }
+
+  /** A tensor stored once and used under two shapes. @returns its name */
+  alias(alias: Alias): string {
+    this.#take(alias.name);
+    this.aliases.push(alias);
+    return alias.name;
+  }
+
+  #take(name: string): void {
+    if (this.#initializers.has(name)) throw new Error(`two weights are called ${name}`);
+    this.#initializers.add(name);
   }
 
   /** A one-dimensional int64 constant, shared by all who ask for the same values. */

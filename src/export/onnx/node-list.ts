@@ -15,6 +15,11 @@ export class NodeList {
   readonly nodes: NodeProto[] = [];
   readonly #outputs = new Set<string>();
 
+  /** Whether a node computes `value` already. */
+  computes(value: string): boolean {
+    return this.#outputs.has(value);
+  }
+
   /**
    * Appends a node; `''` stands for an optional input left out.
    * @returns the name of its first output

@@ -3,11 +3,21 @@ import { TensorProto_DataType, type ValueInfoProto, ValueInfoProtoSchema } from 
 
 export const elementTypes = {
   float32: TensorProto_DataType.FLOAT,
+  float16: TensorProto_DataType.FLOAT16,
+  uint8: TensorProto_DataType.UINT8,
   int32: TensorProto_DataType.INT32,
   int64: TensorProto_DataType.INT64,
 } as const;
 
 export type ElementType = keyof typeof elementTypes;
+
+export const bytesPerElement: Readonly<Record<ElementType, number>> = {
+  float32: 4,
+  float16: 2,
+  uint8: 1,
+  int32: 4,
+  int64: 8,
+};
 
 /** Fixed dimensions are numbers, those known at run time only have a name. */
 export type Shape = readonly (number | string)[];

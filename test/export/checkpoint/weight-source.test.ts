@@ -16,7 +16,7 @@ async function sourceOf(tensors: Record<string, WrittenTensor>): Promise<WeightS
 
 async function valuesOf(weight: Weight): Promise<Float32Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of weight.chunks()) pieces.push(piece);
+  for await (const { bytes } of weight.chunks()) pieces.push(bytes);
   return new Float32Array(new Uint8Array(Buffer.concat(pieces)).buffer);
 }
 
@@ -59,7 +59,7 @@ describe('WeightSource', () => {
   ])('transposes [%i, %i]', async (rows, columns) => {
     const source = await sourceOf({ a: wide(rows, columns) });
     const weight = source.transposed('a', [rows, columns]);
-    expect(weight.dims).toEqual([columns, rows]);
+    expect(weight.tensors).toEqual([{ name: 'a', type: 'float32', dims: [columns, rows] }]);
     const values = await valuesOf(weight);
     expect(values.length).toBe(rows * columns);
     const misplaced = values.findIndex((value, n) => value !== (n % rows) * columns + Math.floor(n / rows));

@@ -1,6 +1,8 @@
+import { linear } from '../../layers/linear.ts';
+import { computeType, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int } from '../../onnx/attributes.ts';
 import { microsoftDomain } from '../../onnx/opset.ts';
-import { linear, rmsNorm, type T5Graph } from './graph-parts.ts';
+import { rmsNorm, type T5Graph } from './graph-parts.ts';
 
 /** Names of values that all decoder layers share. */
 export interface DecoderInputs {
@@ -10,7 +12,7 @@ export interface DecoderInputs {
   total: string;
   /** int32 [batch] */
   encoderLengths: string;
-  /** float32 [batch, heads, sequence, total] */
+  /** [batch, heads, sequence, total], of the compute type */
   bias: string;
 }
 
@@ -21,17 +23,18 @@ export interface DecoderInputs {
 export function selfAttention(t5: T5Graph, index: number, x: string, inputs: DecoderInputs): string {
   const { graph } = t5;
   const { dModel, numHeads, dKv } = t5.config;
+  const type = computeType(t5.precision);
   const inner = numHeads * dKv;
   const path = `/decoder/block.${index}/self_attention`;
   const layer = `decoder.block.${index}.layer.0`;
   const attention = `${layer}.SelfAttention`;
   const cache = ['batch', numHeads, 'capacity', dKv];
-  const pastKey = graph.input(`past_key_values.${index}.key`, 'float32', cache);
-  const pastValue = graph.input(`past_key_values.${index}.value`, 'float32', cache);
+  const pastKey = graph.input(`past_key_values.${index}.key`, type, cache);
+  const pastValue = graph.input(`past_key_values.${index}.value`, type, cache);
   const present = [`present.${index}.key`, `present.${index}.value`];
-  for (const name of present) graph.output(name, 'float32', cache);
+  for (const name of present) graph.output(name, type, cache);
 
-  const normed = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
+  const normed = toCompute(t5, rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel));
   const q = linear(t5, `${path}/q`, normed, `${attention}.q.weight`, [inner, dModel]);
   const key = linear(t5, `${path}/k`, normed, `${attention}.k.weight`, [inner, dModel], `new.${index}.key`);
   const value = linear(
@@ -42,7 +45,7 @@ export function selfAttention(t5: T5Graph, index: number, x: string, inputs: Dec
     [inner, dModel],
     `new.${index}.value`,
   );
-  for (const name of [key, value]) graph.output(name, 'float32', ['batch', 'sequence', inner]);
+  for (const name of [key, value]) graph.output(name, type, ['batch', 'sequence', inner]);
 
   const mixed = `${path}/attention`;
   const from = [q, key, value, pastKey, pastValue, inputs.seqlens, inputs.total, '', '', '', inputs.bias];
@@ -53,22 +56,23 @@ export function selfAttention(t5: T5Graph, index: number, x: string, inputs: Dec
     outputs: [mixed, ...present],
   });
   const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
-  return graph.add('Add', `${path}/residual`, [x, out]);
+  return graph.add('Add', `${path}/residual`, [x, toStream(t5, out)]);
 }
 
 /** x + W_o·attention(norm(x)) over the encoder's keys and values; padding beyond `encoder_lengths` is masked. */
 export function crossAttention(t5: T5Graph, index: number, x: string, inputs: DecoderInputs): string {
   const { graph } = t5;
   const { dModel, numHeads, dKv } = t5.config;
+  const type = computeType(t5.precision);
   const inner = numHeads * dKv;
   const path = `/decoder/block.${index}/cross_attention`;
   const layer = `decoder.block.${index}.layer.1`;
   const attention = `${layer}.EncDecAttention`;
   const shape = ['batch', numHeads, 'encoder_capacity', dKv];
-  const key = graph.input(`cross.${index}.key`, 'float32', shape);
-  const value = graph.input(`cross.${index}.value`, 'float32', shape);
+  const key = graph.input(`cross.${index}.key`, type, shape);
+  const value = graph.input(`cross.${index}.value`, type, shape);
 
-  const normed = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
+  const normed = toCompute(t5, rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel));
   const q = linear(t5, `${path}/q`, normed, `${attention}.q.weight`, [inner, dModel]);
   const mixed = graph.add(
     'MultiHeadAttention',
@@ -81,5 +85,5 @@ export function crossAttention(t5: T5Graph, index: number, x: string, inputs: De
     },
   );
   const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
-  return graph.add('Add', `${path}/residual`, [x, out]);
+  return graph.add('Add', `${path}/residual`, [x, toStream(t5, out)]);
 }

@@ -1,9 +1,10 @@
+import { toCompute } from '../../layers/model-graph.ts';
 import { int, ints } from '../../onnx/attributes.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { elementTypes } from '../../onnx/values.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import { crossAttention, type DecoderInputs, selfAttention } from './decoder-attention.ts';
-import { embed, feedForward, rmsNorm, type T5Graph, tableWidth } from './graph-parts.ts';
+import { feedForward, rmsNorm, type T5Graph, tableWidth, tokenTable } from './graph-parts.ts';
 import { outputHead } from './output-head.ts';
 import { causalBiasTable } from './relative-bias.ts';
 import { residualStream } from './streams.ts';
@@ -27,7 +28,8 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   const bias = await positionBias(t5, positions, total);
   const inputs: DecoderInputs = { seqlens, total, encoderLengths, bias };
   const last = t5.config.decoderLayers - 1;
-  let x = stream.begin(embed(t5, '/decoder', ids));
+  const table = tokenTable(t5);
+  let x = stream.begin(table.lookUp('/decoder/embed_tokens', ids));
   for (let index = 0; index <= last; index += 1) {
     const path = `/decoder/block.${index}`;
     x = selfAttention(t5, index, x, inputs);
@@ -44,7 +46,7 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
     'decoder.final_layer_norm.weight',
     tableWidth(t5.config),
   );
-  outputHead(t5, final, 'logits');
+  outputHead(t5, table, final, 'logits');
   return graph;
 }
 
@@ -52,11 +54,8 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
  * Computed once for all layers: [batch, heads, sequence, total], gathered by query position − key position. Keys after
  * the query get the bias of distance 0, and GroupQueryAttention hides them.
  */
-async function positionBias(
-  { graph, weights, config }: T5Graph,
-  positions: string,
-  total: string,
-): Promise<string> {
+async function positionBias(t5: T5Graph, positions: string, total: string): Promise<string> {
+  const { graph, weights, config } = t5;
   const { numBuckets, numHeads, maxDistance } = config;
   const embedding = 'decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight';
   const made = causalBiasTable(await weights.values(embedding, [numBuckets, numHeads]), config);
@@ -72,7 +71,8 @@ async function positionBias(
   const before = graph.add('Sub', `${path}/before`, [query, key]);
   const row = graph.add('Clip', `${path}/row`, [before, graph.integer(0), graph.integer(maxDistance)]);
   const byPair = graph.add('Gather', `${path}/by_pair`, [table, row], { attributes: { axis: int(0) } });
-  return graph.add('Transpose', path, [byPair], { attributes: { perm: ints([0, 3, 1, 2]) } });
+  const byHead = graph.add('Transpose', path, [byPair], { attributes: { perm: ints([0, 3, 1, 2]) } });
+  return toCompute(t5, byHead);
 }
 
 /** x [batch, sequence, d] → [rows, d]. */

@@ -1,13 +1,15 @@
+import { linear } from '../../layers/linear.ts';
+import { computeType, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int, ints } from '../../onnx/attributes.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { microsoftDomain } from '../../onnx/opset.ts';
 import { weightOf } from '../../onnx/weight.ts';
-import { embed, feedForward, linear, rmsNorm, type T5Graph } from './graph-parts.ts';
+import { feedForward, rmsNorm, type T5Graph, tokenTable } from './graph-parts.ts';
 import { bidirectionalBiasTable } from './relative-bias.ts';
 import { residualStream } from './streams.ts';
 
 /**
- * encoder.onnx: tokens → encoder_output [batch, sequence, d] and every decoder layer's cross-attention keys and values
+ * encoder.onnx: tokens → encoder_output float32 [batch, sequence, d] and every decoder layer's cross-attention keys and values
  * [batch, heads, sequence, head size]. Rows may be padded on the right; what padded positions give is finite and
  * influences no other position.
  */
@@ -20,7 +22,7 @@ export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
 
   const stream = residualStream(t5, 'encoder');
   const bias = await positionBias(t5, ids);
-  let x = stream.begin(embed(t5, '/encoder', ids));
+  let x = stream.begin(tokenTable(t5).lookUp('/encoder/embed_tokens', ids));
   for (let index = 0; index < config.encoderLayers; index += 1) {
     const path = `/encoder/block.${index}`;
     const block = `encoder.block.${index}`;
@@ -32,12 +34,14 @@ export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   const output = rmsNorm(t5, '/encoder/final_norm', x, norm, config.dModel, 'encoder_output');
   graph.output(output, 'float32', ['batch', 'sequence', config.dModel]);
 
-  for (let index = 0; index < config.decoderLayers; index += 1) crossKeysAndValues(t5, index, output);
+  for (let index = 0; index < config.decoderLayers; index += 1)
+    crossKeysAndValues(t5, index, toCompute(t5, output));
   return graph;
 }
 
 /** Computed once for all layers: [1, heads, sequence, sequence], gathered by key position − query position. */
-async function positionBias({ graph, weights, config }: T5Graph, ids: string): Promise<string> {
+async function positionBias(t5: T5Graph, ids: string): Promise<string> {
+  const { graph, weights, config } = t5;
   const { numBuckets, numHeads, maxDistance } = config;
   const embedding = 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight';
   const made = bidirectionalBiasTable(await weights.values(embedding, [numBuckets, numHeads]), config);
@@ -61,7 +65,7 @@ async function positionBias({ graph, weights, config }: T5Graph, ids: string): P
   const byHead = graph.add('Transpose', `${path}/by_head`, [byPair], {
     attributes: { perm: ints([2, 0, 1]) },
   });
-  return graph.add('Unsqueeze', path, [byHead, graph.integers(0)]);
+  return toCompute(t5, graph.add('Unsqueeze', path, [byHead, graph.integers(0)]));
 }
 
 /** x + W_o·attention(norm(x)), every token to all tokens of its row. T5 does not divide scores by √d. */
@@ -77,7 +81,7 @@ function selfAttention(
   const { dModel, numHeads, dKv } = t5.config;
   const inner = numHeads * dKv;
   const attention = `${layer}.SelfAttention`;
-  const normed = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
+  const normed = toCompute(t5, rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel));
   const [q, k, v] = (['q', 'k', 'v'] as const).map((part) =>
     linear(t5, `${path}/${part}`, normed, `${attention}.${part}.weight`, [inner, dModel]),
   ) as [string, string, string];
@@ -86,7 +90,7 @@ function selfAttention(
     attributes: { num_heads: int(numHeads), scale: float(1), mask_filter_value: float(-1e30) },
   });
   const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
-  return graph.add('Add', `${path}/residual`, [x, out]);
+  return graph.add('Add', `${path}/residual`, [x, toStream(t5, out)]);
 }
 
 /** What decoder layer `index` attends to, made once per prompt. */
@@ -106,6 +110,6 @@ function crossKeysAndValues(t5: T5Graph, index: number, encoded: string): void {
       attributes: { perm: ints([0, 2, 1, 3]) },
       outputs: [name],
     });
-    graph.output(name, 'float32', ['batch', numHeads, 'sequence', dKv]);
+    graph.output(name, computeType(t5.precision), ['batch', numHeads, 'sequence', dKv]);
   }
 }

@@ -7,10 +7,10 @@ import { buildDecoder } from './decoder.ts';
 import { buildEncoder } from './encoder.ts';
 
 /** T5 v1.1, dense or with AltUp. */
-export const exportT5: FamilyExport = async (reader, weights) => {
+export const exportT5: FamilyExport = async (reader, weights, precision) => {
   const config = readT5Config(reader);
-  const encoder = await buildEncoder({ weights, config });
-  const decoder = await buildDecoder({ weights, config });
+  const encoder = await buildEncoder({ weights, config, precision });
+  const decoder = await buildDecoder({ weights, config, precision });
   weights.refuseUnused((name) => isCopy(name, config));
   return {
     graphs: [encoder, decoder],

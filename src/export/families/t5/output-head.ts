@@ -1,16 +1,16 @@
-import { float, int } from '../../onnx/attributes.ts';
-import { embeddingTable, linear, type T5Graph, tableWidth } from './graph-parts.ts';
+import type { EmbeddingTable } from '../../layers/embedding.ts';
+import { linear } from '../../layers/linear.ts';
+import { inFloat32, toCompute } from '../../layers/model-graph.ts';
+import { type T5Graph, tableWidth } from './graph-parts.ts';
 
-/** Hidden rows [rows, width] → `output` [rows, vocabulary]. */
-export function outputHead(t5: T5Graph, x: string, output: string): void {
-  const { graph, weights, config } = t5;
-  if (!config.isTied) {
-    linear(t5, '/lm_head', x, 'lm_head.weight', [config.vocabSize, tableWidth(config)], output);
+/** Hidden rows [rows, width] → `output` float32 [rows, vocabulary]. */
+export function outputHead(t5: T5Graph, table: EmbeddingTable, hidden: string, output: string): void {
+  const { config } = t5;
+  const x = toCompute(t5, hidden);
+  if (config.isTied) {
+    table.head('/lm_head', x, output, config.headScale);
     return;
   }
-  // Gemm reads the table as it lies for the lookup, so a tied model holds it once.
-  graph.add('Gemm', '/lm_head', [x, embeddingTable(weights)], {
-    attributes: { alpha: float(config.headScale), transB: int(1) },
-    outputs: [output],
-  });
+  const shape = [config.vocabSize, tableWidth(config)] as const;
+  inFloat32(t5, output, (name) => linear(t5, '/lm_head', x, 'lm_head.weight', shape, name));
 }

@@ -1,0 +1,77 @@
+import { float, int } from '../onnx/attributes.ts';
+import type { GraphBuilder } from '../onnx/graph-builder.ts';
+import { microsoftDomain } from '../onnx/opset.ts';
+import { weightOf } from '../onnx/weight.ts';
+import { blockSize, type QuantizedBits } from '../quantize/quantize-block.ts';
+import { blockDims, quantizedMatrix, tableDims } from '../quantize/quantized-matrix.ts';
+import { matMulNBits } from './mat-mul-n-bits.ts';
+import { computeType, inFloat32, type ModelGraph, toStream } from './model-graph.ts';
+import { quantizedBits } from './quantized-bits.ts';
+
+/** An embedding table in the graph, which can be the output head too. */
+export interface EmbeddingTable {
+  /** float32 [...ids, columns] for int64 `ids` of any shape; the value is called like the node. */
+  lookUp(name: string, ids: string): string;
+  /** scale · x · tableᵀ: x [rows, columns] of the compute type → float32 [rows, table rows], called `output`. */
+  head(name: string, x: string, output: string, scale?: number): string;
+}
+
+/** Puts the checkpoint's table [rows, columns] into the graph, once for look-ups and head. */
+export function embeddingTable(
+  context: ModelGraph,
+  table: string,
+  shape: readonly [number, number],
+): EmbeddingTable {
+  const bits = quantizedBits(context.precision, shape[1]);
+  return bits === null ? plainTable(context, table, shape) : quantizedTable(context, table, shape, bits);
+}
+
+function plainTable(context: ModelGraph, table: string, shape: readonly [number, number]): EmbeddingTable {
+  const { graph, weights, precision } = context;
+  graph.weight(weights.asStored(table, shape, computeType(precision)));
+  return {
+    lookUp: (name, ids) =>
+      toStream(context, graph.add('Gather', name, [table, ids], { attributes: { axis: int(0) } })),
+    head: (name, x, output, scale = 1) => {
+      // Gemm reads the table as it lies for look-ups.
+      const attributes = { alpha: float(scale), transB: int(1) };
+      return inFloat32(context, output, (product) =>
+        graph.add('Gemm', name, [x, table], { attributes, outputs: [product] }),
+      );
+    },
+  };
+}
+
+function quantizedTable(
+  { graph, weights }: ModelGraph,
+  table: string,
+  shape: readonly [number, number],
+  bits: QuantizedBits,
+): EmbeddingTable {
+  const matrix = quantizedMatrix(table, shape, bits, weights.rows(table, shape), tableDims(shape, bits));
+  graph.weight(matrix.weight);
+  const { codes, scales, zeros } = matrix;
+  return {
+    lookUp: (name, ids) =>
+      graph.add('GatherBlockQuantized', name, [codes, ids, scales, zeros], {
+        domain: microsoftDomain,
+        attributes: {
+          bits: int(bits),
+          block_size: int(blockSize),
+          gather_axis: int(0),
+          quantize_axis: int(1),
+        },
+      }),
+    head: (name, x, output, scale = 1) => {
+      const dims = blockDims(shape, bits);
+      const byBlock = graph.alias({ name: `${name}/blocks`, type: 'uint8', dims, of: codes });
+      return matMulNBits(graph, name, scaled(graph, name, x, scale), { ...matrix, codes: byBlock }, output);
+    },
+  };
+}
+
+function scaled(graph: GraphBuilder, name: string, x: string, scale: number): string {
+  if (scale === 1) return x;
+  const factor = graph.weight(weightOf(`${name}/scale`, [], Float32Array.of(scale)));
+  return graph.add('Mul', `${name}/scaled`, [x, factor]);
+}

@@ -1,0 +1,28 @@
+import { blockDims, quantizedMatrix } from '../quantize/quantized-matrix.ts';
+import { matMulNBits } from './mat-mul-n-bits.ts';
+import { computeType, type ModelGraph } from './model-graph.ts';
+import { quantizedBits } from './quantized-bits.ts';
+
+/**
+ * x · Wᵀ for a linear layer's weight [out, in]: MatMul, or MatMulNBits in int8 and int4. x and the result are of the
+ * compute type; the result is called `output`, or like the node.
+ */
+export function linear(
+  context: ModelGraph,
+  name: string,
+  x: string,
+  weight: string,
+  shape: readonly [number, number],
+  output = name,
+): string {
+  const { graph, weights, precision } = context;
+  const bits = quantizedBits(precision, shape[1]);
+  if (bits === null) {
+    const matrix = graph.weight(weights.transposed(weight, shape, computeType(precision)));
+    return graph.add('MatMul', name, [x, matrix], { outputs: [output] });
+  }
+  const pieces = weights.rows(weight, shape);
+  const matrix = quantizedMatrix(weight, shape, bits, pieces, blockDims(shape, bits));
+  graph.weight(matrix.weight);
+  return matMulNBits(graph, name, x, matrix, output);
+}

@@ -1,0 +1,28 @@
+import { int } from '../onnx/attributes.ts';
+import type { GraphBuilder } from '../onnx/graph-builder.ts';
+import { microsoftDomain } from '../onnx/opset.ts';
+import { blockSize } from '../quantize/quantize-block.ts';
+import type { QuantizedMatrix } from '../quantize/quantized-matrix.ts';
+
+/** x [..., columns] · Wᵀ for a quantised W [rows, columns], whose codes the graph has block by block. */
+export function matMulNBits(
+  graph: GraphBuilder,
+  name: string,
+  x: string,
+  matrix: Omit<QuantizedMatrix, 'weight'>,
+  output: string,
+): string {
+  const { codes, scales, zeros, bits, shape } = matrix;
+  return graph.add('MatMulNBits', name, [x, codes, scales, zeros], {
+    domain: microsoftDomain,
+    attributes: {
+      N: int(shape[0]),
+      K: int(shape[1]),
+      bits: int(bits),
+      block_size: int(blockSize),
+      // x is rounded to 8 bits, block by block. Without it int8 has no kernel: each run would unpack the whole matrix.
+      accuracy_level: int(4),
+    },
+    outputs: [output],
+  });
+}

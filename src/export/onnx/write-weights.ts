@@ -1,0 +1,95 @@
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { type TensorProto, TensorProto_DataLocation, TensorProtoSchema } from 'onnx-buf';
+import { ExternalData } from './external-data.ts';
+import type { GraphBuilder } from './graph-builder.ts';
+import { elementTypes } from './values.ts';
+import { byteLengthOf, type TensorInfo, type Weight } from './weight.ts';
+
+/** Tensors up to this size live in the model file, larger ones beside it. */
+const inlineLimitBytes = 4095;
+
+/** Where a tensor's bytes are: in memory, or from `offset` on in the data file. */
+type Place = { bytes: Uint8Array<ArrayBuffer> } | { offset: number };
+
+/**
+ * Writes the graph's weights, the large ones to `dataFile` in `folder`.
+ * @returns the initializers, and whether there is a data file
+ */
+export async function writeWeights(
+  folder: string,
+  dataFile: string,
+  graph: GraphBuilder,
+  onBytes: (count: number) => void,
+): Promise<{ initializers: TensorProto[]; hasData: boolean }> {
+  const initializers: TensorProto[] = [];
+  const places = new Map<string, Place>();
+  let data: ExternalData | null = null;
+  try {
+    for (const weight of graph.weights) {
+      if (weight.tensors.some(isLarge)) data ??= await ExternalData.create(join(folder, dataFile));
+      for (const [index, place] of (await writeWeight(weight, data, onBytes)).entries()) {
+        const tensor = weight.tensors[index]!;
+        places.set(tensor.name, place);
+        initializers.push(toProto(tensor, place, dataFile));
+      }
+    }
+  } finally {
+    await data?.close();
+  }
+  for (const { of, ...tensor } of graph.aliases) {
+    initializers.push(toProto(tensor, places.get(of)!, dataFile));
+  }
+  return { initializers, hasData: data !== null };
+}
+
+const isLarge = (tensor: TensorInfo) => byteLengthOf(tensor) > inlineLimitBytes;
+
+/** Places for all tensors of the weight first: they arrive in turns. */
+async function writeWeight(
+  weight: Weight,
+  data: ExternalData | null,
+  onBytes: (count: number) => void,
+): Promise<Place[]> {
+  const places = weight.tensors.map((tensor): Place => {
+    const length = byteLengthOf(tensor);
+    return isLarge(tensor) ? { offset: data!.reserve(length) } : { bytes: new Uint8Array(length) };
+  });
+  const written = weight.tensors.map(() => 0);
+  for await (const { tensor, bytes } of weight.chunks()) {
+    const place = places[tensor]!;
+    const before = written[tensor]!;
+    written[tensor] = before + bytes.byteLength;
+    checkLength(weight.tensors[tensor]!, written[tensor], (end, expected) => end <= expected);
+    if ('offset' in place) await data!.write(bytes, place.offset + before);
+    else place.bytes.set(bytes, before);
+    onBytes(bytes.byteLength);
+  }
+  weight.tensors.forEach((tensor, index) => {
+    checkLength(tensor, written[index]!, (end, expected) => end === expected);
+  });
+  return places;
+}
+
+function checkLength(
+  tensor: TensorInfo,
+  found: number,
+  isRight: (found: number, expected: number) => boolean,
+) {
+  const expected = byteLengthOf(tensor);
+  if (!isRight(found, expected)) throw new Error(`${tensor.name} gave ${found} bytes, not ${expected}`);
+}
+
+function toProto({ name, type, dims }: TensorInfo, place: Place, location: string): TensorProto {
+  const tensor = { name, dims: dims.map(BigInt), dataType: elementTypes[type] };
+  if ('bytes' in place) return create(TensorProtoSchema, { ...tensor, rawData: place.bytes });
+  return create(TensorProtoSchema, {
+    ...tensor,
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: [
+      { key: 'location', value: location },
+      { key: 'offset', value: String(place.offset) },
+      { key: 'length', value: String(byteLengthOf({ name, type, dims })) },
+    ],
+  });
+}

@@ -1,0 +1,34 @@
+import { blockSize, type QuantizedBits, quantizeBlock } from './quantize-block.ts';
+
+export interface QuantizedRows {
+  codes: Uint8Array<ArrayBuffer>;
+  scales: Float32Array<ArrayBuffer>;
+  zeros: Uint8Array<ArrayBuffer>;
+}
+
+/** Quantises whole rows [n, columns] of a matrix, block by block. */
+export function quantizeRows(values: Float32Array, columns: number, bits: QuantizedBits): QuantizedRows {
+  const rows = values.length / columns;
+  const blocks = columns / blockSize;
+  const codes = new Uint8Array(values.length);
+  const scales = new Float32Array(rows * blocks);
+  const zeros = new Uint8Array(rows * blocks);
+  for (let block = 0; block < scales.length; block += 1) {
+    const start = block * blockSize;
+    const { scale, zero } = quantizeBlock(values, start, bits, codes, start);
+    scales[block] = scale;
+    zeros[block] = zero;
+  }
+  if (bits === 8) return { codes, scales, zeros };
+  return { codes: packPairs(codes, columns), scales, zeros: packPairs(zeros, blocks) };
+}
+
+/** Two values below 16 in each byte, the first in the low half; every row begins on a byte of its own. */
+function packPairs(values: Uint8Array, width: number): Uint8Array<ArrayBuffer> {
+  const packedWidth = Math.ceil(width / 2);
+  const packed = new Uint8Array((values.length / width) * packedWidth);
+  for (let row = 0, at = 0; row < values.length; row += width, at += packedWidth) {
+    for (let n = 0; n < width; n += 1) packed[at + (n >> 1)]! |= values[row + n]! << (4 * (n & 1));
+  }
+  return packed;
+}

@@ -1,0 +1,63 @@
+import { ConfigurationError } from '../../errors.ts';
+import type { Weight, WeightChunk } from '../onnx/weight.ts';
+import { blockSize, type QuantizedBits } from './quantize-block.ts';
+import { quantizeRows } from './quantize-rows.ts';
+
+export const scalesSuffix = '.scales';
+
+/** A matrix as MatMulNBits and GatherBlockQuantized take it: its weight and the names of the weight's tensors. */
+export interface QuantizedMatrix {
+  readonly shape: readonly [rows: number, columns: number];
+  readonly bits: QuantizedBits;
+  readonly weight: Weight;
+  /** uint8, columns · bits / 8 bytes for each row, the first of two codes in the low half of a byte. */
+  readonly codes: string;
+  /** float32 [rows, columns / 32] */
+  readonly scales: string;
+  /** uint8 [rows, ⌈columns / 32 · bits / 8⌉], packed like the codes. */
+  readonly zeros: string;
+}
+
+/** Codes as a table of rows, which is what GatherBlockQuantized takes. */
+export function tableDims([rows, columns]: readonly [number, number], bits: QuantizedBits): number[] {
+  return [rows, (columns * bits) / 8];
+}
+
+/** The same bytes block by block, which is what MatMulNBits takes. */
+export function blockDims([rows, columns]: readonly [number, number], bits: QuantizedBits): number[] {
+  return [rows, columns / blockSize, (blockSize * bits) / 8];
+}
+
+/**
+ * @param name of the matrix in the checkpoint; codes keep it, scales and zero points are called after it
+ * @param pieces its rows [n, columns], in pieces
+ * @param dims of the codes
+ */
+export function quantizedMatrix(
+  name: string,
+  shape: readonly [number, number],
+  bits: QuantizedBits,
+  pieces: () => AsyncIterable<Float32Array>,
+  dims: readonly number[],
+): QuantizedMatrix {
+  const [rows, columns] = shape;
+  const blocks = columns / blockSize;
+  const [scales, zeros] = [`${name}${scalesSuffix}`, `${name}.zero_points`];
+  const tensors = [
+    { name, type: 'uint8', dims },
+    { name: scales, type: 'float32', dims: [rows, blocks] },
+    { name: zeros, type: 'uint8', dims: [rows, Math.ceil((blocks * bits) / 8)] },
+  ] as const;
+  async function* chunks(): AsyncGenerator<WeightChunk> {
+    for await (const values of pieces()) {
+      const made = quantizeRows(values, columns, bits);
+      if (!made.scales.every(Number.isFinite)) {
+        throw new ConfigurationError(`${name}: holds a number that is not finite; it cannot be quantised`);
+      }
+      yield { tensor: 0, bytes: made.codes };
+      yield { tensor: 1, bytes: new Uint8Array(made.scales.buffer) };
+      yield { tensor: 2, bytes: made.zeros };
+    }
+  }
+  return { shape, bits, weight: { tensors, chunks }, codes: name, scales, zeros };
+}

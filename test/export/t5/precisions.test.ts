@@ -1,0 +1,58 @@
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type Precision, precisions } from '../../../src/catalog/manifest.ts';
+import { ensureExport } from '../../../src/export/export-checkpoint.ts';
+import { changeConfig, copyCheckpoint } from '../../support/checkpoint-copy.ts';
+import { firstLogits } from '../../support/first-logits.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
+
+const shipped = join(import.meta.dirname, '../../../models');
+
+/** A shipped model of its own for one test: trained, and wide enough to be quantised. */
+async function copyShipped(name: string): Promise<string> {
+  const folder = join(await temporaryFolder(), name);
+  for (const file of ['config.json', 'model.safetensors'])
+    await cp(join(shipped, name, file), join(folder, file));
+  return folder;
+}
+
+/** √(Σ(a − b)² / Σb²), both shifted to mean 0: a softmax takes no notice of a shift. */
+function relativeDifference(a: Float32Array, b: Float32Array): number {
+  const centred = (x: Float32Array) =>
+    x.map((value) => value - x.reduce((sum, other) => sum + other, 0) / x.length);
+  const [left, right] = [centred(a), centred(b)];
+  const squares = (x: Float32Array) => x.reduce((sum, value) => sum + value * value, 0);
+  return Math.sqrt(squares(left.map((value, n) => value - right[n]!)) / squares(right));
+}
+
+describe.each(['austen-t5-dense', 'austen-t5-altup-k2', 'austen-t5-recycled-k2'])('%s', (name) => {
+  it('gives nearly the same logits in every precision', async () => {
+    const checkpoint = await copyShipped(name);
+    const exact = await firstLogits(checkpoint, 'fp32');
+    const limits: Record<Precision, number> = { fp32: 0, fp16: 0.005, int8: 0.03, int4: 0.3 };
+    for (const precision of precisions) {
+      const logits = await firstLogits(checkpoint, precision);
+      expect(relativeDifference(logits, exact), precision).toBeLessThanOrEqual(limits[precision]);
+    }
+  });
+});
+
+it('keeps the exports of different precisions apart', async () => {
+  const checkpoint = await copyCheckpoint('altup-k2');
+  const made = await Promise.all(precisions.map((precision) => ensureExport(checkpoint, precision)));
+  expect(made.map(({ folder }) => folder)).toEqual(precisions.map((name) => join(checkpoint, 'onnx', name)));
+  expect(made.map(({ manifest }) => manifest.precision)).toEqual([...precisions]);
+  for (const precision of precisions) {
+    expect((await ensureExport(checkpoint, precision)).isNew).toBe(false);
+  }
+});
+
+it('gives tied heads the scale of their config in every precision', async () => {
+  const checkpoint = await copyShipped('austen-t5-dense');
+  await changeConfig(checkpoint, { tie_word_embeddings: true });
+  const exact = await firstLogits(checkpoint, 'fp32');
+  for (const precision of precisions.slice(1)) {
+    expect(relativeDifference(await firstLogits(checkpoint, precision), exact)).toBeLessThan(0.2);
+  }
+});
