@@ -73,6 +73,7 @@ async function openEngine(): Promise<EngineClient> {
         rejected: ignore,
         started: ignore,
         token: ignore,
+        restarted: ignore,
         stepped: ignore,
         ended: ignore,
       },

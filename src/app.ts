@@ -185,6 +185,8 @@ export class Service {
     const model = this.#models.get(name)!;
     model.state = state;
     if (state.state === 'failed') this.#logger.error({ model: name, reason: state.message }, 'model failed');
+    if (state.state === 'restarting')
+      this.#logger.warn({ model: name, ...state }, 'model is being restarted');
     if (state.state === 'ready') {
       this.#logger.info({ model: name, loadSeconds, ...state.runtime }, 'model ready');
     }

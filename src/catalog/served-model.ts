@@ -12,6 +12,8 @@ export type ModelState =
       /** What runs its graphs. */
       runtime: { backend: string; executionProvider: string };
     }
+  /** Its engine has died; `retryAfterSeconds`: when it should be ready again. */
+  | { state: 'restarting'; retryAfterSeconds: number }
   | { state: 'failed'; message: string };
 
 /** A model clients can name. */

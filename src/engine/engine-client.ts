@@ -1,53 +1,60 @@
-import type { ModelState } from '../catalog/served-model.ts';
 import { ServiceError } from '../errors.ts';
 import type { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
 import type { Engine } from './engine.ts';
 import type { EngineObserver } from './engine-observer.ts';
 import type { GenerationEvent, GenerationRequest } from './generation.ts';
-import type { EngineCommand, EngineReport, Port } from './messages.ts';
+import type { EngineReport } from './messages.ts';
+import { ModelStates, type OnModelState } from './model-states.ts';
+import { type StartWorker, SupervisedWorker } from './supervised-worker.ts';
 import { TrackedRequests } from './tracked-requests.ts';
 import { within } from './within.ts';
 
 export interface EngineClientOptions {
-  /** The engine worker. */
-  port: Port<EngineCommand, EngineReport>;
-  /** Names of the models the worker was told to load. */
+  startWorker: StartWorker;
+  /** Names of the models the worker is told to load. */
   models: readonly string[];
   admission: Admission;
   observer: EngineObserver;
   clock: Clock;
-  /** @param loadSeconds null when the change is no load */
-  onModelState(model: string, state: ModelState, loadSeconds: number | null): void;
+  onModelState: OnModelState;
   /** Something went wrong inside the engine; `detail` is for the log. @param model null: all of them */
   onFault(model: string | null, detail: string): void;
 }
 
-const retryAfterSeconds = { loading: 5, failed: 60, shuttingDown: 1 };
+/** Deadlines that the worker has not kept, because it is away or inside a long step, are looked for this often. */
+const lateCheckMs = 250;
 
-/** The main thread's side of the engine worker. */
+/**
+ * The main thread's side of the engine worker. When the worker dies, the requests that ran fail; those that were
+ * waiting are given to its successor.
+ */
 export class EngineClient implements Engine {
-  readonly #port: Port<EngineCommand, EngineReport>;
+  readonly #worker: SupervisedWorker;
   readonly #admission: Admission;
   readonly #observer: EngineObserver;
   readonly #requests: TrackedRequests;
-  readonly #states = new Map<string, ModelState>();
-  readonly #onModelState: EngineClientOptions['onModelState'];
+  readonly #states: ModelStates;
   readonly #onFault: EngineClientOptions['onFault'];
   readonly #loaded = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
+  readonly #lateCheck: NodeJS.Timeout;
+  #isLoaded = false;
   #drained: Promise<boolean> | null = null;
-  #isGone = false;
 
-  constructor({ port, models, admission, observer, clock, onModelState, onFault }: EngineClientOptions) {
-    this.#port = port;
+  constructor(options: EngineClientOptions) {
+    const { startWorker, models, admission, observer, clock, onModelState, onFault } = options;
     this.#admission = admission;
     this.#observer = observer;
     this.#requests = new TrackedRequests(admission, observer, clock);
-    this.#onModelState = onModelState;
+    this.#states = new ModelStates(models, onModelState);
     this.#onFault = onFault;
-    for (const model of models) this.#states.set(model, { state: 'loading' });
-    port.on('message', (report) => this.#take(report));
+    this.#worker = new SupervisedWorker(startWorker, clock, {
+      take: (report) => this.#take(report),
+      ended: (restartInMs) => this.#workerEnded(restartInMs),
+      restarting: () => observer.restarted(),
+    });
+    this.#lateCheck = setInterval(() => this.#abort(this.#requests.failLate()), lateCheckMs).unref();
   }
 
   /** Settles when every model was tried, or the worker is gone. */
@@ -57,10 +64,9 @@ export class EngineClient implements Engine {
 
   generate(requests: readonly GenerationRequest[], signal: AbortSignal): AsyncIterable<GenerationEvent> {
     this.#admit(requests);
-    const abort = (ids: string[]) => this.#port.postMessage({ type: 'abort', ids });
-    const stream = this.#requests.open(requests, signal, abort);
-    this.#port.postMessage({ type: 'submit', requests });
-    if (signal.aborted) abort(requests.map(({ id }) => id));
+    const stream = this.#requests.open(requests, signal, (ids) => this.#abort(ids));
+    this.#worker.post({ type: 'submit', requests });
+    if (signal.aborted) this.#abort(requests.map(({ id }) => id));
     return stream;
   }
 
@@ -78,22 +84,11 @@ export class EngineClient implements Engine {
     return this.#drained;
   }
 
-  /** The worker is gone: what runs fails, what comes is refused. The first reason counts. */
-  workerGone(reason: string): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
-    for (const model of this.#states.keys()) {
-      if (this.#drained === null) this.#changeState(model, { state: 'failed', message: reason }, null);
-    }
-    this.#requests.failAll('engine_failure', 'The engine stopped while it ran the request.');
-    this.#loaded.resolve();
-    this.#closed.resolve();
-  }
-
   /** All of `requests` or none. @throws ServiceError */
   #admit(requests: readonly GenerationRequest[]): void {
     try {
-      for (const { model } of requests) this.#requireReady(model);
+      this.#requireOpen();
+      for (const { model } of requests) this.#states.requireReady(model);
       this.#admission.reserve(requests);
     } catch (error) {
       const reason = error instanceof ServiceError ? error.code : 'engine_failure';
@@ -102,24 +97,21 @@ export class EngineClient implements Engine {
     }
   }
 
-  #requireReady(model: string): void {
-    if (this.#drained !== null) {
-      throw new ServiceError('shutting_down', 'The service is about to stop.', {
-        retryAfterSeconds: retryAfterSeconds.shuttingDown,
-      });
-    }
-    const state = this.#states.get(model)?.state ?? 'failed';
-    if (state !== 'ready') {
-      const message =
-        state === 'loading' ? `The model '${model}' is loading.` : `The model '${model}' is not available.`;
-      throw new ServiceError('not_ready', message, { retryAfterSeconds: retryAfterSeconds[state] });
-    }
+  #requireOpen(): void {
+    if (this.#drained === null) return;
+    throw new ServiceError('shutting_down', 'The service is about to stop.', { retryAfterSeconds: 1 });
+  }
+
+  #abort(ids: readonly string[]): void {
+    if (ids.length === 0) return;
+    if (this.#worker.isRunning) this.#worker.post({ type: 'abort', ids });
+    else this.#requests.abort(ids);
   }
 
   async #drain(withinMs: number, closeWithinMs: number): Promise<boolean> {
     await within(withinMs, this.#requests.whenEmpty());
     this.#requests.failAll('shutting_down', 'The service stopped before the request was finished.');
-    this.#port.postMessage({ type: 'close' });
+    this.#worker.close();
     return within(closeWithinMs, this.#closed.promise);
   }
 
@@ -128,21 +120,44 @@ export class EngineClient implements Engine {
       for (const event of report.events) this.#requests.deliver(event);
       this.#observer.stepped(report.step);
     } else if (report.type === 'loaded') {
-      const { type, model, seconds, ...ready } = report;
-      this.#changeState(model, { state: 'ready', ...ready }, seconds);
+      this.#states.loaded(report);
+      const requests = this.#requests.waitingFor(report.model);
+      if (requests.length > 0) this.#worker.post({ type: 'submit', requests });
     } else if (report.type === 'load-failed') {
-      this.#changeState(report.model, { state: 'failed', message: report.message }, null);
+      this.#states.failed(report.model, report.message);
+      this.#failWaiting(report.model);
     } else if (report.type === 'fault') {
       this.#onFault(report.model, report.detail);
     } else if (report.type === 'ready') {
-      this.#loaded.resolve();
-    } else {
+      this.#ready();
+    } else if (this.#drained !== null) {
       this.#closed.resolve();
     }
   }
 
-  #changeState(model: string, state: ModelState, loadSeconds: number | null): void {
-    this.#states.set(model, state);
-    this.#onModelState(model, state, loadSeconds);
+  #ready(): void {
+    this.#loaded.resolve();
+    const isRestart = this.#isLoaded;
+    this.#isLoaded = true;
+    // What kept every model from loading again may pass; the start of the service says what does not.
+    if (isRestart && !this.#states.isServing) this.#worker.post({ type: 'close' });
+  }
+
+  /** A second death in a row, before the models were loaded again, is more than requests that wait can sit out. */
+  #workerEnded(restartInMs: number | null): void {
+    this.#requests.failStarted('engine_failure', 'The engine stopped while it ran the request.');
+    if (restartInMs === null || !this.#states.isServing) {
+      for (const model of this.#states.models) this.#failWaiting(model);
+    }
+    if (this.#drained === null) this.#states.ended(restartInMs);
+    this.#loaded.resolve();
+    if (restartInMs === null) {
+      clearInterval(this.#lateCheck);
+      this.#closed.resolve();
+    }
+  }
+
+  #failWaiting(model: string): void {
+    this.#requests.failWaiting(model, 'not_ready', 'The engine stopped before it came to the request.');
   }
 }

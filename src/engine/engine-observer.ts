@@ -9,6 +9,8 @@ export interface EngineObserver {
   started(request: GenerationRequest, at: number): void;
   /** `count` tokens of one request came out of one step. */
   token(request: GenerationRequest, at: number, count: number): void;
+  /** The engine's worker has died and another takes its place. */
+  restarted(): void;
   stepped(step: StepReport): void;
   /** Exactly once per admitted request. */
   ended(request: GenerationRequest, event: EndEvent): void;

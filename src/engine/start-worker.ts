@@ -1,21 +1,27 @@
 import { Worker } from 'node:worker_threads';
 import { EngineClient, type EngineClientOptions } from './engine-client.ts';
 import { errorDetail } from './error-detail.ts';
-import type { WorkerData } from './messages.ts';
+import type { EngineReport, WorkerData } from './messages.ts';
 
 /** Starts the engine's thread and connects to it; what the thread prints goes to this process's own output. */
 export function startEngine(
   data: WorkerData,
-  options: Omit<EngineClientOptions, 'port' | 'models'>,
+  options: Omit<EngineClientOptions, 'startWorker' | 'models'>,
 ): EngineClient {
   // ONNX Runtime reads the process's environment when its library loads, and reports home unless told not to.
   process.env.ORT_DISABLE_TELEMETRY = '1';
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: data, name: 'engine' });
-  const client = new EngineClient({ ...options, port: worker, models: data.models.map(({ name }) => name) });
-  worker.on('error', (error) => {
-    options.onFault(null, errorDetail(error));
-    client.workerGone('the engine thread failed');
+  return new EngineClient({
+    ...options,
+    models: data.models.map(({ name }) => name),
+    startWorker: (onReport, onEnd) => {
+      const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+        workerData: data,
+        name: 'engine',
+      });
+      worker.on('message', (report: EngineReport) => onReport(report));
+      worker.on('error', (error) => options.onFault(null, errorDetail(error)));
+      worker.once('exit', onEnd);
+      return worker;
+    },
   });
-  worker.on('exit', () => client.workerGone('the engine thread has ended'));
-  return client;
 }

@@ -27,6 +27,9 @@ interface Tracked {
   readonly timings: RequestTimings;
 }
 
+/** The engine looks at deadlines once a step; only what it misses by more than this is late here too. */
+const lateGraceMs = 250;
+
 /** What is known on the main thread of admitted requests until each has ended. */
 export class TrackedRequests {
   readonly #admission: Admission;
@@ -91,18 +94,62 @@ export class TrackedRequests {
     if (isEnd(event)) this.#end(tracked, event);
   }
 
+  /** Requests of `model` that have no slot yet, in the order they came. */
+  waitingFor(model: string): GenerationRequest[] {
+    return this.#pick(({ request, timings }) => request.model === model && !timings.hasStarted).map(
+      ({ request }) => request,
+    );
+  }
+
   /** Ends everything that is open, without waiting for the engine. */
   failAll(code: ErrorCode, message: string): void {
+    this.#fail(() => true, code, message);
+  }
+
+  failStarted(code: ErrorCode, message: string): void {
+    this.#fail(({ timings }) => timings.hasStarted, code, message);
+  }
+
+  failWaiting(model: string, code: ErrorCode, message: string): void {
+    this.#fail(({ request, timings }) => request.model === model && !timings.hasStarted, code, message);
+  }
+
+  /** Fails what is past its deadline by more than the engine itself needs to notice. @returns their ids */
+  failLate(): string[] {
+    const noticedBefore = this.#clock() - lateGraceMs;
+    return this.#fail(
+      ({ request: { queueDeadline, deadline }, timings }) =>
+        noticedBefore > (timings.hasStarted ? deadline : Math.min(queueDeadline, deadline)),
+      'deadline_exceeded',
+      'The engine did not come to the request, or to its end, before its deadline.',
+    );
+  }
+
+  /** Gives up those of `ids` that are open, in place of an engine that is away. */
+  abort(ids: readonly string[]): void {
     const at = this.#clock();
-    for (const { request, timings } of [...this.#tracked.values()]) {
+    for (const { request, timings } of this.#pick(({ request: { id } }) => ids.includes(id))) {
       const stage = stageOf(timings);
-      this.deliver({ type: 'failed', id: request.id, code, message, stage, timings: timings.finished(at) });
+      this.deliver({ type: 'aborted', id: request.id, stage, timings: timings.finished(at) });
     }
   }
 
   whenEmpty(): Promise<void> {
     if (this.#tracked.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onEmpty.push(resolve));
+  }
+
+  #pick(isWanted: (tracked: Tracked) => boolean): Tracked[] {
+    return [...this.#tracked.values()].filter(isWanted);
+  }
+
+  #fail(isFailing: (tracked: Tracked) => boolean, code: ErrorCode, message: string): string[] {
+    const at = this.#clock();
+    return this.#pick(isFailing).map(({ request: { id }, timings }) => {
+      const stage = stageOf(timings);
+      this.deliver({ type: 'failed', id, code, message, stage, timings: timings.finished(at) });
+      return id;
+    });
   }
 
   #end({ request, group, timings }: Tracked, event: EndEvent): void {

@@ -58,6 +58,9 @@ export function requireReady({ name, manifest, tokenizer, state }: ServedModel):
     return { name, manifest, tokenizer, capacity: state.capacity, encoderCapacity: state.encoderCapacity };
   }
   if (state.state === 'failed') throw failedToLoad(name);
+  if (state.state === 'restarting') {
+    throw new ServiceError('not_ready', `The engine of the model '${name}' is being restarted.`, state);
+  }
   throw new ServiceError('not_ready', `The model '${name}' is loading.`, { retryAfterSeconds: 5 });
 }
 

@@ -53,6 +53,11 @@ export function createMetricsCatalogue() {
       'model',
       'code',
     ]),
+    engineRestarts: counter(
+      'altup_engine_restarts_total',
+      'Times the engine’s thread was started again after it had died.',
+      [],
+    ),
     waiting: gauge('altup_requests_waiting', 'Sequences waiting for a slot.', ofModel),
     running: gauge('altup_requests_running', 'Sequences that hold a slot.', ofModel),
     queueTokens: gauge('altup_queue_tokens', 'Prompt tokens of the sequences waiting for a slot.', ofModel),

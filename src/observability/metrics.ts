@@ -77,6 +77,10 @@ export class Metrics implements EngineObserver {
     this.#catalogue.rejected.inc({ model, reason }, count);
   }
 
+  restarted(): void {
+    this.#catalogue.engineRestarts.inc();
+  }
+
   started({ id, model, promptTokens, arrivedAt }: GenerationRequest, at: number): void {
     const sight = this.#sights.get(id);
     if (!sight || sight.isRunning) return;

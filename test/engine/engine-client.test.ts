@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ModelState } from '../../src/catalog/served-model.ts';
 import { Admission } from '../../src/engine/admission.ts';
 import { EngineClient } from '../../src/engine/engine-client.ts';
@@ -45,20 +45,21 @@ describe('EngineClient', () => {
   let observer: RecordingObserver;
   let sent: EngineCommand[];
   let report: (report: EngineReport) => void;
+  let end: () => void;
   let client: EngineClient;
   let states: Map<string, ModelState>;
 
   beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     clock = new ManualClock();
     observer = new RecordingObserver();
     sent = [];
     states = new Map();
     client = new EngineClient({
-      port: {
-        postMessage: (command: EngineCommand) => sent.push(command),
-        on: (_, listener: (report: EngineReport) => void) => {
-          report = listener;
-        },
+      startWorker: (onReport, onEnd) => {
+        report = onReport;
+        end = onEnd;
+        return { postMessage: (command) => sent.push(command) };
       },
       models: ['m', 'other'],
       admission: new Admission({ maxQueuedRequests: 3, maxQueuedTokens: 100 }, clock.now),
@@ -67,8 +68,14 @@ describe('EngineClient', () => {
       onModelState: (model, state) => states.set(model, state),
       onFault: () => {},
     });
-    report({ type: 'loaded', model: 'm', seconds: 1, ...limits, runtime: fakeRuntime });
+    load();
   });
+  afterEach(async () => {
+    vi.useRealTimers();
+    await client.drain(0, 0);
+  });
+
+  const load = () => report({ type: 'loaded', model: 'm', seconds: 1, ...limits, runtime: fakeRuntime });
 
   const say = (...events: GenerationEvent[]) => {
     const step = {
@@ -195,25 +202,127 @@ describe('EngineClient', () => {
     expect(observer.steps).toHaveLength(3);
   });
 
-  it('fails what runs when the worker is gone, and refuses what comes', async () => {
-    clock.advance(50);
-    const consumed = consume(client.generate([request('a'), request('b')], never));
-    say(started('a'), token('a'));
-    client.workerGone('it crashed');
-    client.workerGone('it ended');
-    expect(await consumed).toEqual(['started a', 'tokens a', 'failed a', 'failed b']);
-    expect(observer.ends).toMatchObject([
-      {
-        code: 'engine_failure',
-        stage: 'decode',
-        timings: { startedAt: 5, finishedAt: 50, generatedTokens: 1 },
-      },
-      { code: 'engine_failure', stage: 'queued', timings: { startedAt: null } },
-    ]);
-    expect(states.get('m')).toEqual({ state: 'failed', message: 'it crashed' });
-    expect(refusalOf(() => client.generate([request('c')], never))).toMatchObject({ code: 'not_ready' });
-    expect(client.load()).toEqual({ waiting: 0, running: 0, queuedTokens: 0 });
+  describe('when the worker dies', () => {
+    beforeEach(() => {
+      vi.useFakeTimers();
+      report({ type: 'ready' });
+    });
+    afterEach(() => vi.useRealTimers());
+
+    it('fails what ran, keeps what waited for the next worker, and refuses what comes meanwhile', async () => {
+      clock.advance(50);
+      const consumed = consume(client.generate([request('a'), request('b')], never));
+      say(started('a'), token('a'));
+      end();
+      expect(observer.ends).toMatchObject([
+        {
+          code: 'engine_failure',
+          stage: 'decode',
+          timings: { startedAt: 5, finishedAt: 50, generatedTokens: 1 },
+        },
+      ]);
+      expect(client.load()).toEqual({ waiting: 1, running: 0, queuedTokens: 3 });
+      expect(states.get('m')).toEqual({ state: 'restarting', retryAfterSeconds: 2 });
+      expect(refusalOf(() => client.generate([request('c')], never))).toMatchObject({
+        code: 'not_ready',
+        retryAfterSeconds: 2,
+      });
+
+      sent.length = 0;
+      vi.advanceTimersByTime(100);
+      expect(observer.restarts).toBe(1);
+      expect(sent).toEqual([]);
+      load();
+      expect(states.get('m')?.state).toBe('ready');
+      expect(sent).toEqual([{ type: 'submit', requests: [request('b')] }]);
+      say(started('b'), token('b'), finished('b'));
+      expect(await consumed).toEqual([
+        'started a',
+        'tokens a',
+        'failed a',
+        'started b',
+        'tokens b',
+        'finished b',
+      ]);
+    });
+
+    it('gives up what waits when the next worker dies before it serves, and tries again, ever later', () => {
+      client.generate([request('a')], never);
+      end();
+      for (const delayMs of [100, 200, 400]) {
+        const { restarts } = observer;
+        vi.advanceTimersByTime(delayMs - 1);
+        expect(observer.restarts).toBe(restarts);
+        vi.advanceTimersByTime(1);
+        expect(observer.restarts).toBe(restarts + 1);
+        end();
+      }
+      expect(observer.ends).toMatchObject([{ code: 'not_ready', stage: 'queued' }]);
+      vi.advanceTimersByTime(800);
+      load();
+      expect(states.get('m')?.state).toBe('ready');
+    });
+
+    it('starts again a worker that could load nothing the second time', () => {
+      end();
+      vi.advanceTimersByTime(100);
+      sent.length = 0;
+      report({ type: 'load-failed', model: 'm', message: 'no memory' });
+      report({ type: 'load-failed', model: 'other', message: 'no memory' });
+      report({ type: 'ready' });
+      expect(sent).toEqual([{ type: 'close' }]);
+      report({ type: 'closed' });
+      end();
+      expect(states.get('m')?.state).toBe('restarting');
+      vi.advanceTimersByTime(200);
+      expect(observer.restarts).toBe(2);
+    });
+
+    it('fails what waits for a model that the next worker cannot load', () => {
+      client.generate([request('a')], never);
+      end();
+      vi.advanceTimersByTime(100);
+      report({ type: 'load-failed', model: 'm', message: 'no memory' });
+      expect(observer.ends).toMatchObject([{ code: 'not_ready', stage: 'queued' }]);
+    });
+
+    it('aborts here what waits while there is no worker', async () => {
+      const controller = new AbortController();
+      const consumed = consume(client.generate([request('a')], controller.signal));
+      end();
+      controller.abort();
+      expect(await consumed).toEqual(['aborted a']);
+      expect(client.load().waiting).toBe(0);
+    });
+
+    it('starts no other once it drains', async () => {
+      end();
+      const drained = client.drain(0);
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(await drained).toBe(true);
+      expect(observer.restarts).toBe(0);
+    });
+  });
+
+  it('does not start again a worker that never was ready', async () => {
+    end();
+    expect(states.get('m')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
     await client.whenLoaded();
+    expect(observer.restarts).toBe(0);
+  });
+
+  it('keeps deadlines that the worker does not', async () => {
+    const queued = { ...request('a'), queueDeadline: 100, deadline: 10_000 };
+    const running = { ...request('b'), queueDeadline: 100, deadline: 1000 };
+    const consumed = consume(client.generate([queued, running], never));
+    say(started('b'));
+    clock.advance(351);
+    vi.advanceTimersByTime(250);
+    expect(observer.ends).toMatchObject([{ id: 'a', code: 'deadline_exceeded', stage: 'queued' }]);
+    expect(sent.at(-1)).toEqual({ type: 'abort', ids: ['a'] });
+    clock.advance(900);
+    vi.advanceTimersByTime(250);
+    expect(await consumed).toEqual(['started b', 'failed a', 'failed b']);
   });
 
   it('drains: refuses, waits for what runs, closes', async () => {

@@ -1,4 +1,4 @@
-import { MessageChannel } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { ModelState } from '../../src/catalog/served-model.ts';
 import { Admission, type AdmissionLimits } from '../../src/engine/admission.ts';
 import { EngineClient } from '../../src/engine/engine-client.ts';
@@ -24,13 +24,20 @@ export class InProcessEngine {
   readonly engines = new Map<string, EngineUnderTest>();
   readonly client: EngineClient;
   /** Settles when the worker loop has ended. */
-  readonly ended: Promise<void>;
+  ended: Promise<void> = Promise.resolve();
 
   constructor({ models, limits, beforeLoad }: InProcessEngineOptions) {
-    const { port1, port2 } = new MessageChannel();
     const names = Object.keys(models);
     this.client = new EngineClient({
-      port: port1,
+      startWorker: (onReport, onEnd) => {
+        const { port1, port2 } = new MessageChannel();
+        port1.on('message', onReport);
+        this.ended = this.#runLoop(port2, models, beforeLoad).finally(() => {
+          port2.close();
+          onEnd();
+        });
+        return port1;
+      },
       models: names,
       admission: new Admission(
         limits ?? { maxQueuedRequests: 1000, maxQueuedTokens: 100_000 },
@@ -41,12 +48,19 @@ export class InProcessEngine {
       onModelState: (model, { state }) => this.states.push([model, state]),
       onFault: (model, detail) => this.faults.push([model, detail]),
     });
+  }
+
+  #runLoop(
+    port: MessagePort,
+    models: InProcessEngineOptions['models'],
+    beforeLoad: InProcessEngineOptions['beforeLoad'],
+  ): Promise<void> {
     const loop = new WorkerLoop({
       port: {
-        postMessage: (report: EngineReport) => port2.postMessage(report),
-        on: (event, listener: (command: EngineCommand) => void) => port2.on(event, listener),
+        postMessage: (report: EngineReport) => port.postMessage(report),
+        on: (event, listener: (command: EngineCommand) => void) => port.on(event, listener),
       },
-      models: names.map((name) => ({ name, checkpoint: '', folder: '' })),
+      models: Object.keys(models).map((name) => ({ name, checkpoint: '', folder: '' })),
       load: async (spec) => {
         await beforeLoad?.(spec);
         const engine = new EngineUnderTest({ ...models[spec.name], name: spec.name, clock: this.clock });
@@ -55,6 +69,6 @@ export class InProcessEngine {
       },
       clock: this.clock.now,
     });
-    this.ended = loop.run().finally(() => port2.close());
+    return loop.run();
   }
 }

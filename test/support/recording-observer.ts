@@ -10,6 +10,7 @@ export class RecordingObserver implements EngineObserver {
   readonly tokenCounts = new Map<string, number>();
   readonly steps: StepReport[] = [];
   readonly ends: EndEvent[] = [];
+  restarts = 0;
 
   admitted({ id }: GenerationRequest): void {
     this.admittedIds.push(id);
@@ -25,6 +26,10 @@ export class RecordingObserver implements EngineObserver {
 
   token({ id }: GenerationRequest, _at: number, count: number): void {
     this.tokenCounts.set(id, (this.tokenCounts.get(id) ?? 0) + count);
+  }
+
+  restarted(): void {
+    this.restarts += 1;
   }
 
   stepped(step: StepReport): void {

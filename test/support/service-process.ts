@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 
 const projectRoot = join(import.meta.dirname, '../..');
 
@@ -98,6 +99,11 @@ export class ServiceProcess {
     return lines
       .filter((line) => !line.startsWith('#') && texts.every((text) => line.includes(text)))
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  }
+
+  /** Resolves when `metric(...texts)` is `value`. */
+  async metricReaches(value: number, ...texts: string[]): Promise<void> {
+    while ((await this.metric(...texts)) !== value) await setTimeout(10);
   }
 
   signal(name: NodeJS.Signals): void {

@@ -11,7 +11,7 @@ export const ReadySchema = Type.Object(
     models: Type.Array(
       Type.Object({
         id: Type.String(),
-        state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'failed'] }),
+        state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'restarting', 'failed'] }),
         message: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Why it failed.' }),
       }),
     ),

@@ -19,7 +19,7 @@ export const ModelSchema = Type.Object(
       type: ['integer', 'null'],
       description: 'Largest `max_tokens`. Null: not loaded.',
     }),
-    state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'failed'] }),
+    state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'restarting', 'failed'] }),
     precision: Type.String(),
     variant: Type.Unsafe<string | null>({
       type: ['string', 'null'],

@@ -1,0 +1,87 @@
+import type { Clock } from './clock.ts';
+import type { EngineCommand, EngineReport } from './messages.ts';
+import { RestartDelay } from './restart-delay.ts';
+
+/**
+ * Starts an engine worker.
+ * @param onReport is called with all it says
+ * @param onEnd once, when it is gone, whether it was told to end or not
+ */
+export type StartWorker = (
+  onReport: (report: EngineReport) => void,
+  onEnd: () => void,
+) => { postMessage(command: EngineCommand): void };
+
+interface WorkerListener {
+  take(report: EngineReport): void;
+  /** @param restartInMs until another is started; null: none will be */
+  ended(restartInMs: number | null): void;
+  restarting(): void;
+}
+
+/**
+ * An engine worker that is started again when it ends by itself, ever later if it does so again and again. One that
+ * ends before it was ready for the first time is not: the cause is in what it was given.
+ */
+export class SupervisedWorker {
+  readonly #start: StartWorker;
+  readonly #clock: Clock;
+  readonly #listener: WorkerListener;
+  readonly #delay = new RestartDelay();
+  #worker: ReturnType<StartWorker> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #readyAt: number | null = null;
+  #wasEverReady = false;
+  #isClosing = false;
+
+  constructor(start: StartWorker, clock: Clock, listener: WorkerListener) {
+    this.#start = start;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#launch();
+  }
+
+  get isRunning(): boolean {
+    return this.#worker !== null;
+  }
+
+  /** Goes nowhere while there is no worker. */
+  post(command: EngineCommand): void {
+    this.#worker?.postMessage(command);
+  }
+
+  /** Tells the worker to end, and starts no other. */
+  close(): void {
+    this.#isClosing = true;
+    clearTimeout(this.#timer);
+    if (this.#worker) this.post({ type: 'close' });
+    else this.#listener.ended(null);
+  }
+
+  #launch(): void {
+    this.#readyAt = null;
+    this.#worker = this.#start(
+      (report) => {
+        if (report.type === 'ready') {
+          this.#readyAt = this.#clock();
+          this.#wasEverReady = true;
+        }
+        this.#listener.take(report);
+      },
+      () => this.#end(),
+    );
+  }
+
+  #end(): void {
+    this.#worker = null;
+    const readyMs = this.#readyAt === null ? null : this.#clock() - this.#readyAt;
+    const delayMs = this.#isClosing || !this.#wasEverReady ? null : this.#delay.next(readyMs);
+    if (delayMs !== null) {
+      this.#timer = setTimeout(() => {
+        this.#listener.restarting();
+        this.#launch();
+      }, delayMs);
+    }
+    this.#listener.ended(delayMs);
+  }
+}
