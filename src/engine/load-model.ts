@@ -3,13 +3,16 @@ import { Tokenizer } from '../catalog/tokenizer.ts';
 import { ConfigurationError } from '../errors.ts';
 import type { Session, SessionOptions } from '../runtime/session.ts';
 import type { Clock } from './clock.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { EngineOptions, ModelSpec } from './messages.ts';
 import { ModelEngine } from './model-engine.ts';
+import { modelMemory } from './model-memory.ts';
 import { Scheduler } from './scheduler.ts';
 
 export interface LoadContext {
   options: EngineOptions;
   openSession(options: SessionOptions): Promise<Session>;
+  memory: MemoryBudget;
   clock: Clock;
   onFault(model: string, error: unknown): void;
 }
@@ -27,6 +30,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
         'set decoder_start_token_id in generation_config.json and export again.',
     );
   }
+  context.memory.reserve(await modelMemory(manifest, { folder: spec.folder, slots, maxContext }));
   const session = await context.openSession({ folder: spec.folder, slots, maxContext, threads });
   const limits = {
     slots: session.slots,

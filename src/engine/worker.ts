@@ -3,6 +3,7 @@ import { openSession } from '../runtime/open-session.ts';
 import { sharedClock } from './clock.ts';
 import { errorDetail } from './error-detail.ts';
 import { loadModel } from './load-model.ts';
+import { availableMemory, MemoryBudget } from './memory-budget.ts';
 import type { EngineCommand, EngineReport, Port, WorkerData } from './messages.ts';
 import { WorkerLoop } from './worker-loop.ts';
 
@@ -11,6 +12,7 @@ const { models, options } = workerData as WorkerData;
 const port: Port<EngineReport, EngineCommand> = parentPort!;
 const onFault = (model: string, error: unknown) =>
   port.postMessage({ type: 'fault', model, detail: errorDetail(error) });
+const memory = new MemoryBudget(availableMemory());
 
 await new WorkerLoop({
   port,
@@ -19,6 +21,7 @@ await new WorkerLoop({
     loadModel(spec, {
       options,
       openSession: (session) => openSession(session, options.runtime),
+      memory,
       clock: sharedClock,
       onFault,
     }),

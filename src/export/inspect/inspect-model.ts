@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { cacheBytesPerToken } from '../../catalog/cache-bytes.ts';
 import { ConfigReader } from '../../catalog/config-reader.ts';
 import type { Manifest, Precision } from '../../catalog/manifest.ts';
 import { manifestFile, readManifest } from '../../catalog/manifest-file.ts';
@@ -110,8 +111,7 @@ function inAnyGraph(functions: FunctionSummary[][]): FunctionSummary[] {
 
 function describe(model: Described, precision: Precision) {
   const { family, altup, vocabSize, contextLength, encoderContextLength } = model;
-  // Keys and values, in the precision that the graphs compute in.
-  const bytes = (heads: number, headSize: number) => 2 * heads * headSize * bytesPerNumber[precision];
+  const { own, cross } = cacheBytesPerToken({ ...model, precision });
   return {
     precision,
     family,
@@ -119,13 +119,10 @@ function describe(model: Described, precision: Precision) {
     vocabSize,
     contextLength,
     encoderContextLength,
-    cacheBytesPerToken: model.cache.reduce((sum, { kvHeads, headSize }) => sum + bytes(kvHeads, headSize), 0),
-    crossBytesPerToken: model.cross.reduce((sum, { heads, headSize }) => sum + bytes(heads, headSize), 0),
+    cacheBytesPerToken: own,
+    crossBytesPerToken: cross,
   };
 }
-
-/** Quantised weights are computed with in float32. */
-const bytesPerNumber: Record<Precision, number> = { fp32: 4, fp16: 2, int8: 4, int4: 4 };
 
 function describeGraphs(model: Described, graphs: readonly GraphSummary[]) {
   return {

@@ -1,0 +1,42 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { availableMemory, MemoryBudget } from '../../src/engine/memory-budget.ts';
+import { modelMemory } from '../../src/engine/model-memory.ts';
+import { fakeManifest } from '../support/fake-server.ts';
+
+const gibibyte = 2 ** 30;
+
+it('takes models while they fit together, and says what the one that does not needs', () => {
+  const budget = new MemoryBudget(6 * gibibyte);
+  const need = { weights: gibibyte, cache: 2 * gibibyte, slots: 16, positions: 2048 };
+  budget.reserve(need);
+  expect(() => budget.reserve({ ...need, cache: 3 * gibibyte })).toThrow(
+    /needs at least 4.0 GiB.*1.0 GiB for its weights.*3.0 GiB for the caches of 16 slots of 2048 positions.*3.0 GiB are available.*ALTUP_SLOTS or ALTUP_CONTEXT/,
+  );
+  budget.reserve(need);
+  expect(() => budget.reserve({ ...need, weights: 1, cache: 0 })).toThrow(/0.00 GiB are available/);
+});
+
+it('reads a model’s need from its files and the shape of its cache', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'export-'));
+  await writeFile(join(folder, 'decoder.onnx'), 'x'.repeat(100));
+  await writeFile(join(folder, 'decoder.onnx.data'), 'x'.repeat(1000));
+  await writeFile(join(folder, 'encoder.onnx'), 'x'.repeat(10));
+  const need = (maxContext: number) => modelMemory(fakeManifest(), { folder, slots: 3, maxContext });
+  // A layer with a head of 8, keys and values, 4 bytes each; 64 positions is all the model is good for.
+  expect(await need(1000)).toEqual({
+    weights: 1110,
+    cache: 3 * 2 * 64 * 2 * 8 * 4,
+    slots: 3,
+    positions: 128,
+  });
+  expect((await need(16)).cache).toBe(3 * 2 * 16 * 2 * 8 * 4);
+  await rm(folder, { recursive: true });
+});
+
+it('counts what the process itself may take', () => {
+  expect(availableMemory()).toBeGreaterThan(0);
+  expect(availableMemory()).toBeLessThan(2 ** 50);
+});
