@@ -21,6 +21,7 @@ import argparse
 import sys
 import tempfile
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,13 +60,18 @@ DECODER_LENGTH = 29
 TOLERANCE = 5e-6
 
 
+def random_noise(name: str, like: Tensor) -> np.ndarray:
+    """Standard normal numbers that depend on the name and shape alone."""
+    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(like.shape))
+
+
 def random_weight(variant: str, name: str, like: Tensor) -> Tensor:
     """A value that depends on the name and shape alone, so that variants share every weight they can.
 
     Scales keep activations and logits of order 1, norm weights near 1, and attention neither flat
     nor saturated.
     """
-    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(like.shape))
+    noise = random_noise(name, like)
     if name.endswith("norm.weight"):
         value = 1 + 0.2 * noise
     elif name.endswith("prediction_coefs"):
@@ -133,10 +139,10 @@ def write(folder: Path) -> None:
         save_file(given | outputs(model, given), into / "golden.safetensors")
 
 
-def differences(expected: Path, actual: Path) -> list[str]:
+def differences(expected: Path, actual: Path, variants: list[str]) -> list[str]:
     """One line for each thing in which the two folders differ."""
     found = []
-    for variant in VARIANTS:
+    for variant in variants:
         if (expected / variant / "config.json").read_text() != (actual / variant / "config.json").read_text():
             found.append(f"{variant}/config.json differs")
         for file in ("model.safetensors", "golden.safetensors"):
@@ -154,8 +160,8 @@ def differences(expected: Path, actual: Path) -> list[str]:
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(parser: argparse.ArgumentParser, write: Callable[[Path], None], variants: list[str]) -> int:
+    """The command line: writes the folders of `variants`, or compares them with what is written now."""
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--out", type=Path, metavar="DIR", help="write the golden data here")
     action.add_argument("--check", type=Path, metavar="DIR", help="compare the golden data here with a fresh copy")
@@ -165,9 +171,14 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as fresh:
         write(Path(fresh))
-        found = differences(arguments.check, Path(fresh))
-    print("\n".join(found) or f"{len(VARIANTS)} variants agree within {TOLERANCE:.0e}")
+        found = differences(arguments.check, Path(fresh), variants)
+    print("\n".join(found) or f"{len(variants)} variants agree within {TOLERANCE:.0e}")
     return 1 if found else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return run(parser, write, list(VARIANTS))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from training import golden
+from training import gemma_golden, golden
 from training.t5 import T5
 
-COMMITTED = Path(__file__).parents[2] / "test" / "golden" / "t5"
+GOLDEN = Path(__file__).parents[2] / "test" / "golden"
+COMMITTED = GOLDEN / "t5"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,12 @@ def fresh(tmp_path_factory):
 
 
 def test_committed_data_is_current(fresh):
-    assert golden.differences(COMMITTED, fresh) == []
+    assert golden.differences(COMMITTED, fresh, list(golden.VARIANTS)) == []
+
+
+def test_committed_gemma_data_is_current(tmp_path):
+    gemma_golden.write(tmp_path)
+    assert golden.differences(GOLDEN / "gemma", tmp_path, list(gemma_golden.variants())) == []
 
 
 @pytest.mark.parametrize("variant", list(golden.VARIANTS))
@@ -46,5 +52,5 @@ def test_a_changed_value_is_found(fresh, tmp_path, value):
     tensors = load_file(file)
     tensors["logits"][0, 0, 0] += value
     save_file(tensors, file)
-    found = golden.differences(fresh, tmp_path)
+    found = golden.differences(fresh, tmp_path, list(golden.VARIANTS))
     assert len(found) == 1 and "logits" in found[0]

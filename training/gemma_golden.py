@@ -1,0 +1,190 @@
+"""Golden data of Gemma 3 and Gemma 3n: tiny models with random weights, computed by `transformers`.
+
+    python -m training.gemma_golden --out test/golden/gemma      write it
+    python -m training.gemma_golden --check test/golden/gemma    make it again and compare
+
+Each variant's folder is what `save_pretrained` writes, and golden.safetensors:
+
+    input_ids      i64 [3, S]        full rows, no padding; S goes over five sliding windows
+    logits         f32 [3, S, V]
+    greedy_prompt  i64 [P]
+    greedy_tokens  i64 [256]         what greedy decoding goes on with
+
+Weights are float32; activations are float64 wherever `transformers` does not cast to float32 itself.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import Gemma3ForCausalLM, Gemma3nForCausalLM, Gemma3nTextConfig, Gemma3TextConfig, PreTrainedModel
+
+from training.golden import random_noise, run
+
+SLIDING, FULL = "sliding_attention", "full_attention"
+# heads · head_dim differs from hidden_size, and the window is shorter than every prompt.
+SHAPE = {
+    "vocab_size": 96,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 512,
+    "sliding_window": 8,
+    "pad_token_id": 0,
+    "eos_token_id": [1, 95],
+    "bos_token_id": 2,
+    "dtype": "float32",
+    "attn_implementation": "eager",
+}
+
+
+def gemma3(**options) -> Gemma3TextConfig:
+    return Gemma3TextConfig(**SHAPE, intermediate_size=48, query_pre_attn_scalar=24, **options)
+
+
+def gemma3n(**options) -> Gemma3nTextConfig:
+    # Ids of 90 and more have an embedding, but none per layer.
+    own = {"vocab_size_per_layer_input": 90, "hidden_size_per_layer_input": 8, "laurel_rank": 6}
+    return Gemma3nTextConfig(**SHAPE, **own, **options)
+
+
+def variants() -> dict[str, Gemma3TextConfig | Gemma3nTextConfig]:
+    four_to_one = [SLIDING, SLIDING, SLIDING, FULL]
+    return {
+        "gemma3": gemma3(num_hidden_layers=8, layer_types=2 * four_to_one),
+        "gemma3-capped": gemma3(
+            num_hidden_layers=8,
+            layer_types=[FULL, SLIDING, SLIDING, SLIDING, SLIDING, SLIDING, SLIDING, FULL],
+            final_logit_softcapping=4.0,
+            rope_parameters={
+                FULL: {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+                SLIDING: {"rope_type": "default", "rope_theta": 100.0},
+            },
+            tie_word_embeddings=False,
+        ),
+        # Layers 8 to 11 read the keys and values of layers 6 (sliding) and 7 (full).
+        "gemma3n-k4": gemma3n(
+            num_hidden_layers=12,
+            layer_types=3 * four_to_one,
+            num_kv_shared_layers=4,
+            altup_num_inputs=4,
+            activation_sparsity_pattern=[0.95, 0.95, 0.5] + 9 * [0.0],
+            intermediate_size=48,
+            final_logit_softcapping=4.0,
+        ),
+        "gemma3n-k2": gemma3n(
+            num_hidden_layers=8,
+            layer_types=2 * four_to_one,
+            num_kv_shared_layers=0,
+            altup_num_inputs=2,
+            altup_active_idx=1,
+            altup_correct_scale=False,
+            activation_sparsity_pattern=7 * [0.0] + [0.8],
+            intermediate_size=[40, 48, 40, 48, 40, 48, 40, 48],
+        ),
+    }
+
+
+ROWS, LENGTH = 3, 41
+GREEDY_PROMPT, GREEDY_TOKENS = 19, 256
+# Greedy tokens mean something only where float32 arithmetic in any order picks the same ones, and not one for ever.
+LEAST_MARGIN = 1e-3
+LEAST_DISTINCT = 8
+
+
+def random_weight(name: str, like: Tensor, is_centred: bool) -> Tensor:
+    """Scales keep activations and logits of order 1, and every part noticed in the logits.
+
+    `is_centred`: norms multiply with 1 + weight, as in Gemma 3.
+    """
+    noise = random_noise(name, like)
+    width = like.shape[-1]
+    if name == "model.norm.weight":
+        # Of both signs, or a tied head would repeat the last token for ever.
+        value = noise - (1 if is_centred else 0)
+    elif "norm" in name:
+        # Attention weighs more than it would, so that what lies far back shows.
+        size = 3 if "post_attention" in name else 1
+        value = 0.2 * noise + (size - 1 if is_centred else size)
+    elif name.endswith("correct_output_scale"):
+        value = 1 + 0.3 * noise
+    elif name.endswith("_coefs.weight"):
+        value = 0.3 * noise
+    elif name.endswith("modality_router.weight"):
+        # Its input is divided by the width.
+        value = 0.7 * np.sqrt(width) * noise
+    elif name == "model.embed_tokens.weight":
+        value = 0.3 * noise
+    else:
+        value = noise / np.sqrt(width)
+    return torch.from_numpy(value.astype(np.float32))
+
+
+def build(config: Gemma3TextConfig | Gemma3nTextConfig) -> PreTrainedModel:
+    is_gemma3 = isinstance(config, Gemma3TextConfig)
+    model = (Gemma3ForCausalLM if is_gemma3 else Gemma3nForCausalLM)(config).eval()
+    # A tied head is named twice; it is one weight.
+    weights = {name: random_weight(name, weight, is_gemma3) for name, weight in model.named_parameters()}
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
+    return model
+
+
+def random_ids(seed: int, *shape: int) -> Tensor:
+    """Tokens from 3 up: no padding, no end, no beginning."""
+    return torch.from_numpy(np.random.default_rng(seed).integers(3, SHAPE["vocab_size"], shape))
+
+
+@torch.no_grad()
+def greedy(model: PreTrainedModel, prompt: Tensor) -> tuple[Tensor, float]:
+    """What follows `prompt`, and by how much the closest choice was decided.
+
+    Decoded with a cache, then computed once more as a whole, without one: both must agree.
+    """
+    ids = model.generate(
+        prompt[None], max_new_tokens=GREEDY_TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0
+    )[0]
+    scores, choices = model(ids[None, :-1], use_cache=False).logits[0, len(prompt) - 1 :].topk(2)
+    if not torch.equal(choices[:, 0], ids[len(prompt) :]):
+        raise ValueError("decoding with a cache chose other tokens than computing the whole text at once")
+    return ids[len(prompt) :], (scores[:, 0] - scores[:, 1]).min().item()
+
+
+@torch.no_grad()
+def outputs(model: PreTrainedModel) -> dict[str, Tensor]:
+    model = model.double()
+    input_ids = random_ids(20240312, ROWS, LENGTH)
+    for seed in range(100):
+        prompt = random_ids(seed, GREEDY_PROMPT)
+        tokens, margin = greedy(model, prompt)
+        if margin >= LEAST_MARGIN and len(tokens[-64:].unique()) >= LEAST_DISTINCT:
+            break
+    else:
+        raise ValueError("no prompt gives greedy tokens worth comparing")
+    return {
+        "input_ids": input_ids,
+        "logits": model(input_ids, use_cache=False).logits.float(),
+        "greedy_prompt": prompt,
+        "greedy_tokens": tokens.contiguous(),
+    }
+
+
+def write(folder: Path) -> None:
+    for variant, config in variants().items():
+        model = build(config)
+        model.save_pretrained(folder / variant)
+        save_file(outputs(model), folder / variant / "golden.safetensors")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return run(parser, write, list(variants()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
