@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { ChatTemplate } from './catalog/chat-template.ts';
+import { noDefaults, readGenerationDefaults } from './catalog/generation-defaults.ts';
 import { findModels, type ModelFolder } from './catalog/model-folders.ts';
 import type { ModelState, ServedModel } from './catalog/served-model.ts';
 import { Tokenizer } from './catalog/tokenizer.ts';
@@ -103,7 +105,17 @@ export class Service {
   #newModel(id: string): ServedModel {
     const { precision } = this.#config;
     const created = Math.floor(Date.now() / 1000);
-    return { name: id, id, precision, manifest: null, tokenizer: null, created, state: { state: 'loading' } };
+    return {
+      name: id,
+      id,
+      precision,
+      manifest: null,
+      tokenizer: null,
+      chatTemplate: null,
+      defaults: noDefaults,
+      created,
+      state: { state: 'loading' },
+    };
   }
 
   #chooseRuntime(): Runtime {
@@ -150,6 +162,8 @@ export class Service {
       }
       model.manifest = manifest;
       model.tokenizer = tokenizer;
+      model.chatTemplate = ChatTemplate.load(checkpoint);
+      model.defaults = await readGenerationDefaults(checkpoint);
       return { name: model.name, checkpoint, folder };
     } catch (error) {
       this.#changeState(id, { state: 'failed', message: (error as Error).message });

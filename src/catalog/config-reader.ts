@@ -53,10 +53,26 @@ export class ConfigReader {
     return value;
   }
 
+  count(field: string): number {
+    const value = this.#fields[field];
+    if (!Number.isSafeInteger(value) || (value as number) < 0)
+      throw this.refuse(field, 'a whole number of at least 0');
+    return value as number;
+  }
+
   positiveNumber(field: string, fallback?: number): number {
     const value = this.#valueOr(field, fallback);
     if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value)) {
       throw this.refuse(field, 'a positive number');
+    }
+    return value;
+  }
+
+  /** From `low` to `high`, both included. */
+  number(field: string, low: number, high: number): number {
+    const value = this.#fields[field];
+    if (typeof value !== 'number' || !(value >= low && value <= high)) {
+      throw this.refuse(field, `a number from ${low} to ${high}`);
     }
     return value;
   }

@@ -1,3 +1,5 @@
+import type { ChatTemplate } from './chat-template.ts';
+import type { GenerationDefaults } from './generation-defaults.ts';
 import type { Manifest, Precision } from './manifest.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -25,6 +27,9 @@ export interface ServedModel {
   /** null where the export itself failed. */
   readonly manifest: Manifest | null;
   readonly tokenizer: Tokenizer | null;
+  /** null: the checkpoint has none, so it takes no chats. */
+  readonly chatTemplate: ChatTemplate | null;
+  readonly defaults: GenerationDefaults;
   /** Seconds since the epoch at which the service took it up. */
   readonly created: number;
   state: ModelState;

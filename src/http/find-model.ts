@@ -1,3 +1,5 @@
+import type { ChatTemplate } from '../catalog/chat-template.ts';
+import type { GenerationDefaults } from '../catalog/generation-defaults.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { ServedModel } from '../catalog/served-model.ts';
 import type { Tokenizer } from '../catalog/tokenizer.ts';
@@ -9,6 +11,8 @@ export interface ReadyModel {
   name: string;
   manifest: Manifest;
   tokenizer: Pick<Tokenizer, keyof Tokenizer>;
+  chatTemplate: Pick<ChatTemplate, 'render'> | null;
+  defaults: GenerationDefaults;
   /** Tokens of prompt and completion together; of the completion, for an encoder-decoder model. */
   capacity: number;
   /** Tokens of the prompt; 0 where there is no encoder. */
@@ -53,9 +57,11 @@ export function requireTokenizer({ name, tokenizer }: ServedModel): Tokenizer {
 }
 
 /** @throws ServiceError `not_ready` */
-export function requireReady({ name, manifest, tokenizer, state }: ServedModel): ReadyModel {
+export function requireReady(model: ServedModel): ReadyModel {
+  const { name, manifest, tokenizer, chatTemplate, defaults, state } = model;
   if (state.state === 'ready' && manifest && tokenizer) {
-    return { name, manifest, tokenizer, capacity: state.capacity, encoderCapacity: state.encoderCapacity };
+    const { capacity, encoderCapacity } = state;
+    return { name, manifest, tokenizer, chatTemplate, defaults, capacity, encoderCapacity };
   }
   if (state.state === 'failed') throw failedToLoad(name);
   if (state.state === 'restarting') {

@@ -10,11 +10,11 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         title: 'altup-serve',
         version,
         description:
-          'Serves AltUp language models over the OpenAI completions API. Every answer has the header `X-Request-Id`: the request’s own, where it sent one, and the one the log has.',
+          'Serves AltUp language models over the OpenAI completions and chat API. Every answer has the header `X-Request-Id`: the request’s own, where it sent one, and the one the log has.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: [
-        { name: 'completions', description: 'Generate text' },
+        { name: 'generation', description: 'Generate text' },
         { name: 'models', description: 'What is served' },
         { name: 'tokens', description: 'Text to tokens and back' },
         { name: 'operation', description: 'For those who run the service; open without a key' },

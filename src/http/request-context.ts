@@ -9,9 +9,12 @@ export interface RequestContext {
   completionId: string | null;
   promptTokens: number | null;
   generatedTokens: number | null;
-  /** When the first sequence got a slot, and when the first token came; on the shared clock. */
+  /** Of the prompts' tokens, those not computed anew. */
+  cachedTokens: number;
+  /** When the first sequence got a slot, when the first token came and the last one so far; on the shared clock. */
   startedAt: number | null;
   firstTokenAt: number | null;
+  lastTokenAt: number | null;
   errorCode: string | null;
 }
 
@@ -28,8 +31,10 @@ export function newContext(arrivedAt: number): RequestContext {
     completionId: null,
     promptTokens: null,
     generatedTokens: null,
+    cachedTokens: 0,
     startedAt: null,
     firstTokenAt: null,
+    lastTokenAt: null,
     errorCode: null,
   };
 }

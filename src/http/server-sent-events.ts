@@ -21,8 +21,8 @@ export class ServerSentEvents {
   }
 
   /** Resolves when the client has room for more. */
-  async send(data: unknown): Promise<void> {
-    await this.#write(`data: ${JSON.stringify(data)}\n\n`);
+  async send(json: string): Promise<void> {
+    await this.#write(`data: ${json}\n\n`);
   }
 
   /** Ends as OpenAI's streams do. */

@@ -9,6 +9,7 @@ import { handleErrors, refuseBadUrl } from './error-handlers.ts';
 import { refuseMalformedHttp } from './malformed-http.ts';
 import { openapiOptions, swaggerUiOptions } from './openapi-options.ts';
 import { requestId } from './request-id.ts';
+import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import { detokenizeRoute } from './routes/detokenize.ts';
 import { getModelRoute } from './routes/get-model.ts';
@@ -19,6 +20,7 @@ import { metricsRoute } from './routes/metrics.ts';
 import { openapiRoute } from './routes/openapi.ts';
 import { tokenizeRoute } from './routes/tokenize.ts';
 import { versionRoute } from './routes/version.ts';
+import { ChatCompletionSchema } from './schemas/chat-response.ts';
 import { CompletionSchema } from './schemas/completion-response.ts';
 import { ErrorSchema } from './schemas/error.ts';
 import { ownKeywords } from './schemas/field.ts';
@@ -59,7 +61,8 @@ export function buildServer(dependencies: ServerDependencies): App {
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.removeContentTypeParser('text/plain');
-  for (const shared of [ErrorSchema, CompletionSchema, ModelSchema, ReadySchema]) app.addSchema(shared);
+  for (const shared of [ErrorSchema, CompletionSchema, ChatCompletionSchema, ModelSchema, ReadySchema])
+    app.addSchema(shared);
   recordAccess(app, dependencies);
   handleErrors(app);
   // The pages under /docs bring their own content policy; transport security is the proxy's to promise.
@@ -74,7 +77,14 @@ export function buildServer(dependencies: ServerDependencies): App {
   });
   app.register(async (guarded) => {
     guarded.addHook('onRequest', requireApiKey(config.apiKeyDigests));
-    for (const route of [completionsRoute, listModelsRoute, getModelRoute, tokenizeRoute, detokenizeRoute]) {
+    for (const route of [
+      completionsRoute,
+      chatCompletionsRoute,
+      listModelsRoute,
+      getModelRoute,
+      tokenizeRoute,
+      detokenizeRoute,
+    ]) {
       route(guarded as App, dependencies);
     }
   });

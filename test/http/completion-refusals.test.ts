@@ -33,7 +33,7 @@ describe('a bad parameter is a 400 that names it', () => {
     ['top_k', -2, '`top_k` must be a whole number of at least -1 or null, not -2.'],
     ['min_p', 1.1, '`min_p` must be a number from 0 to 1 or null, not 1.1.'],
     ['min_p', -0.1, '`min_p` must be a number from 0 to 1 or null, not -0.1.'],
-    ['max_tokens', 0, '`max_tokens` must be a whole number of at least 1 or null, not 0.'],
+    ['max_tokens', -1, '`max_tokens` must be a whole number of at least 0 or null, not -1.'],
     ['max_tokens', 33, '`max_tokens` is 33; this model generates at most 32.'],
     ['min_tokens', -1, '`min_tokens` must be a whole number of at least 0 or null, not -1.'],
     ['min_tokens', 17, '`min_tokens` is 17, more than the 16 to generate.'],
@@ -76,18 +76,32 @@ describe('a bad parameter is a 400 that names it', () => {
     ['prompt', [[5], [-1]], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', 'a'.repeat(24), 'The prompt has 25 tokens; the model takes at most 24 tokens.'],
     ['prompt', ['a', 'a'.repeat(24)], 'Prompt 1 has 25 tokens; the model takes at most 24 tokens.'],
-    [
-      'echo',
-      true,
-      '`echo` is not supported: an encoder-decoder model has no scores for its prompt to repeat.',
-    ],
     ['suffix', 'x', '`suffix` is not supported: the models served do not fill in the middle.'],
     [
       'prompt_logprobs',
       1,
-      '`prompt_logprobs` is not supported: an encoder-decoder model gives no probabilities for its prompt.',
+      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt.",
     ],
-    ['best_of', 2, '`best_of` is not supported: choices are not ranked; ask for `n` and choose.'],
+    ['best_of', 21, '`best_of` must be a whole number from 1 to 20 or null, not 21.'],
+    [
+      'truncate_prompt_tokens',
+      0,
+      '`truncate_prompt_tokens` must be -1 or a whole number from 1 to 24, the most this model takes; not 0.',
+    ],
+    [
+      'truncate_prompt_tokens',
+      25,
+      '`truncate_prompt_tokens` must be -1 or a whole number from 1 to 24, the most this model takes; not 25.',
+    ],
+    ['allowed_token_ids', [], '`allowed_token_ids` must be a list of at least 1 item or null.'],
+    [
+      'allowed_token_ids',
+      [259],
+      '`allowed_token_ids` has the token id 259, outside the vocabulary of ids from 0 to 258.',
+    ],
+    ['bad_words', [''], '`bad_words[0]` must be a non-empty string.'],
+    ['request_id', 'a b', '`request_id` must be at most 128 letters, digits and `._:/+=@-`, or null.'],
+    ['priority', 0.5, '`priority` must be a whole number from -2147483648 to 2147483647 or null, not 0.5.'],
     ['use_beam_search', true, '`use_beam_search` is not supported: there is no beam search.'],
     [
       'structured_outputs',
@@ -121,6 +135,28 @@ describe('a bad parameter is a 400 that names it', () => {
       ...invalid,
       param: 'stream_options.continuous',
     });
+  });
+
+  it.each([
+    [{ best_of: 2, n: 3 }, 'best_of', '`best_of` is 2; it must be at least `n`, which is 3.'],
+    [
+      { best_of: 2, stream: true },
+      'best_of',
+      '`best_of` above `n` does not go with `stream`: the best is known at the end.',
+    ],
+    [
+      { echo: true, logprobs: 1 },
+      'echo',
+      "`echo` with `logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt.",
+    ],
+    [
+      { prompt_logprobs: 1, stream: true },
+      'prompt_logprobs',
+      '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
+    ],
+    [{ min_tokens: 2, max_tokens: 0 }, 'min_tokens', '`min_tokens` is 2, more than the 0 to generate.'],
+  ])('%j', async (fields, param, message) => {
+    expect(await refusal({ prompt: 'a', ...fields })).toMatchObject({ ...invalid, param, message });
   });
 
   it('prompt and max_tokens that do not fit a decoder-only model together', async () => {

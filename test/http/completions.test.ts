@@ -51,7 +51,8 @@ describe('what the engine is asked', () => {
     const names = [
       'max_tokens n temperature top_p top_k min_p presence_penalty frequency_penalty repetition_penalty logit_bias seed',
       'stop stop_token_ids include_stop_str_in_output min_tokens ignore_eos skip_special_tokens logprobs stream',
-      'stream_options user best_of echo suffix prompt_logprobs',
+      'stream_options user best_of echo suffix prompt_logprobs allowed_token_ids bad_words truncate_prompt_tokens',
+      'return_token_ids return_metrics priority request_id cache_salt add_special_tokens safety_identifier',
     ].flatMap((line) => line.split(' '));
     const { engine, status } = await complete({
       prompt: 'ab',

@@ -1,3 +1,5 @@
+import { ChatTemplate } from '../../src/catalog/chat-template.ts';
+import { noDefaults } from '../../src/catalog/generation-defaults.ts';
 import type { Manifest } from '../../src/catalog/manifest.ts';
 import type { ModelState, ServedModel } from '../../src/catalog/served-model.ts';
 import { buildServer } from '../../src/http/server.ts';
@@ -46,6 +48,8 @@ export function fakeModel(
     precision: 'fp32',
     manifest: isFailed ? null : fakeManifest(kind),
     tokenizer: isFailed ? null : fakeTokenizer(),
+    chatTemplate: isFailed ? null : new ChatTemplate('{{ messages[0].content }}'),
+    defaults: noDefaults,
     created: 1_780_000_000,
     state: state ?? { state: 'ready', slots: 4, capacity, encoderCapacity, runtime: fakeRuntime },
   };

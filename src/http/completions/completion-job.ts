@@ -1,82 +1,91 @@
-import { randomUUID } from 'node:crypto';
-import type { GenerationRequest } from '../../engine/generation.ts';
 import type { ReadyModel } from '../find-model.ts';
-import { readSampling } from '../generation/read-sampling.ts';
-import { readStop } from '../generation/read-stop.ts';
-import { choiceSeed } from '../generation/seed.ts';
+import {
+  createJob,
+  type GenerationJob,
+  type JobContext,
+  sequencesPerPrompt,
+} from '../generation/generation-job.ts';
+import { readMaxTokens } from '../generation/read-max-tokens.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { CompletionRequest } from '../schemas/completion-request.ts';
-import type { ServerConfig } from '../server-dependencies.ts';
-import { readMaxTokens } from './read-max-tokens.ts';
-import { readPrompts } from './read-prompts.ts';
+import { CompletionFormat } from './completion-format.ts';
+import { readPrompts, type SinglePrompt, separatePrompts } from './read-prompts.ts';
 
-/** A completion to make: the sequences to generate, choice by choice, and what their answer needs. */
-export interface CompletionJob {
-  /** `cmpl-…` */
-  id: string;
-  /** Seconds since the epoch. */
-  created: number;
-  model: ReadyModel;
-  /** The choice's index is the place in this list. */
-  requests: readonly GenerationRequest[];
-  /** Each prompt counted once. */
-  promptTokens: number;
+const defaultMaxTokens = 16;
+
+/** How many alternatives to report with the prompt's tokens; null: none are asked for. */
+function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyModel): number | null {
+  const { prompt_logprobs: apart = null, logprobs = null, echo, stream } = body;
+  const echoed = echo ? logprobs : null;
+  if (apart === null && echoed === null) return null;
+  if (apart !== null && stream) {
+    throw invalidRequest(
+      'prompt_logprobs',
+      '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
+    );
+  }
+  if (manifest.graphs.encoder) {
+    const asked = apart === null ? '`echo` with `logprobs`' : '`prompt_logprobs`';
+    throw invalidRequest(
+      apart === null ? 'echo' : 'prompt_logprobs',
+      `${asked} is not supported: '${name}' is an encoder-decoder model, which gives no probabilities for its prompt.`,
+    );
+  }
+  return Math.max(apart ?? 0, echoed ?? 0);
 }
 
-function checkCombinations(body: CompletionRequest, { maxQueuedRequests }: ServerConfig): void {
-  if ((body.n ?? 1) > maxQueuedRequests) {
-    throw invalidRequest('n', `\`n\` is ${body.n}; at most ${maxQueuedRequests} choices are taken at once.`);
-  }
-  if (body.stream_options && !body.stream) {
-    throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
-  }
+/** The prompts as the answer begins with them. */
+function echoedTexts(
+  prompts: readonly SinglePrompt[],
+  tokens: readonly (readonly number[])[],
+  { skip_special_tokens: skips, truncate_prompt_tokens: truncates }: CompletionRequest,
+  { tokenizer }: ReadyModel,
+): string[] {
+  return prompts.map((prompt, i) =>
+    typeof prompt === 'string' && (truncates ?? null) === null
+      ? prompt
+      : tokenizer.decode(tokens[i]!, skips ?? true),
+  );
 }
 
-/**
- * @param arrivedAt on the shared clock, ms: deadlines count from it
- * @throws ServiceError `invalid_request` for what the schema cannot tell
- */
-export function createCompletionJob(
+/** @throws ServiceError `invalid_request` for what the schema cannot tell */
+export async function createCompletion(
   body: CompletionRequest,
-  model: ReadyModel,
-  config: ServerConfig,
-  arrivedAt: number,
-): CompletionJob {
-  checkCombinations(body, config);
-  const n = body.n ?? 1;
-  const prompts = readPrompts(body.prompt, model, {
-    prompts: Math.floor(config.maxQueuedRequests / n),
-    tokens: Math.floor(config.maxQueuedTokens / n),
+  context: JobContext,
+): Promise<{ job: GenerationJob; format: CompletionFormat }> {
+  const { model, config } = context;
+  const promptLogprobs = readPromptLogprobs(body, model);
+  const sequences = sequencesPerPrompt(body, body.best_of ?? null, config);
+  const given = separatePrompts(body.prompt);
+  const limits = {
+    prompts: Math.floor(config.maxQueuedRequests / sequences),
+    tokens: Math.floor(config.maxQueuedTokens / sequences),
+  };
+  const prompts = await readPrompts(given, limits, {
+    model,
+    addSpecialTokens: body.add_special_tokens ?? true,
+    truncateTo: body.truncate_prompt_tokens ?? null,
+    generates: body.max_tokens === 0 ? 0 : 1,
   });
-  const sampling = readSampling(body, model.manifest.vocabSize);
-  const stop = readStop(body, model.manifest.vocabSize);
-  const id = `cmpl-${randomUUID().replaceAll('-', '')}`;
-  const requests = prompts.flatMap((promptTokens, prompt) => {
-    const maxTokens = readMaxTokens(body.max_tokens ?? null, promptTokens.length, model);
-    if (stop.minTokens > maxTokens) {
-      throw invalidRequest(
-        'min_tokens',
-        `\`min_tokens\` is ${stop.minTokens}, more than the ${maxTokens} to generate.`,
-      );
-    }
-    return Array.from({ length: n }, (_, choice) => ({
-      id: `${id}-${prompt * n + choice}`,
-      model: model.name,
-      promptTokens,
-      maxTokens,
-      sampling: { ...sampling, seed: choiceSeed(body.seed ?? null, choice) },
-      stop,
-      logprobs: body.logprobs ?? null,
-      promptLogprobs: null,
-      skipSpecialTokens: body.skip_special_tokens ?? true,
-      priority: 0,
-      client: '',
-      cacheSalt: '',
-      arrivedAt,
-      queueDeadline: arrivedAt + config.queueTimeoutMs,
-      deadline: arrivedAt + config.requestTimeoutMs,
-    }));
+  const logprobs = body.logprobs ?? null;
+  const asked = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
+  const job = createJob(
+    body,
+    {
+      idPrefix: 'cmpl',
+      prompts,
+      bestOf: body.best_of ?? null,
+      maxTokens: (promptLength) => readMaxTokens(asked, promptLength, model),
+      // The best are chosen by them.
+      logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
+      promptLogprobs,
+    },
+    context,
+  );
+  const format = new CompletionFormat(job, {
+    echo: body.echo ? echoedTexts(given, prompts, body, model) : null,
+    logprobs,
+    promptLogprobs: body.prompt_logprobs ?? null,
   });
-  const promptTokens = prompts.reduce((sum, tokens) => sum + tokens.length, 0);
-  return { id, created: Math.floor(Date.now() / 1000), model, requests, promptTokens };
+  return { job, format };
 }

@@ -1,46 +1,57 @@
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { ReadyModel } from '../find-model.ts';
+import { finite } from '../generation/finite.ts';
 import { charactersBegun, tokenText } from '../generation/token-text.ts';
 import type { CompletionLogprobs } from '../schemas/completion-response.ts';
 
-/** JSON has no −∞. */
-const floor = -9999;
-const finite = (logprob: number) => Math.max(floor, logprob);
+interface LogprobsWriterOptions {
+  /** Alternatives to write with each token, at most. */
+  alternatives: number;
+  skipSpecialTokens: boolean;
+  /** The first token is the first of the text, so the tokenizer's leading spaces are dropped. */
+  startsText: boolean;
+}
 
 /** Writes the log probabilities of one choice's tokens as they come, with where each token's text begins. */
 export class LogprobsWriter {
   readonly #tokenizer: ReadyModel['tokenizer'];
+  readonly #alternatives: number;
   readonly #skipsSpecial: boolean;
   /** Spaces that the text's first token loses. */
   readonly #leadingSpaces: number;
   /** Characters of all tokens so far. */
   #offset = 0;
 
-  constructor({ tokenizer, manifest }: Pick<ReadyModel, 'tokenizer' | 'manifest'>, skipsSpecial: boolean) {
+  constructor(tokenizer: ReadyModel['tokenizer'], options: LogprobsWriterOptions) {
     this.#tokenizer = tokenizer;
-    this.#skipsSpecial = skipsSpecial;
-    // Where the completion goes on with the prompt, its first token is not the first of the text.
-    this.#leadingSpaces = manifest.specialTokens.decoderStart === null ? 0 : tokenizer.leadingSpaces;
+    this.#alternatives = options.alternatives;
+    this.#skipsSpecial = options.skipSpecialTokens;
+    this.#leadingSpaces = options.startsText ? tokenizer.leadingSpaces : 0;
   }
 
-  write(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): CompletionLogprobs {
-    const text = (id: number) => tokenText(this.#tokenizer.tokenBytes(id));
+  /** @param logprobs null for a token that nothing comes before */
+  write(tokens: readonly number[], logprobs: readonly (TokenLogprobs | null)[]): CompletionLogprobs {
     const written: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
     tokens.forEach((token, index) => {
-      const { logprob, top } = logprobs[index]!;
-      written.tokens.push(text(token));
-      written.token_logprobs.push(finite(logprob));
-      // Most likely first. Two tokens can read the same: the likelier one counts, and the chosen one before all.
-      const byText = new Map<string, number>();
-      for (const entry of top) {
-        if (!byText.has(text(entry.token))) byText.set(text(entry.token), finite(entry.logprob));
-      }
-      byText.set(text(token), finite(logprob));
-      written.top_logprobs.push(Object.fromEntries(byText));
+      const scored = logprobs[index] ?? null;
+      written.tokens.push(tokenText(this.#tokenizer.tokenBytes(token)));
+      written.token_logprobs.push(scored && finite(scored.logprob));
+      written.top_logprobs.push(scored && this.#top(token, scored));
       written.text_offset.push(this.#offset);
       this.#offset += this.#length(token);
     });
     return written;
+  }
+
+  /** Most likely first. Two tokens can read the same: the likelier one counts, and the chosen one before all. */
+  #top(token: number, { logprob, top }: TokenLogprobs): Record<string, number> {
+    const text = (id: number) => tokenText(this.#tokenizer.tokenBytes(id));
+    const byText = new Map<string, number>();
+    for (const entry of top.slice(0, this.#alternatives)) {
+      if (!byText.has(text(entry.token))) byText.set(text(entry.token), finite(entry.logprob));
+    }
+    byText.set(text(token), finite(logprob));
+    return Object.fromEntries(byText);
   }
 
   #length(token: number): number {

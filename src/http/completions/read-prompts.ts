@@ -1,9 +1,8 @@
-import type { ReadyModel } from '../find-model.ts';
-import { checkTokenIds } from '../generation/vocabulary.ts';
+import { type PromptReading, readPrompt } from '../generation/read-prompt.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { Prompt } from '../schemas/completion-request.ts';
 
-type SinglePrompt = string | number[];
+export type SinglePrompt = string | number[];
 
 /** What the prompts of one request may come to. */
 export interface PromptLimits {
@@ -11,38 +10,21 @@ export interface PromptLimits {
   tokens: number;
 }
 
-/** No vocabulary has longer tokens: text beyond this many bytes a token need not be tokenized to know it is too long. */
-const longestTokenBytes = 128;
-
 /** A list of numbers is one prompt, every other list holds one prompt an item. */
-function separate(prompt: Prompt): SinglePrompt[] {
+export function separatePrompts(prompt: Prompt): SinglePrompt[] {
   if (typeof prompt === 'string') return [prompt];
   return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as SinglePrompt[]);
 }
 
-/** Most prompt tokens the model has room for, with at least one token to generate. */
-function roomForPrompt({ manifest, capacity, encoderCapacity }: ReadyModel): number {
-  return manifest.graphs.encoder ? encoderCapacity : capacity - 1;
-}
-
-function readPrompt(prompt: SinglePrompt, name: string, model: ReadyModel): number[] {
-  const room = roomForPrompt(model);
-  const tooLong = (size: string) =>
-    invalidRequest('prompt', `${name} has ${size}; the model takes at most ${room} tokens.`);
-  if (typeof prompt !== 'string') checkTokenIds('prompt', prompt, model.manifest.vocabSize);
-  else if (prompt.length > room * longestTokenBytes) throw tooLong(`${prompt.length} characters`);
-  const tokens = typeof prompt === 'string' ? model.tokenizer.encode(prompt) : prompt;
-  if (tokens.length === 0) throw invalidRequest('prompt', `${name} has no token.`);
-  if (tokens.length > room) throw tooLong(`${tokens.length} tokens`);
-  return tokens;
-}
-
 /**
- * The tokens of each prompt. Stops at the first that is over a limit: tokenizing holds up all other requests.
+ * The tokens of each prompt. Stops at the first that is over a limit.
  * @throws ServiceError `invalid_request`
  */
-export function readPrompts(prompt: Prompt, model: ReadyModel, limits: PromptLimits): number[][] {
-  const prompts = separate(prompt);
+export async function readPrompts(
+  prompts: readonly SinglePrompt[],
+  limits: PromptLimits,
+  reading: Omit<PromptReading, 'name' | 'param'>,
+): Promise<(readonly number[])[]> {
   if (prompts.length > limits.prompts) {
     throw invalidRequest(
       'prompt',
@@ -50,8 +32,10 @@ export function readPrompts(prompt: Prompt, model: ReadyModel, limits: PromptLim
     );
   }
   let total = 0;
-  return prompts.map((single, index) => {
-    const tokens = readPrompt(single, prompts.length > 1 ? `Prompt ${index}` : 'The prompt', model);
+  const read: (readonly number[])[] = [];
+  for (const [index, single] of prompts.entries()) {
+    const name = prompts.length > 1 ? `Prompt ${index}` : 'The prompt';
+    const tokens = await readPrompt(single, { ...reading, param: 'prompt', name });
     total += tokens.length;
     if (total > limits.tokens) {
       throw invalidRequest(
@@ -59,6 +43,7 @@ export function readPrompts(prompt: Prompt, model: ReadyModel, limits: PromptLim
         `Up to prompt ${index} there are ${total} tokens; with this \`n\`, at most ${limits.tokens} are taken at once.`,
       );
     }
-    return tokens;
-  });
+    read.push(tokens);
+  }
+  return read;
 }

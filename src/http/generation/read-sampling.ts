@@ -1,6 +1,7 @@
 import type { SamplingParameters } from '../../sampling/sampling-request.ts';
+import type { ReadyModel } from '../find-model.ts';
 import { invalidRequest } from '../invalid-request.ts';
-import type { CompletionRequest } from '../schemas/completion-request.ts';
+import type { GenerationFields } from '../schemas/generation-fields.ts';
 import { checkTokenIds } from './vocabulary.ts';
 
 function readLogitBias(bias: Record<string, number> | null, vocabSize: number): [number, number][] {
@@ -18,19 +19,36 @@ function readLogitBias(bias: Record<string, number> | null, vocabSize: number): 
   return entries;
 }
 
-/** How each token is chosen; the seed apart, which differs by choice. */
-export function readSampling(body: CompletionRequest, vocabSize: number): Omit<SamplingParameters, 'seed'> {
+function readAllowedTokens(ids: readonly number[] | null, vocabSize: number): number[] | null {
+  if (ids === null) return null;
+  checkTokenIds('allowed_token_ids', ids, vocabSize);
+  return [...new Set(ids)];
+}
+
+/** A word is other tokens at the beginning of a text than after a space: both are meant. */
+function readBadWords(words: readonly string[], { tokenizer }: ReadyModel): number[][] {
+  const runs = words.flatMap((word) => {
+    const trimmed = word.trimStart();
+    return [word, trimmed, ` ${trimmed}`].map((form) => tokenizer.encode(form, false));
+  });
+  const distinct = new Map(runs.map((run) => [run.join(), run]));
+  return [...distinct.values()].filter(({ length }) => length > 0);
+}
+
+/** How each token is chosen, by the request, else by the checkpoint's authors; the seed apart, which differs by choice. */
+export function readSampling(fields: GenerationFields, model: ReadyModel): Omit<SamplingParameters, 'seed'> {
+  const { defaults, manifest } = model;
   return {
-    temperature: body.temperature ?? 1,
-    topK: Math.max(0, body.top_k ?? 0),
+    temperature: fields.temperature ?? defaults.temperature ?? 1,
+    topK: Math.max(0, fields.top_k ?? defaults.topK ?? 0),
     // 0 leaves the most likely token, as any number does that is smaller than its probability.
-    topP: Math.max(Number.MIN_VALUE, body.top_p ?? 1),
-    minP: body.min_p ?? 0,
-    repetitionPenalty: body.repetition_penalty ?? 1,
-    presencePenalty: body.presence_penalty ?? 0,
-    frequencyPenalty: body.frequency_penalty ?? 0,
-    logitBias: readLogitBias(body.logit_bias ?? null, vocabSize),
-    allowedTokens: null,
-    badWords: [],
+    topP: Math.max(Number.MIN_VALUE, fields.top_p ?? defaults.topP ?? 1),
+    minP: fields.min_p ?? defaults.minP ?? 0,
+    repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty ?? 1,
+    presencePenalty: fields.presence_penalty ?? 0,
+    frequencyPenalty: fields.frequency_penalty ?? 0,
+    logitBias: readLogitBias(fields.logit_bias ?? null, manifest.vocabSize),
+    allowedTokens: readAllowedTokens(fields.allowed_token_ids ?? null, manifest.vocabSize),
+    badWords: readBadWords(fields.bad_words ?? [], model),
   };
 }

@@ -1,16 +1,16 @@
 import type { StopConditions } from '../../engine/generation.ts';
-import type { CompletionRequest } from '../schemas/completion-request.ts';
+import type { GenerationFields } from '../schemas/generation-fields.ts';
 import { checkTokenIds } from './vocabulary.ts';
 
 /** What ends a completion before its length does. */
-export function readStop(body: CompletionRequest, vocabSize: number): StopConditions {
-  const tokenIds = body.stop_token_ids ?? [];
+export function readStop(fields: GenerationFields, vocabSize: number): StopConditions {
+  const tokenIds = fields.stop_token_ids ?? [];
   checkTokenIds('stop_token_ids', tokenIds, vocabSize);
   return {
-    strings: typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []),
+    strings: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
     tokenIds,
-    includeInOutput: body.include_stop_str_in_output ?? false,
-    ignoreEos: body.ignore_eos ?? false,
-    minTokens: body.min_tokens ?? 0,
+    includeInOutput: fields.include_stop_str_in_output ?? false,
+    ignoreEos: fields.ignore_eos ?? false,
+    minTokens: fields.min_tokens ?? 0,
   };
 }

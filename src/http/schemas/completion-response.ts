@@ -1,45 +1,48 @@
 import Type from 'typebox';
-
-const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+import { ending, head, RequestMetricsSchema, tokenIds, UsageSchema } from './answer-parts.ts';
+import { nullable } from './nullable.ts';
 
 const LogprobsSchema = Type.Object({
   tokens: Type.Array(Type.String(), {
     description: 'Bytes that are no whole character are written `bytes:\\xe2`.',
   }),
-  token_logprobs: Type.Array(Type.Number(), { description: 'No less than -9999.' }),
-  top_logprobs: Type.Array(Type.Record(Type.String(), Type.Number())),
+  token_logprobs: Type.Array(nullable(Type.Number()), {
+    description: 'No less than -9999; null for a prompt’s first token.',
+  }),
+  top_logprobs: Type.Array(nullable(Type.Record(Type.String(), Type.Number()))),
   text_offset: Type.Array(Type.Integer(), {
     description: 'Where the token begins in `text`, in characters.',
   }),
 });
 
-const UsageSchema = Type.Object({
-  prompt_tokens: Type.Integer({ description: 'Of all prompts, each counted once.' }),
-  completion_tokens: Type.Integer({ description: 'Of all choices.' }),
-  total_tokens: Type.Integer(),
-  prompt_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
-  completion_tokens_details: Type.Object({ reasoning_tokens: Type.Integer() }),
+const PromptLogprobSchema = Type.Object({
+  logprob: Type.Number(),
+  rank: Type.Integer({ description: 'Place by likelihood, from 1.' }),
+  decoded_token: Type.String(),
 });
 
 const ChoiceSchema = Type.Object({
   index: Type.Integer({ description: 'Of prompt p’s choice i: p·n + i.' }),
   text: Type.String(),
   logprobs: nullable(LogprobsSchema),
-  finish_reason: nullable(Type.Unsafe<'stop' | 'length'>({ type: 'string', enum: ['stop', 'length'] })),
-  stop_reason: Type.Union([Type.String(), Type.Integer(), Type.Null()], {
-    description: 'The stop text or stop token id that matched; null: the model’s own end, or the length.',
-  }),
+  ...ending,
+  prompt_logprobs: Type.Optional(
+    Type.Array(nullable(Type.Record(Type.String(), PromptLogprobSchema)), {
+      description: 'With `prompt_logprobs`: by token id, for each token of the prompt; null for the first.',
+    }),
+  ),
+  prompt_token_ids: tokenIds('With `return_token_ids`; in a stream, in a choice’s first chunk.'),
+  token_ids: tokenIds('With `return_token_ids`; the model’s end included.'),
 });
 
 export const CompletionSchema = Type.Object(
   {
     id: Type.String(),
     object: Type.Literal('text_completion'),
-    created: Type.Integer({ description: 'Seconds since the epoch.' }),
-    model: Type.String(),
-    system_fingerprint: Type.String({ description: 'Changes with the model’s weights.' }),
+    ...head,
     choices: Type.Array(ChoiceSchema),
     usage: UsageSchema,
+    metrics: Type.Optional(RequestMetricsSchema),
   },
   {
     $id: 'Completion',
@@ -73,6 +76,6 @@ export const CompletionSchema = Type.Object(
 
 export type Completion = Type.Static<typeof CompletionSchema>;
 export const CompletionRef = Type.Unsafe<Completion>({ $ref: 'Completion#' });
-export type Choice = Type.Static<typeof ChoiceSchema>;
+export type CompletionChoice = Type.Static<typeof ChoiceSchema>;
 export type CompletionLogprobs = Type.Static<typeof LogprobsSchema>;
-export type Usage = Type.Static<typeof UsageSchema>;
+export type PromptLogprobs = NonNullable<CompletionChoice['prompt_logprobs']>;

@@ -12,6 +12,7 @@ interface FieldOptions {
   maxItems?: number;
   minLength?: number;
   maxLength?: number;
+  pattern?: string;
   anyOf?: object[];
   additionalProperties?: unknown;
   properties?: object;

@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { LogprobsWriter } from '../../../src/http/completions/logprobs-writer.ts';
-import { fakeManifest } from '../../support/fake-server.ts';
 import { eos, fakeTokenizer } from '../../support/fake-tokenizer.ts';
 
 const tokenizer = fakeTokenizer();
-const pair = { tokenizer, manifest: fakeManifest() };
+const options = { alternatives: 5, skipSpecialTokens: true, startsText: true };
 const tokens = (text: string) => tokenizer.encode(text, false);
 const flat = (ids: readonly number[]) => ids.map(() => ({ logprob: -1, top: [] }));
 
-function offsets(ids: readonly number[], skipsSpecial = true, bySize = ids.length, model = pair): number[] {
-  const writer = new LogprobsWriter(model, skipsSpecial);
+function offsets(
+  ids: readonly number[],
+  changes: Partial<typeof options> = {},
+  bySize = ids.length,
+): number[] {
+  const writer = new LogprobsWriter(tokenizer, { ...options, ...changes });
   const found: number[] = [];
   for (let at = 0; at < ids.length; at += bySize) {
     const part = ids.slice(at, at + bySize);
@@ -21,7 +24,7 @@ function offsets(ids: readonly number[], skipsSpecial = true, bySize = ids.lengt
 describe('text_offset', () => {
   it('counts characters, not bytes, whatever comes at a time', () => {
     expect(offsets(tokens('aé𝄞b'))).toEqual([0, 1, 2, 2, 3, 3, 3, 3]);
-    expect(offsets(tokens('aé𝄞b'), true, 1)).toEqual(offsets(tokens('aé𝄞b')));
+    expect(offsets(tokens('aé𝄞b'), {}, 1)).toEqual(offsets(tokens('aé𝄞b')));
   });
 
   it('leaves out the space the decoder drops before the first word', () => {
@@ -30,20 +33,20 @@ describe('text_offset', () => {
 
   it('keeps it where the text goes on with the prompt', () => {
     const ids = tokens(' ab');
-    expect(offsets(ids, true, 3, { tokenizer, manifest: fakeManifest('decoder-only') })).toEqual([0, 1, 2]);
+    expect(offsets(ids, { startsText: false })).toEqual([0, 1, 2]);
   });
 
   it('counts special tokens only where they are in the text', () => {
     const ids = [...tokens('a'), eos, ...tokens('b')];
     expect(offsets(ids)).toEqual([0, 1, 1]);
-    expect(offsets(ids, false)).toEqual([0, 1, 5]);
+    expect(offsets(ids, { skipSpecialTokens: false })).toEqual([0, 1, 5]);
   });
 });
 
 describe('probabilities', () => {
   it('are never infinite, and the token’s own is always among the top', () => {
     const [a, b, c] = tokens('abc');
-    const written = new LogprobsWriter(pair, true).write(
+    const written = new LogprobsWriter(tokenizer, options).write(
       [a!],
       [
         {
@@ -61,6 +64,8 @@ describe('probabilities', () => {
 
   it('write bytes that are no character as such', () => {
     const [first] = tokens('é');
-    expect(new LogprobsWriter(pair, true).write([first!], flat([first!])).tokens).toEqual(['bytes:\\xc3']);
+    expect(new LogprobsWriter(tokenizer, options).write([first!], flat([first!])).tokens).toEqual([
+      'bytes:\\xc3',
+    ]);
   });
 });

@@ -1,0 +1,90 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Template } from '@huggingface/jinja';
+import { ConfigurationError } from '../errors.ts';
+
+export interface ChatMessage {
+  role: string;
+  content: string;
+  name?: string;
+}
+
+export interface ChatRendering {
+  /** End where the assistant's next message begins. */
+  addGenerationPrompt: boolean;
+  /** What the template may ask for beside the messages. */
+  variables: Record<string, unknown>;
+}
+
+/** The template refuses the messages; its words are meant for whoever wrote them. */
+export class ChatTemplateError extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.name = 'ChatTemplateError';
+  }
+}
+
+/**
+ * Turns the messages of a chat into the text a checkpoint was trained on, by its own Jinja template: chat_template.jinja,
+ * or `chat_template` of tokenizer_config.json (a text, or a list of named ones, of which `default` counts).
+ */
+export class ChatTemplate {
+  readonly #template: Template;
+  readonly #specialTokens: Record<string, string>;
+
+  /** @param specialTokens as templates name them: `bos_token`, `eos_token` */
+  constructor(source: string, specialTokens: Record<string, string> = {}) {
+    this.#template = new Template(source);
+    this.#specialTokens = specialTokens;
+  }
+
+  /** @returns null where the checkpoint has none. @throws ConfigurationError naming the file that is no template */
+  static load(checkpointFolder: string): ChatTemplate | null {
+    const configFile = join(checkpointFolder, 'tokenizer_config.json');
+    const templateFile = join(checkpointFolder, 'chat_template.jinja');
+    const config = JSON.parse(readFileSync(configFile, 'utf8')) as Record<string, unknown>;
+    const isApart = existsSync(templateFile);
+    const source = isApart ? readFileSync(templateFile, 'utf8') : defaultTemplate(config.chat_template);
+    if (source === null) return null;
+    try {
+      return new ChatTemplate(source, specialTokensOf(config));
+    } catch (cause) {
+      throw new ConfigurationError(
+        `${isApart ? templateFile : `${configFile}: chat_template`} is not a chat template: ${(cause as Error).message}`,
+        { cause },
+      );
+    }
+  }
+
+  /** @throws ChatTemplateError */
+  render(messages: readonly ChatMessage[], { addGenerationPrompt, variables }: ChatRendering): string {
+    try {
+      return this.#template.render({
+        ...this.#specialTokens,
+        ...variables,
+        messages,
+        add_generation_prompt: addGenerationPrompt,
+      });
+    } catch (cause) {
+      throw new ChatTemplateError(cause);
+    }
+  }
+}
+
+function defaultTemplate(given: unknown): string | null {
+  if (typeof given === 'string') return given;
+  if (!Array.isArray(given)) return null;
+  const named = given as { name?: unknown; template?: unknown }[];
+  const template = (named.find(({ name }) => name === 'default') ?? named[0])?.template;
+  return typeof template === 'string' ? template : null;
+}
+
+/** `bos_token` and its like, written as a text or as an object with its `content`. */
+function specialTokensOf(config: Record<string, unknown>): Record<string, string> {
+  const entries = Object.entries(config).flatMap(([name, value]) => {
+    if (!name.endsWith('_token')) return [];
+    const text = typeof value === 'string' ? value : (value as { content?: unknown } | null)?.content;
+    return typeof text === 'string' ? [[name, text] as const] : [];
+  });
+  return Object.fromEntries(entries);
+}

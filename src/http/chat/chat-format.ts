@@ -1,0 +1,78 @@
+import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
+import { type AnswerFormat, answerHead } from '../generation/answer-format.ts';
+import type { ChoiceDelta } from '../generation/choice-deltas.ts';
+import { finite } from '../generation/finite.ts';
+import type { GenerationJob } from '../generation/generation-job.ts';
+import { tokenText } from '../generation/token-text.ts';
+import type { Usage } from '../schemas/answer-parts.ts';
+import type { ChatChoice, ChatCompletion, ChatLogprobs } from '../schemas/chat-response.ts';
+
+type ChatHead = ReturnType<typeof answerHead<'chat.completion.chunk'>>;
+
+/** OpenAI's chat completions, with vLLM's additions. */
+export class ChatFormat implements AnswerFormat {
+  readonly head: ChatHead;
+  readonly #job: GenerationJob;
+  readonly #begun = new Set<number>();
+
+  constructor(job: GenerationJob) {
+    this.head = answerHead(job, 'chat.completion.chunk');
+    this.#job = job;
+  }
+
+  whole(choices: readonly ChoiceDelta[], usage: Usage): ChatCompletion {
+    return {
+      ...answerHead(this.#job, 'chat.completion'),
+      choices: choices.map((choice) => ({
+        message: { role: 'assistant', content: choice.text, refusal: null },
+        ...this.#ending(choice),
+        ...this.#tokenIds(choice, true),
+      })),
+      usage,
+    };
+  }
+
+  /** A choice's first chunk has its role alone. */
+  choices(delta: ChoiceDelta): string[] {
+    const { index, text } = delta;
+    const chunks: object[] = [];
+    const isFirst = !this.#begun.has(index);
+    if (isFirst) {
+      this.#begun.add(index);
+      const start = { index, delta: { role: 'assistant', content: '', refusal: null } };
+      chunks.push({ ...start, logprobs: null, finish_reason: null });
+    }
+    const ending = this.#ending(delta);
+    if (text !== '' || ending.logprobs || ending.finish_reason || this.#job.givesTokenIds) {
+      const content = text === '' && ending.finish_reason ? {} : { content: text };
+      chunks.push({ delta: content, ...ending, ...this.#tokenIds(delta, isFirst) });
+    }
+    return chunks.map((chunk) => JSON.stringify(chunk));
+  }
+
+  #ending({ index, tokens, logprobs, finishReason, stopReason }: ChoiceDelta): Omit<ChatChoice, 'message'> {
+    return {
+      index,
+      logprobs: logprobs && this.#logprobs(tokens, logprobs),
+      finish_reason: finishReason,
+      stop_reason: stopReason,
+    };
+  }
+
+  #tokenIds({ tokens }: ChoiceDelta, isFirst: boolean): Pick<ChatChoice, 'prompt_token_ids' | 'token_ids'> {
+    if (!this.#job.givesTokenIds) return {};
+    return { ...(isFirst ? { prompt_token_ids: [...this.#job.prompts[0]!] } : {}), token_ids: [...tokens] };
+  }
+
+  #logprobs(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): ChatLogprobs {
+    const entry = (token: number, logprob: number) => {
+      const bytes = this.#job.model.tokenizer.tokenBytes(token);
+      return { token: tokenText(bytes), bytes: [...bytes], logprob: finite(logprob) };
+    };
+    const content = logprobs.map(({ logprob, top }, i) => ({
+      ...entry(tokens[i]!, logprob),
+      top_logprobs: top.map((other) => entry(other.token, other.logprob)),
+    }));
+    return { content, refusal: null };
+  }
+}

@@ -1,0 +1,50 @@
+import { createJob, type GenerationJob, type JobContext } from '../generation/generation-job.ts';
+import { readMaxTokens } from '../generation/read-max-tokens.ts';
+import { readPrompt } from '../generation/read-prompt.ts';
+import { invalidRequest } from '../invalid-request.ts';
+import type { ChatRequest } from '../schemas/chat-request.ts';
+import { ChatFormat } from './chat-format.ts';
+import { renderChat } from './render-chat.ts';
+
+function readLogprobs({ logprobs, top_logprobs: top }: ChatRequest): number | null {
+  if (logprobs) return top ?? 0;
+  if (top) throw invalidRequest('top_logprobs', '`top_logprobs` goes only with `logprobs`.');
+  return null;
+}
+
+/** @throws ServiceError `invalid_request` for what the schema cannot tell */
+export async function createChat(
+  body: ChatRequest,
+  context: JobContext,
+): Promise<{ job: GenerationJob; format: ChatFormat }> {
+  const { model } = context;
+  const logprobs = readLogprobs(body);
+  const prompt = await readPrompt(renderChat(body, model), {
+    model,
+    param: 'messages',
+    name: 'The chat',
+    // Templates write them out.
+    addSpecialTokens: body.add_special_tokens ?? false,
+    truncateTo: body.truncate_prompt_tokens ?? null,
+    generates: 1,
+  });
+  const newer = body.max_completion_tokens ?? null;
+  const asked = {
+    param: newer === null ? 'max_tokens' : 'max_completion_tokens',
+    asked: newer ?? body.max_tokens ?? null,
+    fallback: model.defaults.maxNewTokens ?? Number.POSITIVE_INFINITY,
+  };
+  const job = createJob(
+    body,
+    {
+      idPrefix: 'chatcmpl',
+      prompts: [prompt],
+      bestOf: null,
+      maxTokens: (promptLength) => readMaxTokens(asked, promptLength, model),
+      logprobs,
+      promptLogprobs: null,
+    },
+    context,
+  );
+  return { job, format: new ChatFormat(job) };
+}

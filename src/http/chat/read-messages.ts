@@ -1,0 +1,30 @@
+import type { ChatMessage } from '../../catalog/chat-template.ts';
+import { invalidRequest } from '../invalid-request.ts';
+import type { RequestMessage, TextPart } from '../schemas/chat-request.ts';
+
+function readPart(part: TextPart, where: string): string {
+  const { type, text, ...others } = part as { type: string; text?: unknown };
+  if (type !== 'text') {
+    throw invalidRequest(
+      'messages',
+      `\`${where}\` is of the type \`${type.slice(0, 64)}\`, which is not supported: the models served read text alone.`,
+    );
+  }
+  if (typeof text !== 'string') throw invalidRequest('messages', `\`${where}.text\` must be a string.`);
+  const [unknown] = Object.keys(others);
+  if (unknown === undefined) return text;
+  throw invalidRequest('messages', `\`${where}.${unknown.slice(0, 64)}\` is not a known field.`);
+}
+
+/** The messages as chat templates take them: text alone. @throws ServiceError naming a part that is none */
+export function readMessages(messages: readonly RequestMessage[]): ChatMessage[] {
+  return messages.map(({ role, content, name }, index) => ({
+    // Newer clients' word; templates know the older one.
+    role: role === 'developer' ? 'system' : role,
+    content:
+      typeof content === 'string'
+        ? content
+        : content.map((part, i) => readPart(part, `messages[${index}].content[${i}]`)).join('\n'),
+    ...(name ? { name } : {}),
+  }));
+}

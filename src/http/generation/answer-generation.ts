@@ -1,0 +1,43 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { clientGone } from '../client-gone.ts';
+import type { GenerationFields } from '../schemas/generation-fields.ts';
+import type { ServerDependencies } from '../server-dependencies.ts';
+import type { AnswerFormat } from './answer-format.ts';
+import { answerUsage, requestMetrics } from './answer-usage.ts';
+import { bestChoices } from './best-choices.ts';
+import { choiceDeltas } from './choice-deltas.ts';
+import { collectChoices } from './collect-choices.ts';
+import type { GenerationJob } from './generation-job.ts';
+import { streamAnswer, type UsageReports } from './stream-answer.ts';
+
+function usageReports({ stream_options: options }: GenerationFields): UsageReports {
+  if (!options?.include_usage) return 'none';
+  return options.continuous_usage_stats ? 'continuous' : 'end';
+}
+
+/** Has the job done and answers in `format`, whole or as a stream, for as long as there is a client. */
+export async function answerGeneration(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { job, format, fields }: { job: GenerationJob; format: AnswerFormat; fields: GenerationFields },
+  { engine, clock }: Pick<ServerDependencies, 'engine' | 'clock'>,
+): Promise<object> {
+  const { context } = request;
+  context.completionId = job.id;
+  context.promptTokens = job.prompts.reduce((sum, { length }) => sum + length, 0);
+  const metrics = fields.return_metrics ? () => requestMetrics(context, job.requests.length, clock()) : null;
+  const gone = clientGone(reply.raw);
+  try {
+    const deltas = choiceDeltas(engine.generate(job.requests, gone), job, context);
+    if (fields.stream) {
+      await streamAnswer(reply, { format, deltas, usage: usageReports(fields), metrics, context, gone });
+      return reply;
+    }
+    const choices = bestChoices(await collectChoices(deltas, job), job);
+    return { ...format.whole(choices, answerUsage(context)), ...(metrics ? { metrics: metrics() } : {}) };
+  } catch (error) {
+    if (!gone.aborted) throw error;
+    // There is nobody left to answer.
+    return reply.hijack();
+  }
+}

@@ -1,0 +1,134 @@
+import { randomUUID } from 'node:crypto';
+import type { GenerationRequest } from '../../engine/generation.ts';
+import type { ReadyModel } from '../find-model.ts';
+import { invalidRequest } from '../invalid-request.ts';
+import type { GenerationFields } from '../schemas/generation-fields.ts';
+import type { ServerConfig } from '../server-dependencies.ts';
+import { readSampling } from './read-sampling.ts';
+import { readStop } from './read-stop.ts';
+import { choiceSeed } from './seed.ts';
+
+/** Text to generate: the sequences, choice by choice, and what their answer needs. */
+export interface GenerationJob {
+  /** Of the answer. */
+  id: string;
+  /** Seconds since the epoch. */
+  created: number;
+  model: ReadyModel;
+  prompts: readonly (readonly number[])[];
+  /** Choices to give for each prompt. */
+  n: number;
+  /** Choices to make for each prompt, of which `n` are given: at least as many. */
+  bestOf: number;
+  /** Of prompt p's choice i: place p·bestOf + i. */
+  requests: readonly GenerationRequest[];
+  /** Whether the answer has the tokens' ids. */
+  givesTokenIds: boolean;
+}
+
+/** What differs between the kinds of request for generated text. */
+export interface GenerationTask {
+  /** The answer's id begins with it. */
+  idPrefix: string;
+  prompts: readonly (readonly number[])[];
+  bestOf: number | null;
+  /** @throws ServiceError when more is asked for than there is room */
+  maxTokens(promptLength: number): number;
+  /** As the engine takes them. */
+  logprobs: number | null;
+  promptLogprobs: number | null;
+}
+
+export interface JobContext {
+  model: ReadyModel;
+  config: ServerConfig;
+  /** On the shared clock, ms: deadlines count from it. */
+  arrivedAt: number;
+  /** Whose request it is; the empty string where clients are not told apart. */
+  client: string;
+}
+
+/** How many sequences each prompt takes. @throws ServiceError where they are more than could ever wait at once */
+export function sequencesPerPrompt(
+  { n, stream }: GenerationFields,
+  bestOf: number | null,
+  { maxQueuedRequests }: ServerConfig,
+): number {
+  const given = n ?? 1;
+  if (given > maxQueuedRequests) {
+    throw invalidRequest('n', `\`n\` is ${given}; at most ${maxQueuedRequests} choices are taken at once.`);
+  }
+  if (bestOf === null) return given;
+  if (bestOf < given) {
+    throw invalidRequest(
+      'best_of',
+      `\`best_of\` is ${bestOf}; it must be at least \`n\`, which is ${given}.`,
+    );
+  }
+  if (bestOf > given && stream) {
+    throw invalidRequest(
+      'best_of',
+      '`best_of` above `n` does not go with `stream`: the best is known at the end.',
+    );
+  }
+  if (bestOf > maxQueuedRequests) {
+    throw invalidRequest(
+      'best_of',
+      `\`best_of\` is ${bestOf}; at most ${maxQueuedRequests} choices are taken at once.`,
+    );
+  }
+  return bestOf;
+}
+
+/** @throws ServiceError `invalid_request` for what the schema cannot tell */
+export function createJob(
+  fields: GenerationFields,
+  task: GenerationTask,
+  context: JobContext,
+): GenerationJob {
+  const { model, config, arrivedAt, client } = context;
+  if (fields.stream_options && !fields.stream) {
+    throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
+  }
+  const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
+  const sampling = readSampling(fields, model);
+  const stop = readStop(fields, model.manifest.vocabSize);
+  // Two requests may bring the same id of their own, so the engine never sees it.
+  const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
+  const requests = task.prompts.flatMap((promptTokens, prompt) => {
+    const maxTokens = task.maxTokens(promptTokens.length);
+    if (stop.minTokens > maxTokens) {
+      throw invalidRequest(
+        'min_tokens',
+        `\`min_tokens\` is ${stop.minTokens}, more than the ${maxTokens} to generate.`,
+      );
+    }
+    return Array.from({ length: bestOf }, (_, choice) => ({
+      id: `${unique}-${prompt * bestOf + choice}`,
+      model: model.name,
+      promptTokens,
+      maxTokens,
+      sampling: { ...sampling, seed: choiceSeed(fields.seed ?? null, choice) },
+      stop,
+      logprobs: task.logprobs,
+      promptLogprobs: task.promptLogprobs,
+      skipSpecialTokens: fields.skip_special_tokens ?? true,
+      priority: fields.priority ?? 0,
+      client,
+      cacheSalt: fields.cache_salt ?? '',
+      arrivedAt,
+      queueDeadline: arrivedAt + config.queueTimeoutMs,
+      deadline: arrivedAt + config.requestTimeoutMs,
+    }));
+  });
+  return {
+    id: fields.request_id ? `${task.idPrefix}-${fields.request_id}` : unique,
+    created: Math.floor(Date.now() / 1000),
+    model,
+    prompts: task.prompts,
+    n: fields.n ?? 1,
+    bestOf,
+    requests,
+    givesTokenIds: fields.return_token_ids ?? false,
+  };
+}

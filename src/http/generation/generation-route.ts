@@ -1,0 +1,62 @@
+import type Type from 'typebox';
+import { findModel, requireReady } from '../find-model.ts';
+import { refuseWhileDraining } from '../refuse-while-draining.ts';
+import { errorResponses } from '../schemas/error.ts';
+import type { GenerationFields } from '../schemas/generation-fields.ts';
+import type { App, ServerDependencies } from '../server-dependencies.ts';
+import type { AnswerFormat } from './answer-format.ts';
+import { answerGeneration } from './answer-generation.ts';
+import type { GenerationJob, JobContext } from './generation-job.ts';
+
+/** One of the ways to ask for text. */
+export interface GenerationRoute<Body extends Type.TSchema> {
+  url: string;
+  /** @throws ServiceError `invalid_request` for what the schema cannot tell */
+  create(body: Type.Static<Body>, context: JobContext): Promise<{ job: GenerationJob; format: AnswerFormat }>;
+  body: Body;
+  answer: Type.TSchema;
+  operationId: string;
+  summary: string;
+  description: string;
+  streamExample: string;
+}
+
+export function generationRoute<Body extends Type.TSchema>(
+  app: App,
+  dependencies: ServerDependencies,
+  route: GenerationRoute<Body>,
+): void {
+  const { config, models, isDraining } = dependencies;
+  const schema = {
+    operationId: route.operationId,
+    tags: ['generation'],
+    summary: route.summary,
+    description: route.description,
+    security: [{ apiKey: [] }],
+    body: route.body,
+    response: {
+      200: {
+        description:
+          'The whole answer; with `stream`, events that each hold a part of it, then `data: [DONE]`.',
+        content: {
+          'application/json': { schema: route.answer },
+          'text/event-stream': { schema: { type: 'string', examples: [route.streamExample] } },
+        },
+      },
+      ...errorResponses(400, 401, 404, 413, 429, 500, 503, 504),
+    },
+  };
+  app.post(route.url, { schema, onRequest: refuseWhileDraining(isDraining) }, async (request, reply) => {
+    const { context } = request;
+    const fields = request.body as Type.Static<Body> & GenerationFields;
+    const served = findModel(models, fields.model);
+    context.model = served.name;
+    const { job, format } = await route.create(fields, {
+      model: requireReady(served),
+      config,
+      arrivedAt: context.arrivedAt,
+      client: '',
+    });
+    return answerGeneration(request, reply, { job, format, fields }, dependencies);
+  });
+}

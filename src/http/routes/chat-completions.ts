@@ -1,0 +1,20 @@
+import { createChat } from '../chat/chat-job.ts';
+import { generationRoute } from '../generation/generation-route.ts';
+import { ChatRequestSchema } from '../schemas/chat-request.ts';
+import { ChatCompletionRef } from '../schemas/chat-response.ts';
+import type { App, ServerDependencies } from '../server-dependencies.ts';
+
+export function chatCompletionsRoute(app: App, dependencies: ServerDependencies): void {
+  generationRoute(app, dependencies, {
+    url: '/v1/chat/completions',
+    create: createChat,
+    body: ChatRequestSchema,
+    answer: ChatCompletionRef,
+    operationId: 'createChatCompletion',
+    summary: 'Go on with a chat',
+    description:
+      'OpenAI’s chat completions, with the sampling parameters vLLM adds, for models that have a chat template. Fields it does not know are refused.',
+    streamExample:
+      'data: {"id":"chatcmpl-6b1f","choices":[{"index":0,"delta":{"content":"A proud"}, …}], …}\n\ndata: [DONE]\n\n',
+  });
+}

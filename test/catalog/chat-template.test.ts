@@ -1,0 +1,85 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ChatTemplate, ChatTemplateError } from '../../src/catalog/chat-template.ts';
+import { ConfigurationError } from '../../src/errors.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+/** After Gemma's: roles must take turns, the system's words go before the user's first. */
+const source = `{{ bos_token }}
+{%- for message in messages -%}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+        {{ raise_exception("Roles must take turns") }}
+    {%- endif -%}
+    {{ '<turn>' + message['role'] + '\\n' + message['content'] | trim + '<end>\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<turn>model\\n' }}{%- endif -%}`;
+
+const chat = [
+  { role: 'user', content: ' Who is he? ' },
+  { role: 'assistant', content: 'A proud man.' },
+  { role: 'user', content: 'Why?' },
+];
+
+async function checkpoint(files: Record<string, string | object>): Promise<string> {
+  const folder = await temporaryFolder();
+  for (const [name, content] of Object.entries(files)) {
+    writeFileSync(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content));
+  }
+  return folder;
+}
+
+const rendered = (template: ChatTemplate | null, addGenerationPrompt = true) =>
+  template!.render(chat, { addGenerationPrompt, variables: {} });
+
+const expected =
+  '<bos><turn>user\nWho is he?<end>\n<turn>assistant\nA proud man.<end>\n<turn>user\nWhy?<end>\n';
+
+describe('a chat template', () => {
+  it.each([
+    ['text', { bos_token: '<bos>', chat_template: source }, {}],
+    [
+      'list of named ones',
+      {
+        bos_token: { content: '<bos>' },
+        chat_template: [
+          { name: 'tool_use', template: 'no' },
+          { name: 'default', template: source },
+        ],
+      },
+      {},
+    ],
+    [
+      'file of its own, which goes first',
+      { bos_token: '<bos>', chat_template: 'no' },
+      { 'chat_template.jinja': source },
+    ],
+  ])('is read as a %s', async (_form, config, others) => {
+    const template = ChatTemplate.load(await checkpoint({ 'tokenizer_config.json': config, ...others }));
+    expect(rendered(template)).toBe(`${expected}<turn>model\n`);
+    expect(rendered(template, false)).toBe(expected);
+  });
+
+  it('may be missing', async () => {
+    expect(ChatTemplate.load(await checkpoint({ 'tokenizer_config.json': { bos_token: null } }))).toBeNull();
+  });
+
+  it('that cannot be read is named', async () => {
+    const folder = await checkpoint({ 'tokenizer_config.json': {}, 'chat_template.jinja': '{% if %}' });
+    expect(() => ChatTemplate.load(folder)).toThrow(ConfigurationError);
+    expect(() => ChatTemplate.load(folder)).toThrow(/chat_template\.jinja is not a chat template/);
+  });
+
+  it('refuses in its own words', () => {
+    const template = new ChatTemplate(source);
+    const render = () => template.render([chat[1]!], { addGenerationPrompt: true, variables: {} });
+    expect(render).toThrow(ChatTemplateError);
+    expect(render).toThrow('Roles must take turns');
+  });
+
+  it('is given variables, which are none of its own', () => {
+    const template = new ChatTemplate('{{ mood }}{{ messages[0].content }}');
+    const variables = { mood: 'calm ', messages: 'no' };
+    expect(template.render(chat, { addGenerationPrompt: true, variables })).toBe('calm  Who is he? ');
+  });
+});
