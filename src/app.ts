@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ChatTemplate } from './catalog/chat-template.ts';
 import { noDefaults, readGenerationDefaults } from './catalog/generation-defaults.ts';
+import type { Manifest, Precision } from './catalog/manifest.ts';
 import { findModels, type ModelFolder } from './catalog/model-folders.ts';
 import type { ModelState, ServedModel } from './catalog/served-model.ts';
 import { Tokenizer } from './catalog/tokenizer.ts';
@@ -13,7 +14,7 @@ import type { EngineClient } from './engine/engine-client.ts';
 import type { ModelSpec } from './engine/messages.ts';
 import { startEngine } from './engine/start-worker.ts';
 import { ConfigurationError, ServiceError } from './errors.ts';
-import { ensureExport } from './export/export-checkpoint.ts';
+import { type Export, ensureExport } from './export/export-checkpoint.ts';
 import { buildServer } from './http/server.ts';
 import type { App } from './http/server-dependencies.ts';
 import { Metrics } from './observability/metrics.ts';
@@ -59,13 +60,12 @@ export class Service {
   async start(): Promise<void> {
     const runtime = this.#chooseRuntime();
     const folders = await findModels(this.#config.models);
-    for (const { id } of folders) this.#models.set(id, this.#newModel(id));
+    for (const { id } of folders) this.#addModels(id);
     await this.#listen();
     const specs: ModelSpec[] = [];
     for (const folder of folders) {
+      specs.push(...(await this.#prepareAll(folder)));
       if (this.#isDraining) return;
-      const spec = await this.#prepare(folder);
-      if (spec) specs.push(spec);
     }
     this.#requireModels();
     if (this.#isDraining) return;
@@ -102,20 +102,23 @@ export class Service {
     };
   }
 
-  #newModel(id: string): ServedModel {
-    const { precision } = this.#config;
+  /** One model for each precision; the default one has the plain name. */
+  #addModels(id: string): void {
     const created = Math.floor(Date.now() / 1000);
-    return {
-      name: id,
-      id,
-      precision,
-      manifest: null,
-      tokenizer: null,
-      chatTemplate: null,
-      defaults: noDefaults,
-      created,
-      state: { state: 'loading' },
-    };
+    this.#config.precisions.forEach((precision, index) => {
+      const name = index === 0 ? id : `${id}:${precision}`;
+      this.#models.set(name, {
+        name,
+        id,
+        precision,
+        manifest: null,
+        tokenizer: null,
+        chatTemplate: null,
+        defaults: noDefaults,
+        created,
+        state: { state: 'loading' },
+      });
+    });
   }
 
   #chooseRuntime(): Runtime {
@@ -145,30 +148,29 @@ export class Service {
     }
   }
 
-  /** Exports the model where needed and checks its tokenizer; null when it cannot be served. */
-  async #prepare({ id, folder: checkpoint }: ModelFolder): Promise<ModelSpec | null> {
-    const model = this.#models.get(id)!;
-    try {
-      const { folder, manifest, isNew } = await ensureExport(checkpoint, model.precision, {
-        onProgress: this.#exportLog(id),
-      });
-      if (isNew) this.#logger.info({ model: id, folder }, 'exported');
-      const tokenizer = Tokenizer.load(checkpoint);
-      if (tokenizer.vocabSize > manifest.vocabSize) {
-        throw new ConfigurationError(
-          `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${tokenizer.vocabSize - 1}, ` +
-            `the model's vocab_size is ${manifest.vocabSize}; they do not belong together`,
-        );
+  /** A folder's models that can be served, one for each precision. */
+  async #prepareAll({ id, folder }: ModelFolder): Promise<ModelSpec[]> {
+    const specs: ModelSpec[] = [];
+    let texts: Texts | null = null;
+    for (const model of this.#models.values()) {
+      if (model.id !== id || this.#isDraining) continue;
+      try {
+        const exported = await this.#export(model.name, folder, model.precision);
+        texts ??= await readTexts(folder);
+        requireVocabulary(folder, texts.tokenizer, exported.manifest);
+        Object.assign(model, { manifest: exported.manifest, ...texts });
+        specs.push({ name: model.name, checkpoint: folder, folder: exported.folder });
+      } catch (error) {
+        this.#changeState(model.name, { state: 'failed', message: (error as Error).message });
       }
-      model.manifest = manifest;
-      model.tokenizer = tokenizer;
-      model.chatTemplate = ChatTemplate.load(checkpoint);
-      model.defaults = await readGenerationDefaults(checkpoint);
-      return { name: model.name, checkpoint, folder };
-    } catch (error) {
-      this.#changeState(id, { state: 'failed', message: (error as Error).message });
-      return null;
     }
+    return specs;
+  }
+
+  async #export(model: string, checkpoint: string, precision: Precision): Promise<Export> {
+    const exported = await ensureExport(checkpoint, precision, { onProgress: this.#exportLog(model) });
+    if (exported.isNew) this.#logger.info({ model, folder: exported.folder }, 'exported');
+    return exported;
   }
 
   #exportLog(model: string): (progress: { doneBytes: number; totalBytes: number }) => void {
@@ -223,4 +225,24 @@ export class Service {
       : 'no model can be served';
     throw new ConfigurationError(`${why}:\n${reasons.join('\n')}`);
   }
+}
+
+/** What a checkpoint's models share, whatever their precision. */
+type Texts = Pick<ServedModel, 'chatTemplate' | 'defaults'> & { tokenizer: Tokenizer };
+
+async function readTexts(checkpoint: string): Promise<Texts> {
+  return {
+    tokenizer: Tokenizer.load(checkpoint),
+    chatTemplate: ChatTemplate.load(checkpoint),
+    defaults: await readGenerationDefaults(checkpoint),
+  };
+}
+
+/** @throws ConfigurationError for a tokenizer that can give ids the model does not have */
+function requireVocabulary(checkpoint: string, tokenizer: Tokenizer, { vocabSize }: Manifest): void {
+  if (tokenizer.vocabSize <= vocabSize) return;
+  throw new ConfigurationError(
+    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${tokenizer.vocabSize - 1}, ` +
+      `the model's vocab_size is ${vocabSize}; they do not belong together`,
+  );
 }

@@ -21,6 +21,8 @@ const refusal = (env: Record<string, string>, argv: string[] = []): string => {
   return 'accepted';
 };
 
+const precisionList = 'expected fp32, fp16, int8, int4, or several of them separated by commas';
+
 describe('loadConfig', () => {
   it('has a default for everything', () => {
     expect(loadConfig({ PATH: '/bin' }, [])).toEqual({
@@ -29,7 +31,7 @@ describe('loadConfig', () => {
       port: 8080,
       backend: 'auto',
       executionProvider: 'auto',
-      precision: 'fp32',
+      precisions: ['fp32'],
       threads: availableThreads(),
       slots: 16,
       context: 2048,
@@ -57,6 +59,7 @@ describe('loadConfig', () => {
       threads: 3,
       queueTimeoutMs: 50,
     });
+    expect(loadConfig({ ALTUP_PRECISION: 'int4, fp32' }, []).precisions).toEqual(['int4', 'fp32']);
     expect(loadConfig({ ALTUP_STRICT: 'true' }, ['--strict=false']).strict).toBe(false);
     expect(loadConfig({}, ['--strict', '--slots', '4'])).toMatchObject({ strict: true, slots: 4 });
   });
@@ -90,7 +93,9 @@ describe('loadConfig', () => {
       ['--execution-provider', 'cuda'],
       "--execution-provider: 'cuda' is not valid (not part of this version); expected one of auto, cpu",
     ],
-    [{}, ['--precision=int3'], "--precision: 'int3' is not valid; expected one of fp32"],
+    [{}, ['--precision=int3'], `--precision: 'int3' is not valid; ${precisionList}`],
+    [{ ALTUP_PRECISION: 'int8,fp32,int8' }, [], `ALTUP_PRECISION: 'int8' is there twice; ${precisionList}`],
+    [{ ALTUP_PRECISION: 'int8,' }, [], `ALTUP_PRECISION: '' is not valid; ${precisionList}`],
   ] as [Record<string, string>, string[], string][])('refuses %j %j', (env, argv, message) => {
     expect(refusal(env, argv)).toBe(message);
   });

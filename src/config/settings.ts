@@ -46,10 +46,10 @@ const settings = {
     description: 'ONNX Runtime execution provider; `auto` is `cpu`.',
     unavailable: { cuda: laterVersion, tensorrt: laterVersion, webgpu: laterVersion },
   }),
-  precision: oneOf(['fp32'], {
+  precision: text({
     default: 'fp32',
-    description: 'Number format of the weights that a model named without one is served in.',
-    unavailable: { fp16: laterVersion, int8: laterVersion, int4: laterVersion },
+    description:
+      'Number format of the weights: `fp32`, `fp16`, `int8` or `int4`. Of several, separated by commas, a model is loaded in each; the first is what its plain name stands for, the others are `<model>:<precision>`.',
   }),
   threads: whole(0, 1024, {
     default: 0,

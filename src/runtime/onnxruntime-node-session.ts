@@ -5,6 +5,7 @@ import type { SampledToken } from '../sampling/sampled-token.ts';
 import type { SamplingError } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
 import { SamplingState } from '../sampling/sampling-state.ts';
+import { float16Tensor } from './float16-tensor.ts';
 import { LogitsSampler } from './logits-sampler.ts';
 import type {
   DecodeRow,
@@ -15,7 +16,7 @@ import type {
   Session,
   SessionOptions,
 } from './session.ts';
-import { SlotCache } from './slot-cache.ts';
+import { type CacheNumbers, SlotCache } from './slot-cache.ts';
 
 type Feeds = Record<string, Tensor>;
 
@@ -57,10 +58,13 @@ export class OnnxruntimeNodeSession implements Session {
     this.vocabSize = manifest.vocabSize;
     this.#decoder = decoder;
     this.#encoder = encoder;
-    this.#self = manifest.cache.map(({ kvHeads, headSize }) => this.#layer(kvHeads, headSize, this.capacity));
-    this.#cross = manifest.cross.map(({ heads, headSize }) =>
-      this.#layer(heads, headSize, this.encoderCapacity),
-    );
+    const layer = (heads: number, headSize: number, maxCapacity: number): LayerCache => {
+      const isHalf = manifest.precision === 'fp16';
+      const shape = { slots: this.slots, heads, headSize, maxCapacity, isHalf };
+      return { key: new SlotCache(shape), value: new SlotCache(shape) };
+    };
+    this.#self = manifest.cache.map(({ kvHeads, headSize }) => layer(kvHeads, headSize, this.capacity));
+    this.#cross = manifest.cross.map(({ heads, headSize }) => layer(heads, headSize, this.encoderCapacity));
     this.#encoderLengths = new Int32Array(options.slots);
     this.#sampler = new LogitsSampler(manifest.vocabSize);
     this.#fetches = ['logits', ...manifest.cache.flatMap((_, i) => [`new.${i}.key`, `new.${i}.value`])];
@@ -84,11 +88,6 @@ export class OnnxruntimeNodeSession implements Session {
     return new OnnxruntimeNodeSession(manifest, options, decoder, encoder);
   }
 
-  #layer(heads: number, headSize: number, maxCapacity: number): LayerCache {
-    const shape = { slots: this.slots, heads, headSize, maxCapacity };
-    return { key: new SlotCache(shape), value: new SlotCache(shape) };
-  }
-
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
     if (this.#encoder === null) throw new Error('encode: a decoder-only model has no encoder');
     for (const { key, value } of this.#cross) {
@@ -102,8 +101,8 @@ export class OnnxruntimeNodeSession implements Session {
     const fetches = this.#cross.flatMap((_, i) => [`cross.${i}.key`, `cross.${i}.value`]);
     const outputs = await this.#encoder.run(feeds, fetches);
     this.#cross.forEach(({ key, value }, i) => {
-      key.writeHeads(slot, floats(outputs, `cross.${i}.key`));
-      value.writeHeads(slot, floats(outputs, `cross.${i}.value`));
+      key.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.key`));
+      value.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.value`));
     });
     this.#encoderLengths[slot] = tokens.length;
   }
@@ -162,8 +161,8 @@ export class OnnxruntimeNodeSession implements Session {
     }
     const outputs = await this.#decoder.run(feeds, this.#fetches);
     this.#self.forEach(({ key, value }, i) => {
-      append(key, floats(outputs, `new.${i}.key`), first, pasts);
-      append(value, floats(outputs, `new.${i}.value`), first, pasts);
+      append(key, cacheNumbers(outputs, `new.${i}.key`), first, pasts);
+      append(value, cacheNumbers(outputs, `new.${i}.value`), first, pasts);
     });
     return floats(outputs, 'logits');
   }
@@ -201,6 +200,13 @@ function floats(outputs: InferenceSession.OnnxValueMapType, name: string): Float
   return data;
 }
 
+function cacheNumbers(outputs: InferenceSession.OnnxValueMapType, name: string): CacheNumbers {
+  const tensor = outputs[name];
+  if (tensor?.type !== 'float16') return floats(outputs, name);
+  const { buffer, byteOffset, length } = tensor.data as Uint16Array;
+  return new Uint16Array(buffer, byteOffset, length);
+}
+
 function feed(
   feeds: Feeds,
   prefix: string,
@@ -211,13 +217,14 @@ function feed(
   layers.forEach((layer, i) => {
     for (const part of ['key', 'value'] as const) {
       const { data, dims } = layer[part].view(first, count);
-      feeds[`${prefix}.${i}.${part}`] = new Tensor('float32', data, dims);
+      feeds[`${prefix}.${i}.${part}`] =
+        data instanceof Float32Array ? new Tensor('float32', data, dims) : float16Tensor(data, dims);
     }
   });
 }
 
-/** Appends to each slot its share of `rows`, fp32 [count, sequence, heads × headSize], behind its `pasts`. */
-function append(cache: SlotCache, rows: Float32Array, first: number, pasts: readonly number[]): void {
+/** Appends to each slot its share of `rows`, [count, sequence, heads × headSize], behind its `pasts`. */
+function append(cache: SlotCache, rows: CacheNumbers, first: number, pasts: readonly number[]): void {
   const share = rows.length / pasts.length;
   pasts.forEach((past, row) => {
     cache.writePositions(first + row, past, rows.subarray(row * share, (row + 1) * share));

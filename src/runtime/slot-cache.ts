@@ -1,5 +1,18 @@
+/** Numbers of a cache: float32, or the bits of float16. */
+export type CacheNumbers = Float32Array | Uint16Array;
+
+export interface SlotCacheShape {
+  slots: number;
+  heads: number;
+  headSize: number;
+  /** Positions a slot may ever need. */
+  maxCapacity: number;
+  /** float16 instead of float32. */
+  isHalf: boolean;
+}
+
 /**
- * Keys or values of one layer for all slots in host memory, fp32 [slots, heads, capacity, headSize].
+ * Keys or values of one layer for all slots in host memory, [slots, heads, capacity, headSize].
  *
  * The buffer starts small and doubles as positions are needed: attention kernels and the copies that
  * ONNX Runtime makes of it cost by capacity, not by the positions in use. Unused positions stay zero or
@@ -12,15 +25,22 @@ export class SlotCache {
   /** Positions a slot may ever need. */
   readonly maxCapacity: number;
   #capacity: number;
-  #data: Float32Array;
+  readonly #isHalf: boolean;
+  #data: CacheNumbers;
 
-  constructor(shape: { slots: number; heads: number; headSize: number; maxCapacity: number }) {
+  constructor(shape: SlotCacheShape) {
+    this.#isHalf = shape.isHalf;
     this.slots = shape.slots;
     this.heads = shape.heads;
     this.headSize = shape.headSize;
     this.maxCapacity = shape.maxCapacity;
     this.#capacity = Math.min(64, shape.maxCapacity);
-    this.#data = new Float32Array(this.slots * this.#slotLength());
+    this.#data = this.#allocate();
+  }
+
+  #allocate(): CacheNumbers {
+    const length = this.slots * this.#slotLength();
+    return this.#isHalf ? new Uint16Array(length) : new Float32Array(length);
   }
 
   /** Positions a slot holds now. */
@@ -32,8 +52,8 @@ export class SlotCache {
     return this.heads * this.#capacity * this.headSize;
   }
 
-  /** The cache of `count` slots from `first`, fp32 [count, heads, capacity, headSize], and its dims. */
-  view(first: number, count: number): { data: Float32Array; dims: number[] } {
+  /** The cache of `count` slots from `first`, [count, heads, capacity, headSize], and its dims. */
+  view(first: number, count: number): { data: CacheNumbers; dims: number[] } {
     const length = this.#slotLength();
     return {
       data: this.#data.subarray(first * length, (first + count) * length),
@@ -51,7 +71,7 @@ export class SlotCache {
     const oldRow = this.#capacity * this.headSize;
     this.#capacity = Math.min(this.maxCapacity, Math.max(positions, 2 * this.#capacity));
     const newRow = this.#capacity * this.headSize;
-    this.#data = new Float32Array(this.slots * this.#slotLength());
+    this.#data = this.#allocate();
     for (let row = 0; row < this.slots * this.heads; row += 1) {
       this.#data.set(before.subarray(row * oldRow, (row + 1) * oldRow), row * newRow);
     }
@@ -59,9 +79,9 @@ export class SlotCache {
 
   /**
    * Writes consecutive positions of one slot as projections yield them.
-   * @param rows fp32 [positions, heads × headSize]
+   * @param rows [positions, heads × headSize]
    */
-  writePositions(slot: number, from: number, rows: Float32Array): void {
+  writePositions(slot: number, from: number, rows: CacheNumbers): void {
     const width = this.heads * this.headSize;
     const positions = rows.length / width;
     for (let position = 0; position < positions; position += 1) {
@@ -77,9 +97,9 @@ export class SlotCache {
 
   /**
    * Writes the first positions of one slot, head by head.
-   * @param block fp32 [heads, positions, headSize]
+   * @param block [heads, positions, headSize]
    */
-  writeHeads(slot: number, block: Float32Array): void {
+  writeHeads(slot: number, block: CacheNumbers): void {
     const perHead = block.length / this.heads;
     for (let head = 0; head < this.heads; head += 1) {
       this.#data.set(block.subarray(head * perHead, (head + 1) * perHead), this.#offset(slot, head, 0));

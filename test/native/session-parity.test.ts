@@ -1,11 +1,12 @@
 import { expect, it, onTestFinished } from 'vitest';
+import { type Precision, precisions } from '../../src/catalog/manifest.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import type { LoadedAddon } from '../../src/runtime/native-addon.ts';
 import { NativeSession } from '../../src/runtime/native-session.ts';
 import { OnnxruntimeNodeSession } from '../../src/runtime/onnxruntime-node-session.ts';
 import type { Session, SessionOptions } from '../../src/runtime/session.ts';
 import type { SampledToken } from '../../src/sampling/sampled-token.ts';
-import { copyCheckpoint } from '../support/checkpoint-copy.ts';
+import { copyCheckpoint, copyShipped } from '../support/checkpoint-copy.ts';
 import { goldenVariants } from '../support/golden.ts';
 import { samplingRequest } from '../support/sampling-request.ts';
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts';
@@ -13,9 +14,12 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
 
 /** Native with kernels, native with function bodies, and the portable session: the same model, open side by side. */
-async function openAll(native: LoadedAddon, variant: string): Promise<Record<string, Session>> {
-  const checkpoint = await copyCheckpoint(variant);
-  const { folder, manifest } = await ensureExport(checkpoint, 'fp32', { out: await temporaryFolder() });
+async function openAll(
+  native: LoadedAddon,
+  checkpoint: string,
+  precision: Precision = 'fp32',
+): Promise<Record<string, Session>> {
+  const { folder, manifest } = await ensureExport(checkpoint, precision, { out: await temporaryFolder() });
   const options: SessionOptions = { folder, slots: 4, maxContext: 512, threads: 2 };
   const sessions = {
     kernels: await NativeSession.open(manifest, options, native),
@@ -75,13 +79,21 @@ async function generate(session: Session, seed: number): Promise<number[][]> {
   return texts.map(({ tokens }) => tokens);
 }
 
+async function expectParity(sessions: Record<string, Session>, seeds: readonly number[]): Promise<void> {
+  for (const seed of seeds) {
+    const portable = await generate(sessions.portable as Session, seed);
+    expect(await generate(sessions.kernels as Session, seed), `kernels, seed ${seed}`).toEqual(portable);
+    expect(await generate(sessions.bodies as Session, seed), `bodies, seed ${seed}`).toEqual(portable);
+  }
+}
+
 describeNative('the native session gives the tokens of the portable one', (native) => {
   it.each(goldenVariants)('%s: chunked prefill, ragged batches, a slot that moves', async (variant) => {
-    const sessions = await openAll(native, variant);
-    for (const seed of [1, 2, 3]) {
-      const portable = await generate(sessions.portable as Session, seed);
-      expect(await generate(sessions.kernels as Session, seed), `kernels, seed ${seed}`).toEqual(portable);
-      expect(await generate(sessions.bodies as Session, seed), `bodies, seed ${seed}`).toEqual(portable);
-    }
+    await expectParity(await openAll(native, await copyCheckpoint(variant)), [1, 2, 3]);
+  });
+
+  it.each(precisions.slice(1))('a trained model in %s', async (precision) => {
+    const sessions = await openAll(native, await copyShipped('austen-t5-altup-k2'), precision);
+    await expectParity(sessions, [1]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { SlotCache } from '../../src/runtime/slot-cache.ts';
 
-const shape = { slots: 3, heads: 2, headSize: 4, maxCapacity: 200 };
+const shape = { slots: 3, heads: 2, headSize: 4, maxCapacity: 200, isHalf: false };
 
 /** Rows [positions, heads × headSize] whose every number tells slot, position, head and lane. */
 function rows(slot: number, from: number, positions: number): Float32Array {

@@ -16,6 +16,15 @@ export async function copyCheckpoint(variant: string, change: Record<string, unk
   return folder;
 }
 
+/** A trained model of models/ of its own for one test, to export only: without its tokenizer. */
+export async function copyShipped(name: string): Promise<string> {
+  const folder = join(await temporaryFolder(), name);
+  for (const file of ['config.json', 'model.safetensors']) {
+    await cp(join(import.meta.dirname, '../../models', name, file), join(folder, file));
+  }
+  return folder;
+}
+
 export async function changeConfig(folder: string, change: Record<string, unknown>): Promise<void> {
   const path = join(folder, 'config.json');
   const config = JSON.parse(await readFile(path, 'utf8'));

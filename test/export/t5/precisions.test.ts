@@ -1,21 +1,9 @@
-import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Precision, precisions } from '../../../src/catalog/manifest.ts';
 import { ensureExport } from '../../../src/export/export-checkpoint.ts';
-import { changeConfig, copyCheckpoint } from '../../support/checkpoint-copy.ts';
+import { changeConfig, copyCheckpoint, copyShipped } from '../../support/checkpoint-copy.ts';
 import { firstLogits } from '../../support/first-logits.ts';
-import { temporaryFolder } from '../../support/temporary-folder.ts';
-
-const shipped = join(import.meta.dirname, '../../../models');
-
-/** A shipped model of its own for one test: trained, and wide enough to be quantised. */
-async function copyShipped(name: string): Promise<string> {
-  const folder = join(await temporaryFolder(), name);
-  for (const file of ['config.json', 'model.safetensors'])
-    await cp(join(shipped, name, file), join(folder, file));
-  return folder;
-}
 
 /** √(Σ(a − b)² / Σb²), both shifted to mean 0: a softmax takes no notice of a shift. */
 function relativeDifference(a: Float32Array, b: Float32Array): number {
