@@ -27,6 +27,9 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 /** A line about a running export at most this often. */
 const exportLogIntervalMs = 5000;
 
+/** What clients get at least to take in what was written to them before their connections are cut. */
+const lastWordsMs = 1000;
+
 /**
  * The service: HTTP side, engine and models. It listens before its models are ready, so that health answers from
  * the start; what is asked of a model meanwhile is refused with `not_ready`.
@@ -78,9 +81,11 @@ export class Service {
   /** Takes nothing new, lets running requests finish until the drain deadline, then closes. */
   async stop(): Promise<void> {
     this.#isDraining = true;
-    this.#logger.info({ withinMs: this.#config.drainTimeoutMs }, 'draining');
-    const isClosed = (await this.#engine?.drain(this.#config.drainTimeoutMs)) ?? true;
-    await this.#server.close();
+    const { drainTimeoutMs } = this.#config;
+    const deadline = sharedClock() + drainTimeoutMs;
+    this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
+    const isClosed = (await this.#engine?.drain(drainTimeoutMs)) ?? true;
+    await this.#closeServer(deadline);
     if (!isClosed) throw new Error('the engine did not stop in time');
     this.#logger.info('stopped');
   }
@@ -89,7 +94,15 @@ export class Service {
   async abandon(): Promise<void> {
     this.#isDraining = true;
     await this.#engine?.drain(0);
+    await this.#closeServer(0);
+  }
+
+  /** A client that no longer reads, or never finishes its request, is waited for until the deadline and a moment. */
+  async #closeServer(deadline: number): Promise<void> {
+    const cutOff = () => this.#server.server.closeAllConnections();
+    const timer = setTimeout(cutOff, Math.max(lastWordsMs, deadline - sharedClock()));
     await this.#server.close();
+    clearTimeout(timer);
   }
 
   #engineOrRefusal(): Engine {

@@ -18,6 +18,8 @@ interface NativeAddon {
     runs: number,
     repeats: number,
   ): Promise<{ kernel: number[]; copy: number[] }>;
+  /** Ends the calls that run on any thread early, and fails all later ones. */
+  interruptSessions(): void;
   /** Bytes per second at which threads read that much memory: the bound of a decode step. */
   timeReading(bytes: number, threads: number, runs: number): Promise<number>;
 }
@@ -41,19 +43,18 @@ interface NativeModelOptions {
 
 export interface NativeModel {
   load(options: NativeModelOptions): Promise<void>;
-  encode(slot: number, tokens: Int32Array): Promise<void>;
+  encode(slot: number, tokens: Int32Array): void;
   prefill(
     slot: number,
     tokens: Int32Array,
     past: number,
     logitRows: Int32Array,
     logits: Float32Array,
-  ): Promise<void>;
-  decode(tokens: Int32Array, pasts: Int32Array, logits: Float32Array): Promise<void>;
+  ): void;
+  decode(tokens: Int32Array, pasts: Int32Array, logits: Float32Array): void;
   copySlot(from: number, to: number, length: number): void;
   /** Nanoseconds that ONNX Runtime itself took for the last decode step. */
   readonly runTime: number;
-  terminate(): void;
   close(): Promise<void>;
 }
 
@@ -115,6 +116,11 @@ export function loadNativeAddon(): LoadedAddon | MissingAddon {
       reason: `${nativeAddonPath} does not load: ${error instanceof Error ? error.message : error}`,
     };
   }
+}
+
+/** Ends what native sessions of any thread are computing, and fails all later calls: for a shutdown that is late. */
+export function interruptNativeSessions(): void {
+  loaded?.addon.interruptSessions();
 }
 
 /** One ONNX Runtime for both: a second copy would double its threads and memory. */

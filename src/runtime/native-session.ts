@@ -26,8 +26,8 @@ export interface NativeSettings {
 }
 
 /**
- * The session of the native addon: caches bound once and written in place, only tokens in and logits out, every
- * run on a thread of its own, interruptible.
+ * The session of the native addon: caches bound once and written in place, only tokens in and logits out. A
+ * call blocks its thread; `interruptNativeSessions` on another ends it early.
  */
 export class NativeSession implements Session {
   readonly runtime: Runtime = { backend: 'native', executionProvider: 'cpu' };
@@ -76,7 +76,7 @@ export class NativeSession implements Session {
   }
 
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
-    await this.#model.encode(slot, Int32Array.from(tokens));
+    this.#model.encode(slot, Int32Array.from(tokens));
   }
 
   startSampling(request: SamplingRequest): SamplingState {
@@ -92,7 +92,7 @@ export class NativeSession implements Session {
   ): Promise<PrefillResult> {
     const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
     const logits = this.#reserve(rows.length);
-    await this.#model.prefill(slot, Int32Array.from(tokens), past, Int32Array.from(rows), logits);
+    this.#model.prefill(slot, Int32Array.from(tokens), past, Int32Array.from(rows), logits);
     return this.#sampler.prefilled(logits.subarray(0, rows.length * this.vocabSize), { sampling, scoring });
   }
 
@@ -100,7 +100,7 @@ export class NativeSession implements Session {
     const logits = this.#reserve(rows.length);
     const tokens = Int32Array.from(rows, ({ token }) => token);
     const pasts = Int32Array.from(rows, ({ past }) => past);
-    await this.#model.decode(tokens, pasts, logits);
+    this.#model.decode(tokens, pasts, logits);
     return this.#sampler.decoded(logits, rows);
   }
 
@@ -111,11 +111,6 @@ export class NativeSession implements Session {
   /** Milliseconds that ONNX Runtime itself took for the last decode step. */
   get runTimeMs(): number {
     return this.#model.runTime / 1e6;
-  }
-
-  /** Interrupts the call that runs, at its next operator, and fails all later ones: for a shutdown that is late. */
-  terminate(): void {
-    this.#model.terminate();
   }
 
   async close(): Promise<void> {

@@ -1,9 +1,15 @@
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ServiceProcess } from '../support/service-process.ts';
 import { readStream } from '../support/stream-completion.ts';
 
 const settings = { ALTUP_MODELS: 'models/austen-t5-dense' };
 const long = { prompt: 'Emma', max_tokens: 400, ignore_eos: true, temperature: 0, stream: true };
+
+/** The answer to it is more than the buffers of two sockets take. */
+const tokenizeBody = JSON.stringify({ prompt: 'a '.repeat(1_000_000), return_token_strs: true });
+const hasty = { ALTUP_DRAIN_TIMEOUT_MS: '0', ALTUP_BODY_LIMIT: '10000000' };
 
 describe('SIGTERM', () => {
   it('lets a running stream finish, refuses what is new, and exits with 0', async () => {
@@ -38,5 +44,25 @@ describe('SIGTERM', () => {
     expect(streamed.error?.code).toBe('shutting_down');
     expect(streamed.isDone).toBe(true);
     expect(await service.exited).toBe(0);
+  });
+
+  it.each([
+    ['never sends the rest of its request', '{"model": ', 100],
+    ['does not read its answer', tokenizeBody, tokenizeBody.length],
+  ])('does not wait for a client that %s', async (_, body, length) => {
+    const service = await ServiceProcess.start({ ...settings, ...hasty });
+    const { hostname, port } = new URL(service.url);
+    const socket = connect(Number(port), hostname).on('error', () => {});
+    onTestFinished(() => void socket.destroy());
+    socket.write(
+      `POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
+    );
+    socket.write(body);
+    // Without a listener for data no more is read than what fits a small buffer.
+    if (body.length === length) await once(socket, 'readable');
+    else await service.post('/tokenize', { prompt: 'x' });
+    expect(await service.stop()).toBe(0);
+    const timeOf = async (message: string) => Date.parse(String((await service.logged(message)).time));
+    expect((await timeOf('stopped')) - (await timeOf('draining'))).toBeLessThan(5000);
   });
 });

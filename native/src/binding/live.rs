@@ -1,17 +1,21 @@
-//! Sessions that a thread of JavaScript has open, so that none is left running when that thread ends.
+//! Sessions that threads of JavaScript have open: any of them can interrupt all, and those of a thread that ends are
+//! stopped.
 
 use std::sync::{Mutex, PoisonError, Weak};
 
 use napi::Env;
+use napi_derive::napi;
 
-/// Something that can be told to stop; returns once it has.
-pub trait Stop: Send + Sync {
+pub trait Interrupt: Send + Sync {
+    /// Ends the call that runs early, and fails all later ones.
+    fn interrupt(&self);
+    /// Interrupts, waits for the call that runs, and frees what is held.
     fn stop(&self);
 }
 
 struct Live {
     env: usize,
-    session: Weak<dyn Stop>,
+    session: Weak<dyn Interrupt>,
 }
 
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
@@ -19,7 +23,7 @@ static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
 static WATCHED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 /// Stops `session` when the environment ends before the session is closed.
-pub fn keep(env: &Env, session: Weak<dyn Stop>) -> napi::Result<()> {
+pub fn keep(env: &Env, session: Weak<dyn Interrupt>) -> napi::Result<()> {
     let id = env.raw() as usize;
     {
         let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,6 +36,13 @@ pub fn keep(env: &Env, session: Weak<dyn Stop>) -> napi::Result<()> {
         watched.push(id);
     }
     Ok(())
+}
+
+/// Interrupts the calls that run on any thread, and fails all later ones: for a shutdown that is late.
+#[napi]
+pub fn interrupt_sessions() {
+    let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    live.iter().filter_map(|live| live.session.upgrade()).for_each(|session| session.interrupt());
 }
 
 fn stop_all(env: usize) {

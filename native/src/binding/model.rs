@@ -6,10 +6,10 @@ use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, Float32Array, Int32Array};
 use napi_derive::napi;
 
-use super::blocking::{Blocking, blocking, blocking_into};
-use super::live::{Stop, keep};
+use super::blocking::{Blocking, blocking, guarded};
+use super::live::{Interrupt, keep};
 use crate::ort::{Error, Library, Provider, Result, RunOptions};
-use crate::session::{Model, ModelOptions};
+use crate::session::{Destination, Model, ModelOptions};
 
 #[napi(object)]
 pub struct NativeModelOptions {
@@ -58,22 +58,34 @@ struct Shared {
     run_time: AtomicU64,
 }
 
-impl Stop for Shared {
-    fn stop(&self) {
+impl Interrupt for Shared {
+    fn interrupt(&self) {
         self.stopped.store(true, Ordering::Release);
-        // A failure to interrupt leaves the run to end by itself; it is waited for either way.
+        // A failure to interrupt leaves the run to end by itself.
         let _ = self.run.terminate();
+    }
+
+    fn stop(&self) {
+        self.interrupt();
         drop(self.model.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
 impl Shared {
-    fn with<T>(&self, call: impl FnOnce(&mut Model, &RunOptions) -> Result<T>) -> Result<T> {
-        if self.stopped.load(Ordering::Acquire) {
-            return Err(Error("the session was terminated".into()));
-        }
-        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        call(model.as_mut().ok_or_else(|| Error("the session is closed".into()))?, &self.run)
+    fn with<T>(&self, call: impl FnOnce(&mut Model, &RunOptions) -> Result<T>) -> napi::Result<T> {
+        guarded(|| {
+            if self.stopped.load(Ordering::Acquire) {
+                return Err(Error("the session was interrupted".into()));
+            }
+            let mut model = match self.model.try_lock() {
+                Ok(model) => model,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error("another call runs on this session".into()));
+                }
+            };
+            call(model.as_mut().ok_or_else(|| Error("the session is closed".into()))?, &self.run)
+        })
     }
 }
 
@@ -113,9 +125,9 @@ impl NativeModel {
     }
 
     #[napi]
-    pub fn encode(&self, slot: u32, tokens: Int32Array) -> AsyncTask<Blocking<()>> {
-        let (shared, tokens) = (self.shared.clone(), wide(&tokens));
-        blocking(move || shared.with(|model, run| model.encode(run, slot as usize, &tokens)))
+    pub fn encode(&self, slot: u32, tokens: Int32Array) -> napi::Result<()> {
+        let tokens = wide(&tokens);
+        self.shared.with(|model, run| model.encode(run, slot as usize, &tokens))
     }
 
     /// Logits of `logitRows` are written to `logits`.
@@ -127,57 +139,35 @@ impl NativeModel {
         past: u32,
         logit_rows: Int32Array,
         logits: Float32Array,
-    ) -> AsyncTask<Blocking<()>> {
-        let (shared, tokens, rows) = (self.shared.clone(), wide(&tokens), wide(&logit_rows));
-        blocking_into(logits, move |to| {
-            // SAFETY: `to` is kept alive until the run is over.
-            shared.with(|model, run| unsafe {
-                model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows), to)
-            })
+    ) -> napi::Result<()> {
+        let (tokens, rows) = (wide(&tokens), wide(&logit_rows));
+        let to = destination(&logits);
+        // SAFETY: `logits` lives until the run is over.
+        self.shared.with(|model, run| unsafe {
+            model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows), to)
         })
     }
 
     /// One token for each of the slots from 0 on; their logits are written to `logits`.
     #[napi]
-    pub fn decode(
-        &self,
-        tokens: Int32Array,
-        pasts: Int32Array,
-        logits: Float32Array,
-    ) -> AsyncTask<Blocking<()>> {
-        let (shared, tokens, pasts) = (self.shared.clone(), wide(&tokens), wide(&pasts));
-        blocking_into(logits, move |to| {
-            // SAFETY: `to` is kept alive until the run is over.
-            let time = shared.with(|model, run| unsafe { model.decode(run, &tokens, &pasts, to) })?;
-            shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
-            Ok(())
-        })
+    pub fn decode(&self, tokens: Int32Array, pasts: Int32Array, logits: Float32Array) -> napi::Result<()> {
+        let (tokens, pasts) = (wide(&tokens), wide(&pasts));
+        let to = destination(&logits);
+        // SAFETY: `logits` lives until the run is over.
+        let time = self.shared.with(|model, run| unsafe { model.decode(run, &tokens, &pasts, to) })?;
+        self.shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     #[napi]
     pub fn copy_slot(&self, from: u32, to: u32, length: u32) -> napi::Result<()> {
-        let mut model = match self.shared.model.try_lock() {
-            Ok(model) => model,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error("another call runs on this session".into()).into());
-            }
-        };
-        let model = model.as_mut().ok_or_else(|| Error("the session is closed".into()))?;
-        Ok(model.copy_slot(from as usize, to as usize, length as usize)?)
+        self.shared.with(|model, _| model.copy_slot(from as usize, to as usize, length as usize))
     }
 
     /// Nanoseconds that ONNX Runtime itself took for the last decode step.
     #[napi(getter)]
     pub fn run_time(&self) -> f64 {
         self.shared.run_time.load(Ordering::Relaxed) as f64
-    }
-
-    /// Interrupts the call that runs, and fails all later ones.
-    #[napi]
-    pub fn terminate(&self) -> napi::Result<()> {
-        self.shared.stopped.store(true, Ordering::Release);
-        Ok(self.shared.run.terminate()?)
     }
 
     /// Frees the model and its caches once the call that runs is over.
@@ -189,6 +179,10 @@ impl NativeModel {
             Ok(())
         })
     }
+}
+
+fn destination(logits: &Float32Array) -> Destination {
+    Destination { data: logits.as_ptr().cast_mut(), capacity: logits.len() }
 }
 
 fn wide(numbers: &[i32]) -> Vec<i64> {
