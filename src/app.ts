@@ -42,6 +42,7 @@ export class Service {
   readonly #server: App;
   #engine: EngineClient | null = null;
   #isDraining = false;
+  #unwatchKeys = () => {};
 
   constructor(config: Config, logger: Logger, version: string) {
     this.#config = config;
@@ -65,6 +66,7 @@ export class Service {
     const folders = await findModels(this.#config.models);
     for (const { id } of folders) this.#addModels(id);
     await this.#listen();
+    this.#watchKeys();
     const specs: ModelSpec[] = [];
     for (const folder of folders) {
       specs.push(...(await this.#prepareAll(folder)));
@@ -99,6 +101,7 @@ export class Service {
 
   /** A client that no longer reads, or never finishes its request, is waited for until the deadline and a moment. */
   async #closeServer(deadline: number): Promise<void> {
+    this.#unwatchKeys();
     const cutOff = () => this.#server.server.closeAllConnections();
     const timer = setTimeout(cutOff, Math.max(lastWordsMs, deadline - sharedClock()));
     await this.#server.close();
@@ -159,6 +162,13 @@ export class Service {
         cause,
       });
     }
+  }
+
+  #watchKeys(): void {
+    this.#unwatchKeys = this.#config.apiKeys.watch(
+      (keys) => this.#logger.info({ keys }, 'API keys read again'),
+      ({ message }) => this.#logger.error({ reason: message }, 'API keys stay as they were'),
+    );
   }
 
   /** A folder's models that can be served, one for each precision. */

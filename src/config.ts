@@ -1,22 +1,25 @@
 import type { Precision } from './catalog/manifest.ts';
-import { readApiKeys } from './config/api-keys.ts';
+import { ApiKeys } from './config/api-keys.ts';
 import { availableThreads } from './config/available-threads.ts';
 import { configRows } from './config/config-rows.ts';
 import { parseValue } from './config/parse-value.ts';
 import { parsePrecisions } from './config/precisions.ts';
+import { parseRateLimit, type RateLimit } from './config/rate-limit.ts';
 import { readEnvironment } from './config/read-environment.ts';
 import { readFlags } from './config/read-flags.ts';
 import { type Settings, settingNames, settingSchema } from './config/settings.ts';
 import { ConfigurationError } from './errors.ts';
 
 /** What the service is started with; durations in milliseconds, sizes in bytes. */
-export interface Config extends Omit<Settings, 'models' | 'precision' | 'apiKeys' | 'apiKeysFile'> {
+export interface Config
+  extends Omit<Settings, 'models' | 'precision' | 'apiKeys' | 'apiKeysFile' | 'rateLimit'> {
   /** Folders to look for models in. */
   models: readonly string[];
   /** The first is the one of models named without one. */
   precisions: readonly Precision[];
-  /** sha256 of each accepted key; empty: no check. */
-  apiKeyDigests: readonly Buffer[];
+  apiKeys: ApiKeys;
+  /** null: none. */
+  rateLimit: RateLimit | null;
 }
 
 /**
@@ -34,7 +37,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
       return value === undefined ? [] : [[name, value]];
     }),
   ) as Settings;
-  const { models, precision, apiKeys, apiKeysFile, ...rest } = values;
+  const { models, precision, apiKeys, apiKeysFile, rateLimit, ...rest } = values;
   const folders = models.split(',').map((folder) => folder.trim());
   if (folders.includes(''))
     throw new ConfigurationError(`${given.get('models')?.source}: a folder's name is empty`);
@@ -43,7 +46,8 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     threads: rest.threads === 0 ? availableThreads() : rest.threads,
     models: folders,
     precisions: parsePrecisions(given.get('precision')?.source ?? '', precision),
-    apiKeyDigests: readApiKeys(apiKeys, apiKeysFile),
+    apiKeys: new ApiKeys(apiKeys, apiKeysFile),
+    rateLimit: rateLimit === undefined ? null : parseRateLimit(given.get('rateLimit')!.source, rateLimit),
   };
 }
 

@@ -19,7 +19,7 @@ export const errorCatalogue = {
   rate_limited: {
     status: 429,
     type: 'rate_limit_error',
-    when: 'This API key is over its rate or concurrency limit.',
+    when: 'This API key, or address, is over its rate or concurrency limit.',
   },
   queue_full: {
     status: 429,

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { sha256 } from '../src/config/api-keys.ts';
 import { availableThreads } from '../src/config/available-threads.ts';
 import { environmentName, settingNames } from '../src/config/settings.ts';
 import { configHelp, loadConfig } from '../src/config.ts';
@@ -45,7 +45,9 @@ describe('loadConfig', () => {
       bodyLimit: 1_048_576,
       logLevel: 'info',
       strict: false,
-      apiKeyDigests: [],
+      apiKeys: expect.objectContaining({ isOpen: true }),
+      rateLimit: null,
+      streamBuffer: 1_048_576,
     });
   });
 
@@ -101,16 +103,38 @@ describe('loadConfig', () => {
   });
 });
 
+describe('ALTUP_RATE_LIMIT', () => {
+  it.each([
+    ['120/minute', { requests: { count: 120, withinMs: 60_000 }, concurrent: null }],
+    ['2 / second,16 concurrent', { requests: { count: 2, withinMs: 1000 }, concurrent: 16 }],
+    ['3 concurrent, 10/hour', { requests: { count: 10, withinMs: 3_600_000 }, concurrent: 3 }],
+  ])('%s', (text, expected) => {
+    expect(loadConfig({ ALTUP_RATE_LIMIT: text }, []).rateLimit).toEqual(expected);
+    expect(loadConfig({}, ['--rate-limit', text]).rateLimit).toEqual(expected);
+  });
+
+  it.each(['0/minute', '10/day', '10', 'concurrent', '1/minute,2/second', '1 concurrent, 2 concurrent', ','])(
+    'refuses %s',
+    (text) => {
+      expect(refusal({ ALTUP_RATE_LIMIT: text })).toMatch(
+        /^ALTUP_RATE_LIMIT: .* 120\/minute, 16 concurrent$/,
+      );
+    },
+  );
+});
+
 describe('API keys', () => {
-  it('keeps digests of those in the variable and the file', () => {
+  it('are those in the variable and the file, and not to be seen', () => {
     const file = join(folder, 'keys');
     writeFileSync(file, '# staff\nalpha\n\n  beta \n');
-    const { apiKeyDigests, ...rest } = loadConfig(
-      { ALTUP_API_KEYS: 'gamma, delta', ALTUP_API_KEYS_FILE: file },
-      [],
-    );
-    expect(apiKeyDigests).toEqual(['gamma', 'delta', 'alpha', 'beta'].map(sha256));
-    expect(JSON.stringify(rest)).not.toMatch(/gamma|delta/);
+    const config = loadConfig({ ALTUP_API_KEYS: 'gamma, delta', ALTUP_API_KEYS_FILE: file }, []);
+    const { apiKeys } = config;
+    expect(apiKeys.isOpen).toBe(false);
+    const names = ['gamma', 'delta', 'alpha', 'beta'].map((key) => apiKeys.nameOf(key));
+    expect(new Set(names).size).toBe(4);
+    for (const name of names) expect(name).toMatch(/^key [0-9a-f]{16}$/);
+    for (const other of ['', 'gamm', '# staff', 'alpha ']) expect(apiKeys.nameOf(other)).toBeNull();
+    expect(inspect(config, { showHidden: true, depth: 9 })).not.toMatch(/gamma|delta|alpha|beta/);
   });
 
   it('are never silently none, and never echoed', () => {

@@ -105,7 +105,16 @@ const settings = {
   }),
   apiKeysFile: optionalText({
     description:
-      'File with one API key a line, added to those above; empty lines and lines that begin with `#` are skipped.',
+      'File with one API key a line, added to those above; empty lines and lines that begin with `#` are skipped. Read again when it changes.',
+  }),
+  rateLimit: optionalText({
+    description:
+      'What each API key, or without keys each address, may ask: requests per second, minute or hour, sequences at a time, or both, as `120/minute, 16 concurrent`. More are refused with 429.',
+  }),
+  streamBuffer: whole(1024, 1_073_741_824, {
+    default: 1_048_576,
+    description:
+      'Most bytes of a stream that wait for its client to read them; a client that is slower is cut off.',
   }),
   logLevel: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',

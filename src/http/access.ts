@@ -25,6 +25,7 @@ export function recordAccess(app: App, { clock, logger, metrics }: ServerDepende
       queueMs: since(context.startedAt),
       firstTokenMs: since(context.firstTokenAt),
       errorCode: context.errorCode,
+      isSlowReader: context.isSlowReader || null,
     });
   };
 

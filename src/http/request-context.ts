@@ -4,6 +4,8 @@ import type { FastifyRequest } from 'fastify';
 export interface RequestContext {
   /** On the shared clock, milliseconds. */
   arrivedAt: number;
+  /** Whose request it is; the empty string where that does not matter. */
+  client: string;
   /** The served model's name. */
   model: string | null;
   completionId: string | null;
@@ -16,6 +18,8 @@ export interface RequestContext {
   firstTokenAt: number | null;
   lastTokenAt: number | null;
   errorCode: string | null;
+  /** The client did not read its stream and was cut off. */
+  isSlowReader: boolean;
 }
 
 declare module 'fastify' {
@@ -27,6 +31,7 @@ declare module 'fastify' {
 export function newContext(arrivedAt: number): RequestContext {
   return {
     arrivedAt,
+    client: '',
     model: null,
     completionId: null,
     promptTokens: null,
@@ -36,6 +41,7 @@ export function newContext(arrivedAt: number): RequestContext {
     firstTokenAt: null,
     lastTokenAt: null,
     errorCode: null,
+    isSlowReader: false,
   };
 }
 

@@ -11,8 +11,10 @@ import type { Metrics } from '../observability/metrics.ts';
 /** The settings the HTTP side reads. */
 export type ServerConfig = Pick<
   Config,
-  | 'apiKeyDigests'
+  | 'apiKeys'
   | 'bodyLimit'
+  | 'rateLimit'
+  | 'streamBuffer'
   | 'queueTimeoutMs'
   | 'requestTimeoutMs'
   | 'maxQueuedRequests'
@@ -24,7 +26,7 @@ export interface ServerDependencies {
   /** By name; states change while the service runs. */
   models: ReadonlyMap<string, ServedModel>;
   engine: Engine;
-  metrics: Pick<Metrics, 'render' | 'responded'>;
+  metrics: Pick<Metrics, 'render' | 'responded' | 'rejected'>;
   logger: Logger;
   clock: Clock;
   /** Of this package. */

@@ -1,16 +1,31 @@
-import { once } from 'node:events';
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 
-/** A response of server-sent events, each one a line of JSON. */
+/** How long a client may be behind before more than the limit counts: what comes at once takes its time. */
+const patienceMs = 1000;
+
+export interface EventsReader {
+  /** Aborted when the client leaves, after which nothing is written. */
+  gone: AbortSignal;
+  /** Most bytes that may wait for the client to read them. */
+  bufferLimit: number;
+  /** Is told that the client did not; its connection is closed. */
+  onSlow(): void;
+}
+
+/**
+ * A response of server-sent events, each one a line of JSON. What the client is slow to read waits for it, up to a
+ * limit; nobody waits for the client.
+ */
 export class ServerSentEvents {
   readonly #response: ServerResponse;
-  readonly #gone: AbortSignal;
+  readonly #reader: EventsReader;
+  /** Since when something has been waiting for the client; null: nothing is. */
+  #behindSince: number | null = null;
 
-  /** @param gone aborted when the client leaves, after which nothing is written and nothing waited for */
-  constructor(response: ServerResponse, headers: OutgoingHttpHeaders, gone: AbortSignal) {
+  constructor(response: ServerResponse, headers: OutgoingHttpHeaders, reader: EventsReader) {
     this.#response = response;
-    this.#gone = gone;
-    if (gone.aborted) return;
+    this.#reader = reader;
+    if (reader.gone.aborted) return;
     response.writeHead(200, {
       ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
@@ -20,23 +35,27 @@ export class ServerSentEvents {
     });
   }
 
-  /** Resolves when the client has room for more. */
-  async send(json: string): Promise<void> {
-    await this.#write(`data: ${json}\n\n`);
+  send(json: string): void {
+    if (this.#reader.gone.aborted) return;
+    if (!this.#response.write(`data: ${json}\n\n`)) this.#checkPace();
   }
 
   /** Ends as OpenAI's streams do. */
-  async end(): Promise<void> {
-    await this.#write('data: [DONE]\n\n');
-    this.#response.end();
+  end(): void {
+    if (!this.#reader.gone.aborted) this.#response.end('data: [DONE]\n\n');
   }
 
-  async #write(text: string): Promise<void> {
-    if (this.#gone.aborted || this.#response.write(text)) return;
-    try {
-      await once(this.#response, 'drain', { signal: this.#gone });
-    } catch (error) {
-      if (!this.#gone.aborted) throw error;
+  #checkPace(): void {
+    const now = performance.now();
+    if (this.#behindSince === null) {
+      this.#behindSince = now;
+      this.#response.once('drain', () => {
+        this.#behindSince = null;
+      });
     }
+    if (this.#response.writableLength <= this.#reader.bufferLimit) return;
+    if (now - this.#behindSince < patienceMs) return;
+    this.#reader.onSlow();
+    this.#response.destroy();
   }
 }

@@ -4,8 +4,10 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { recordAccess } from './access.ts';
-import { requireApiKey } from './api-key.ts';
+import { ClientLimits } from './client-limits.ts';
+import { nameClient } from './client-name.ts';
 import { handleErrors, refuseBadUrl } from './error-handlers.ts';
+import { limitRate } from './limit-rate.ts';
 import { refuseMalformedHttp } from './malformed-http.ts';
 import { openapiOptions, swaggerUiOptions } from './openapi-options.ts';
 import { requestId } from './request-id.ts';
@@ -28,8 +30,13 @@ import { ReadySchema } from './schemas/health.ts';
 import { ModelSchema } from './schemas/model.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
 
-/** Longest a request may take to arrive, milliseconds. */
-const arrivalTimeoutMs = 60_000;
+/** Longest a request may take to arrive, its headers first, and how often that is looked at; milliseconds. */
+const arrival = { headersMs: 10_000, wholeMs: 60_000, checkMs: 1000 };
+
+/** Beyond the longest life of a request, a connection on which nothing happens is a dead one; milliseconds. */
+const idleBeyondMs = 30_000;
+/** How soon the system asks a silent peer whether it is there still; milliseconds. */
+const keepAliveMs = 15_000;
 
 /** Values are taken as they are or refused: nothing is converted, removed or filled in. */
 const ajv = {
@@ -52,7 +59,14 @@ export function buildServer(dependencies: ServerDependencies): App {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestId,
     bodyLimit: config.bodyLimit,
-    requestTimeout: arrivalTimeoutMs,
+    requestTimeout: arrival.wholeMs,
+    connectionTimeout: config.requestTimeoutMs + idleBeyondMs,
+    http: {
+      headersTimeout: arrival.headersMs,
+      connectionsCheckingInterval: arrival.checkMs,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs,
+    },
     // What is still asked of a closing service gets our own answer.
     return503OnClosing: false,
     frameworkErrors: refuseBadUrl,
@@ -76,7 +90,9 @@ export function buildServer(dependencies: ServerDependencies): App {
     }
   });
   app.register(async (guarded) => {
-    guarded.addHook('onRequest', requireApiKey(config.apiKeyDigests));
+    const limits = new ClientLimits(config.rateLimit, dependencies.clock);
+    guarded.addHook('onRequest', nameClient(config));
+    guarded.addHook('onRequest', limitRate(limits, dependencies.metrics));
     for (const route of [
       completionsRoute,
       chatCompletionsRoute,
@@ -85,7 +101,7 @@ export function buildServer(dependencies: ServerDependencies): App {
       tokenizeRoute,
       detokenizeRoute,
     ]) {
-      route(guarded as App, dependencies);
+      route(guarded as App, dependencies, limits);
     }
   });
   return app;

@@ -17,6 +17,8 @@ export interface AccessRecord {
   queueMs: number | null;
   firstTokenMs: number | null;
   errorCode: string | null;
+  /** true: it was cut off because it did not read its stream. */
+  isSlowReader: true | null;
 }
 
 /** One line per request; probes and scrapes, which come every few seconds, only in debug. */

@@ -44,13 +44,7 @@ interface NativeModelOptions {
 export interface NativeModel {
   load(options: NativeModelOptions): Promise<void>;
   encode(slot: number, tokens: Int32Array): void;
-  prefill(
-    slot: number,
-    tokens: Int32Array,
-    past: number,
-    logitRows: Int32Array,
-    logits: Float32Array,
-  ): void;
+  prefill(slot: number, tokens: Int32Array, past: number, logitRows: Int32Array, logits: Float32Array): void;
   decode(tokens: Int32Array, pasts: Int32Array, logits: Float32Array): void;
   copySlot(from: number, to: number, length: number): void;
   /** Nanoseconds that ONNX Runtime itself took for the last decode step. */

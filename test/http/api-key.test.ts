@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { sha256 } from '../../src/config/api-keys.ts';
+import { ApiKeys } from '../../src/config/api-keys.ts';
 import { fakeServer } from '../support/fake-server.ts';
 
-const server = fakeServer({ config: { apiKeyDigests: ['alpha', 'beta'].map(sha256) } });
+const server = fakeServer({ config: { apiKeys: new ApiKeys('alpha,beta') } });
 const ask = (url: string, authorization?: string) =>
   server.app.inject({
     method: url.startsWith('/v1/models') ? 'GET' : 'POST',
@@ -11,7 +11,14 @@ const ask = (url: string, authorization?: string) =>
     headers: authorization === undefined ? {} : { authorization },
   });
 
-const guarded = ['/v1/completions', '/v1/models', '/v1/models/tiny', '/tokenize', '/detokenize'];
+const guarded = [
+  '/v1/completions',
+  '/v1/chat/completions',
+  '/v1/models',
+  '/v1/models/tiny',
+  '/tokenize',
+  '/detokenize',
+];
 
 describe('with API keys', () => {
   it.each(guarded)('%s needs one', async (url) => {

@@ -38,7 +38,7 @@ describe('what the engine is asked', () => {
         promptLogprobs: null,
         skipSpecialTokens: true,
         priority: 0,
-        client: '',
+        client: 'address 127.0.0.1',
         cacheSalt: '',
         arrivedAt: 1000,
         queueDeadline: 1100,

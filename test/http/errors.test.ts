@@ -93,6 +93,19 @@ describe('on a socket', () => {
     expect(JSON.parse(answer.split('\r\n\r\n')[1]!).error.code).toBe('invalid_request');
   });
 
+  it('a client that never ends its headers is let go with a 408', async () => {
+    const server = fakeServer().app;
+    await server.listen({ port: 0 });
+    const { port } = server.server.address() as AddressInfo;
+    const answer = await new Promise<string>((resolve) => {
+      let text = '';
+      const socket = connect(port, '127.0.0.1', () => socket.write('GET /version HTTP/1.1\r\nX-Slow:'));
+      socket.on('data', (data) => (text += data)).on('close', () => resolve(text));
+    });
+    await server.close();
+    expect(answer).toMatch(/^HTTP\/1.1 408 /);
+  });
+
   it('headers that are too large are a 431', async () => {
     const server = fakeServer().app;
     await server.listen({ port: 0 });

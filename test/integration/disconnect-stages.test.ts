@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ApiKeys } from '../../src/config/api-keys.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
@@ -19,7 +20,9 @@ async function gatedService() {
   const state = { state: 'ready', slots: 1, capacity: 64, encoderCapacity: 0, runtime: fakeRuntime } as const;
   const app = buildServer({
     config: {
-      apiKeyDigests: [],
+      apiKeys: new ApiKeys(),
+      rateLimit: null,
+      streamBuffer: 1_000_000,
       bodyLimit: 100_000,
       queueTimeoutMs: 1e6,
       requestTimeoutMs: 1e6,

@@ -2,6 +2,7 @@ import { ChatTemplate } from '../../src/catalog/chat-template.ts';
 import { noDefaults } from '../../src/catalog/generation-defaults.ts';
 import type { Manifest } from '../../src/catalog/manifest.ts';
 import type { ModelState, ServedModel } from '../../src/catalog/served-model.ts';
+import { ApiKeys } from '../../src/config/api-keys.ts';
 import { buildServer } from '../../src/http/server.ts';
 import type { App, ServerConfig } from '../../src/http/server-dependencies.ts';
 import { createLogger } from '../../src/observability/logger.ts';
@@ -91,7 +92,9 @@ export function fakeServer({
   let isDraining = false;
   const app = buildServer({
     config: {
-      apiKeyDigests: [],
+      apiKeys: new ApiKeys(),
+      rateLimit: null,
+      streamBuffer: 1_000_000,
       bodyLimit: 100_000,
       queueTimeoutMs: 100,
       requestTimeoutMs: 1000,

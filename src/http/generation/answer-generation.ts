@@ -20,7 +20,7 @@ export async function answerGeneration(
   request: FastifyRequest,
   reply: FastifyReply,
   { job, format, fields }: { job: GenerationJob; format: AnswerFormat; fields: GenerationFields },
-  { engine, clock }: Pick<ServerDependencies, 'engine' | 'clock'>,
+  { engine, clock, config }: Pick<ServerDependencies, 'engine' | 'clock' | 'config'>,
 ): Promise<object> {
   const { context } = request;
   context.completionId = job.id;
@@ -30,7 +30,9 @@ export async function answerGeneration(
   try {
     const deltas = choiceDeltas(engine.generate(job.requests, gone), job, context);
     if (fields.stream) {
-      await streamAnswer(reply, { format, deltas, usage: usageReports(fields), metrics, context, gone });
+      const usage = usageReports(fields);
+      const bufferLimit = config.streamBuffer;
+      await streamAnswer(reply, { format, deltas, usage, metrics, context, gone, bufferLimit });
       return reply;
     }
     const choices = bestChoices(await collectChoices(deltas, job), job);

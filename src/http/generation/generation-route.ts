@@ -1,4 +1,6 @@
 import type Type from 'typebox';
+import type { ServiceError } from '../../errors.ts';
+import type { ClientLimits } from '../client-limits.ts';
 import { findModel, requireReady } from '../find-model.ts';
 import { refuseWhileDraining } from '../refuse-while-draining.ts';
 import { errorResponses } from '../schemas/error.ts';
@@ -24,9 +26,18 @@ export interface GenerationRoute<Body extends Type.TSchema> {
 export function generationRoute<Body extends Type.TSchema>(
   app: App,
   dependencies: ServerDependencies,
+  limits: ClientLimits,
   route: GenerationRoute<Body>,
 ): void {
-  const { config, models, isDraining } = dependencies;
+  const { config, models, isDraining, metrics } = dependencies;
+  const takeSequences = ({ requests: [first], requests }: GenerationJob) => {
+    try {
+      return limits.take(first!.client, requests.length);
+    } catch (error) {
+      metrics.rejected(first!.model, (error as ServiceError).code, requests.length);
+      throw error;
+    }
+  };
   const schema = {
     operationId: route.operationId,
     tags: ['generation'],
@@ -55,8 +66,13 @@ export function generationRoute<Body extends Type.TSchema>(
       model: requireReady(served),
       config,
       arrivedAt: context.arrivedAt,
-      client: '',
+      client: context.client,
     });
-    return answerGeneration(request, reply, { job, format, fields }, dependencies);
+    const release = takeSequences(job);
+    try {
+      return await answerGeneration(request, reply, { job, format, fields }, dependencies);
+    } finally {
+      release();
+    }
   });
 }

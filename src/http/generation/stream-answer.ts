@@ -6,7 +6,7 @@ import type { RequestMetrics } from '../schemas/answer-parts.ts';
 import { ServerSentEvents } from '../server-sent-events.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { answerUsage } from './answer-usage.ts';
-import type { choiceDeltas } from './choice-deltas.ts';
+import type { ChoiceDelta, choiceDeltas } from './choice-deltas.ts';
 
 /** `end`: in a chunk of its own at the end; `continuous`: in every chunk as well. */
 export type UsageReports = 'none' | 'end' | 'continuous';
@@ -19,6 +19,8 @@ export interface StreamedAnswer {
   metrics: (() => RequestMetrics) | null;
   context: RequestContext;
   gone: AbortSignal;
+  /** Bytes that may wait for the client. */
+  bufferLimit: number;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface StreamedAnswer {
  * @throws ServiceError before anything is sent
  */
 export async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer): Promise<void> {
-  const { format, deltas, usage, metrics, context, gone } = answer;
+  const { format, deltas, usage, metrics, context, gone, bufferLimit } = answer;
   const head = JSON.stringify(format.head).slice(0, -1);
   const usageField = () => {
     if (usage === 'none') return '';
@@ -35,28 +37,34 @@ export async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer):
 
   const first = await deltas.next();
   reply.hijack();
-  const stream = new ServerSentEvents(reply.raw, reply.getHeaders() as OutgoingHttpHeaders, gone);
-  const send = async (delta: Parameters<AnswerFormat['choices']>[0]) => {
+  const stream = new ServerSentEvents(reply.raw, reply.getHeaders() as OutgoingHttpHeaders, {
+    gone,
+    bufferLimit,
+    onSlow: () => {
+      context.isSlowReader = true;
+    },
+  });
+  const send = (delta: ChoiceDelta) => {
     for (const choices of format.choices(delta)) {
-      await stream.send(`${head},"choices":[${choices}]${usageField()}}`);
+      stream.send(`${head},"choices":[${choices}]${usageField()}}`);
     }
   };
   try {
-    if (!first.done) await send(first.value);
-    for await (const delta of deltas) await send(delta);
+    if (!first.done) send(first.value);
+    for await (const delta of deltas) send(delta);
     const last = {
       ...(usage === 'none' ? {} : { usage: answerUsage(context) }),
       ...(metrics ? { metrics: metrics() } : {}),
     };
     if (Object.keys(last).length > 0) {
-      await stream.send(JSON.stringify({ ...format.head, choices: [], ...last }));
+      stream.send(JSON.stringify({ ...format.head, choices: [], ...last }));
     }
   } catch (error) {
     if (gone.aborted) return;
     const refusal = toServiceError(error);
     context.errorCode = refusal.code;
     if (refusal.status === 500) reply.log.error({ err: error }, 'a stream ended in an error');
-    await stream.send(JSON.stringify(errorBody(refusal)));
+    stream.send(JSON.stringify(errorBody(refusal)));
   }
-  await stream.end();
+  stream.end();
 }

@@ -1,11 +1,12 @@
 import { createChat } from '../chat/chat-job.ts';
+import type { ClientLimits } from '../client-limits.ts';
 import { generationRoute } from '../generation/generation-route.ts';
 import { ChatRequestSchema } from '../schemas/chat-request.ts';
 import { ChatCompletionRef } from '../schemas/chat-response.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 
-export function chatCompletionsRoute(app: App, dependencies: ServerDependencies): void {
-  generationRoute(app, dependencies, {
+export function chatCompletionsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {
+  generationRoute(app, dependencies, limits, {
     url: '/v1/chat/completions',
     create: createChat,
     body: ChatRequestSchema,

@@ -1,0 +1,89 @@
+import type { Config } from '../config.ts';
+import type { Clock } from '../engine/clock.ts';
+import { ServiceError } from '../errors.ts';
+import { invalidRequest } from './invalid-request.ts';
+
+/** What is left of a client's requests: fills up steadily, at most to the whole count. */
+interface Allowance {
+  left: number;
+  /** Milliseconds on the clock. */
+  at: number;
+}
+
+/** Clients that have asked for nothing lately are forgotten when this many are known. */
+const sweepAt = 10_000;
+
+const concurrencyRetrySeconds = 1;
+
+/** Holds each client to its rate of requests and its number of sequences at a time. */
+export class ClientLimits {
+  readonly #limit: Config['rateLimit'];
+  readonly #clock: Clock;
+  readonly #allowances = new Map<string, Allowance>();
+  readonly #sequences = new Map<string, number>();
+
+  constructor(limit: Config['rateLimit'], clock: Clock) {
+    this.#limit = limit;
+    this.#clock = clock;
+  }
+
+  /**
+   * Counts a request.
+   * @returns what is left, for the answer's headers; null where there is no such limit
+   * @throws ServiceError `rate_limited`, with the seconds until the next may come
+   */
+  admit(client: string): { count: number; left: number } | null {
+    const requests = this.#limit?.requests;
+    if (!requests) return null;
+    const { count, withinMs } = requests;
+    const now = this.#clock();
+    const before = this.#allowances.get(client) ?? { left: count, at: now };
+    const left = Math.min(count, before.left + ((now - before.at) * count) / withinMs);
+    if (left < 1) {
+      throw new ServiceError('rate_limited', `More requests than ${count} in ${withinMs / 1000} s.`, {
+        retryAfterSeconds: ((1 - left) * withinMs) / count / 1000,
+      });
+    }
+    this.#allowances.set(client, { left: left - 1, at: now });
+    if (this.#allowances.size > sweepAt) this.#forgetIdle(now, withinMs);
+    return { count, left: Math.floor(left - 1) };
+  }
+
+  /**
+   * Takes up `count` sequences.
+   * @returns gives them back
+   * @throws ServiceError `rate_limited` while the client has too many, `invalid_request` where they are too many at once
+   */
+  take(client: string, count: number): () => void {
+    const most = this.#limit?.concurrent ?? null;
+    if (most === null) return () => {};
+    if (count > most) {
+      throw invalidRequest(
+        null,
+        `The request makes ${count} sequences; a client may have ${most} at a time.`,
+      );
+    }
+    const before = this.#sequences.get(client) ?? 0;
+    if (before + count > most) {
+      throw new ServiceError(
+        'rate_limited',
+        `${before} sequences of this client run or wait; at most ${most} may.`,
+        {
+          retryAfterSeconds: concurrencyRetrySeconds,
+        },
+      );
+    }
+    this.#sequences.set(client, before + count);
+    return () => {
+      const left = this.#sequences.get(client)! - count;
+      if (left > 0) this.#sequences.set(client, left);
+      else this.#sequences.delete(client);
+    };
+  }
+
+  #forgetIdle(now: number, withinMs: number): void {
+    for (const [client, { at }] of this.#allowances) {
+      if (now - at >= withinMs) this.#allowances.delete(client);
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { ApiKeys } from '../../src/config/api-keys.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+it('a keys file is read again when it changes, and a bad one changes nothing', async () => {
+  const folder = await temporaryFolder();
+  const file = join(folder, 'keys');
+  // As mounted secrets are replaced: another file under the same name.
+  const replace = (text: string) => {
+    writeFileSync(`${file}.new`, text);
+    renameSync(`${file}.new`, file);
+  };
+  replace('alpha\n');
+  const keys = new ApiKeys('always', file);
+  const changes: number[] = [];
+  const faults: string[] = [];
+  onTestFinished(
+    keys.watch(
+      (count) => changes.push(count),
+      ({ message }) => faults.push(message),
+    ),
+  );
+  replace('beta\ngamma\n');
+  await expect.poll(() => changes, { timeout: 10_000 }).toEqual([3]);
+  expect(keys.nameOf('alpha')).toBeNull();
+  for (const key of ['always', 'beta', 'gamma']) expect(keys.nameOf(key)).not.toBeNull();
+  replace('# none\n');
+  await expect.poll(() => faults, { timeout: 10_000 }).toEqual(['ALTUP_API_KEYS_FILE: holds no key']);
+  expect(keys.nameOf('beta')).not.toBeNull();
+  expect(keys.isOpen).toBe(false);
+});
