@@ -20,7 +20,7 @@ async function served(settings: Record<string, string>): Promise<{ texts: string
 }
 
 describeNative('a service', () => {
-  it('gives the same texts with either backend, and says which it uses', async () => {
+  it('gives the same texts with either backend, and says which it uses', { timeout: 90_000 }, async () => {
     const native = await served({ ALTUP_BACKEND: 'native' });
     const portable = await served({ ALTUP_BACKEND: 'onnxruntime-node' });
     expect(native.texts).toHaveLength(prompts.length);
