@@ -5,7 +5,7 @@ import type { BenchResult } from './result.ts';
 
 // npm run bench -- <name> [--json]: side by side in one run, medians with their spread.
 
-const support = new Set(['run', 'result', 'altup-graph', 'base-model', 'decode-rows']);
+const support = new Set(['run', 'result', 'altup-graph', 'base-model', 'decode-rows', 'held-out']);
 const names = globSync('*.ts', { cwd: import.meta.dirname })
   .map((file) => basename(file, '.ts'))
   .filter((name) => !support.has(name));

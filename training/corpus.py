@@ -1,11 +1,13 @@
 """Jane Austen's six novels from Debian's package r-cran-janeaustenr, as chapters of clean text.
 
-    python -m training.corpus        prints the size of both parts
+    python -m training.corpus                   prints the size of both parts
+    python -m training.corpus --held-out FILE   also writes the held-out part, two empty lines between chapters
 
 The text is in the public domain. The package is unpacked into training/.cache without being
 installed, because installing it would bring R along.
 """
 
+import argparse
 import re
 import subprocess
 from dataclasses import dataclass
@@ -98,8 +100,17 @@ def load() -> Corpus:
     return Corpus(train, held_out)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--held-out", type=Path)
+    file = parser.parse_args().held_out
     corpus = load()
     for part in ("train", "held_out"):
         texts = getattr(corpus, part)
         print(f"{part}: {len(texts)} chapters, {sum(map(len, texts)):,} characters")
+    if file:
+        file.write_text("\n\n\n".join(corpus.held_out) + "\n")
+
+
+if __name__ == "__main__":
+    main()

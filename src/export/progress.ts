@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { SingleBar } from 'cli-progress';
+import { timeLeft } from './time-left.ts';
 import type { ExportProgress } from './write-export.ts';
 
 export interface ProgressDisplay {
@@ -13,23 +14,32 @@ const plainIntervalMs = 5000;
 
 const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20);
 
-/** Shows how far an export is: a bar on a terminal, a line every few seconds elsewhere. */
+/** Shows how far an export is and what is left: a bar on a terminal, a line every few seconds elsewhere. */
 export function progressDisplay(
   stream: NodeJS.WritableStream & { isTTY?: boolean },
   checkpoint: string,
   now: () => number = Date.now,
 ): ProgressDisplay {
   const name = basename(checkpoint);
-  return stream.isTTY ? barDisplay(stream, name) : lineDisplay(stream, name, now);
+  const startMs = now();
+  const left = ({ doneBytes, totalBytes }: ExportProgress) =>
+    timeLeft(doneBytes / totalBytes, now() - startMs);
+  return stream.isTTY ? barDisplay(stream, name, left) : lineDisplay(stream, name, left, now);
 }
 
-function barDisplay(stream: NodeJS.WritableStream, name: string): ProgressDisplay {
-  const format = `exporting ${name} [{bar}] {doneMiB}/{totalMiB} MiB`;
+type Left = (progress: ExportProgress) => string;
+
+function barDisplay(stream: NodeJS.WritableStream, name: string, left: Left): ProgressDisplay {
+  const format = `exporting ${name} [{bar}] {doneMiB}/{totalMiB} MiB {left}`;
   const bar = new SingleBar({ stream, format, clearOnComplete: true, hideCursor: true });
   let isStarted = false;
   return {
     update({ doneBytes, totalBytes }) {
-      const payload = { doneMiB: mebibytes(doneBytes), totalMiB: mebibytes(totalBytes) };
+      const payload = {
+        doneMiB: mebibytes(doneBytes),
+        totalMiB: mebibytes(totalBytes),
+        left: left({ doneBytes, totalBytes }),
+      };
       if (!isStarted) bar.start(totalBytes, 0, payload);
       isStarted = true;
       bar.update(doneBytes, payload);
@@ -38,13 +48,20 @@ function barDisplay(stream: NodeJS.WritableStream, name: string): ProgressDispla
   };
 }
 
-function lineDisplay(stream: NodeJS.WritableStream, name: string, now: () => number): ProgressDisplay {
+function lineDisplay(
+  stream: NodeJS.WritableStream,
+  name: string,
+  left: Left,
+  now: () => number,
+): ProgressDisplay {
   let lastMs = now();
   return {
     update({ doneBytes, totalBytes }) {
       if (now() - lastMs < plainIntervalMs) return;
       lastMs = now();
-      stream.write(`exporting ${name}: ${mebibytes(doneBytes)} of ${mebibytes(totalBytes)} MiB\n`);
+      const rest = left({ doneBytes, totalBytes });
+      const amount = `${mebibytes(doneBytes)} of ${mebibytes(totalBytes)} MiB`;
+      stream.write(`exporting ${name}: ${amount}${rest && `, ${rest}`}\n`);
     },
     stop() {},
   };

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import { expect, it } from 'vitest';
 import { progressDisplay } from '../../src/export/progress.ts';
+import { timeLeft } from '../../src/export/time-left.ts';
 
 class Recorder extends Writable {
   text = '';
@@ -28,5 +29,18 @@ it('writes a plain line every few seconds where there is no terminal', () => {
   nowMs = 10_000;
   display.update(at(40));
   display.stop();
-  expect(stream.text).toBe('exporting small: 20 of 100 MiB\nexporting small: 40 of 100 MiB\n');
+  expect(stream.text).toBe(
+    'exporting small: 20 of 100 MiB, 20 s left\nexporting small: 40 of 100 MiB, 15 s left\n',
+  );
+});
+
+it.each([
+  [0, 5000, ''],
+  [0.5, 900, ''],
+  [0.5, 5000, '5 s left'],
+  [0.01, 1000, '2 min left'],
+  [0.1, 600_000, '90 min left'],
+  [1, 5000, ''],
+])('%d done after %d ms: "%s"', (done, elapsedMs, expected) => {
+  expect(timeLeft(done, elapsedMs)).toBe(expected);
 });

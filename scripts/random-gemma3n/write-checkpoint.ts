@@ -1,0 +1,20 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RandomBfloat16 } from './random-bfloat16.ts';
+import { configOf, type Gemma3nShape, tensorsOf } from './shape.ts';
+import { makeTokenizer, tokenizerConfig } from './tokenizer.ts';
+import { writeShards } from './write-shards.ts';
+
+/** Writes a Hugging Face folder of Gemma 3n with random weights into `folder`, as a user would have downloaded it. */
+export async function writeRandomGemma3n(folder: string, shape: Gemma3nShape, seed = 1): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const files = {
+    'config.json': configOf(shape),
+    'generation_config.json': { bos_token_id: 2, eos_token_id: [1], pad_token_id: 0 },
+    'tokenizer.json': makeTokenizer(shape.vocab_size),
+    'tokenizer_config.json': tokenizerConfig,
+  };
+  for (const [file, content] of Object.entries(files))
+    await writeFile(join(folder, file), JSON.stringify(content));
+  await writeShards(folder, tensorsOf(shape), new RandomBfloat16(seed));
+}

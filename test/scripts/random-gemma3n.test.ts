@@ -1,0 +1,75 @@
+import { readdir } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { RandomBfloat16 } from '../../scripts/random-gemma3n/random-bfloat16.ts';
+import { e2b, tensorsOf } from '../../scripts/random-gemma3n/shape.ts';
+import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer.ts';
+import { CheckpointWeights } from '../../src/export/checkpoint/checkpoint-weights.ts';
+import { bfloat16ToFloat32 } from '../../src/export/checkpoint/half-precision.ts';
+import { WeightSource } from '../../src/export/checkpoint/weight-source.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const small = {
+  ...e2b,
+  num_hidden_layers: 6,
+  num_kv_shared_layers: 1,
+  hidden_size: 64,
+  hidden_size_per_layer_input: 32,
+  intermediate_size: 96,
+  head_dim: 16,
+  vocab_size: 1500,
+  vocab_size_per_layer_input: 1400,
+};
+
+describe('a random Gemma 3n', () => {
+  it('of E2B’s shape has as many parameters as E2B', () => {
+    const count = tensorsOf(e2b).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    expect(count).toBeGreaterThan(4.45e9);
+    expect(count).toBeLessThan(4.47e9);
+  });
+
+  it('is a Hugging Face folder whose shards hold every tensor', async () => {
+    const folder = await temporaryFolder();
+    await writeRandomGemma3n(folder, small);
+    expect((await readdir(folder)).sort()).toEqual([
+      'config.json',
+      'generation_config.json',
+      'model-00001-of-00001.safetensors',
+      'model.safetensors.index.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ]);
+    const weights = await CheckpointWeights.open(folder);
+    try {
+      expect([...weights.names].sort()).toEqual(
+        tensorsOf(small)
+          .map(({ name }) => name)
+          .sort(),
+      );
+      const values = await new WeightSource(weights).values('model.embed_tokens.weight', [1500, 64]);
+      expect(Math.max(...values)).toBeLessThan(0.12);
+      expect(new Set(values).size).toBeGreaterThan(1000);
+    } finally {
+      await weights.close();
+    }
+    const tokenizer = Tokenizer.load(folder);
+    expect(tokenizer.vocabSize).toBe(1500);
+    const text = 'It is a truth, universally acknowledged: 1813!\n';
+    const tokens = tokenizer.encode(text);
+    expect(tokens[0]).toBe(2);
+    expect(tokens.length).toBeLessThan(text.length / 1.5);
+    expect(tokenizer.decode(tokens, true)).toBe(text);
+  });
+
+  it('writes numbers of the deviation asked for, the same for the same seed', () => {
+    const [numbers, again] = [new Uint16Array(100_001), new Uint16Array(100_001)];
+    new RandomBfloat16(5).fill(numbers, 0.02);
+    new RandomBfloat16(5).fill(again, 0.02);
+    expect(again).toEqual(numbers);
+    const values = bfloat16ToFloat32(numbers);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const square = values.reduce((sum, value) => sum + value * value, 0) / values.length;
+    expect(Math.abs(mean)).toBeLessThan(5e-4);
+    expect(Math.sqrt(square)).toBeCloseTo(0.02, 3);
+  });
+});
