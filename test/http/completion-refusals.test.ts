@@ -28,8 +28,8 @@ describe('a bad parameter is a 400 that names it', () => {
     ['repetition_penalty', -1, '`repetition_penalty` must be a number above 0, at most 100 or null, not -1.'],
     ['temperature', -0.1, '`temperature` must be a number from 0 to 2 or null, not -0.1.'],
     ['temperature', 2.1, '`temperature` must be a number from 0 to 2 or null, not 2.1.'],
-    ['top_p', -0.1, '`top_p` must be a number from 0 to 1 or null, not -0.1.'],
-    ['top_p', 1.1, '`top_p` must be a number from 0 to 1 or null, not 1.1.'],
+    ['top_p', -0.1, '`top_p` must be a number above 0, at most 1 or null, not -0.1.'],
+    ['top_p', 1.1, '`top_p` must be a number above 0, at most 1 or null, not 1.1.'],
     ['top_k', -2, '`top_k` must be a whole number of at least -1 or null, not -2.'],
     ['min_p', 1.1, '`min_p` must be a number from 0 to 1 or null, not 1.1.'],
     ['min_p', -0.1, '`min_p` must be a number from 0 to 1 or null, not -0.1.'],
@@ -154,7 +154,18 @@ describe('a bad parameter is a 400 that names it', () => {
       'prompt_logprobs',
       '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
     ],
-    [{ min_tokens: 2, max_tokens: 0 }, 'min_tokens', '`min_tokens` is 2, more than the 0 to generate.'],
+    [{ min_tokens: 2, max_tokens: 1 }, 'min_tokens', '`min_tokens` is 2, more than the 1 to generate.'],
+    [{ max_tokens: 0 }, 'max_tokens', '`max_tokens` of 0 goes only with `echo` or `prompt_logprobs`.'],
+    [
+      { n: 2, temperature: 0 },
+      'n',
+      '`n` above 1 needs a `temperature` above 0: all choices would be the same.',
+    ],
+    [
+      { best_of: 2, temperature: 0 },
+      'best_of',
+      '`best_of` above 1 needs a `temperature` above 0: all choices would be the same.',
+    ],
   ])('%j', async (fields, param, message) => {
     expect(await refusal({ prompt: 'a', ...fields })).toMatchObject({ ...invalid, param, message });
   });

@@ -54,6 +54,9 @@ export async function createCompletion(
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: CompletionFormat }> {
   const { model, config } = context;
+  if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
+    throw invalidRequest('max_tokens', '`max_tokens` of 0 goes only with `echo` or `prompt_logprobs`.');
+  }
   const promptLogprobs = readPromptLogprobs(body, model);
   const sequences = sequencesPerPrompt(body, body.best_of ?? null, config);
   const given = separatePrompts(body.prompt);

@@ -92,6 +92,13 @@ export function createJob(
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
   const sampling = readSampling(fields, model);
+  if (sampling.temperature === 0 && bestOf > 1) {
+    const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';
+    throw invalidRequest(
+      param,
+      `\`${param}\` above 1 needs a \`temperature\` above 0: all choices would be the same.`,
+    );
+  }
   const stop = readStop(fields, model.manifest.vocabSize);
   // Two requests may bring the same id of their own, so the engine never sees it.
   const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;

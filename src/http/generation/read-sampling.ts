@@ -41,7 +41,7 @@ export function readSampling(fields: GenerationFields, model: ReadyModel): Omit<
   return {
     temperature: fields.temperature ?? defaults.temperature ?? 1,
     topK: Math.max(0, fields.top_k ?? defaults.topK ?? 0),
-    // 0 leaves the most likely token, as any number does that is smaller than its probability.
+    // Of a checkpoint that says 0, the most likely token: as of any number that is smaller than its probability.
     topP: Math.max(Number.MIN_VALUE, fields.top_p ?? defaults.topP ?? 1),
     minP: fields.min_p ?? defaults.minP ?? 0,
     repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty ?? 1,

@@ -17,7 +17,12 @@ export const generationFields = {
       description: 'The model to use, as /v1/models names it. May be left out where only one is served.',
     }),
   ),
-  n: optionalInteger({ minimum: 1, maximum: 128, default: 1, description: 'Choices for each prompt.' }),
+  n: optionalInteger({
+    minimum: 1,
+    maximum: 128,
+    default: 1,
+    description: 'Choices for each prompt. More than one need a `temperature` above 0.',
+  }),
   temperature: optionalNumber({
     minimum: 0,
     maximum: 2,
@@ -25,11 +30,10 @@ export const generationFields = {
     description: '0 takes the most likely token.',
   }),
   top_p: optionalNumber({
-    minimum: 0,
+    exclusiveMinimum: 0,
     maximum: 1,
     default: 1,
-    description:
-      'Sample from the fewest tokens whose probabilities add up to this; 0 leaves the most likely one.',
+    description: 'Sample from the fewest tokens whose probabilities add up to this.',
   }),
   top_k: optionalInteger({
     minimum: -1,

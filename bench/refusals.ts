@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import { badRequests } from '../test/support/bad-requests.ts';
+import { ServiceProcess } from '../test/support/service-process.ts';
+import { type BenchResult, median } from './result.ts';
+
+const model = 'austen-t5-altup-k2';
+const rounds = 20;
+const slowestMs = 50;
+
+/** How long a running service takes to refuse each of the bad requests, and how much it says. */
+export async function run(): Promise<BenchResult> {
+  const service = await ServiceProcess.start({ ALTUP_MODELS: join(import.meta.dirname, '../models', model) });
+  const result: BenchResult = { name: 'refusals', rows: [], ratios: {} };
+  try {
+    let worst = 0;
+    for (const { what, body, param, type = 'application/json' } of badRequests) {
+      const times: number[] = [];
+      let bytes = 0;
+      for (let round = 0; round <= rounds; round += 1) {
+        const startedAt = performance.now();
+        const init = { headers: { 'content-type': type } };
+        const response = await service.post('/v1/completions', { prompt: 'a', ...body }, init);
+        const text = await response.text();
+        if (round > 0) times.push(performance.now() - startedAt); // The first is a warm-up.
+        bytes = Math.max(bytes, Buffer.byteLength(text));
+        const { error } = JSON.parse(text);
+        if (response.status !== 400 || error.param !== param) {
+          throw new Error(`${what}: ${response.status} for ${error.param}, not 400 for ${param}`);
+        }
+      }
+      worst = Math.max(worst, ...times);
+      result.rows.push({
+        param: param ?? '',
+        what,
+        'median ms': median(times),
+        'worst ms': Math.max(...times),
+        bytes,
+      });
+    }
+    result.ratios['limit-to-slowest'] = slowestMs / worst;
+    return result;
+  } finally {
+    await service.stop();
+  }
+}
