@@ -1,11 +1,10 @@
-import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { ChatTemplate } from './catalog/chat-template.ts';
-import { noDefaults, readGenerationDefaults } from './catalog/generation-defaults.ts';
-import type { Manifest, Precision } from './catalog/manifest.ts';
+import { noDefaults } from './catalog/generation-defaults.ts';
+import type { Precision } from './catalog/manifest.ts';
 import { findModels, type ModelFolder } from './catalog/model-folders.ts';
 import type { ModelState, ServedModel } from './catalog/served-model.ts';
-import { Tokenizer } from './catalog/tokenizer.ts';
+import { readTexts, requireVocabulary, type Texts } from './catalog/texts.ts';
+import { TokenizingThread } from './catalog/tokenizing-thread.ts';
 import type { Config } from './config.ts';
 import { Admission } from './engine/admission.ts';
 import { sharedClock } from './engine/clock.ts';
@@ -42,6 +41,7 @@ export class Service {
   readonly #server: App;
   #engine: EngineClient | null = null;
   #isDraining = false;
+  readonly #tokenizing = new TokenizingThread();
   #unwatchKeys = () => {};
 
   constructor(config: Config, logger: Logger, version: string) {
@@ -106,6 +106,7 @@ export class Service {
     const timer = setTimeout(cutOff, Math.max(lastWordsMs, deadline - sharedClock()));
     await this.#server.close();
     clearTimeout(timer);
+    await this.#tokenizing.close();
   }
 
   #engineOrRefusal(): Engine {
@@ -129,6 +130,7 @@ export class Service {
         precision,
         manifest: null,
         tokenizer: null,
+        encode: null,
         chatTemplate: null,
         defaults: noDefaults,
         created,
@@ -179,8 +181,8 @@ export class Service {
       if (model.id !== id || this.#isDraining) continue;
       try {
         const exported = await this.#export(model.name, folder, model.precision);
-        texts ??= await readTexts(folder);
-        requireVocabulary(folder, texts.tokenizer, exported.manifest);
+        texts ??= await readTexts(folder, this.#tokenizing);
+        requireVocabulary(folder, texts, exported.manifest);
         Object.assign(model, { manifest: exported.manifest, ...texts });
         specs.push({ name: model.name, checkpoint: folder, folder: exported.folder });
       } catch (error) {
@@ -248,24 +250,4 @@ export class Service {
       : 'no model can be served';
     throw new ConfigurationError(`${why}:\n${reasons.join('\n')}`);
   }
-}
-
-/** What a checkpoint's models share, whatever their precision. */
-type Texts = Pick<ServedModel, 'chatTemplate' | 'defaults'> & { tokenizer: Tokenizer };
-
-async function readTexts(checkpoint: string): Promise<Texts> {
-  return {
-    tokenizer: Tokenizer.load(checkpoint),
-    chatTemplate: ChatTemplate.load(checkpoint),
-    defaults: await readGenerationDefaults(checkpoint),
-  };
-}
-
-/** @throws ConfigurationError for a tokenizer that can give ids the model does not have */
-function requireVocabulary(checkpoint: string, tokenizer: Tokenizer, { vocabSize }: Manifest): void {
-  if (tokenizer.vocabSize <= vocabSize) return;
-  throw new ConfigurationError(
-    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${tokenizer.vocabSize - 1}, ` +
-      `the model's vocab_size is ${vocabSize}; they do not belong together`,
-  );
 }

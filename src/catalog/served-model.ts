@@ -1,4 +1,5 @@
 import type { ChatTemplate } from './chat-template.ts';
+import type { EncodeText } from './encode-text.ts';
 import type { GenerationDefaults } from './generation-defaults.ts';
 import type { Manifest, Precision } from './manifest.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -27,6 +28,8 @@ export interface ServedModel {
   /** null where the export itself failed. */
   readonly manifest: Manifest | null;
   readonly tokenizer: Tokenizer | null;
+  /** What the tokenizer does, beside the event loop where it takes long; null as the tokenizer is. */
+  readonly encode: EncodeText | null;
   /** null: the checkpoint has none, so it takes no chats. */
   readonly chatTemplate: ChatTemplate | null;
   readonly defaults: GenerationDefaults;

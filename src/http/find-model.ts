@@ -1,4 +1,5 @@
 import type { ChatTemplate } from '../catalog/chat-template.ts';
+import type { EncodeText } from '../catalog/encode-text.ts';
 import type { GenerationDefaults } from '../catalog/generation-defaults.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { ServedModel } from '../catalog/served-model.ts';
@@ -11,6 +12,7 @@ export interface ReadyModel {
   name: string;
   manifest: Manifest;
   tokenizer: Pick<Tokenizer, keyof Tokenizer>;
+  encode: EncodeText;
   chatTemplate: Pick<ChatTemplate, 'render'> | null;
   defaults: GenerationDefaults;
   /** Tokens of prompt and completion together; of the completion, for an encoder-decoder model. */
@@ -51,17 +53,20 @@ const failedToLoad = (name: string) =>
   });
 
 /** A model that is loading has its tokenizer already. @throws ServiceError `not_ready` */
-export function requireTokenizer({ name, tokenizer }: ServedModel): Tokenizer {
-  if (!tokenizer) throw failedToLoad(name);
-  return tokenizer;
+export function requireTokenizer({ name, tokenizer, encode }: ServedModel): {
+  tokenizer: Tokenizer;
+  encode: EncodeText;
+} {
+  if (!tokenizer || !encode) throw failedToLoad(name);
+  return { tokenizer, encode };
 }
 
 /** @throws ServiceError `not_ready` */
 export function requireReady(model: ServedModel): ReadyModel {
-  const { name, manifest, tokenizer, chatTemplate, defaults, state } = model;
-  if (state.state === 'ready' && manifest && tokenizer) {
+  const { name, manifest, tokenizer, encode, chatTemplate, defaults, state } = model;
+  if (state.state === 'ready' && manifest && tokenizer && encode) {
     const { capacity, encoderCapacity } = state;
-    return { name, manifest, tokenizer, chatTemplate, defaults, capacity, encoderCapacity };
+    return { name, manifest, tokenizer, encode, chatTemplate, defaults, capacity, encoderCapacity };
   }
   if (state.state === 'failed') throw failedToLoad(name);
   if (state.state === 'restarting') {

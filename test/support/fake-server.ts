@@ -43,12 +43,14 @@ export function fakeModel(
   kind?: 'encoder-decoder' | 'decoder-only',
 ): ServedModel {
   const isFailed = state?.state === 'failed';
+  const tokenizer = fakeTokenizer();
   return {
     name,
     id: name.split(':')[0]!,
     precision: 'fp32',
     manifest: isFailed ? null : fakeManifest(kind),
-    tokenizer: isFailed ? null : fakeTokenizer(),
+    tokenizer: isFailed ? null : tokenizer,
+    encode: isFailed ? null : async (text, addSpecialTokens) => tokenizer.encode(text, addSpecialTokens),
     chatTemplate: isFailed ? null : new ChatTemplate('{{ messages[0].content }}'),
     defaults: noDefaults,
     created: 1_780_000_000,

@@ -48,7 +48,7 @@ export async function readPrompt(
   if (typeof prompt !== 'string') checkTokenIds(param, prompt, model.manifest.vocabSize);
   else if (kept === null && prompt.length > room * longestTokenBytes)
     throw tooLong(`${prompt.length} characters`);
-  const tokens = typeof prompt === 'string' ? model.tokenizer.encode(prompt, addSpecialTokens) : prompt;
+  const tokens = typeof prompt === 'string' ? await model.encode(prompt, addSpecialTokens) : prompt;
   if (tokens.length === 0) throw invalidRequest(param, `${name} has no token.`);
   if (kept !== null) return tokens.slice(-kept);
   if (tokens.length > room) throw tooLong(`${tokens.length} tokens`);

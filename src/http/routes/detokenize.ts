@@ -17,7 +17,7 @@ export function detokenizeRoute(app: App, { models }: ServerDependencies): void 
   app.post('/detokenize', { schema }, async ({ body, context }) => {
     const model = findModel(models, body.model);
     context.model = model.name;
-    const tokenizer = requireTokenizer(model);
+    const { tokenizer } = requireTokenizer(model);
     checkTokenIds('tokens', body.tokens, tokenizer.vocabSize);
     return { prompt: tokenizer.decode(body.tokens) };
   });

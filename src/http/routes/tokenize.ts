@@ -1,5 +1,6 @@
 import { findModel, maxModelLength, requireTokenizer } from '../find-model.ts';
 import { tokenText } from '../generation/token-text.ts';
+import { mapInTurns } from '../map-in-turns.ts';
 import { errorResponses } from '../schemas/error.ts';
 import { TokenizeRequestSchema, TokenizeResponseSchema } from '../schemas/tokenize.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
@@ -17,13 +18,15 @@ export function tokenizeRoute(app: App, { models }: ServerDependencies): void {
   app.post('/tokenize', { schema }, async ({ body, context }) => {
     const model = findModel(models, body.model);
     context.model = model.name;
-    const tokenizer = requireTokenizer(model);
-    const tokens = tokenizer.encode(body.prompt, body.add_special_tokens ?? true);
+    const { tokenizer, encode } = requireTokenizer(model);
+    const tokens = await encode(body.prompt, body.add_special_tokens ?? true);
     return {
       count: tokens.length,
       max_model_len: maxModelLength(model),
-      tokens,
-      token_strs: body.return_token_strs ? tokens.map((id) => tokenText(tokenizer.tokenBytes(id))) : null,
+      tokens: [...tokens],
+      token_strs: body.return_token_strs
+        ? await mapInTurns(tokens, (id) => tokenText(tokenizer.tokenBytes(id)))
+        : null,
     };
   });
 }

@@ -102,8 +102,8 @@ export const generationFields = {
     description: 'Generate no other tokens than these.',
   }),
   bad_words: optional<string[]>('array', {
-    items: nonEmptyText,
-    maxItems: 64,
+    items: { ...nonEmptyText, maxLength: 128 },
+    maxItems: 32,
     description: 'Texts whose tokens the completion never holds in a row.',
   }),
   truncate_prompt_tokens: optional<number>('integer', {
