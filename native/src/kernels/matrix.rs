@@ -47,10 +47,10 @@ impl Matrix {
         &mut self.entries[row * self.columns..][..self.columns]
     }
 
-    /// Σⱼ xʲ
-    pub fn sum(blocks: usize) -> Self {
-        let mut matrix = Self::zeros(1, blocks);
-        matrix.row_mut(0).fill(1.0);
+    /// One row of these weights.
+    pub fn row_of(weights: &[f32]) -> Self {
+        let mut matrix = Self::zeros(1, weights.len());
+        matrix.row_mut(0).copy_from_slice(weights);
         matrix
     }
 

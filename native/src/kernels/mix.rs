@@ -1,8 +1,10 @@
 //! The one kernel under all linear operators: outᵣ = Σ_c M[r,c]·in_c over long rows, one pass over memory.
 
 use super::element::Element;
-use super::lanes::{Lanes, MAX_WIDTH, Portable};
+use super::instruction_set::InstructionSet;
+use super::lanes::Lanes;
 use super::matrix::{MAX_BLOCKS, Matrix};
+use super::row::{load_part, store_part};
 
 const MAX_ROWS: usize = MAX_BLOCKS + 1;
 
@@ -24,8 +26,12 @@ pub struct Mixer<T> {
 
 impl<T: Element> Mixer<T> {
     pub fn new(rows: usize, columns: usize) -> Self {
+        Self::of(InstructionSet::fastest(), rows, columns)
+    }
+
+    fn of(set: InstructionSet, rows: usize, columns: usize) -> Self {
         assert!(rows <= MAX_ROWS && columns <= MAX_ROWS);
-        Self { rows, columns, mix: fastest(rows, columns) }
+        Self { rows, columns, mix: choose(set, rows, columns) }
     }
 
     /// Mixes `length` elements of each row.
@@ -36,7 +42,7 @@ impl<T: Element> Mixer<T> {
     pub unsafe fn run(&self, matrix: &Matrix, ins: &[*const T], outs: &[*mut T], length: usize) {
         assert_eq!((self.rows, self.columns), (matrix.rows(), matrix.columns()));
         assert_eq!((self.rows, self.columns), (outs.len(), ins.len()));
-        // SAFETY: lengths were just checked, the rest is the caller's word; `fastest` chose by what the CPU has.
+        // SAFETY: lengths were just checked, the rest is the caller's word; `choose` went by what the CPU has.
         unsafe {
             (self.mix)(
                 matrix.entries().as_ptr(),
@@ -94,7 +100,7 @@ unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
         if whole < length {
             // Same instructions for the rest, so that an element's value never depends on its place.
             let rest = length - whole;
-            let x: [L::Vector; C] = std::array::from_fn(|c| load_part::<L, T>(ins[c].add(whole), rest));
+            let x: [L::Vector; C] = std::array::from_fn(|c| load_part::<L, T>(ins[c].add(whole), rest, 0.0));
             for r in 0..R {
                 let mut sum = L::mul(L::splat(m[r][0]), x[0]);
                 for c in 1..C {
@@ -121,7 +127,7 @@ unsafe fn mix_any<L: Lanes, T: Element>(
         while at < length {
             let part = L::WIDTH.min(length - at);
             for (c, lanes) in x[..columns].iter_mut().enumerate() {
-                *lanes = load_part::<L, T>((*ins.add(c)).add(at), part);
+                *lanes = load_part::<L, T>((*ins.add(c)).add(at), part, 0.0);
             }
             for r in 0..rows {
                 let mut sum = L::mul(L::splat(*m.add(r * columns)), x[0]);
@@ -132,30 +138,6 @@ unsafe fn mix_any<L: Lanes, T: Element>(
             }
             at += part;
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn load_part<L: Lanes, T: Element>(from: *const T, count: usize) -> L::Vector {
-    unsafe {
-        if count == L::WIDTH {
-            return T::load::<L>(from);
-        }
-        let mut padded = [T::default(); MAX_WIDTH];
-        std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), count);
-        T::load::<L>(padded.as_ptr())
-    }
-}
-
-#[inline(always)]
-unsafe fn store_part<L: Lanes, T: Element>(to: *mut T, value: L::Vector, count: usize) {
-    unsafe {
-        if count == L::WIDTH {
-            return T::store::<L>(to, value);
-        }
-        let mut padded = [T::default(); MAX_WIDTH];
-        T::store::<L>(padded.as_mut_ptr(), value);
-        std::ptr::copy_nonoverlapping(padded.as_ptr(), to, count);
     }
 }
 
@@ -182,6 +164,7 @@ macro_rules! entry_points {
             /// Collapse by sum, Predict, Correct and CorrectPredict of 2, 3 and 4 blocks have a kernel of their own.
             pub fn choose<T: Element>(rows: usize, columns: usize) -> Mix<T> {
                 match (rows, columns) {
+                    (1, 1) => fixed::<T, 1, 1>,
                     (1, 2) => fixed::<T, 1, 2>,
                     (1, 3) => fixed::<T, 1, 3>,
                     (1, 4) => fixed::<T, 1, 4>,
@@ -199,35 +182,20 @@ macro_rules! entry_points {
     };
 }
 
-entry_points!(portable, Portable);
+entry_points!(portable, crate::kernels::lanes::Portable);
 #[cfg(target_arch = "x86_64")]
 entry_points!(avx2, crate::kernels::lanes::Avx2, "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
 entry_points!(avx512, crate::kernels::lanes::Avx512, "avx512f,avx512bw,avx512vl");
 
-fn fastest<T: Element>(rows: usize, columns: usize) -> Mix<T> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if has_avx512() {
-            return avx512::choose(rows, columns);
-        }
-        if has_avx2() {
-            return avx2::choose(rows, columns);
-        }
+fn choose<T: Element>(set: InstructionSet, rows: usize, columns: usize) -> Mix<T> {
+    match set {
+        InstructionSet::Portable => portable::choose(rows, columns),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => avx2::choose(rows, columns),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => avx512::choose(rows, columns),
     }
-    portable::choose(rows, columns)
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
 }
 
 #[cfg(test)]

@@ -1,11 +1,18 @@
 //! The arithmetic of `ai.altup`, free of ONNX Runtime and Node: what Miri and `cargo test` reach.
 
 pub mod element;
+pub mod gaussian_top_k;
+pub mod instruction_set;
 pub mod lanes;
+pub mod match_magnitude;
 pub mod matrix;
 pub mod mix;
 pub mod reference;
+mod row;
+#[cfg(test)]
+mod tests;
 
 pub use element::Element;
+pub use instruction_set::InstructionSet;
 pub use matrix::Matrix;
 pub use mix::Mixer;

@@ -38,3 +38,19 @@ pub fn correct_predict(
     };
     (next_predicted, read)
 }
+
+/// relu(x − (mean + m·std)), population standard deviation
+pub fn gaussian_top_k(gate: &[f64], std_multiplier: f64) -> Vec<f64> {
+    let count = gate.len() as f64;
+    let mean = gate.iter().sum::<f64>() / count;
+    let variance = gate.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+    gate.iter().map(|x| (x - (mean + std_multiplier * variance.sqrt())).max(0.0)).collect()
+}
+
+/// √(mean((x⁰)²) / max(mean((xⁱ)²), 10⁻⁵)), and 1 for block 0
+pub fn magnitude_scales(blocks: &Blocks) -> Vec<f64> {
+    let mean_square = |block: &Vec<f64>| block.iter().map(|x| x * x).sum::<f64>() / block.len() as f64;
+    let first = mean_square(&blocks[0]);
+    let scale = |block| (first / f64::max(mean_square(block), 1e-5)).sqrt();
+    blocks.iter().enumerate().map(|(i, block)| if i == 0 { 1.0 } else { scale(block) }).collect()
+}

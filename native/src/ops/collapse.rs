@@ -7,11 +7,13 @@ use super::blocks::Blocks;
 use super::compute::Compute;
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
+use super::match_blocks::collapse_matched;
 use super::mixing::mix_constant;
 use super::rows::Rows;
 use super::shapes::{Dimension, Shapes};
 use super::storage::Storage;
 use crate::kernels::Matrix;
+use crate::kernels::matrix::MAX_BLOCKS;
 use crate::ort::Result;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ enum Mode {
     Concatenate,
     /// Their sum, [..., d]: Recycled-AltUp.
     Sum,
+    /// Their mean at the magnitude of block 0, [..., d]: Gemma 3n.
+    Match,
 }
 
 impl Mode {
@@ -27,6 +31,7 @@ impl Mode {
         match text {
             "concatenate" => Some(Self::Concatenate),
             "sum" => Some(Self::Sum),
+            "match" => Some(Self::Match),
             _ => None,
         }
     }
@@ -55,13 +60,14 @@ impl<T: Storage> Kernel for Collapse<T> {
             };
             *width *= count;
         }
-        shapes.set(0, T::TYPE, &shape[1..])
+        shapes.set(0, &shape[1..])
     }
 
     fn create(info: &KernelInfo) -> Result<Self> {
         let text = info.text(c"mode")?;
-        let mode = Mode::of(&text)
-            .ok_or_else(|| info.error(format_args!("attribute mode is {text:?}, not concatenate or sum")))?;
+        let mode = Mode::of(&text).ok_or_else(|| {
+            info.error(format_args!("attribute mode is {text:?}, not concatenate, sum or match"))
+        })?;
         Ok(Self { mode, _storage: PhantomData })
     }
 
@@ -69,11 +75,16 @@ impl<T: Storage> Kernel for Collapse<T> {
         let x = context.input(0)?;
         let blocks = Blocks::of(context, "blocks", &x)?;
         let Blocks { count, tokens, width } = blocks;
-        if self.mode == Mode::Sum {
-            let rows =
-                Rows::new().read_blocks(x.data(), &blocks).write(context.output::<T>(0, &x.dims[1..])?);
+        if self.mode != Mode::Concatenate {
+            let out = context.output::<T>(0, &x.dims[1..])?;
             // SAFETY: X holds `count` rows of this length, the output is one and shares no memory with X.
-            return unsafe { mix_constant(context, &Matrix::sum(count), &rows, blocks.length()) };
+            return unsafe {
+                if self.mode == Mode::Match {
+                    return collapse_matched(context, &blocks, x.data(), out);
+                }
+                let rows = Rows::new().read_blocks(x.data(), &blocks).write(out);
+                mix_constant(context, &Matrix::row_of(&[1.0; MAX_BLOCKS][..count]), &rows, blocks.length())
+            };
         }
         let mut dims = [0_i64; 8];
         let Some(dims) = dims.get_mut(..x.dims.len() - 1) else {

@@ -11,6 +11,7 @@ use super::mixing::{Coefficients, constant, mix_constant, mix_per_token};
 use super::rows::Rows;
 use super::shapes::Shapes;
 use super::storage::Storage;
+use super::tokens::Place;
 use crate::kernels::Matrix;
 use crate::kernels::matrix::Reads;
 use crate::ort::Result;
@@ -41,17 +42,16 @@ impl<T: Storage> CorrectPredict<T> {
         let (g, p, k) = (context.input(2)?, context.input(3)?, count as i64);
         let of_g = Coefficients::of(context, ("correction_coefs", &g), ("predicted", x), &[k])?;
         let of_p = Coefficients::of(context, ("next_prediction_coefs", &p), ("predicted", x), &[k, k])?;
-        let (g_step, g) = (of_g.step(count), g.data::<T>());
-        let (p_step, p) = (of_p.step(count * count), p.data::<T>());
+        let (g_step, g) = (of_g.step(count), Place::of(g.data::<T>()));
+        let (p_step, p) = (of_p.step(count * count), Place::of(p.data::<T>()));
         let matrix = |token| unsafe {
-            let g = |i| g.add(token * g_step + i).read().to_f32();
-            self.matrix(count, g, |i| p.add(token * p_step + i).read().to_f32())
+            let g = |i| g.at(token * g_step + i).read().to_f32();
+            self.matrix(count, g, |i| p.at(token * p_step + i).read().to_f32())
         };
         if of_g == Coefficients::Constant && of_p == Coefficients::Constant {
             return unsafe { mix_constant(context, &matrix(0), rows, blocks.length()) };
         }
-        unsafe { mix_per_token(rows, blocks, matrix) };
-        Ok(())
+        unsafe { mix_per_token(context, rows, blocks, matrix) }
     }
 }
 
@@ -63,8 +63,8 @@ impl<T: Storage> Kernel for CorrectPredict<T> {
     const IN_PLACE: usize = 2;
 
     fn infer(shapes: &Shapes) -> Result<()> {
-        shapes.same(0, T::TYPE, 0)?;
-        shapes.same(1, T::TYPE, 1)
+        shapes.same(0, 0)?;
+        shapes.same(1, 1)
     }
 
     fn create(info: &KernelInfo) -> Result<Self> {

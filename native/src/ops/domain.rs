@@ -11,12 +11,14 @@ use super::correct_predict::CorrectPredict;
 use super::custom_op::CustomOp;
 use super::expand::Expand;
 use super::expand_rule;
+use super::gaussian_top_k::GaussianTopK;
 use super::predict::Predict;
 use super::select::Select;
+use super::sequence_predict_correct::SequencePredictCorrect;
 use super::storage::Storage;
 use crate::ort::{Api, Result};
 
-fn ops_of<T: Storage>(api: Api) -> [CustomOp; 6] {
+fn ops_of<T: Storage>(api: Api) -> [CustomOp; 8] {
     [
         CustomOp::new::<Expand<T>>(api),
         CustomOp::new::<Select<T>>(api),
@@ -24,6 +26,8 @@ fn ops_of<T: Storage>(api: Api) -> [CustomOp; 6] {
         CustomOp::new::<Correct<T>>(api),
         CustomOp::new::<CorrectPredict<T>>(api),
         CustomOp::new::<Collapse<T>>(api),
+        CustomOp::new::<GaussianTopK<T>>(api),
+        CustomOp::new::<SequencePredictCorrect<T>>(api),
     ]
 }
 

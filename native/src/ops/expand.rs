@@ -3,9 +3,11 @@ use std::marker::PhantomData;
 
 use ort_sys::ONNXTensorElementDataType;
 
+use super::blocks::Blocks;
 use super::compute::Compute;
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
+use super::match_blocks::expand_matched;
 use super::shapes::{Dimension, Shapes};
 use super::storage::Storage;
 use crate::kernels::matrix::MAX_BLOCKS;
@@ -17,6 +19,8 @@ enum Mode {
     Split,
     /// K copies of [..., d]: Recycled-AltUp.
     Replicate,
+    /// As split, blocks 1… scaled to the magnitude of block 0: Gemma 3n.
+    Match,
 }
 
 impl Mode {
@@ -24,6 +28,7 @@ impl Mode {
         match text {
             "split" => Some(Self::Split),
             "replicate" => Some(Self::Replicate),
+            "match" => Some(Self::Match),
             _ => None,
         }
     }
@@ -49,18 +54,19 @@ impl<T: Storage> Kernel for Expand<T> {
         else {
             return Ok(());
         };
-        if mode == Mode::Split {
+        if mode != Mode::Replicate {
             let Some(Dimension::Size(width)) = shape.last_mut() else { return Ok(()) };
             *width /= count.max(1);
         }
         shape.insert(0, Dimension::Size(count));
-        shapes.set(0, T::TYPE, &shape)
+        shapes.set(0, &shape)
     }
 
     fn create(info: &KernelInfo) -> Result<Self> {
         let text = info.text(c"mode")?;
-        let mode = Mode::of(&text)
-            .ok_or_else(|| info.error(format_args!("attribute mode is {text:?}, not split or replicate")))?;
+        let mode = Mode::of(&text).ok_or_else(|| {
+            info.error(format_args!("attribute mode is {text:?}, not split, replicate or match"))
+        })?;
         let count = info.index(c"num_blocks")?;
         if !(1..=MAX_BLOCKS).contains(&count) {
             return Err(info.error(format_args!("attribute num_blocks is {count}, not 1 to {MAX_BLOCKS}")));
@@ -73,7 +79,7 @@ impl<T: Storage> Kernel for Expand<T> {
         let Some((&width, tokens)) = x.dims.split_last() else {
             return Err(context.error(format_args!("x has no dimension to expand")));
         };
-        let cuts = if self.mode == Mode::Split { self.count } else { 1 };
+        let cuts = if self.mode == Mode::Replicate { 1 } else { self.count };
         if width % cuts as i64 != 0 {
             return Err(
                 context.error(format_args!("x {:?} does not split into {} blocks", x.dims, self.count))
@@ -94,6 +100,14 @@ impl<T: Storage> Kernel for Expand<T> {
             match self.mode {
                 Mode::Replicate => (0..self.count)
                     .for_each(|block| from.copy_to_nonoverlapping(to.add(block * tokens * d), tokens * d)),
+                Mode::Match => {
+                    return expand_matched(
+                        context,
+                        &Blocks { count: self.count, tokens, width: d },
+                        from,
+                        to,
+                    );
+                }
                 Mode::Split => (0..tokens * self.count).for_each(|i| {
                     let (token, block) = (i / self.count, i % self.count);
                     let source = from.add(token * width + block * d);

@@ -32,6 +32,14 @@ impl KernelInfo {
             .map_err(|_| self.error(format_args!("attribute {label} is {value}, below zero")))
     }
 
+    pub fn float(&self, name: &CStr) -> Result<f32> {
+        let mut value = 0.0;
+        let status = unsafe { (self.api.KernelInfoGetAttribute_float)(self.info, name.as_ptr(), &mut value) };
+        let missing = |_| self.error(format_args!("attribute {} is missing", name.to_string_lossy()));
+        self.api.check(status).map_err(missing)?;
+        Ok(value)
+    }
+
     pub fn text(&self, name: &CStr) -> Result<String> {
         let label = name.to_string_lossy();
         let missing = |_| self.error(format_args!("attribute {label} is missing"));

@@ -6,6 +6,7 @@ use super::compute::{Compute, Tensor};
 use super::kernel_info::KernelInfo;
 use super::rows::Rows;
 use super::storage::Storage;
+use super::tokens::{PIECE, SERIAL, for_each_token};
 use crate::kernels::Matrix;
 use crate::ort::Result;
 
@@ -52,11 +53,6 @@ pub fn constant<T: Storage>(info: &KernelInfo, input: usize, rank: usize) -> Res
     Ok(Some((0..count).map(|i| unsafe { tensor.data::<T>().add(i).read() }.to_f32()).collect()))
 }
 
-/// Numbers in a piece of one row that one thread takes at a time.
-const PIECE: usize = 16 * 1024;
-/// Numbers of one row below which waking other threads costs more than it gains.
-const SERIAL: usize = 32 * 1024;
-
 /// `matrix` over whole blocks.
 ///
 /// # Safety
@@ -83,12 +79,13 @@ pub unsafe fn mix_constant<T: Storage>(
 /// # Safety
 /// As [`crate::kernels::Mixer::run`], for rows of `blocks.length()` elements.
 pub unsafe fn mix_per_token<T: Storage>(
+    context: &Compute,
     rows: &Rows<T>,
     blocks: &Blocks,
-    matrix_of: impl Fn(usize) -> Matrix,
-) {
+    matrix_of: impl Fn(usize) -> Matrix + Sync,
+) -> Result<()> {
     let mixer = rows.mixer();
-    for token in 0..blocks.tokens {
-        unsafe { rows.at(token * blocks.width).mix(&mixer, &matrix_of(token), blocks.width) };
-    }
+    for_each_token(context, blocks.tokens, blocks.width, &|token| unsafe {
+        rows.at(token * blocks.width).mix(&mixer, &matrix_of(token), blocks.width);
+    })
 }

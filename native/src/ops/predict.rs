@@ -11,6 +11,7 @@ use super::mixing::{Coefficients, mix_constant, mix_per_token};
 use super::rows::Rows;
 use super::shapes::Shapes;
 use super::storage::Storage;
+use super::tokens::Place;
 use crate::kernels::Matrix;
 use crate::ort::Result;
 
@@ -25,7 +26,7 @@ impl<T: Storage> Kernel for Predict<T> {
     const IN_PLACE: usize = 1;
 
     fn infer(shapes: &Shapes) -> Result<()> {
-        shapes.same(0, T::TYPE, 0)
+        shapes.same(0, 0)
     }
 
     fn create(_: &KernelInfo) -> Result<Self> {
@@ -42,11 +43,11 @@ impl<T: Storage> Kernel for Predict<T> {
             Rows::new().read_blocks(x.data(), &blocks).write_blocks(context.output::<T>(0, x.dims)?, &blocks);
         // SAFETY: the tensors have the shapes just checked; ONNX Runtime gives X̂ its own memory or that of X.
         unsafe {
-            let p = p.data::<T>();
-            let matrix = |token| Matrix::predict(count, |i| p.add(token * count * count + i).read().to_f32());
+            let p = Place::of(p.data::<T>());
+            let matrix = |token| Matrix::predict(count, |i| p.at(token * count * count + i).read().to_f32());
             match coefs {
                 Coefficients::Constant => mix_constant(context, &matrix(0), &rows, blocks.length())?,
-                Coefficients::PerToken => mix_per_token(&rows, &blocks, matrix),
+                Coefficients::PerToken => mix_per_token(context, &rows, &blocks, matrix)?,
             }
         }
         Ok(())

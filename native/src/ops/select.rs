@@ -25,7 +25,7 @@ impl<T: Storage> Kernel for Select<T> {
     const IN_PLACE: usize = 0;
 
     fn infer(shapes: &Shapes) -> Result<()> {
-        shapes.input(0).map_or(Ok(()), |shape| shapes.set(0, T::TYPE, &shape[1..]))
+        shapes.input(0).map_or(Ok(()), |shape| shapes.set(0, &shape[1..]))
     }
 
     fn create(info: &KernelInfo) -> Result<Self> {

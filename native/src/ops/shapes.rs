@@ -27,10 +27,8 @@ impl Shapes {
     /// None: not known, or unnamed dimensions, which ONNX Runtime cannot take back.
     pub fn input(&self, input: usize) -> Option<Vec<Dimension>> {
         let api = &self.api;
-        let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+        let info = self.info(input)?;
         unsafe {
-            // The context owns `info`.
-            api.check((api.ShapeInferContext_GetInputTypeShape)(self.context, input, &mut info)).ok()?;
             let mut rank = 0;
             api.check((api.GetDimensionsCount)(info, &mut rank)).ok()?;
             let mut sizes = vec![0_i64; rank];
@@ -47,8 +45,22 @@ impl Shapes {
         }
     }
 
-    pub fn set(&self, output: usize, element: ONNXTensorElementDataType, shape: &[Dimension]) -> Result<()> {
+    /// What is known of an input; the context owns it.
+    fn info(&self, input: usize) -> Option<*mut OrtTensorTypeAndShapeInfo> {
         let api = &self.api;
+        let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+        let status = unsafe { (api.ShapeInferContext_GetInputTypeShape)(self.context, input, &mut info) };
+        api.check(status).ok()?;
+        Some(info)
+    }
+
+    /// Output `output` has this shape, and the element type of the first input: ONNX Runtime asks the operator that
+    /// was registered first, for whichever type the node is of.
+    pub fn set(&self, output: usize, shape: &[Dimension]) -> Result<()> {
+        let api = &self.api;
+        let Some(first) = self.info(0) else { return Ok(()) };
+        let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        api.check(unsafe { (api.GetTensorElementType)(first, &mut element) })?;
         let sizes: Vec<i64> =
             shape.iter().map(|d| if let Dimension::Size(size) = d { *size } else { -1 }).collect();
         let mut names: Vec<*const c_char> = shape
@@ -70,8 +82,8 @@ impl Shapes {
     }
 
     /// Output `output` has the shape of input `input`.
-    pub fn same(&self, output: usize, element: ONNXTensorElementDataType, input: usize) -> Result<()> {
-        self.input(input).map_or(Ok(()), |shape| self.set(output, element, &shape))
+    pub fn same(&self, output: usize, input: usize) -> Result<()> {
+        self.input(input).map_or(Ok(()), |shape| self.set(output, &shape))
     }
 
     pub fn int(&self, name: &CStr) -> Option<i64> {

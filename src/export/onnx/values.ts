@@ -4,6 +4,7 @@ import { TensorProto_DataType, type ValueInfoProto, ValueInfoProtoSchema } from 
 export const elementTypes = {
   float32: TensorProto_DataType.FLOAT,
   float16: TensorProto_DataType.FLOAT16,
+  bfloat16: TensorProto_DataType.BFLOAT16,
   uint8: TensorProto_DataType.UINT8,
   int32: TensorProto_DataType.INT32,
   int64: TensorProto_DataType.INT64,
@@ -14,6 +15,7 @@ export type ElementType = keyof typeof elementTypes;
 export const bytesPerElement: Readonly<Record<ElementType, number>> = {
   float32: 4,
   float16: 2,
+  bfloat16: 2,
   uint8: 1,
   int32: 4,
   int64: 8,

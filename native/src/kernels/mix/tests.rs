@@ -4,29 +4,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernels::matrix::Reads;
 use crate::kernels::reference;
+use crate::kernels::tests::{assert_close, config, exact};
 
 /// The same shape through every instruction set of this CPU.
-fn kernels<T: Element>(rows: usize, columns: usize) -> Vec<(&'static str, Mixer<T>)> {
-    let mut found = vec![("portable", Mixer { rows, columns, mix: portable::choose(rows, columns) })];
-    #[cfg(target_arch = "x86_64")]
-    {
-        if has_avx2() {
-            found.push(("avx2", Mixer { rows, columns, mix: avx2::choose(rows, columns) }));
-        }
-        if has_avx512() {
-            found.push(("avx512", Mixer { rows, columns, mix: avx512::choose(rows, columns) }));
-        }
-    }
-    found
-}
-
-/// Unit roundoff of the storage type.
-fn unit<T: Element>() -> f64 {
-    match T::NAME {
-        "float" => f64::from(f32::EPSILON),
-        "float16" => f64::from(f16::EPSILON.to_f32()),
-        _ => f64::from(bf16::EPSILON.to_f32()),
-    }
+fn kernels<T: Element>(rows: usize, columns: usize) -> impl Iterator<Item = (InstructionSet, Mixer<T>)> {
+    InstructionSet::available().map(move |set| (set, Mixer::of(set, rows, columns)))
 }
 
 #[derive(Clone, Debug)]
@@ -72,20 +54,8 @@ fn stored<T: Element>(case: &Case) -> Stored<T> {
     Stored { x, y, p, g: values.collect() }
 }
 
-fn exact<T: Element>(row: &[T]) -> Vec<f64> {
-    row.iter().map(|value| f64::from(value.to_f32())).collect()
-}
-
 fn wide(row: &[f32]) -> Vec<f64> {
     row.iter().copied().map(f64::from).collect()
-}
-
-fn assert_close<T: Element>(kernel: &str, got: &[T], want: &[f64], scale: f64) {
-    for (place, (got, want)) in got.iter().zip(want).enumerate() {
-        let error = (f64::from(got.to_f32()) - want).abs();
-        let allowed = unit::<T>() * want.abs() + 4.0 * f64::from(f32::EPSILON) * scale;
-        assert!(error <= allowed, "{kernel} at {place}: {got:?} instead of {want}, {error:e} off");
-    }
 }
 
 /// `matrix` over `ins`; written over the first rows read when `in_place`, to fresh rows otherwise.
@@ -114,16 +84,16 @@ fn check<T: Element>(case: &Case) {
 
     let predict = Matrix::predict(case.blocks, |i| p[i]);
     let want = reference::predict(&exact_x, &exact_p);
-    for (name, mixer) in kernels::<T>(case.blocks, case.blocks) {
+    for (set, mixer) in kernels::<T>(case.blocks, case.blocks) {
         let got = run(&mixer, &predict, &x, false);
-        got.iter().zip(&want).for_each(|(got, want)| assert_close(name, got, want, scale));
+        got.iter().zip(&want).for_each(|(got, want)| assert_close(set, got, want, scale));
     }
 
     let correct = Matrix::correct(case.blocks, case.active, |i| g[i]);
     let want = reference::correct(&exact_x, &exact_y, &exact_g, case.active);
-    for (name, mixer) in kernels::<T>(case.blocks, case.blocks + 1) {
+    for (set, mixer) in kernels::<T>(case.blocks, case.blocks + 1) {
         let got = run(&mixer, &correct, &with_y, true);
-        got.iter().zip(&want).for_each(|(got, want)| assert_close(name, got, want, scale));
+        got.iter().zip(&want).for_each(|(got, want)| assert_close(set, got, want, scale));
     }
 
     let reads = if case.predicted { Reads::Predicted } else { Reads::Corrected };
@@ -131,15 +101,15 @@ fn check<T: Element>(case: &Case) {
     let (mut want, read) =
         reference::correct_predict(&exact_x, &exact_y, &exact_g, &exact_p, case.active, case.next, reads);
     want.push(read);
-    for (name, mixer) in kernels::<T>(case.blocks + 1, case.blocks + 1) {
+    for (set, mixer) in kernels::<T>(case.blocks + 1, case.blocks + 1) {
         let apart = run(&mixer, &fused, &with_y, false);
-        apart.iter().zip(&want).for_each(|(got, want)| assert_close(name, got, want, 2.0 * scale));
-        assert_eq!(apart, run(&mixer, &fused, &with_y, true), "{name}: in place gives other numbers");
+        apart.iter().zip(&want).for_each(|(got, want)| assert_close(set, got, want, 2.0 * scale));
+        assert_eq!(apart, run(&mixer, &fused, &with_y, true), "{set:?}: in place gives other numbers");
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn float_matches_the_reference(case in cases()) {
@@ -163,11 +133,11 @@ fn conversions_agree_with_half_on_every_bit_pattern() {
     fn identity<T: Element>(make: fn(u16) -> T, bits: fn(T) -> u16, is_nan: fn(T) -> bool) {
         let all: Vec<T> = (0..=u16::MAX).step_by(if cfg!(miri) { 257 } else { 1 }).map(make).collect();
         let one = Matrix::predict(1, |_| 1.0);
-        for (name, mixer) in kernels::<T>(1, 1) {
+        for (set, mixer) in kernels::<T>(1, 1) {
             let got = run(&mixer, &one, std::slice::from_ref(&all), false);
             for (before, after) in all.iter().zip(&got[0]) {
                 let same = if is_nan(*before) { is_nan(*after) } else { bits(*before) == bits(*after) };
-                assert!(same, "{name}: {before:?} became {after:?}");
+                assert!(same, "{set:?}: {before:?} became {after:?}");
             }
         }
     }
@@ -181,7 +151,6 @@ fn an_element_has_the_same_value_wherever_it_stands() {
         let row: Vec<f32> = (0..67).map(|i| if i == shift { 0.7 } else { 0.1 }).collect();
         let matrix = Matrix::correct(2, 0, |i| 0.3 + i as f32);
         kernels::<f32>(2, 3)
-            .into_iter()
             .map(move |(_, mixer)| {
                 run(
                     &mixer,
