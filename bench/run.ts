@@ -1,6 +1,6 @@
 import { existsSync, globSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
+import { describeMachine } from './support/machine.ts';
 import type { BenchResult } from './result.ts';
 
 // npm run bench -- <name> [--json]: side by side in one run, medians with their spread.
@@ -18,12 +18,7 @@ if (!names.includes(name) || !existsSync(file)) {
 } else {
   const { run } = (await import(file)) as { run: () => Promise<BenchResult> };
   const { rows, ratios } = await run();
-  const machine = {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    threads: availableParallelism(),
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    node: process.version,
-  };
+  const machine = describeMachine();
   if (process.argv.includes('--json')) console.log(JSON.stringify({ name, machine, rows, ratios }));
   else {
     console.log(`${machine.cpu}, ${machine.threads} threads, ${machine.memoryGiB} GiB, Node ${machine.node}`);

@@ -93,12 +93,20 @@ export class ServiceProcess {
     });
   }
 
+  /** A scrape of /metrics; each starts the statistics of the event loop's lag anew. */
+  async metrics(): Promise<{ sum(...texts: string[]): number }> {
+    const lines = (await (await fetch(`${this.url}/metrics`)).text()).split('\n');
+    return {
+      sum: (...texts) =>
+        lines
+          .filter((line) => !line.startsWith('#') && texts.every((text) => line.includes(text)))
+          .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0),
+    };
+  }
+
   /** The samples of /metrics whose name and labels hold every given text, summed. */
   async metric(...texts: string[]): Promise<number> {
-    const lines = (await (await fetch(`${this.url}/metrics`)).text()).split('\n');
-    return lines
-      .filter((line) => !line.startsWith('#') && texts.every((text) => line.includes(text)))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    return (await this.metrics()).sum(...texts);
   }
 
   /** Resolves when `metric(...texts)` is `value`. */

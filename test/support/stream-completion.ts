@@ -15,7 +15,10 @@ export interface Streamed {
 }
 
 /** Reads a streamed answer to its end. @param onText is told of every piece of text as it comes */
-export async function readStream(response: Response, onText: () => void = () => {}): Promise<Streamed> {
+export async function readStream(
+  response: Response,
+  onText: (text: string) => void = () => {},
+): Promise<Streamed> {
   const streamed: Streamed = { choices: [], error: null, isDone: false, usage: null };
   const parser = createParser({
     onEvent: ({ data }) => {
@@ -31,7 +34,7 @@ export async function readStream(response: Response, onText: () => void = () => 
         const choice = streamed.choices[index];
         choice.text += text;
         choice.finish_reason ??= finish_reason;
-        if (text !== '') onText();
+        if (text !== '') onText(text);
       }
     },
   });

@@ -1,0 +1,121 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import {
+  askStream,
+  askWhole,
+  type KnownCompletion,
+  learnCompletions,
+  type Post,
+} from '../test/support/known-completions.ts';
+import { seededRandom } from '../test/support/seeded-random.ts';
+import { ServiceProcess } from '../test/support/service-process.ts';
+import { lineCharts } from './support/line-charts.ts';
+import { describeMachine } from './support/machine.ts';
+import { type BenchResult, median } from './result.ts';
+
+const plotFile = join(import.meta.dirname, '../docs/soak.svg');
+const models = ['austen-t5-dense', 'austen-t5-altup-k2', 'austen-t5-recycled-k2'];
+const clients = 6;
+const sampleSeconds = 5;
+/** Of the run, at its beginning, in which caches fill and code is compiled. */
+const warmUpShare = 0.1;
+
+const sampled = {
+  'resident memory, MiB': ['process_resident_memory_bytes', 2 ** 20],
+  'JavaScript heap in use, MiB': ['nodejs_heap_size_used_bytes', 2 ** 20],
+  'open file descriptors': ['process_open_fds', 1],
+  'active handles': ['nodejs_active_handles_total', 1],
+  'event-loop lag p99, ms': ['nodejs_eventloop_lag_p99_seconds', 0.001],
+} as const;
+type Name = keyof typeof sampled;
+type Samples = Record<Name, [minutes: number, value: number][]>;
+
+const minutesAsked = (): number => {
+  const at = process.argv.indexOf('--minutes');
+  const minutes = at < 0 ? 60 : Number(process.argv[at + 1]);
+  if (!(minutes > 0)) throw new Error('--minutes takes a number of minutes');
+  return minutes;
+};
+
+/** One client: every kind of request there is, in a random order, with pauses. */
+async function client(
+  post: Post,
+  known: readonly KnownCompletion[],
+  seed: number,
+  endsAt: number,
+): Promise<Map<string, number>> {
+  const random = seededRandom(seed);
+  const counts = new Map<string, number>();
+  const count = (what: string) => counts.set(what, (counts.get(what) ?? 0) + 1);
+  while (performance.now() < endsAt) {
+    const wanted = known[random.below(known.length)]!;
+    const dice = random.next();
+    if (dice < 0.4) count(`stream ${(await askStream(post, wanted)).kind}`);
+    else if (dice < 0.65) count(`stream ${(await askStream(post, wanted, 1 + random.below(20))).kind}`);
+    else if (dice < 0.85) count(`whole ${(await askWhole(post, wanted)).kind}`);
+    else if (dice < 0.9) count(`n=3 ${(await askWhole(post, wanted, 3)).kind}`);
+    else if (dice < 0.95)
+      count(`bad ${(await post('/v1/completions', { ...wanted.body, temperature: 9 })).status}`);
+    else count(`tokenize ${(await post('/tokenize', wanted.body)).status}`);
+    await setTimeout(random.below(400));
+  }
+  return counts;
+}
+
+async function sample(service: ServiceProcess, endsAt: number): Promise<Samples> {
+  const startedAt = performance.now();
+  const samples = Object.fromEntries(Object.keys(sampled).map((name) => [name, []])) as unknown as Samples;
+  while (performance.now() < endsAt) {
+    await setTimeout(sampleSeconds * 1000);
+    const metrics = await service.metrics();
+    const minutes = (performance.now() - startedAt) / 60_000;
+    for (const [name, [metric, unit]] of Object.entries(sampled)) {
+      samples[name as Name].push([minutes, metrics.sum(metric) / unit]);
+    }
+  }
+  return samples;
+}
+
+/** How the second half of a run after its warm-up compares with the first. */
+function drift(points: readonly (readonly [number, number])[]): { first: number; second: number } {
+  const values = points.slice(Math.floor(points.length * warmUpShare)).map(([, value]) => value);
+  const middle = values.length >> 1;
+  return { first: median(values.slice(0, middle)), second: median(values.slice(middle)) };
+}
+
+/** A service under mixed load, clients that leave included, for as long as `--minutes` says; draws docs/soak.svg. */
+export async function run(): Promise<BenchResult> {
+  const minutes = minutesAsked();
+  const service = await ServiceProcess.start({
+    ALTUP_MODELS: 'models',
+    ALTUP_SLOTS: '8',
+    ALTUP_LOG_LEVEL: 'warn',
+  });
+  const result: BenchResult = { name: 'soak-service', rows: [], ratios: { minutes } };
+  try {
+    const post: Post = (path, body, init) => service.post(path, body, init);
+    const known = await learnCompletions(post, models, 60);
+    const endsAt = performance.now() + minutes * 60_000;
+    const load = Promise.all(Array.from({ length: clients }, (_, i) => client(post, known, 100 + i, endsAt)));
+    const [samples, counts] = await Promise.all([sample(service, endsAt), load]);
+    await service.metricReaches(0, 'altup_requests_running{');
+
+    for (const [name, points] of Object.entries(samples)) {
+      const { first, second } = drift(points);
+      result.rows.push({ what: name, 'first half': first, 'second half': second, ratio: second / first });
+      result.ratios[name.replace(/,.*/, '').replaceAll(' ', '-').toLowerCase()] = second / first;
+    }
+    for (const name of new Set(counts.flatMap((each) => [...each.keys()]))) {
+      const total = counts.reduce((sum, each) => sum + (each.get(name) ?? 0), 0);
+      result.rows.push({ what: name, 'first half': '', 'second half': '', ratio: total });
+    }
+    const { cpu, threads } = describeMachine();
+    const heading = `${minutes} minutes of mixed load, aborts included: ${clients} clients, ${cpu}, ${threads} threads`;
+    const charts = Object.entries(samples).map(([title, points]) => ({ title, points }));
+    await writeFile(plotFile, lineCharts(heading, charts));
+    return result;
+  } finally {
+    await service.stop();
+  }
+}

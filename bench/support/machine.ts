@@ -1,0 +1,9 @@
+import { availableParallelism, cpus, totalmem } from 'node:os';
+
+/** What figures were taken on. */
+export const describeMachine = () => ({
+  cpu: cpus()[0]?.model ?? 'unknown',
+  threads: availableParallelism(),
+  memoryGiB: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+});

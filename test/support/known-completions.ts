@@ -1,0 +1,106 @@
+import { type SeededRandom, seededRandom } from './seeded-random.ts';
+import { readStream, type Streamed } from './stream-completion.ts';
+
+/** Posts to a service under test. */
+export type Post = (path: string, body: unknown, init?: RequestInit) => Promise<Response>;
+
+/** A request whose text is known, because it was run alone. */
+export interface KnownCompletion {
+  body: { model: string; prompt: string; max_tokens: number };
+  text: string;
+}
+
+/** How a request went; everything else is thrown. `left`: by our own wish. */
+export type Outcome =
+  | { kind: 'complete' | 'left' }
+  | { kind: 'refused'; status: number; retryAfterSeconds: number }
+  | { kind: 'failed'; code: string };
+
+const words =
+  'It was a truth that she had never seen so much of the world as in that long walk to the house of her friend'.split(
+    ' ',
+  );
+/** Said of a client that goes away. */
+const leaving = new Error('the client left');
+
+function randomBody(random: SeededRandom, model: string): KnownCompletion['body'] {
+  const prompt = Array.from({ length: 2 + random.below(50) }, () => words[random.below(words.length)]);
+  return { model, prompt: prompt.join(' '), max_tokens: 4 + random.below(90) };
+}
+
+const withDefaults = (body: object) => ({ ...body, temperature: 0, ignore_eos: true });
+
+/** `count` different requests to `models` in turn, each run alone. */
+export async function learnCompletions(
+  post: Post,
+  models: readonly string[],
+  count: number,
+): Promise<KnownCompletion[]> {
+  const random = seededRandom(11);
+  const known: KnownCompletion[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const body = randomBody(random, models[i % models.length]!);
+    const answer = await post('/v1/completions', withDefaults(body));
+    known.push({ body, text: ((await answer.json()) as { choices: { text: string }[] }).choices[0]!.text });
+  }
+  return known;
+}
+
+/** Asks for the whole answer. @throws Error when it is not the known one, nor an error to act on */
+export async function askWhole(post: Post, { body, text }: KnownCompletion, n = 1): Promise<Outcome> {
+  const response = await post('/v1/completions', { ...withDefaults(body), n });
+  const answer = (await response.json()) as { choices?: { text: string }[]; error?: { code: string } };
+  if (response.status !== 200) return refusal(response, answer.error);
+  if (answer.choices?.length !== n) throw new Error(`${answer.choices?.length} choices of ${n}`);
+  for (const choice of answer.choices) requireText(choice.text, text, true);
+  return { kind: 'complete' };
+}
+
+/**
+ * Asks for a stream.
+ * @param leaveAfter pieces of text, after which the client goes away
+ */
+export async function askStream(
+  post: Post,
+  { body, text }: KnownCompletion,
+  leaveAfter = Number.POSITIVE_INFINITY,
+): Promise<Outcome> {
+  const controller = new AbortController();
+  let seen = '';
+  let pieces = 0;
+  let streamed: Streamed;
+  try {
+    const request = { ...withDefaults(body), stream: true };
+    const response = await post('/v1/completions', request, { signal: controller.signal });
+    if (response.status !== 200) {
+      return refusal(response, ((await response.json()) as { error?: { code: string } }).error);
+    }
+    streamed = await readStream(response, (piece) => {
+      seen += piece;
+      pieces += 1;
+      if (pieces >= leaveAfter) controller.abort(leaving);
+    });
+  } catch (error) {
+    if (controller.signal.aborted) {
+      requireText(seen, text, false);
+      return { kind: 'left' };
+    }
+    throw error;
+  }
+  if (!streamed.isDone) throw new Error('a stream ended without [DONE]');
+  requireText(seen, text, streamed.error === null);
+  return streamed.error ? { kind: 'failed', code: streamed.error.code } : { kind: 'complete' };
+}
+
+function refusal({ status, headers }: Response, error: { code: string } | undefined): Outcome {
+  if (!error) throw new Error(`status ${status} without an error`);
+  if (status !== 429 && status !== 503) return { kind: 'failed', code: error.code };
+  const retryAfterSeconds = Number(headers.get('retry-after') ?? Number.NaN);
+  if (!(retryAfterSeconds >= 1)) throw new Error(`status ${status} without Retry-After`);
+  return { kind: 'refused', status, retryAfterSeconds };
+}
+
+function requireText(actual: string, expected: string, isWhole: boolean): void {
+  if (isWhole ? actual === expected : expected.startsWith(actual)) return;
+  throw new Error(`a text of another request? ${JSON.stringify({ actual, expected })}`);
+}
