@@ -1,7 +1,7 @@
 import { existsSync, globSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { describeMachine } from './support/machine.ts';
 import type { BenchResult } from './result.ts';
+import { describeMachine } from './support/machine.ts';
 
 // npm run bench -- <name> [--json]: side by side in one run, medians with their spread.
 

@@ -10,9 +10,9 @@ import {
 } from '../test/support/known-completions.ts';
 import { seededRandom } from '../test/support/seeded-random.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
+import { type BenchResult, median } from './result.ts';
 import { lineCharts } from './support/line-charts.ts';
 import { describeMachine } from './support/machine.ts';
-import { type BenchResult, median } from './result.ts';
 
 const plotFile = join(import.meta.dirname, '../docs/soak.svg');
 const models = ['austen-t5-dense', 'austen-t5-altup-k2', 'austen-t5-recycled-k2'];
@@ -57,7 +57,10 @@ async function client(
     else if (dice < 0.9) count(`n=3 ${(await askWhole(post, wanted, 3)).kind}`);
     else if (dice < 0.95)
       count(`bad ${(await post('/v1/completions', { ...wanted.body, temperature: 9 })).status}`);
-    else count(`tokenize ${(await post('/tokenize', wanted.body)).status}`);
+    else
+      count(
+        `tokenize ${(await post('/tokenize', { model: wanted.body.model, prompt: wanted.body.prompt })).status}`,
+      );
     await setTimeout(random.below(400));
   }
   return counts;
@@ -90,7 +93,6 @@ export async function run(): Promise<BenchResult> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: 'models',
     ALTUP_SLOTS: '8',
-    ALTUP_LOG_LEVEL: 'warn',
   });
   const result: BenchResult = { name: 'soak-service', rows: [], ratios: { minutes } };
   try {

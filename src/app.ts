@@ -16,6 +16,7 @@ import { ConfigurationError, ServiceError } from './errors.ts';
 import { type Export, ensureExport } from './export/export-checkpoint.ts';
 import { buildServer } from './http/server.ts';
 import type { App } from './http/server-dependencies.ts';
+import { UnusedConnections } from './http/unused-connections.ts';
 import { Metrics } from './observability/metrics.ts';
 import { createMetricsCatalogue } from './observability/metrics-catalogue.ts';
 import { chooseRuntime } from './runtime/choose-runtime.ts';
@@ -39,6 +40,7 @@ export class Service {
   readonly #metrics: Metrics;
   readonly #models = new Map<string, Writable<ServedModel>>();
   readonly #server: App;
+  readonly #unusedConnections: UnusedConnections;
   #engine: EngineClient | null = null;
   #isDraining = false;
   readonly #tokenizing = new TokenizingThread();
@@ -58,6 +60,7 @@ export class Service {
       version,
       isDraining: () => this.#isDraining,
     });
+    this.#unusedConnections = new UnusedConnections(this.#server.server);
   }
 
   /** Resolves when every model is ready or failed. @throws ConfigurationError when nothing, or not all of a strict list, can be served */
@@ -103,9 +106,12 @@ export class Service {
   async #closeServer(deadline: number): Promise<void> {
     this.#unwatchKeys();
     const cutOff = () => this.#server.server.closeAllConnections();
-    const timer = setTimeout(cutOff, Math.max(lastWordsMs, deadline - sharedClock()));
+    const timers = [
+      setTimeout(() => this.#unusedConnections.close(), lastWordsMs),
+      setTimeout(cutOff, Math.max(lastWordsMs, deadline - sharedClock())),
+    ];
     await this.#server.close();
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
     await this.#tokenizing.close();
   }
 

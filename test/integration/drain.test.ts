@@ -11,6 +11,12 @@ const long = { prompt: 'Emma', max_tokens: 400, ignore_eos: true, temperature: 0
 const tokenizeBody = JSON.stringify({ prompt: 'a '.repeat(500_000), return_token_strs: true });
 const hasty = { ALTUP_DRAIN_TIMEOUT_MS: '0', ALTUP_BODY_LIMIT: '10000000' };
 
+/** How long a service that has stopped took for it. */
+async function stopMs(service: ServiceProcess): Promise<number> {
+  const timeOf = async (message: string) => Date.parse(String((await service.logged(message)).time));
+  return (await timeOf('stopped')) - (await timeOf('draining'));
+}
+
 describe('SIGTERM', () => {
   it('lets a running stream finish, refuses what is new, and exits with 0', async () => {
     const service = await ServiceProcess.start(settings);
@@ -62,7 +68,15 @@ describe('SIGTERM', () => {
     if (body.length === length) await once(socket, 'readable');
     else await service.post('/tokenize', { prompt: 'x' });
     expect(await service.stop()).toBe(0);
-    const timeOf = async (message: string) => Date.parse(String((await service.logged(message)).time));
-    expect((await timeOf('stopped')) - (await timeOf('draining'))).toBeLessThan(5000);
+    expect(await stopMs(service)).toBeLessThan(5000);
+  });
+
+  it('does not wait for a connection that never asked anything', async () => {
+    const service = await ServiceProcess.start(settings);
+    const { hostname, port } = new URL(service.url);
+    const socket = connect(Number(port), hostname).on('error', () => {});
+    await once(socket, 'connect');
+    expect(await service.stop()).toBe(0);
+    expect(await stopMs(service)).toBeLessThan(5000);
   });
 });
