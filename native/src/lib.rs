@@ -1,6 +1,7 @@
 pub mod kernels;
 pub mod ops;
 pub mod ort;
+pub mod sampling;
 pub mod session;
 // Entry points for Node: in a test binary there is no Node to link against.
 #[cfg(not(test))]

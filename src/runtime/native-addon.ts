@@ -1,6 +1,8 @@
 import { existsSync, globSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import type { PromptTokenLogprobs, TokenLogprobs } from '../sampling/sampled-token.ts';
+import type { SamplingRequest } from '../sampling/sampling-request.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -11,6 +13,12 @@ export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platfo
 interface NativeAddon {
   NativeModel: new (library: string) => NativeModel;
   NativeGraph: new (library: string) => NativeGraph;
+  /** @throws Error when the request names a token outside the vocabulary */
+  NativeSampling: new (
+    request: SamplingRequest,
+    vocabSize: number,
+  ) => NativeSampling;
+  NativeRowSampler: new (threads: number) => NativeRowSampler;
   /** Nanoseconds of the CorrectPredict kernel and of a copy of the same bytes. */
   timeMixing(
     blocks: number,
@@ -44,12 +52,40 @@ interface NativeModelOptions {
 export interface NativeModel {
   load(options: NativeModelOptions): Promise<void>;
   encode(slot: number, tokens: Int32Array): void;
-  prefill(slot: number, tokens: Int32Array, past: number, logitRows: Int32Array, logits: Float32Array): void;
-  decode(tokens: Int32Array, pasts: Int32Array, logits: Float32Array): void;
+  /** `followers[i]` comes after token i and is scored beside `alternatives` others. */
+  prefill(
+    slot: number,
+    tokens: Int32Array,
+    past: number,
+    sampling: NativeSampling | null,
+    followers: Int32Array,
+    alternatives: number,
+  ): { sampled: NativeChoice | null; scores: PromptTokenLogprobs[] };
+  decode(
+    tokens: Int32Array,
+    pasts: Int32Array,
+    samplings: readonly (NativeSampling | null)[],
+  ): (NativeChoice | null)[];
   copySlot(from: number, to: number, length: number): void;
   /** Nanoseconds that ONNX Runtime itself took for the last decode step. */
   readonly runTime: number;
   close(): Promise<void>;
+}
+
+/** What the tokens of one completion are chosen by: nothing for JavaScript to see. */
+export type NativeSampling = object;
+
+/** A token; without one, the logit at fault, or neither where the request rules out every token. */
+export interface NativeChoice {
+  token: number | null;
+  logprobs: TokenLogprobs | null;
+  badLogit: { token: number; value: number } | null;
+}
+
+/** A sampler by itself, for tests and benchmarks. */
+interface NativeRowSampler {
+  /** @param logits as many rows, one behind the other, as there are samplings */
+  sample(logits: Float32Array, samplings: readonly NativeSampling[]): NativeChoice[];
 }
 
 export interface NativeTensor {

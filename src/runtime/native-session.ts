@@ -1,11 +1,9 @@
 import { join } from 'node:path';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { SampledToken } from '../sampling/sampled-token.ts';
-import type { SamplingError } from '../sampling/sampling-error.ts';
+import { NonFiniteLogitsError, NoTokenAllowedError, SamplingError } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
-import { SamplingState } from '../sampling/sampling-state.ts';
-import { LogitsSampler } from './logits-sampler.ts';
-import type { LoadedAddon, NativeModel } from './native-addon.ts';
+import type { LoadedAddon, NativeChoice, NativeModel, NativeSampling } from './native-addon.ts';
 import type {
   DecodeRow,
   PrefillResult,
@@ -26,8 +24,8 @@ export interface NativeSettings {
 }
 
 /**
- * The session of the native addon: caches bound once and written in place, only tokens in and logits out. A
- * call blocks its thread; `interruptNativeSessions` on another ends it early.
+ * The session of the native addon: caches bound once and written in place, tokens chosen where the logits are, so that
+ * only tokens go in and out. A call blocks its thread; `interruptNativeSessions` on another ends it early.
  */
 export class NativeSession implements Session {
   readonly runtime: Runtime = { backend: 'native', executionProvider: 'cpu' };
@@ -36,18 +34,20 @@ export class NativeSession implements Session {
   readonly encoderCapacity: number;
   readonly vocabSize: number;
   readonly #model: NativeModel;
-  readonly #sampler: LogitsSampler;
-  /** Written to by the runs. */
-  #logits: Float32Array;
+  readonly #addon: LoadedAddon['addon'];
 
-  private constructor(manifest: Manifest, options: SessionOptions, model: NativeModel) {
+  private constructor(
+    manifest: Manifest,
+    options: SessionOptions,
+    addon: LoadedAddon['addon'],
+    model: NativeModel,
+  ) {
     this.slots = options.slots;
     this.capacity = Math.min(options.maxContext, manifest.contextLength);
     this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
     this.vocabSize = manifest.vocabSize;
     this.#model = model;
-    this.#sampler = new LogitsSampler(manifest.vocabSize);
-    this.#logits = new Float32Array(options.slots * manifest.vocabSize);
+    this.#addon = addon;
   }
 
   /** @throws Error from ONNX Runtime when a graph or an execution provider cannot be loaded */
@@ -59,7 +59,7 @@ export class NativeSession implements Session {
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
     const model = new addon.NativeModel(library);
-    const session = new NativeSession(manifest, options, model);
+    const session = new NativeSession(manifest, options, addon, model);
     await model.load({
       decoder: join(options.folder, decoder),
       ...(encoder === null ? {} : { encoder: join(options.folder, encoder) }),
@@ -79,8 +79,8 @@ export class NativeSession implements Session {
     this.#model.encode(slot, Int32Array.from(tokens));
   }
 
-  startSampling(request: SamplingRequest): SamplingState {
-    return new SamplingState(request);
+  startSampling(request: SamplingRequest): NativeSampling {
+    return new this.#addon.NativeSampling(request, this.vocabSize);
   }
 
   async prefill(
@@ -90,18 +90,21 @@ export class NativeSession implements Session {
     sampling: Sampling | null,
     scoring?: Scoring,
   ): Promise<PrefillResult> {
-    const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
-    const logits = this.#reserve(rows.length);
-    this.#model.prefill(slot, Int32Array.from(tokens), past, Int32Array.from(rows), logits);
-    return this.#sampler.prefilled(logits.subarray(0, rows.length * this.vocabSize), { sampling, scoring });
+    const { followers = [], alternatives = 0 } = scoring ?? {};
+    const chunk = Int32Array.from(tokens);
+    const scored = Int32Array.from(followers);
+    const { sampled, scores } = this.#model.prefill(slot, chunk, past, sampling, scored, alternatives);
+    const token = sampled && sampledToken(sampled);
+    if (token instanceof SamplingError) throw token;
+    return { sampled: token, scores };
   }
 
   async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
-    const logits = this.#reserve(rows.length);
     const tokens = Int32Array.from(rows, ({ token }) => token);
     const pasts = Int32Array.from(rows, ({ past }) => past);
-    this.#model.decode(tokens, pasts, logits);
-    return this.#sampler.decoded(logits, rows);
+    const samplings = rows.map(({ sampling }) => sampling);
+    const choices = this.#model.decode(tokens, pasts, samplings);
+    return choices.map((choice) => choice && sampledToken(choice));
   }
 
   copySlot(from: number, to: number, length: number): void {
@@ -116,10 +119,9 @@ export class NativeSession implements Session {
   async close(): Promise<void> {
     await this.#model.close();
   }
+}
 
-  /** The logits buffer, with room for `rows` rows. */
-  #reserve(rows: number): Float32Array {
-    if (rows * this.vocabSize > this.#logits.length) this.#logits = new Float32Array(rows * this.vocabSize);
-    return this.#logits;
-  }
+function sampledToken({ token, logprobs, badLogit }: NativeChoice): SampledToken | SamplingError {
+  if (token !== null) return { token, logprobs };
+  return badLogit ? new NonFiniteLogitsError(badLogit.token, badLogit.value) : new NoTokenAllowedError();
 }

@@ -22,7 +22,8 @@ export function promptTokenLogprobs(
   alternatives: number,
 ): PromptTokenLogprobs {
   const own = logits[token]!;
-  const rank = 1 + logits.reduce((above, logit) => above + (logit > own ? 1 : 0), 0);
+  let rank = 1;
+  for (const logit of logits) if (logit > own) rank++;
   return { ...tokenLogprobs(logits, token, alternatives), rank };
 }
 

@@ -136,7 +136,10 @@ export class FakeSession implements Session {
     try {
       await this.#during(call);
       for (const [i, slot] of call.slots.entries()) this.#decoded[slot] = call.contents[i]!;
-      return Float32Array.from(compute().flatMap((row) => [...row]));
+      const rows = compute();
+      const logits = new Float32Array(rows.length * this.vocabSize);
+      for (const [i, row] of rows.entries()) logits.set(row, i * this.vocabSize);
+      return logits;
     } finally {
       this.#isBusy = false;
     }

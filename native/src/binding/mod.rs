@@ -6,3 +6,4 @@ mod graph;
 mod live;
 mod mixing;
 mod model;
+mod sampling;

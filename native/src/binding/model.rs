@@ -3,13 +3,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 
 use napi::Env;
-use napi::bindgen_prelude::{AsyncTask, Float32Array, Int32Array};
+use napi::bindgen_prelude::{AsyncTask, ClassInstance, Int32Array};
 use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking, guarded};
 use super::live::{Interrupt, keep};
+use super::sampling::{NativeChoice, NativePrefilled, NativeSampling, scores};
 use crate::ort::{Error, Library, Provider, Result, RunOptions};
-use crate::session::{Destination, Model, ModelOptions};
+use crate::sampling::RowSampler;
+use crate::session::{Model, ModelOptions};
 
 #[napi(object)]
 pub struct NativeModelOptions {
@@ -48,10 +50,16 @@ impl From<NativeModelOptions> for ModelOptions {
     }
 }
 
+/// An open model and what chooses tokens by its logits.
+struct Open {
+    model: Model,
+    sampler: RowSampler,
+}
+
 /// A model between JavaScript and the thread that runs it.
 struct Shared {
     /// None: not open yet, closed, or failed to open.
-    model: Mutex<Option<Model>>,
+    open: Mutex<Option<Open>>,
     run: RunOptions,
     stopped: AtomicBool,
     /// Nanoseconds that ONNX Runtime took for the last decode step.
@@ -67,24 +75,24 @@ impl Interrupt for Shared {
 
     fn stop(&self) {
         self.interrupt();
-        drop(self.model.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.open.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
 impl Shared {
-    fn with<T>(&self, call: impl FnOnce(&mut Model, &RunOptions) -> Result<T>) -> napi::Result<T> {
+    fn with<T>(&self, call: impl FnOnce(&mut Open, &RunOptions) -> Result<T>) -> napi::Result<T> {
         guarded(|| {
             if self.stopped.load(Ordering::Acquire) {
                 return Err(Error("the session was interrupted".into()));
             }
-            let mut model = match self.model.try_lock() {
-                Ok(model) => model,
+            let mut open = match self.open.try_lock() {
+                Ok(open) => open,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error("another call runs on this session".into()));
                 }
             };
-            call(model.as_mut().ok_or_else(|| Error("the session is closed".into()))?, &self.run)
+            call(open.as_mut().ok_or_else(|| Error("the session is closed".into()))?, &self.run)
         })
     }
 }
@@ -104,7 +112,7 @@ impl NativeModel {
         let library = Library::load(library.as_ref())?;
         let run = RunOptions::new(library.api)?;
         let shared = Arc::new(Shared {
-            model: Mutex::new(None),
+            open: Mutex::new(None),
             run,
             stopped: AtomicBool::new(false),
             run_time: AtomicU64::new(0),
@@ -118,8 +126,9 @@ impl NativeModel {
     pub fn load(&self, options: NativeModelOptions) -> AsyncTask<Blocking<()>> {
         let (library, shared) = (self.library, self.shared.clone());
         blocking(move || {
+            let sampler = RowSampler::new(options.threads as usize);
             let model = Model::open(library, options.into())?;
-            *shared.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(model);
+            *shared.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { model, sampler });
             Ok(())
         })
     }
@@ -127,41 +136,59 @@ impl NativeModel {
     #[napi]
     pub fn encode(&self, slot: u32, tokens: Int32Array) -> napi::Result<()> {
         let tokens = wide(&tokens);
-        self.shared.with(|model, run| model.encode(run, slot as usize, &tokens))
+        self.shared.with(|Open { model, .. }, run| model.encode(run, slot as usize, &tokens))
     }
 
-    /// Logits of `logitRows` are written to `logits`.
+    /// Appends to a slot. `sampling` chooses the token after the chunk; `followers[i]`, which comes after token i, is
+    /// scored beside `alternatives` others.
     #[napi]
     pub fn prefill(
         &self,
         slot: u32,
         tokens: Int32Array,
         past: u32,
-        logit_rows: Int32Array,
-        logits: Float32Array,
-    ) -> napi::Result<()> {
-        let (tokens, rows) = (wide(&tokens), wide(&logit_rows));
-        let to = destination(&logits);
-        // SAFETY: `logits` lives until the run is over.
-        self.shared.with(|model, run| unsafe {
-            model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows), to)
+        sampling: Option<ClassInstance<NativeSampling>>,
+        followers: Int32Array,
+        alternatives: u32,
+    ) -> napi::Result<NativePrefilled> {
+        let tokens = wide(&tokens);
+        let last = tokens.len() as i64 - 1;
+        let mut rows: Vec<i64> = (0..followers.len() as i64).collect();
+        if sampling.is_some() && rows.last() != Some(&last) {
+            rows.push(last);
+        }
+        self.shared.with(|Open { model, sampler }, run| {
+            let vocabulary = model.vocabulary();
+            let logits = model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows))?;
+            let scores = scores(logits, vocabulary, &followers, alternatives)?;
+            let last = &logits[logits.len().saturating_sub(vocabulary)..];
+            let choice = sampling.and_then(|own| sampler.sample(last, vocabulary, &[Some(&own.state)]).pop());
+            Ok(NativePrefilled { sampled: choice.flatten().map(NativeChoice::from), scores })
         })
     }
 
-    /// One token for each of the slots from 0 on; their logits are written to `logits`.
+    /// One token for each of the slots from 0 on; what comes next where a sampling is given.
     #[napi]
-    pub fn decode(&self, tokens: Int32Array, pasts: Int32Array, logits: Float32Array) -> napi::Result<()> {
+    pub fn decode(
+        &self,
+        tokens: Int32Array,
+        pasts: Int32Array,
+        samplings: Vec<Option<ClassInstance<NativeSampling>>>,
+    ) -> napi::Result<Vec<Option<NativeChoice>>> {
         let (tokens, pasts) = (wide(&tokens), wide(&pasts));
-        let to = destination(&logits);
-        // SAFETY: `logits` lives until the run is over.
-        let time = self.shared.with(|model, run| unsafe { model.decode(run, &tokens, &pasts, to) })?;
-        self.shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
-        Ok(())
+        let states: Vec<_> = samplings.iter().map(|own| own.as_ref().map(|own| &own.state)).collect();
+        self.shared.with(|Open { model, sampler }, run| {
+            let vocabulary = model.vocabulary();
+            let (logits, time) = model.decode(run, &tokens, &pasts)?;
+            self.shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
+            let choices = sampler.sample(logits, vocabulary, &states);
+            Ok(choices.into_iter().map(|choice| choice.map(NativeChoice::from)).collect())
+        })
     }
 
     #[napi]
     pub fn copy_slot(&self, from: u32, to: u32, length: u32) -> napi::Result<()> {
-        self.shared.with(|model, _| model.copy_slot(from as usize, to as usize, length as usize))
+        self.shared.with(|Open { model, .. }, _| model.copy_slot(from as usize, to as usize, length as usize))
     }
 
     /// Nanoseconds that ONNX Runtime itself took for the last decode step.
@@ -175,14 +202,10 @@ impl NativeModel {
     pub fn close(&self) -> AsyncTask<Blocking<()>> {
         let shared = self.shared.clone();
         blocking(move || {
-            drop(shared.model.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(shared.open.lock().unwrap_or_else(PoisonError::into_inner).take());
             Ok(())
         })
     }
-}
-
-fn destination(logits: &Float32Array) -> Destination {
-    Destination { data: logits.as_ptr().cast_mut(), capacity: logits.len() }
 }
 
 fn wide(numbers: &[i32]) -> Vec<i64> {

@@ -33,7 +33,7 @@ impl<T: Copy> Feed<T> {
     }
 }
 
-/// The output that the caller owns and that ONNX Runtime writes to.
+/// The output that ONNX Runtime writes to the model's buffer.
 pub struct Logits {
     bound: Option<(*mut f32, usize)>,
 }

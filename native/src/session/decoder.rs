@@ -4,15 +4,6 @@ use super::bound::{Feed, Logits};
 use super::layers::Layers;
 use crate::ort::{Binding, Element, Result, RunOptions, Session, Value};
 
-/// Where logits are to be written: `capacity` numbers at `data`.
-#[derive(Clone, Copy)]
-pub struct Destination {
-    pub data: *mut f32,
-    pub capacity: usize,
-}
-
-unsafe impl Send for Destination {}
-
 /// One run of the decoder: `tokens` of all slots of the batch, slot by slot, behind their `pasts`.
 pub struct Step<'a> {
     pub tokens: &'a [i64],
@@ -67,13 +58,13 @@ impl BoundDecoder {
     }
 
     /// # Safety
-    /// `logits` is valid for a row of `vocabulary` numbers for each of the step's `logit_rows`.
+    /// `logits` is valid for a row of `vocabulary` numbers for each of the step's `logit_rows` until the next run.
     pub unsafe fn run(
         &mut self,
         session: &Session,
         options: &RunOptions,
         step: &Step,
-        (logits, vocabulary): (Destination, usize),
+        (logits, vocabulary): (*mut f32, usize),
     ) -> Result<()> {
         let (api, binding) = (session.api, &mut self.binding);
         let count = step.pasts.len();
@@ -88,7 +79,7 @@ impl BoundDecoder {
         self.lengths.set(api, binding, &batch[..1], &lengths)?;
         self.total.set(api, binding, &[1], &[total])?;
         self.logit_positions.set(api, binding, &[step.logit_rows.len() as i64], step.logit_rows)?;
-        unsafe { self.logits.set(api, binding, logits.data, (step.logit_rows.len(), vocabulary))? };
+        unsafe { self.logits.set(api, binding, logits, (step.logit_rows.len(), vocabulary))? };
         let start = Instant::now();
         session.run(options, binding)?;
         self.run_time = start.elapsed();

@@ -9,5 +9,4 @@ mod memory;
 mod model;
 mod slot_buffer;
 
-pub use decoder::Destination;
 pub use model::{Model, ModelOptions};

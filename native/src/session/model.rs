@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::decoder::{BoundDecoder, Destination, Step};
+use super::decoder::{BoundDecoder, Step};
 use super::encoder::encode;
 use super::layers::Layers;
 use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
@@ -37,6 +37,8 @@ pub struct Model {
     cross: Layers,
     /// Encoder positions in use, by slot.
     encoder_lengths: Vec<i32>,
+    /// Of the last step, row behind row.
+    logits: Vec<f32>,
     options: ModelOptions,
 }
 
@@ -67,6 +69,7 @@ impl Model {
             past,
             cross,
             encoder_lengths: vec![0; slots],
+            logits: Vec::new(),
             options,
         })
     }
@@ -76,7 +79,7 @@ impl Model {
         if slot < slots { Ok(()) } else { Err(Error(format!("slot {slot} of {slots}"))) }
     }
 
-    fn check_step(&self, step: &Step, logits: Destination) -> Result<()> {
+    fn check_step(&self, step: &Step) -> Result<()> {
         let sequence = (step.tokens.len() / step.pasts.len()) as i64;
         let capacity = self.options.capacity as i64;
         if let Some(past) = step.pasts.iter().find(|past| **past < 0 || **past + sequence > capacity) {
@@ -85,10 +88,6 @@ impl Model {
         let rows = step.tokens.len() as i64;
         if let Some(row) = step.logit_rows.iter().find(|row| !(0..rows).contains(*row)) {
             return Err(Error(format!("logits of row {row} of {rows}")));
-        }
-        let wanted = step.logit_rows.len() * self.options.vocabulary;
-        if wanted > logits.capacity {
-            return Err(Error(format!("{wanted} logits do not fit a buffer of {}", logits.capacity)));
         }
         Ok(())
     }
@@ -112,42 +111,39 @@ impl Model {
         Ok(())
     }
 
+    /// Numbers of a row of logits.
+    pub fn vocabulary(&self) -> usize {
+        self.options.vocabulary
+    }
+
     /// Appends `tokens` to `slot` behind its first `past` positions.
-    ///
-    /// # Safety
-    /// `logits` is valid for as many numbers as it says.
-    pub unsafe fn prefill(
+    /// The logits of `logit_rows`, a row of the vocabulary's length for each.
+    pub fn prefill(
         &mut self,
         run: &RunOptions,
         slot: usize,
         (tokens, past, logit_rows): (&[i64], i64, &[i64]),
-        logits: Destination,
-    ) -> Result<()> {
+    ) -> Result<&[f32]> {
         self.check_slot(slot)?;
         if tokens.is_empty() {
             return Err(Error("no tokens to prefill".into()));
         }
         let step = Step { tokens, pasts: &[past], logit_rows };
-        self.check_step(&step, logits)?;
+        self.check_step(&step)?;
+        let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
         let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         // SAFETY: bindings go when the caches grow or go.
         let bound =
             bind(&mut prefilling[slot], || unsafe { BoundDecoder::new(decoder, (slot, 1), past, cross) })?;
-        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary)) }
+        // SAFETY: `logits` has been given room for all rows.
+        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
+        Ok(&self.logits[..logit_rows.len() * self.options.vocabulary])
     }
 
-    /// One token for each of the slots from 0 on, behind their `pasts`; what ONNX Runtime took for it.
-    ///
-    /// # Safety
-    /// `logits` is valid for as many numbers as it says.
-    pub unsafe fn decode(
-        &mut self,
-        run: &RunOptions,
-        tokens: &[i64],
-        pasts: &[i64],
-        logits: Destination,
-    ) -> Result<Duration> {
+    /// One token for each of the slots from 0 on, behind their `pasts`. The logits, a row of the vocabulary's length
+    /// for each, and what ONNX Runtime took for them.
+    pub fn decode(&mut self, run: &RunOptions, tokens: &[i64], pasts: &[i64]) -> Result<(&[f32], Duration)> {
         let count = tokens.len();
         if count == 0 || count != pasts.len() {
             return Err(Error(format!("{count} tokens for {} slots", pasts.len())));
@@ -155,15 +151,18 @@ impl Model {
         self.check_slot(count - 1)?;
         let rows: Vec<i64> = (0..count as i64).collect();
         let step = Step { tokens, pasts, logit_rows: &rows };
-        self.check_step(&step, logits)?;
+        self.check_step(&step)?;
+        let logits = room_for(&mut self.logits, count * self.options.vocabulary);
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         // SAFETY: bindings go when the caches grow or go.
         let bound = bind(&mut decoding[count - 1], || unsafe {
             BoundDecoder::new(decoder, (0, count), past, cross)
         })?;
+        // SAFETY: `logits` has been given room for all rows.
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
-        Ok(bound.run_time)
+        let run_time = bound.run_time;
+        Ok((&self.logits[..count * self.options.vocabulary], run_time))
     }
 
     /// Makes slot `to` a copy of the first `length` decoder positions, and the encoder side, of slot `from`.
@@ -183,6 +182,13 @@ impl Model {
     pub fn end_profiling(&self) -> Result<String> {
         self.decoder.end_profiling()
     }
+}
+
+fn room_for(logits: &mut Vec<f32>, count: usize) -> *mut f32 {
+    if logits.len() < count {
+        logits.resize(count, 0.0);
+    }
+    logits.as_mut_ptr()
 }
 
 fn unbound(slots: usize) -> Vec<Option<BoundDecoder>> {

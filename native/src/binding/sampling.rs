@@ -1,0 +1,183 @@
+use std::sync::Mutex;
+
+use napi::bindgen_prelude::{ClassInstance, Float32Array};
+use napi_derive::napi;
+
+use crate::ort::{Error, Result};
+use crate::sampling::{
+    Fault, Logprobs, Parameters, RowSampler, Sampled, SamplingRequest, SamplingState, logprobs, rank,
+};
+
+#[napi(object, use_nullable = true)]
+pub struct NativeSamplingParameters {
+    pub temperature: f64,
+    pub top_k: f64,
+    pub top_p: f64,
+    pub min_p: f64,
+    pub repetition_penalty: f64,
+    pub presence_penalty: f64,
+    pub frequency_penalty: f64,
+    pub logit_bias: Vec<(u32, f64)>,
+    pub allowed_tokens: Option<Vec<u32>>,
+    pub bad_words: Vec<Vec<u32>>,
+    pub seed: (u32, u32),
+}
+
+#[napi(object, use_nullable = true)]
+pub struct NativeSamplingRequest {
+    pub parameters: NativeSamplingParameters,
+    pub prompt_tokens: Vec<u32>,
+    pub end_tokens: Vec<u32>,
+    pub min_tokens: f64,
+    pub logprobs: Option<u32>,
+}
+
+#[napi(object)]
+pub struct NativeAlternative {
+    pub token: u32,
+    pub logprob: f64,
+}
+
+#[napi(object)]
+pub struct NativeLogprobs {
+    pub logprob: f64,
+    pub top: Vec<NativeAlternative>,
+}
+
+#[napi(object)]
+pub struct NativeScore {
+    pub logprob: f64,
+    pub top: Vec<NativeAlternative>,
+    pub rank: u32,
+}
+
+/// A logit that is infinite or not a number.
+#[napi(object)]
+pub struct NativeBadLogit {
+    pub token: u32,
+    pub value: f64,
+}
+
+/// A token; without one, the logit at fault, or nothing where the request rules out every token.
+#[napi(object, use_nullable = true)]
+pub struct NativeChoice {
+    pub token: Option<u32>,
+    pub logprobs: Option<NativeLogprobs>,
+    pub bad_logit: Option<NativeBadLogit>,
+}
+
+#[napi(object, use_nullable = true)]
+pub struct NativePrefilled {
+    pub sampled: Option<NativeChoice>,
+    pub scores: Vec<NativeScore>,
+}
+
+/// What the tokens of one completion are chosen by.
+#[napi]
+pub struct NativeSampling {
+    #[napi(skip)]
+    pub state: Mutex<SamplingState>,
+}
+
+#[napi]
+impl NativeSampling {
+    #[napi(constructor)]
+    pub fn new(request: NativeSamplingRequest, vocab_size: u32) -> napi::Result<Self> {
+        let request = SamplingRequest::from(request);
+        if let Some(token) = request.tokens().find(|token| *token >= vocab_size) {
+            return Err(Error(format!("token {token} of a vocabulary of {vocab_size}")).into());
+        }
+        Ok(Self { state: Mutex::new(SamplingState::new(request)) })
+    }
+}
+
+/// A sampler by itself, for tests and benchmarks.
+#[napi]
+pub struct NativeRowSampler {
+    sampler: RowSampler,
+}
+
+#[napi]
+impl NativeRowSampler {
+    #[napi(constructor)]
+    pub fn new(threads: u32) -> Self {
+        Self { sampler: RowSampler::new(threads as usize) }
+    }
+
+    /// Chooses by as many rows of `logits` as there are samplings.
+    #[napi]
+    pub fn sample(
+        &mut self,
+        logits: Float32Array,
+        samplings: Vec<ClassInstance<NativeSampling>>,
+    ) -> Vec<Option<NativeChoice>> {
+        let states: Vec<_> = samplings.iter().map(|sampling| Some(&sampling.state)).collect();
+        let vocabulary = logits.len() / states.len();
+        let choices = self.sampler.sample(&logits, vocabulary, &states);
+        choices.into_iter().map(|choice| choice.map(NativeChoice::from)).collect()
+    }
+}
+
+/// Log probabilities of `followers[i]` after row i of `logits`.
+pub fn scores(
+    logits: &[f32],
+    vocabulary: usize,
+    followers: &[i32],
+    alternatives: u32,
+) -> Result<Vec<NativeScore>> {
+    let score = |(logits, token): (&[f32], &i32)| {
+        let token = u32::try_from(*token).ok().filter(|token| (*token as usize) < vocabulary);
+        let token =
+            token.ok_or_else(|| Error(format!("a follower outside the vocabulary of {vocabulary}")))?;
+        let NativeLogprobs { logprob, top } = logprobs(logits, token, alternatives as usize).into();
+        Ok(NativeScore { logprob, top, rank: rank(logits, token) as u32 })
+    };
+    logits.chunks(vocabulary).zip(followers).map(score).collect()
+}
+
+impl From<NativeSamplingRequest> for SamplingRequest {
+    fn from(given: NativeSamplingRequest) -> Self {
+        let parameters = given.parameters;
+        Self {
+            parameters: Parameters {
+                temperature: parameters.temperature,
+                top_k: parameters.top_k as usize,
+                top_p: parameters.top_p,
+                min_p: parameters.min_p,
+                repetition_penalty: parameters.repetition_penalty,
+                presence_penalty: parameters.presence_penalty,
+                frequency_penalty: parameters.frequency_penalty,
+                logit_bias: parameters.logit_bias,
+                allowed_tokens: parameters.allowed_tokens,
+                bad_words: parameters.bad_words,
+                seed: parameters.seed.into(),
+            },
+            prompt_tokens: given.prompt_tokens,
+            end_tokens: given.end_tokens,
+            min_tokens: given.min_tokens as usize,
+            logprobs: given.logprobs.map(|alternatives| alternatives as usize),
+        }
+    }
+}
+
+impl From<Logprobs> for NativeLogprobs {
+    fn from(Logprobs { logprob, top }: Logprobs) -> Self {
+        let top = top.into_iter().map(|(token, logprob)| NativeAlternative { token, logprob }).collect();
+        Self { logprob, top }
+    }
+}
+
+impl From<std::result::Result<Sampled, Fault>> for NativeChoice {
+    fn from(choice: std::result::Result<Sampled, Fault>) -> Self {
+        match choice {
+            Ok(Sampled { token, logprobs }) => {
+                Self { token: Some(token), logprobs: logprobs.map(Into::into), bad_logit: None }
+            }
+            Err(Fault::NoTokenAllowed) => Self { token: None, logprobs: None, bad_logit: None },
+            Err(Fault::NonFiniteLogit { token, value }) => {
+                let bad_logit = NativeBadLogit { token: token as u32, value: f64::from(value) };
+                Self { token: None, logprobs: None, bad_logit: Some(bad_logit) }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+use super::state::SamplingState;
+
+/// Whether the request leaves the model's logits as they are at this point.
+pub fn is_neutral(state: &SamplingState) -> bool {
+    let parameters = &state.parameters;
+    parameters.logit_bias.is_empty()
+        && parameters.allowed_tokens.is_none()
+        && state.forbidden().next().is_none()
+        && (parameters.repetition_penalty == 1.0 || state.seen.is_empty())
+        && (!has_output_penalty(state) || state.counts.is_empty())
+}
+
+/// What src/sampling/adjust-logits.ts does: logit bias, tokens that may not come, repetition penalty, presence and
+/// frequency penalty.
+pub fn adjust(logits: &mut [f64], state: &SamplingState) {
+    let parameters = &state.parameters;
+    for (token, bias) in &parameters.logit_bias {
+        logits[*token as usize] += bias;
+    }
+    if let Some(tokens) = &parameters.allowed_tokens {
+        keep_only(logits, tokens);
+    }
+    for token in state.forbidden() {
+        logits[token as usize] = f64::NEG_INFINITY;
+    }
+    let penalty = parameters.repetition_penalty;
+    if penalty != 1.0 {
+        for token in &state.seen {
+            let logit = &mut logits[*token as usize];
+            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+        }
+    }
+    if has_output_penalty(state) {
+        for (token, count) in &state.counts {
+            logits[*token as usize] -=
+                parameters.presence_penalty + parameters.frequency_penalty * f64::from(*count);
+        }
+    }
+}
+
+fn has_output_penalty(state: &SamplingState) -> bool {
+    state.parameters.presence_penalty != 0.0 || state.parameters.frequency_penalty != 0.0
+}
+
+fn keep_only(logits: &mut [f64], tokens: &[u32]) {
+    let kept: Vec<f64> = tokens.iter().map(|token| logits[*token as usize]).collect();
+    logits.fill(f64::NEG_INFINITY);
+    for (token, logit) in tokens.iter().zip(kept) {
+        logits[*token as usize] = logit;
+    }
+}

@@ -1,0 +1,124 @@
+use super::exponential::weigh;
+use super::highest::highest;
+use super::scan::highest_f64;
+
+/// The tokens that may come next, as src/sampling/candidates.ts keeps them: with their logits and later their weights,
+/// always in ascending order of id.
+#[derive(Default)]
+pub struct Candidates {
+    ids: Vec<u32>,
+    values: Vec<f64>,
+    scratch: Vec<f64>,
+}
+
+impl Candidates {
+    /// Starts over with every token.
+    pub fn load(&mut self, logits: &[f64]) {
+        self.ids.clear();
+        self.ids.extend(0..logits.len() as u32);
+        self.values.clear();
+        self.values.extend_from_slice(logits);
+    }
+
+    /// Starts over with the `n` highest.
+    pub fn load_highest(&mut self, logits: &[f64], n: usize) {
+        if n >= logits.len() {
+            return self.load(logits);
+        }
+        highest(logits, n, &mut self.ids);
+        self.ids.sort_unstable();
+        self.values.clear();
+        self.values.extend(self.ids.iter().map(|id| logits[*id as usize]));
+    }
+
+    /// Turns logits into weights exp((logit − highest logit) / temperature).
+    pub fn weigh(&mut self, temperature: f64) {
+        let highest = highest_f64(&self.values);
+        weigh(&mut self.values, highest, temperature);
+    }
+
+    /// Keeps weights of at least `minimum`.
+    pub fn keep_at_least(&mut self, minimum: f64) {
+        self.keep_from(minimum, usize::MAX);
+    }
+
+    /// Keeps the smallest number of highest weights whose sum reaches `share` of the total; at least one.
+    pub fn keep_nucleus(&mut self, share: f64) {
+        let total = self.total();
+        let bound = ((1.0 - share) * total) / (2 * self.values.len()) as f64;
+        self.scratch.clear();
+        self.scratch.extend(self.values.iter().filter(|value| **value > bound));
+        let kept = count_reaching(&mut self.scratch, share * total);
+        if kept > 0 {
+            self.keep_from(self.scratch[kept - 1], kept);
+        }
+    }
+
+    /// Inverts the cumulative distribution, summed in ascending order of id, at `u` in (0, 1).
+    pub fn draw(&self, u: f64) -> u32 {
+        let target = u * self.total();
+        let mut sum = 0.0;
+        let mut last = 0;
+        for (id, value) in self.ids.iter().zip(&self.values) {
+            if *value == 0.0 {
+                continue;
+            }
+            sum += value;
+            last = *id;
+            if sum > target {
+                break;
+            }
+        }
+        last
+    }
+
+    fn total(&self) -> f64 {
+        self.values.iter().fold(0.0, |sum, value| sum + value)
+    }
+
+    /// Keeps values above `threshold`, then those equal to it from the lowest id on, at most `n` in all.
+    fn keep_from(&mut self, threshold: f64, n: usize) {
+        let above = self.values.iter().filter(|value| **value > threshold).count();
+        let mut equal = n - above;
+        let mut kept = 0;
+        for i in 0..self.values.len() {
+            let value = self.values[i];
+            if value < threshold || (value == threshold && equal == 0) {
+                continue;
+            }
+            if value == threshold {
+                equal -= 1;
+            }
+            self.values[kept] = value;
+            self.ids[kept] = self.ids[i];
+            kept += 1;
+        }
+        self.values.truncate(kept);
+        self.ids.truncate(kept);
+    }
+}
+
+/// How many of the highest values, at least one where there are any, sum to `enough`. Those are left in front, the
+/// highest first; sorted as far as needed and no further.
+fn count_reaching(values: &mut [f64], enough: f64) -> usize {
+    const AT_FIRST: usize = 256;
+    let descending = |a: &f64, b: &f64| b.total_cmp(a);
+    let mut sum = 0.0;
+    let mut counted = 0;
+    while counted < values.len() {
+        let rest = &mut values[counted..];
+        let more = rest.len().min(counted.max(AT_FIRST));
+        if more < rest.len() {
+            rest.select_nth_unstable_by(more - 1, descending);
+        }
+        rest[..more].sort_unstable_by(descending);
+        for value in &rest[..more] {
+            if counted > 0 && sum >= enough {
+                return counted;
+            }
+            sum += value;
+            counted += 1;
+        }
+    }
+    counted
+}

@@ -1,0 +1,8 @@
+/// Why no token can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fault {
+    /// The model's logit for `token` is infinite or not a number.
+    NonFiniteLogit { token: usize, value: f32 },
+    /// The request rules out every token.
+    NoTokenAllowed,
+}

@@ -1,0 +1,24 @@
+//! The sampler of src/sampling again, bit for bit: the same double-precision operations in the same order, so that a
+//! request gets the same tokens and log probabilities from either. Only the speed differs.
+
+mod adjust;
+mod candidates;
+mod exponential;
+mod fault;
+mod highest;
+mod logarithm;
+mod logprobs;
+mod random;
+mod request;
+mod rows;
+mod sampler;
+mod scan;
+mod state;
+mod vectorized;
+
+pub use fault::Fault;
+pub use logprobs::{Logprobs, logprobs, rank};
+pub use request::{Parameters, SamplingRequest};
+pub use rows::RowSampler;
+pub use sampler::{Sampled, Sampler};
+pub use state::SamplingState;

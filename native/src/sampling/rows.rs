@@ -1,0 +1,53 @@
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::fault::Fault;
+use super::sampler::{Sampled, Sampler};
+use super::state::SamplingState;
+
+/// One row's result; None where nobody wants a token.
+pub type Choice = Option<Result<Sampled, Fault>>;
+
+/// Logits for which a second thread is worth being woken.
+const WORTH_A_THREAD: usize = 1 << 17;
+
+/// Samples the rows of a batch, large vocabularies on several threads.
+pub struct RowSampler {
+    samplers: Vec<Sampler>,
+}
+
+impl RowSampler {
+    pub fn new(threads: usize) -> Self {
+        Self { samplers: (0..threads.max(1)).map(|_| Sampler::default()).collect() }
+    }
+
+    /// `logits` holds `vocabulary` numbers for each of `rows`.
+    pub fn sample(
+        &mut self,
+        logits: &[f32],
+        vocabulary: usize,
+        rows: &[Option<&Mutex<SamplingState>>],
+    ) -> Vec<Choice> {
+        let threads = (logits.len() / WORTH_A_THREAD).clamp(1, self.samplers.len().min(rows.len().max(1)));
+        let rows: Vec<_> = logits.chunks(vocabulary).zip(rows).collect();
+        let share = rows.len().div_ceil(threads).max(1);
+        let mut shares = rows.chunks(share).zip(&mut self.samplers);
+        let own = shares.next();
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                shares.map(|(rows, sampler)| scope.spawn(|| sample_all(sampler, rows))).collect();
+            let mut choices = own.map_or_else(Vec::new, |(rows, sampler)| sample_all(sampler, rows));
+            for other in others {
+                choices.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            choices
+        })
+    }
+}
+
+fn sample_all(sampler: &mut Sampler, rows: &[(&[f32], &Option<&Mutex<SamplingState>>)]) -> Vec<Choice> {
+    let sample = |(logits, state): &(&[f32], &Option<&Mutex<SamplingState>>)| {
+        state.map(|state| sampler.sample(logits, &mut state.lock().unwrap_or_else(PoisonError::into_inner)))
+    };
+    rows.iter().map(sample).collect()
+}

@@ -1,0 +1,127 @@
+use super::adjust::{adjust, is_neutral};
+use super::candidates::Candidates;
+use super::fault::Fault;
+use super::logprobs::{Logprobs, logprobs};
+use super::random::uniform;
+use super::scan::{highest_f32, highest_f64, is_finite, take_finite};
+use super::state::SamplingState;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    pub token: u32,
+    pub logprobs: Option<Logprobs>,
+}
+
+/// Chooses next tokens as src/sampling/sampler.ts does. Holds arrays as long as the vocabulary, reused from token to
+/// token.
+#[derive(Default)]
+pub struct Sampler {
+    logits: Vec<f64>,
+    candidates: Candidates,
+}
+
+impl Sampler {
+    /// The next token, with which `state` goes on.
+    pub fn sample(&mut self, raw: &[f32], state: &mut SamplingState) -> Result<Sampled, Fault> {
+        let token = self.choose(raw, state)? as u32;
+        let logprobs = state.alternatives.map(|alternatives| logprobs(raw, token, alternatives));
+        state.record(token);
+        Ok(Sampled { token, logprobs })
+    }
+
+    fn choose(&mut self, raw: &[f32], state: &SamplingState) -> Result<usize, Fault> {
+        let is_greedy = state.parameters.temperature == 0.0;
+        if is_greedy && is_neutral(state) {
+            if !is_finite(raw) {
+                return Err(first_non_finite(raw));
+            }
+            return Ok(place_of(highest_f32(raw), raw));
+        }
+        self.logits.resize(raw.len(), 0.0);
+        if !take_finite(raw, &mut self.logits) {
+            return Err(first_non_finite(raw));
+        }
+        adjust(&mut self.logits, state);
+        let highest = highest_f64(&self.logits);
+        if highest == f64::NEG_INFINITY {
+            return Err(Fault::NoTokenAllowed);
+        }
+        Ok(if is_greedy { place_of(highest, &self.logits) } else { self.draw(state) as usize })
+    }
+
+    fn draw(&mut self, state: &SamplingState) -> u32 {
+        let parameters = &state.parameters;
+        let candidates = &mut self.candidates;
+        // Temperature and min_p leave the order as it is, so top_k may go first and spare the exponentials.
+        if parameters.top_k > 0 {
+            candidates.load_highest(&self.logits, parameters.top_k);
+        } else {
+            candidates.load(&self.logits);
+        }
+        candidates.weigh(parameters.temperature);
+        if parameters.min_p > 0.0 {
+            candidates.keep_at_least(parameters.min_p);
+        }
+        if parameters.top_p < 1.0 {
+            candidates.keep_nucleus(parameters.top_p);
+        }
+        candidates.draw(uniform(parameters.seed, state.position()))
+    }
+}
+
+fn place_of<T: PartialEq>(value: T, values: &[T]) -> usize {
+    values.iter().position(|other| *other == value).expect("the value is one of them")
+}
+
+fn first_non_finite(raw: &[f32]) -> Fault {
+    let (token, value) = raw.iter().enumerate().find(|(_, value)| !value.is_finite()).expect("there is one");
+    Fault::NonFiniteLogit { token, value: *value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Parameters, SamplingRequest};
+    use super::*;
+
+    fn state(temperature: f64, allowed_tokens: Option<Vec<u32>>) -> SamplingState {
+        SamplingState::new(SamplingRequest {
+            parameters: Parameters {
+                temperature,
+                top_k: 0,
+                top_p: 1.0,
+                min_p: 0.0,
+                repetition_penalty: 1.0,
+                presence_penalty: 0.0,
+                frequency_penalty: 0.0,
+                logit_bias: Vec::new(),
+                allowed_tokens,
+                bad_words: Vec::new(),
+                seed: [1, 2],
+            },
+            prompt_tokens: Vec::new(),
+            end_tokens: vec![0],
+            min_tokens: 1,
+            logprobs: Some(1),
+        })
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_the_highest() {
+        let mut state = state(0.0, None);
+        let sampled = Sampler::default().sample(&[9.0, 3.0, 7.0, 7.0], &mut state).unwrap();
+        assert_eq!(sampled.token, 2);
+        assert_eq!(sampled.logprobs.unwrap().top[0].0, 0);
+        assert_eq!(state.position(), 1);
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_choose_from() {
+        for temperature in [0.0, 1.0] {
+            let mut sampler = Sampler::default();
+            let nan = sampler.sample(&[0.0, f32::NAN, 1.0], &mut state(temperature, None));
+            assert!(matches!(nan, Err(Fault::NonFiniteLogit { token: 1, value }) if value.is_nan()));
+            let none = sampler.sample(&[0.0; 20], &mut state(temperature, Some(vec![0])));
+            assert_eq!(none, Err(Fault::NoTokenAllowed));
+        }
+    }
+}
