@@ -1,13 +1,20 @@
 import { blockSize, type QuantizedBits, quantizeBlock } from './quantize-block.ts';
 
+/** Whole rows [n, columns] of a matrix. */
+export interface QuantizeJob {
+  values: Float32Array<ArrayBuffer>;
+  columns: number;
+  bits: QuantizedBits;
+}
+
 export interface QuantizedRows {
   codes: Uint8Array<ArrayBuffer>;
   scales: Float32Array<ArrayBuffer>;
   zeros: Uint8Array<ArrayBuffer>;
 }
 
-/** Quantises whole rows [n, columns] of a matrix, block by block. */
-export function quantizeRows(values: Float32Array, columns: number, bits: QuantizedBits): QuantizedRows {
+/** Quantises rows block by block. */
+export function quantizeRows({ values, columns, bits }: QuantizeJob): QuantizedRows {
   const rows = values.length / columns;
   const blocks = columns / blockSize;
   const codes = new Uint8Array(values.length);

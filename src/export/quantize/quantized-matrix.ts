@@ -1,7 +1,8 @@
 import { ConfigurationError } from '../../errors.ts';
 import type { Weight, WeightChunk } from '../onnx/weight.ts';
+import { mapAhead } from './map-ahead.ts';
 import { blockSize, type QuantizedBits } from './quantize-block.ts';
-import { quantizeRows } from './quantize-rows.ts';
+import { maxJobs, quantizeApart } from './quantize-pool.ts';
 
 export const scalesSuffix = '.scales';
 
@@ -37,7 +38,7 @@ export function quantizedMatrix(
   name: string,
   shape: readonly [number, number],
   bits: QuantizedBits,
-  pieces: () => AsyncIterable<Float32Array>,
+  pieces: () => AsyncIterable<Float32Array<ArrayBuffer>>,
   dims: readonly number[],
 ): QuantizedMatrix {
   const [rows, columns] = shape;
@@ -49,8 +50,8 @@ export function quantizedMatrix(
     { name: zeros, type: 'uint8', dims: [rows, Math.ceil((blocks * bits) / 8)] },
   ] as const;
   async function* chunks(): AsyncGenerator<WeightChunk> {
-    for await (const values of pieces()) {
-      const made = quantizeRows(values, columns, bits);
+    const quantize = (values: Float32Array<ArrayBuffer>) => quantizeApart({ values, columns, bits });
+    for await (const made of mapAhead(pieces(), maxJobs, quantize)) {
       if (!made.scales.every(Number.isFinite)) {
         throw new ConfigurationError(`${name}: holds a number that is not finite; it cannot be quantised`);
       }
