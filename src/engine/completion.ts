@@ -30,6 +30,7 @@ export class Completion {
   readonly timings: RequestTimings;
   /** What the decoder reads next. */
   nextInput: number;
+  readonly generated: number[] = [];
   readonly #eosTokens: ReadonlySet<number>;
   readonly #stopTokens: ReadonlySet<number>;
   readonly #detokenizer: Detokenizer;
@@ -72,6 +73,7 @@ export class Completion {
   ): { tokens: GenerationEvent; end: GenerationEvent | null } {
     const { id } = this.request;
     this.nextInput = token;
+    this.generated.push(token);
     this.timings.generated(1, at);
     const piece = this.#isHidden(token) ? '' : this.#detokenizer.add(token);
     const { text, matched } = this.#stopStrings.add(piece, this.#isSuspended);

@@ -54,6 +54,8 @@ export interface Timings {
   firstTokenAt: number | null;
   finishedAt: number;
   promptTokens: number;
+  /** Of the prompt's, those taken over from another request. */
+  cachedTokens: number;
   generatedTokens: number;
 }
 

@@ -81,6 +81,7 @@ export class ModelEngine {
     const plan = this.#scheduler.next(this.#clock());
     this.#announce(plan);
     this.#moveSlots(plan);
+    this.#reusePrefixes(plan);
     await this.#prefill(plan);
     await this.#decode(plan);
     this.#giveBackSlots();
@@ -118,7 +119,7 @@ export class ModelEngine {
 
   #abortNow(ids: readonly string[]): void {
     for (const id of ids) {
-      const stage = this.#scheduler.release(id);
+      const stage = this.#scheduler.release(id, this.#completions.get(id)?.generated);
       if (stage) this.#completions.abort(id, stage);
     }
   }
@@ -140,12 +141,26 @@ export class ModelEngine {
   }
 
   #moveSlots({ moves }: StepPlan): void {
-    for (const { id, from, to, length } of moves) {
-      try {
-        this.#session.copySlot(from, to, length);
-      } catch (error) {
-        this.#completions.breakDown([id], error);
-      }
+    for (const { id, from, to, length } of moves) this.#copySlot(id, from, to, length);
+  }
+
+  #reusePrefixes({ reuses }: StepPlan): void {
+    for (const { id, from, slot, length, tokens, isWhole } of reuses) {
+      if (from !== slot) this.#copySlot(id, from, slot, length);
+      const timings = this.#completions.get(id)?.timings;
+      if (!timings) continue;
+      timings.cachedTokens = tokens;
+      if (isWhole) timings.prefilled(this.#clock());
+    }
+  }
+
+  /** @param id whose cache it is; null: of a request that is done */
+  #copySlot(id: string | null, from: number, to: number, length: number): void {
+    try {
+      this.#session.copySlot(from, to, length);
+    } catch (error) {
+      this.#completions.breakDown(id === null ? [] : [id], error);
+      if (id === null) this.#scheduler.forget(to);
     }
   }
 
@@ -246,7 +261,7 @@ export class ModelEngine {
   }
 
   #giveBackSlots(): void {
-    for (const id of this.#completions.takeEnded()) this.#scheduler.release(id);
+    for (const { id, generated } of this.#completions.takeEnded()) this.#scheduler.release(id, generated);
   }
 
   #report(plan: StepPlan | null): SteppedReport {

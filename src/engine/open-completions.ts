@@ -5,12 +5,18 @@ import type { Clock } from './clock.ts';
 import type { Completion } from './completion.ts';
 import type { AbortStage, GenerationEvent } from './generation.ts';
 
+export interface EndedCompletion {
+  id: string;
+  /** null: what its slot holds is not to be trusted. */
+  generated: readonly number[] | null;
+}
+
 /** The completions of one model that have not ended, and what is to be told of them after the step. */
 export class OpenCompletions {
   readonly #clock: Clock;
   readonly #onFault: (error: unknown) => void;
   readonly #open = new Map<string, Completion>();
-  #ended: string[] = [];
+  #ended: EndedCompletion[] = [];
   #events: GenerationEvent[] = [];
 
   /** @param onFault is told causes; clients get a message without details */
@@ -56,9 +62,10 @@ export class OpenCompletions {
     if (completion) this.#end(completion, completion.abort(stage, this.#clock()));
   }
 
-  fail(id: string, code: ErrorCode, message: string, stage: AbortStage): void {
+  /** @param isSound whether what its slot holds can be trusted */
+  fail(id: string, code: ErrorCode, message: string, stage: AbortStage, isSound = true): void {
     const completion = this.#open.get(id);
-    if (completion) this.#end(completion, completion.fail(code, message, stage, this.#clock()));
+    if (completion) this.#end(completion, completion.fail(code, message, stage, this.#clock()), isSound);
   }
 
   /** Ends those of `ids` that have not ended because of something thrown inside the engine. */
@@ -68,13 +75,14 @@ export class OpenCompletions {
     const isNamed = error instanceof SamplingError;
     const message = isNamed ? error.message : 'The model failed while it ran the request.';
     for (const id of ids) {
-      const stage = this.#open.get(id)?.timings.hasPrefilled ? 'decode' : 'prefill';
-      this.fail(id, isRequests ? 'invalid_request' : 'engine_failure', message, stage);
+      const hasPrefilled = this.#open.get(id)?.timings.hasPrefilled ?? false;
+      const code = isRequests ? 'invalid_request' : 'engine_failure';
+      this.fail(id, code, message, hasPrefilled ? 'decode' : 'prefill', isRequests && hasPrefilled);
     }
   }
 
-  /** Ids of those that ended since the last call. */
-  takeEnded(): string[] {
+  /** Those that ended since the last call. */
+  takeEnded(): EndedCompletion[] {
     const ended = this.#ended;
     this.#ended = [];
     return ended;
@@ -86,9 +94,10 @@ export class OpenCompletions {
     return events;
   }
 
-  #end(completion: Completion, event: GenerationEvent): void {
+  #end(completion: Completion, event: GenerationEvent, isSound = true): void {
+    const { request, generated } = completion;
     this.#events.push(event);
-    this.#open.delete(completion.request.id);
-    this.#ended.push(completion.request.id);
+    this.#open.delete(request.id);
+    this.#ended.push({ id: request.id, generated: isSound ? generated : null });
   }
 }

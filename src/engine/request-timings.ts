@@ -3,6 +3,7 @@ import type { GenerationRequest, Timings } from './generation.ts';
 /** Collects the moments of one request as it goes; each counts the first time only. */
 export class RequestTimings {
   generatedTokens = 0;
+  cachedTokens = 0;
   readonly #request: Pick<GenerationRequest, 'arrivedAt' | 'promptTokens'>;
   #startedAt: number | null = null;
   #prefilledAt: number | null = null;
@@ -41,6 +42,7 @@ export class RequestTimings {
       firstTokenAt: this.#firstTokenAt,
       finishedAt: at,
       promptTokens: this.#request.promptTokens.length,
+      cachedTokens: this.cachedTokens,
       generatedTokens: this.generatedTokens,
     };
   }

@@ -1,12 +1,22 @@
 import type { AbortStage, GenerationRequest } from './generation.ts';
+import { type SharedPrefix, type SlotContent, SlotContents } from './slot-contents.ts';
 import { type SlotMove, SlotTable } from './slot-table.ts';
-import type { PrefillChunk, StepPlan } from './step-plan.ts';
+import type { PrefillChunk, PrefixReuse, StepPlan } from './step-plan.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
 /** What the scheduler looks at of a request. */
 export type Schedulable = Pick<
   GenerationRequest,
-  'id' | 'promptTokens' | 'maxTokens' | 'priority' | 'client' | 'arrivedAt' | 'queueDeadline' | 'deadline'
+  | 'id'
+  | 'promptTokens'
+  | 'maxTokens'
+  | 'promptLogprobs'
+  | 'cacheSalt'
+  | 'priority'
+  | 'client'
+  | 'arrivedAt'
+  | 'queueDeadline'
+  | 'deadline'
 >;
 
 export interface SlotLimits {
@@ -30,10 +40,14 @@ interface Holder {
   filled: number;
   /** ready: the prompt is in, a place in the decode batch is not. */
   stage: 'prefill' | 'ready' | 'decode';
+  readonly content: SlotContent;
+  /** Of the prompt, to be taken over before the rest is computed. */
+  shared: SharedPrefix | null;
 }
 
 interface PrefillPlan {
   started: string[];
+  reuses: PrefixReuse[];
   encodes: { id: string; slot: number }[];
   chunks: PrefillChunk[];
   prefillTokens: number;
@@ -47,12 +61,14 @@ export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #queue = new WaitingQueue<Schedulable>();
   readonly #table: SlotTable<Holder>;
+  readonly #contents: SlotContents;
   /** In the order they started. */
   readonly #holders = new Map<string, Holder>();
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#table = new SlotTable(options.slots);
+    this.#contents = new SlotContents(options.slots, this.#hasEncoder);
+    this.#table = new SlotTable(options.slots, (free) => this.#contents.oldest(free));
   }
 
   get waiting(): number {
@@ -84,24 +100,55 @@ export class Scheduler {
     this.#queue.add(request);
   }
 
-  /** Takes a request out, wherever it is. @returns where it was; null when it is not here any more */
-  release(id: string): AbortStage | null {
+  /**
+   * Takes a request out, wherever it is.
+   * @param generated what it has generated, for prompts that go on with it; null: its cache is not to be trusted
+   * @returns where it was; null when it is not here any more
+   */
+  release(id: string, generated: readonly number[] | null = []): AbortStage | null {
     const holder = this.#holders.get(id);
     if (holder) {
       this.#holders.delete(id);
       this.#table.release(holder);
+      this.#keep(holder, generated);
       return holder.stage === 'prefill' ? 'prefill' : 'decode';
     }
     return this.#queue.remove((request) => request.id === id).length > 0 ? 'queued' : null;
   }
 
+  /** What finished requests have left in `slot` is not to be trusted. */
+  forget(slot: number): void {
+    const content = this.#contents.at(slot);
+    if (content) this.#contents.drop(content);
+  }
+
   /** @param now on the clock of the requests' deadlines */
   next(now: number): StepPlan {
+    this.#recordDone();
     const expired = this.#expire(now);
     const moves = this.#arrangeSlots();
     const rows = this.#planDecode();
     const prefill = this.#planPrefill(this.#prefillBudget(rows.length), now);
     return { expired, moves, rows, ...prefill };
+  }
+
+  /** What earlier plans have computed is there to be shared now. */
+  #recordDone(): void {
+    for (const { content, filled, stage } of this.#holders.values()) {
+      if (!this.#hasEncoder) content.filled = Math.min(filled, content.tokens.length);
+      else if (stage !== 'prefill') content.filled = content.tokens.length;
+    }
+  }
+
+  #keep({ content, filled, request, stage }: Holder, generated: readonly number[] | null): void {
+    const { promptTokens } = request;
+    if (generated === null) this.#contents.drop(content);
+    else if (this.#hasEncoder) {
+      this.#contents.end(content, promptTokens, stage === 'prefill' ? 0 : promptTokens.length);
+    } else {
+      const tokens = [...promptTokens, ...generated].slice(0, filled);
+      this.#contents.end(content, tokens, tokens.length);
+    }
   }
 
   get #hasEncoder(): boolean {
@@ -127,12 +174,25 @@ export class Scheduler {
       holder.stage = 'decode';
       moves.push(...promotion);
     }
-    return moves.map(({ occupant, from, to }: SlotMove<Holder>) => ({
-      id: occupant.request.id,
-      from,
-      to,
-      length: occupant.filled,
-    }));
+    return this.#carryOut(moves);
+  }
+
+  /** Saves what finished requests have left in the slots that are moved over, where a free one holds less of use. */
+  #carryOut(moves: readonly SlotMove<Holder>[]): StepPlan['moves'] {
+    return moves.flatMap(({ occupant, from, to }, i) => {
+      const planned: StepPlan['moves'][number][] = [];
+      const busy = new Set([to, ...moves.slice(i).map((move) => move.from)]);
+      const free = this.#table.free.filter((slot) => !busy.has(slot));
+      if (free.length > 0 && this.#contents.isWorthKeeping(to)) {
+        const refuge = this.#contents.oldest(free);
+        const length = this.#hasEncoder ? 0 : this.#contents.at(to)!.filled;
+        planned.push({ id: null, from: to, to: refuge, length });
+        this.#contents.copied(to, refuge);
+      }
+      planned.push({ id: occupant.request.id, from, to, length: occupant.filled });
+      this.#contents.copied(from, to);
+      return planned;
+    });
   }
 
   #planDecode(): StepPlan['rows'] {
@@ -147,15 +207,17 @@ export class Scheduler {
 
   /** Prompts that were begun go on first, then the queue moves up, as far as `budget` tokens and the slots go. */
   #planPrefill(budget: number, now: number): PrefillPlan {
-    const plan: PrefillPlan = { started: [], encodes: [], chunks: [], prefillTokens: 0 };
+    const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0 };
     const left = () => budget - plan.prefillTokens;
     for (const holder of this.#holders.values()) {
-      if (holder.stage === 'prefill' && left() > 0) this.#planPrompt(holder, left(), plan);
+      if (holder.stage === 'prefill') this.#planPrompt(holder, left(), plan);
     }
     for (let next = this.#queue.first(now); next !== null && left() > 0; next = this.#queue.first(now)) {
+      const shared = this.#contents.find(next);
       // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.
-      if (this.#hasEncoder && next.promptTokens.length > left() && plan.started.length > 0) break;
-      const holder = this.#start(next);
+      const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > left();
+      if (isLong && plan.started.length > 0) break;
+      const holder = this.#start(next, shared, plan);
       if (holder === null) break;
       plan.started.push(next.id);
       this.#planPrompt(holder, left(), plan);
@@ -164,15 +226,30 @@ export class Scheduler {
   }
 
   /** Gives `request` a slot; null when there is none. */
-  #start(request: Schedulable): Holder | null {
-    const holder: Holder = { request, filled: 0, stage: 'prefill' };
-    if (this.#table.take(holder) === null) return null;
+  #start(request: Schedulable, shared: SharedPrefix | null, plan: PrefillPlan): Holder | null {
+    const slot = this.#slotFor(shared);
+    if (slot === null) return null;
+    const isThere = shared !== null && this.#contents.at(slot) === shared.content;
+    const content = this.#contents.begin(slot, request);
+    const holder: Holder = { request, filled: 0, stage: 'prefill', content, shared };
+    this.#table.take(holder, slot);
     this.#queue.take(request);
     this.#holders.set(request.id, holder);
+    if (isThere) this.#takeOver(holder, slot, shared.length, plan);
     return holder;
   }
 
+  /** The slot that holds the shared part itself, if it may be written over; else the one that is missed least. */
+  #slotFor(shared: SharedPrefix | null): number | null {
+    const { free } = this.#table;
+    const source = shared && this.#contents.slotOf(shared.content);
+    const others = free.filter((slot) => slot !== source);
+    if (free.length > others.length && (others.length === 0 || isMostOf(shared!))) return source;
+    return others.length === 0 ? null : this.#contents.oldest(others);
+  }
+
   #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): void {
+    if (this.#isToWait(holder, plan) || budget < 1) return;
     const { id, promptTokens } = holder.request;
     const slot = this.#table.slotOf(holder);
     if (this.#hasEncoder) {
@@ -189,4 +266,30 @@ export class Scheduler {
     holder.filled = end;
     if (isLast) holder.stage = 'ready';
   }
+
+  /** Takes over what the prompt shares with another. @returns whether nothing of it is to be computed in this step */
+  #isToWait(holder: Holder, plan: PrefillPlan): boolean {
+    while (holder.shared !== null) {
+      const { content, length } = holder.shared;
+      const from = this.#contents.slotOf(content);
+      if (from !== null && content.filled >= length) this.#takeOver(holder, from, length, plan);
+      else if (from !== null && content.isLive) return true;
+      // What was to come from there will not: from another, perhaps.
+      else holder.shared = this.#contents.find(holder.request, holder.content);
+    }
+    return holder.stage !== 'prefill';
+  }
+
+  #takeOver(holder: Holder, from: number, length: number, plan: PrefillPlan): void {
+    const { id } = holder.request;
+    const slot = this.#table.slotOf(holder);
+    const isWhole = this.#hasEncoder;
+    plan.reuses.push({ id, from, slot, length: isWhole ? 0 : length, tokens: length, isWhole });
+    holder.shared = null;
+    if (isWhole) holder.stage = 'ready';
+    else holder.filled = length;
+  }
 }
+
+/** Going on in the slot itself writes over the rest of what it holds. */
+const isMostOf = ({ content, length }: SharedPrefix) => 2 * length >= content.filled;

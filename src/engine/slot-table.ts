@@ -13,9 +13,12 @@ export class SlotTable<T> {
   readonly #occupants: (T | null)[];
   readonly #slots = new Map<T, number>();
   readonly #decoding = new Set<T>();
+  readonly #choose: (free: readonly number[]) => number;
 
-  constructor(size: number) {
+  /** @param choose which of several free slots is to be taken */
+  constructor(size: number, choose: (free: readonly number[]) => number = (free) => free[0]!) {
     this.#occupants = new Array(size).fill(null);
+    this.#choose = choose;
   }
 
   get size(): number {
@@ -37,11 +40,14 @@ export class SlotTable<T> {
     return slot;
   }
 
-  /** Gives a newcomer the lowest free slot; null when there is none. The table must be compact. */
-  take(occupant: T): number | null {
-    const slot = this.#occupants.indexOf(null);
-    if (slot < 0) return null;
-    this.#place(occupant, slot);
+  get free(): number[] {
+    return [...this.#occupants.keys()].filter((slot) => this.#occupants[slot] === null);
+  }
+
+  /** Gives a newcomer a free slot; null when there is none. The table must be compact. */
+  take(occupant: T, wanted: number | null = null): number | null {
+    const slot = wanted ?? this.#chooseFree();
+    if (slot !== null) this.#place(occupant, slot);
     return slot;
   }
 
@@ -75,14 +81,19 @@ export class SlotTable<T> {
     const inTheWay = this.#occupants[target]!;
     if (inTheWay !== occupant) {
       if (inTheWay !== null) {
-        const free = this.#occupants.indexOf(null);
-        if (free < 0) return null;
+        const free = this.#chooseFree();
+        if (free === null) return null;
         moves.push(this.#move(inTheWay, free));
       }
       moves.push(this.#move(occupant, target));
     }
     this.#decoding.add(occupant);
     return moves;
+  }
+
+  #chooseFree(): number | null {
+    const { free } = this;
+    return free.length === 0 ? null : this.#choose(free);
   }
 
   #move(occupant: T, to: number): SlotMove<T> {

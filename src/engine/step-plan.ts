@@ -6,8 +6,10 @@ export interface StepPlan {
   expired: readonly { id: string; stage: AbortStage }[];
   /** Left the queue for a slot. */
   started: readonly string[];
-  /** Cache rows to copy first: `length` decoder positions and the encoder side. */
-  moves: readonly { id: string; from: number; to: number; length: number }[];
+  /** Cache rows to copy first: `length` decoder positions and the encoder side. `id` null: of a request that is done. */
+  moves: readonly { id: string | null; from: number; to: number; length: number }[];
+  /** Parts of prompts that need not be computed, copied from `from` where that is another slot. */
+  reuses: readonly PrefixReuse[];
   /** Prompts for the encoder, whole. */
   encodes: readonly { id: string; slot: number }[];
   /** Pieces of prompts for the decoder: tokens start..end-1. */
@@ -16,6 +18,18 @@ export interface StepPlan {
   prefillTokens: number;
   /** One token each; row i is slot i, with `past` positions filled before. */
   rows: readonly DecodeRow[];
+}
+
+export interface PrefixReuse {
+  id: string;
+  from: number;
+  slot: number;
+  /** Decoder positions to copy. */
+  length: number;
+  /** Tokens of the prompt that are there. */
+  tokens: number;
+  /** Nothing of the prompt is left to compute. */
+  isWhole: boolean;
 }
 
 export interface PrefillChunk {

@@ -88,6 +88,11 @@ export function createMetricsCatalogue() {
       'Prompt tokens of sequences that got a slot.',
       ofModel,
     ),
+    prefixReusedTokens: counter(
+      'altup_prefix_reused_tokens_total',
+      'Prompt tokens taken over from an earlier sequence instead of being computed.',
+      ofModel,
+    ),
     generatedTokens: counter('altup_generated_tokens_total', 'Tokens generated.', ofModel),
     cacheUsage: gauge('altup_kv_cache_usage_ratio', 'Share of the slot cache in use, 0 to 1.', ofModel),
     stepSeconds: histogram(

@@ -133,7 +133,8 @@ export class Metrics implements EngineObserver {
     this.#showLoad(model);
     if (load.running === 0) this.#showCacheUsage(model, 0);
 
-    const { arrivedAt, startedAt, prefilledAt, finishedAt } = event.timings;
+    const { arrivedAt, startedAt, prefilledAt, finishedAt, cachedTokens } = event.timings;
+    this.#catalogue.prefixReusedTokens.inc({ model }, cachedTokens);
     this.#catalogue.requestSeconds.observe({ model }, seconds(finishedAt - arrivedAt));
     if (startedAt !== null && prefilledAt !== null) {
       this.#catalogue.prefillSeconds.observe({ model }, seconds(prefilledAt - startedAt));

@@ -17,6 +17,7 @@ const timings: Timings = {
   firstTokenAt: 2,
   finishedAt: 3,
   promptTokens: 3,
+  cachedTokens: 0,
   generatedTokens: 1,
 };
 const started = (id: string): GenerationEvent => ({ type: 'started', id, at: 5 });

@@ -11,8 +11,13 @@ const decoderOnly: SchedulerOptions = {
 };
 const encoderDecoder: SchedulerOptions = { ...decoderOnly, encoderCapacity: 50 };
 
+/** Its prompt begins as no other's. */
 const request = (id: string, promptLength: number, more: RequestOverrides = {}) =>
-  generationRequest({ id, promptTokens: new Array(promptLength).fill(9), ...more });
+  generationRequest({
+    id,
+    promptTokens: Array.from({ length: promptLength }, (_, i) => id.charCodeAt(0) + i),
+    ...more,
+  });
 
 function schedulerWith(options: Partial<SchedulerOptions>, ...requests: ReturnType<typeof request>[]) {
   const scheduler = new Scheduler({ ...decoderOnly, ...options });
@@ -35,6 +40,7 @@ describe('Scheduler, decoder-only', () => {
       expired: [],
       started: ['a'],
       moves: [],
+      reuses: [],
       encodes: [],
       chunks: [chunkOf('a', 0, 0, 8, false)],
       prefillTokens: 8,

@@ -4,6 +4,8 @@ import { ServiceProcess } from '../support/service-process.ts';
 import { readStream } from '../support/stream-completion.ts';
 
 const body = { prompt: 'Emma', max_tokens: 300, ignore_eos: true, temperature: 0 };
+/** Runs for long enough to be interrupted. */
+const long = { ...body, prompt: Array(30).fill('Emma') };
 
 it('an engine that dies fails what it ran, serves what waited, and is ready again', async () => {
   const service = await ServiceProcess.start({
@@ -15,8 +17,8 @@ it('an engine that dies fails what it ran, serves what waited, and is ready agai
     const whole = (await (await service.post('/v1/completions', body)).json()) as { choices: object[] };
     for (let round = 1; round <= 3; round += 1) {
       let queued: Promise<Response> | undefined;
-      const running = service.post('/v1/completions', body);
-      const stream = await service.post('/v1/completions', { ...body, stream: true });
+      const running = service.post('/v1/completions', long);
+      const stream = await service.post('/v1/completions', { ...long, stream: true });
       const streamed = await readStream(stream, () => {
         if (queued) return;
         queued = service.post('/v1/completions', body);

@@ -31,6 +31,7 @@ const timings = (reached: Partial<Timings> = {}): Timings => ({
   firstTokenAt: null,
   finishedAt: 4000,
   promptTokens: 5,
+  cachedTokens: 0,
   generatedTokens: 0,
   ...reached,
 });
@@ -98,7 +99,11 @@ describe('a sequence', () => {
     metrics.token(a, 2100, 1);
     metrics.token(a, 2110, 1);
     metrics.token(a, 2130, 2);
-    metrics.ended(a, finished('a', { startedAt: 1500, prefilledAt: 2000, firstTokenAt: 2100 }));
+    metrics.ended(
+      a,
+      finished('a', { startedAt: 1500, prefilledAt: 2000, firstTokenAt: 2100, cachedTokens: 3 }),
+    );
+    expect(await value('altup_prefix_reused_tokens_total')).toBe(3);
     expect(await histogram('altup_queue_seconds')).toEqual([1, 0.5]);
     expect(await histogram('altup_prefill_seconds')).toEqual([1, 0.5]);
     expect(await histogram('altup_decode_seconds')).toEqual([1, 2]);

@@ -14,6 +14,7 @@ export const timings = (request: GenerationRequest, generatedTokens: number): Ti
   firstTokenAt: request.arrivedAt + 3,
   finishedAt: request.arrivedAt + 4,
   promptTokens: request.promptTokens.length,
+  cachedTokens: 0,
   generatedTokens,
 });
 

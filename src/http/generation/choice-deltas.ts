@@ -2,6 +2,7 @@ import type { FinishReason, GenerationEvent } from '../../engine/generation.ts';
 import { ServiceError } from '../../errors.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { RequestContext } from '../request-context.ts';
+import { CachedTokens } from './cached-tokens.ts';
 import type { GenerationJob } from './generation-job.ts';
 
 /** What is new of one choice. */
@@ -36,6 +37,7 @@ export async function* choiceDeltas(
     scores[index] = null;
     return own;
   };
+  const cached = new CachedTokens(job.bestOf);
   context.generatedTokens = 0;
   for await (const event of events) {
     const index = indexes.get(event.id)!;
@@ -56,7 +58,9 @@ export async function* choiceDeltas(
         break;
       }
       case 'finished': {
-        const { text, reason, stopReason } = event;
+        const { text, reason, stopReason, timings } = event;
+        cached.take(index, timings.cachedTokens);
+        context.cachedTokens = cached.total;
         const promptLogprobs = takeScores(index);
         yield { index, text, tokens: [], logprobs: null, promptLogprobs, finishReason: reason, stopReason };
         break;
