@@ -49,7 +49,7 @@ def gemma3(**options) -> Gemma3TextConfig:
 
 def gemma3n(**options) -> Gemma3nTextConfig:
     # Ids of 90 and more have an embedding, but none per layer.
-    own = {"vocab_size_per_layer_input": 90, "hidden_size_per_layer_input": 8, "laurel_rank": 6}
+    own = {"vocab_size_per_layer_input": 90, "hidden_size_per_layer_input": 16, "laurel_rank": 6}
     return Gemma3nTextConfig(**SHAPE, **own, **options)
 
 
@@ -73,8 +73,8 @@ def variants() -> dict[str, Gemma3TextConfig | Gemma3nTextConfig]:
             layer_types=3 * four_to_one,
             num_kv_shared_layers=4,
             altup_num_inputs=4,
-            activation_sparsity_pattern=[0.95, 0.95, 0.5] + 9 * [0.0],
-            intermediate_size=48,
+            activation_sparsity_pattern=[0.9, 0.8, 0.5] + 9 * [0.0],
+            intermediate_size=128,
             final_logit_softcapping=4.0,
         ),
         "gemma3n-k2": gemma3n(
@@ -85,10 +85,15 @@ def variants() -> dict[str, Gemma3TextConfig | Gemma3nTextConfig]:
             altup_active_idx=1,
             altup_correct_scale=False,
             activation_sparsity_pattern=7 * [0.0] + [0.8],
-            intermediate_size=[40, 48, 40, 48, 40, 48, 40, 48],
+            intermediate_size=[112, 128, 112, 128, 112, 128, 112, 128],
         ),
     }
 
+
+# Attention weighs more than it would, so that what lies far back shows. Gemma 3n does not divide scores by √head_dim:
+# its queries are smaller, or rounding errors would grow from layer to layer.
+NORM_SIZES = {"post_attention_layernorm": 2, "post_per_layer_input_norm": 0.5}
+UNSCALED_QUERY_SIZE = 0.5
 
 ROWS, LENGTH = 3, 41
 GREEDY_PROMPT, GREEDY_TOKENS = 19, 256
@@ -108,13 +113,13 @@ def random_weight(name: str, like: Tensor, is_centred: bool) -> Tensor:
         # Of both signs, or a tied head would repeat the last token for ever.
         value = noise - (1 if is_centred else 0)
     elif "norm" in name:
-        # Attention weighs more than it would, so that what lies far back shows.
-        size = 3 if "post_attention" in name else 1
-        value = 0.2 * noise + (size - 1 if is_centred else size)
+        norm = name.split(".")[-2]
+        size = UNSCALED_QUERY_SIZE if norm == "q_norm" and not is_centred else NORM_SIZES.get(norm, 1)
+        value = 0.2 * noise + size - (1 if is_centred else 0)
     elif name.endswith("correct_output_scale"):
         value = 1 + 0.3 * noise
     elif name.endswith("_coefs.weight"):
-        value = 0.3 * noise
+        value = 0.15 * noise
     elif name.endswith("modality_router.weight"):
         # Its input is divided by the width.
         value = 0.7 * np.sqrt(width) * noise

@@ -37,6 +37,24 @@ export class ConfigReader {
     return value as number;
   }
 
+  nonNegativeInteger(field: string, fallback?: number): number {
+    const value = this.#valueOr(field, fallback);
+    if (!Number.isSafeInteger(value) || (value as number) < 0)
+      throw this.refuse(field, 'an integer from 0 up');
+    return value as number;
+  }
+
+  /** A field that is a list, or null where it is missing or of another kind. */
+  list(field: string): unknown[] | null {
+    const value = this.#fields[field];
+    return Array.isArray(value) ? value : null;
+  }
+
+  /** The field is there and says null. */
+  isNull(field: string): boolean {
+    return this.#fields[field] === null;
+  }
+
   /** A token id, or null where the field is missing. */
   tokenId(field: string): number | null {
     if (!this.has(field)) return null;

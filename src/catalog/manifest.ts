@@ -48,6 +48,8 @@ export const ManifestSchema = Type.Object({
   cache: Type.Array(Type.Object({ kvHeads: size, headSize: size, slidingWindow: nullable(size) })),
   /** One entry per cross-attention layer; empty for decoder-only models. */
   cross: Type.Array(Type.Object({ heads: size, headSize: size })),
+  /** Tokens that stand for an image or a sound, or enclose one: prompts that hold them are refused. */
+  mediaTokens: Type.Object({ image: Type.Array(count), audio: Type.Array(count) }),
   /** Decoder positions the model is good for. */
   contextLength: size,
   /** Encoder positions the model is good for; null for decoder-only models. */

@@ -20,6 +20,7 @@ const manifest: Manifest = {
   cache: [{ kvHeads: 1, headSize: 8, slidingWindow: null }],
   cross: [],
   contextLength: 16,
+  mediaTokens: { image: [], audio: [] },
   encoderContextLength: null,
 };
 

@@ -10,6 +10,7 @@ const run = (...args: string[]) => captureOutput(() => inspectCommand(args));
 const parameters = {
   embedding: 64 * 32,
   encoder: 3 * (4 * 16 * 24 + 3 * 16 * 40 + 2 * 16) + 16,
+  perLayerEmbedding: 0,
   decoder: 3 * (8 * 16 * 24 + 3 * 16 * 40 + 3 * 16) + 32,
   head: 64 * 32,
   positionBias: 2 * 16 * 3,
@@ -60,12 +61,38 @@ describe('altup inspect', () => {
     expect(dense.parameters.altup).toBe(0);
   });
 
+  it("tells Gemma 3n's tables, layers and AltUp apart, and how quantising shrinks them", async () => {
+    const checkpoint = await copyCheckpoint('gemma3n-k4');
+    const [d, K, layers, own] = [32, 4, 12, 8];
+    const {
+      parameters: found,
+      sizes,
+      cacheBytesPerToken,
+    } = JSON.parse((await run(checkpoint, '--json')).stdout);
+    const router = K * d + K * K * K + K * K + 2 * d;
+    expect(found).toMatchObject({
+      embedding: 96 * d,
+      perLayerEmbedding: 90 * layers * 16,
+      head: 0,
+      positionBias: 0,
+      altup: layers * router + 2 * (K - 1) * d * d,
+    });
+    // Layers that read the cache of others have none.
+    expect(cacheBytesPerToken).toBe(own * 2 * 2 * 16 * 4);
+    expect(sizes.perLayerEmbedding).toBe(4 * found.perLayerEmbedding);
+    const int8 = JSON.parse((await run(checkpoint, '--json', '--precision', 'int8')).stdout);
+    expect(int8.parameters).toEqual(found);
+    // A byte a number, and for each block of 32 a float32 scale and a zero point.
+    expect(int8.sizes.perLayerEmbedding).toBe(found.perLayerEmbedding * (1 + 5 / 32));
+    expect((await run(checkpoint)).stdout).toMatch(/^ {2}AltUp +K = 4, coefficients by token$/m);
+  });
+
   it('prints for a reader', async () => {
     const { code, stdout } = await run(await copyCheckpoint('altup-k2'));
     expect(code).toBe(0);
     expect(stdout).toMatch(/^altup-k2 \(checkpoint\)$/m);
     expect(stdout).toMatch(/^ {2}AltUp +K = 2, alternating, plain$/m);
-    expect(stdout).toMatch(/^parameters: 29,860$/m);
+    expect(stdout).toMatch(/^parameters: 29,860 in [\d,]+ bytes$/m);
     expect(stdout).toMatch(/^ {2}cache +576 bytes per token, 576 bytes per encoder token$/m);
     expect(stdout).toMatch(/^ {2}ai\.altup\.CorrectPredict +2 +2$/m);
   });

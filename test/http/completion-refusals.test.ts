@@ -183,6 +183,15 @@ describe('a bad parameter is a 400 that names it', () => {
     });
   });
 
+  it('tokens that stand for images, from a model of text alone', async () => {
+    const textOnly = fakeServer({ models: [fakeModel('gpt', undefined, 'decoder-only')] });
+    expect(await refusal({ prompt: [5, 6, 258] }, textOnly)).toMatchObject({
+      ...invalid,
+      param: 'prompt',
+      message: 'The prompt has the image token 258 at position 2; the model takes text only.',
+    });
+  });
+
   it('text that is too long without looking at its tokens, and lists up to the first one over a limit', async () => {
     const model = fakeModel('tiny');
     const encode = vi.spyOn(model.tokenizer!, 'encode');

@@ -10,7 +10,7 @@ import { temporaryFolder } from './temporary-folder.ts';
 export async function copyCheckpoint(variant: string, change: Record<string, unknown> = {}): Promise<string> {
   const folder = join(await temporaryFolder(), variant);
   for (const file of ['config.json', 'model.safetensors']) {
-    await cp(join(goldenFolder, variant, file), join(folder, file), { preserveTimestamps: true });
+    await cp(join(goldenFolder(variant), file), join(folder, file), { preserveTimestamps: true });
   }
   if (Object.keys(change).length > 0) await changeConfig(folder, change);
   return folder;

@@ -33,6 +33,8 @@ export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder
     cache: [{ kvHeads: 1, headSize: 8, slidingWindow: null }],
     cross: isPair ? [{ heads: 1, headSize: 8 }] : [],
     contextLength: 64,
+    // Byte 255, which no text holds.
+    mediaTokens: { image: isPair ? [] : [258], audio: [] },
     encoderContextLength: isPair ? 64 : null,
   };
 }

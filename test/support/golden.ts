@@ -2,7 +2,11 @@ import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { SafetensorsFile } from '../../src/export/checkpoint/safetensors-file.ts';
 
-export const goldenFolder = join(import.meta.dirname, '..', 'golden', 't5');
+/** Where a variant's checkpoint and golden data are. */
+export function goldenFolder(variant: string): string {
+  const family = (gemmaVariants as readonly string[]).includes(variant) ? 'gemma' : 't5';
+  return join(import.meta.dirname, '..', 'golden', family, variant);
+}
 
 /** Models that training/golden.py writes, with what every one of them must compute. */
 export const goldenVariants = [
@@ -15,6 +19,9 @@ export const goldenVariants = [
   'altup-k1-identity',
 ] as const;
 
+/** Models that training/gemma_golden.py writes. */
+export const gemmaVariants = ['gemma3', 'gemma3-capped', 'gemma3n-k4', 'gemma3n-k2'] as const;
+
 const views = {
   F32: (buffer: ArrayBuffer) => ['float32', new Float32Array(buffer)] as const,
   I32: (buffer: ArrayBuffer) => ['int32', new Int32Array(buffer)] as const,
@@ -23,7 +30,7 @@ const views = {
 
 /** All tensors of a variant's golden.safetensors. */
 export async function readGolden(variant: string): Promise<Record<string, Tensor>> {
-  const file = await SafetensorsFile.open(join(goldenFolder, variant, 'golden.safetensors'));
+  const file = await SafetensorsFile.open(join(goldenFolder(variant), 'golden.safetensors'));
   try {
     const tensors: Record<string, Tensor> = {};
     for (const [name, { dtype, shape }] of file.tensors) {

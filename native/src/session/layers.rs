@@ -57,7 +57,8 @@ impl Layers {
         self.layers.first().map_or(0, |layer| layer.key.capacity())
     }
 
-    /// Binds slots `first..first + count` as inputs, and as outputs `present.<i>` in the same memory if `present`.
+    /// Binds slots `first..first + count` as inputs, and in the same memory as outputs if `present`: `present.<i>`, and
+    /// `present.<i>.<part>.<reader>` of the layers that read this one's cache and hand it on.
     ///
     /// # Safety
     /// The binding is run only while these layers live and have not grown.
@@ -72,8 +73,14 @@ impl Layers {
             for (part, buffer) in layer.parts() {
                 let value = unsafe { buffer.view(session.api, first, count)? };
                 binding.input(&format!("{}.{i}.{part}", self.prefix), &value)?;
-                if present {
-                    binding.output(&format!("present.{i}.{part}"), &value)?;
+                if !present {
+                    continue;
+                }
+                let name = format!("present.{i}.{part}");
+                binding.output(&name, &value)?;
+                let read = format!("{name}.");
+                for port in session.outputs.iter().filter(|port| port.name.starts_with(&read)) {
+                    binding.output(&port.name, &value)?;
                 }
             }
         }

@@ -33,6 +33,15 @@ export class WeightSource {
     return this.#weight({ name, type, dims: shape }, () => this.#pieces(name, dtype, 1));
   }
 
+  /** The tensor plus one, an initializer of the same name: a factor that is stored as its difference from one. */
+  plusOne(name: string, shape: readonly number[]): Weight {
+    const dtype = this.#take(name, shape);
+    const pieces = this.#pieces.bind(this);
+    return this.#weight({ name, type: 'float32', dims: shape }, async function* () {
+      for await (const values of pieces(name, dtype, 1)) yield values.map((value) => 1 + value);
+    });
+  }
+
   /** A linear layer's [out, in] weight as the [in, out] that MatMul wants, an initializer of the same name. */
   transposed(name: string, shape: readonly [number, number], type: FloatType = 'float32'): Weight {
     const dtype = this.#take(name, shape);

@@ -2,6 +2,8 @@ import type { ConfigReader } from '../../catalog/config-reader.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import type { SpecialTokens } from '../../catalog/special-tokens.ts';
 import type { FamilyExport } from './family.ts';
+import { exportGemma3 } from './gemma3/export.ts';
+import { exportGemma3n } from './gemma3n/export.ts';
 import { exportT5 } from './t5/export.ts';
 
 export interface Family {
@@ -11,6 +13,10 @@ export interface Family {
   specialTokens: Partial<SpecialTokens>;
 }
 
+const gemmaTokens = { eos: [1], bos: 2, pad: 0 };
+const gemma3: Family = { name: 'gemma3', export: exportGemma3, specialTokens: gemmaTokens };
+const gemma3n: Family = { name: 'gemma3n', export: exportGemma3n, specialTokens: gemmaTokens };
+
 const families: Readonly<Record<string, Family>> = {
   // T5 starts its decoder with the padding token.
   t5: {
@@ -18,6 +24,11 @@ const families: Readonly<Record<string, Family>> = {
     export: exportT5,
     specialTokens: { eos: [1], pad: 0, decoderStart: 0 },
   },
+  // `_text` is what transformers calls the text model by itself.
+  gemma3,
+  gemma3_text: gemma3,
+  gemma3n,
+  gemma3n_text: gemma3n,
 };
 
 /** The family that `model_type` names. */

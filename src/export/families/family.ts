@@ -18,6 +18,7 @@ export interface FamilyModel {
     | 'vocabSize'
     | 'cache'
     | 'cross'
+    | 'mediaTokens'
     | 'contextLength'
     | 'encoderContextLength'
   >;

@@ -1,4 +1,5 @@
 import type { Inspection } from './inspect-model.ts';
+import { type Part, parts } from './parameters.ts';
 
 const count = (value: number) => value.toLocaleString('en-US');
 
@@ -8,7 +9,7 @@ export function formatInspection(model: Inspection): string {
     `${model.name} (${model.kind})`,
     ...facts(model),
     '',
-    `parameters: ${count(model.parameters.total)}`,
+    `parameters: ${count(model.parameters.total)} in ${count(model.sizes.total)} bytes`,
     ...parameterLines(model),
     '',
     'files, bytes',
@@ -26,8 +27,11 @@ export function formatInspection(model: Inspection): string {
 
 function facts(model: Inspection): string[] {
   const { altup, encoderContextLength: encoder } = model;
-  const blocks =
-    altup && `K = ${altup.numBlocks}, ${altup.selection}, ${altup.recycled ? 'recycled' : 'plain'}`;
+  const kind =
+    model.family === 'gemma3n'
+      ? 'coefficients by token'
+      : `${altup?.selection}, ${altup?.recycled ? 'recycled' : 'plain'}`;
+  const blocks = altup && `K = ${altup.numBlocks}, ${kind}`;
   const cross =
     model.crossBytesPerToken > 0 ? `, ${count(model.crossBytesPerToken)} bytes per encoder token` : '';
   const rows = [
@@ -41,16 +45,21 @@ function facts(model: Inspection): string[] {
   return columns(rows, 'left');
 }
 
-function parameterLines({ parameters }: Inspection): string[] {
-  const rows = [
-    ['embedding', count(parameters.embedding)],
-    ['encoder', count(parameters.encoder)],
-    ['decoder', count(parameters.decoder)],
-    ['head', count(parameters.head)],
-    ['position bias', count(parameters.positionBias)],
-    ['AltUp scalars', count(parameters.altup)],
-  ];
-  return columns(rows, 'right');
+const partNames: Record<Part, string> = {
+  embedding: 'embedding',
+  perLayerEmbedding: 'per-layer embedding',
+  encoder: 'encoder',
+  decoder: 'decoder',
+  head: 'head',
+  positionBias: 'position bias',
+  altup: 'AltUp',
+};
+
+function parameterLines({ parameters, sizes }: Inspection): string[] {
+  const rows = parts
+    .filter((part) => parameters[part] > 0)
+    .map((part) => [partNames[part], count(parameters[part]), count(sizes[part])]);
+  return columns([['', 'parameters', 'bytes'], ...rows], 'right');
 }
 
 function operatorLines({ operators }: Inspection): string[] {

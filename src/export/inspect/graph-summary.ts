@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import { type FunctionProto, ModelProtoSchema, type NodeProto } from 'onnx-buf';
 import type { GraphBuilder } from '../onnx/graph-builder.ts';
-import { elementTypes } from '../onnx/values.ts';
+import { bytesPerElement, type ElementType, elementTypes } from '../onnx/values.ts';
 import { elementCountOf } from '../onnx/weight.ts';
 import { scalesSuffix } from '../quantize/quantized-matrix.ts';
 
@@ -13,6 +13,8 @@ export interface GraphSummary {
   operators: Record<string, number>;
   /** How many trained numbers each initializer holds; scales and zero points of quantised ones are none. */
   weights: ReadonlyMap<string, number>;
+  /** How many bytes each initializer takes. */
+  bytes: ReadonlyMap<string, number>;
 }
 
 export interface FunctionSummary {
@@ -65,7 +67,13 @@ function summarize(
     else if (dataType === elementTypes.float16) weights.set(name, count);
     else if (dataType === elementTypes.float32 && !name.endsWith(scalesSuffix)) weights.set(name, count);
   }
-  return { name, operators: countOperators(nodes), weights };
+  const bytes = new Map(initializers.map(({ name, dataType, dims }) => [name, bytesOf(dataType, dims)]));
+  return { name, operators: countOperators(nodes), weights, bytes };
+}
+
+function bytesOf(dataType: number, dims: readonly number[]): number {
+  const type = (Object.keys(elementTypes) as ElementType[]).find((each) => elementTypes[each] === dataType);
+  return type === undefined ? 0 : bytesPerElement[type] * elementCountOf({ dims });
 }
 
 /** Bits per number of the tensors that hold codes. */

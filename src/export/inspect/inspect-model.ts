@@ -18,7 +18,7 @@ import {
   summarizeFunction,
   summarizeGraph,
 } from './graph-summary.ts';
-import { countParameters, type Parameters } from './parameters.ts';
+import { type ByPart, countParameters, sizesByPart } from './parameters.ts';
 
 type Described = Pick<
   Manifest,
@@ -41,7 +41,9 @@ export interface Inspection {
   vocabSize: number;
   contextLength: number;
   encoderContextLength: number | null;
-  parameters: Parameters;
+  parameters: ByPart;
+  /** Bytes that they take in the export. */
+  sizes: ByPart;
   /** Memory that one position takes in a slot: self-attention, and cross-attention per position of the encoder. */
   cacheBytesPerToken: number;
   crossBytesPerToken: number;
@@ -127,6 +129,7 @@ function describe(model: Described, precision: Precision) {
 function describeGraphs(model: Described, graphs: readonly GraphSummary[]) {
   return {
     parameters: countParameters(graphs, model.parameters),
+    sizes: sizesByPart(graphs),
     operators: Object.fromEntries(graphs.map(({ name, operators }) => [name, operators])),
   };
 }

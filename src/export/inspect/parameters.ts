@@ -1,51 +1,57 @@
+import { scalesSuffix, zerosSuffix } from '../quantize/quantized-matrix.ts';
 import type { GraphSummary } from './graph-summary.ts';
 
-/** Trained numbers by what they belong to. */
-export interface Parameters {
-  total: number;
-  embedding: number;
-  encoder: number;
-  decoder: number;
-  /** 0 where the head is the embedding table. */
-  head: number;
-  /** Relative position biases. */
-  positionBias: number;
-  /** AltUp's scalars: K² + K for each layer. */
-  altup: number;
-}
+export const parts = [
+  'embedding',
+  'perLayerEmbedding',
+  'encoder',
+  'decoder',
+  'head',
+  'positionBias',
+  'altup',
+] as const;
 
-type Part = Exclude<keyof Parameters, 'total' | 'positionBias'>;
+/**
+ * What trained numbers belong to. `head` is empty where the embedding table is the head; `perLayerEmbedding` is Gemma
+ * 3n's table of what each layer is told of a token; `altup` holds coefficients, routers and the ways into and out of the
+ * blocks.
+ */
+export type Part = (typeof parts)[number];
+
+/** Trained numbers, or the bytes they are stored in. */
+export type ByPart = Record<Part | 'total', number>;
 
 /** @param total trained numbers in the checkpoint */
-export function countParameters(graphs: readonly GraphSummary[], total: number): Parameters {
-  const parameters: Parameters = {
-    total,
-    embedding: 0,
-    encoder: 0,
-    decoder: 0,
-    head: 0,
-    positionBias: 0,
-    altup: 0,
-  };
+export function countParameters(graphs: readonly GraphSummary[], total: number): ByPart {
+  const counted = sumByPart(graphs.map(({ weights }) => weights));
+  // The graphs hold the biases as tables by distance, of another size than what was trained.
+  return { ...counted, positionBias: total - counted.total + counted.positionBias, total };
+}
+
+/** Bytes of the graphs' initializers. */
+export function sizesByPart(graphs: readonly GraphSummary[]): ByPart {
+  return sumByPart(graphs.map(({ bytes }) => bytes));
+}
+
+function sumByPart(graphs: readonly ReadonlyMap<string, number>[]): ByPart {
+  const sums = Object.fromEntries([...parts, 'total'].map((part) => [part, 0])) as ByPart;
   // A weight that both graphs use is one weight.
-  const weights = new Map(graphs.flatMap((graph) => [...graph.weights]));
-  let counted = 0;
-  for (const [name, count] of weights) {
+  for (const [name, value] of new Map(graphs.flatMap((graph) => [...graph]))) {
     const part = partOf(name);
     if (!part) continue;
-    parameters[part] += count;
-    counted += count;
+    sums[part] += value;
+    sums.total += value;
   }
-  // The graphs hold the biases as tables by distance, of another size than what was trained.
-  parameters.positionBias = total - counted;
-  return parameters;
+  return sums;
 }
 
 /** null: computed by the exporter, not a weight of the checkpoint. */
-function partOf(name: string): Part | null {
-  if (name.startsWith('/')) return null;
-  if (name.includes('.altup.')) return 'altup';
+function partOf(tensor: string): Part | null {
+  if (tensor.startsWith('/')) return tensor.endsWith('/position_bias/table') ? 'positionBias' : null;
+  const name = [scalesSuffix, zerosSuffix].reduce((left, suffix) => left.replace(suffix, ''), tensor);
+  if (/(^|\.)altup(_projections|_unembed_projections)?\./.test(name)) return 'altup';
   if (name === 'shared.weight' || name.endsWith('embed_tokens.weight')) return 'embedding';
-  if (name === 'lm_head.weight') return 'head';
+  if (name.endsWith('embed_tokens_per_layer.weight')) return 'perLayerEmbedding';
+  if (name.endsWith('lm_head.weight')) return 'head';
   return name.startsWith('encoder.') ? 'encoder' : 'decoder';
 }

@@ -41,6 +41,16 @@ export function inFloat32(
   return castTo(graph, 'float32', make(`${output}/float16`), output);
 }
 
+/** Has `make` compute a value of the residual stream, which is then `output` in the compute type. @returns `output` */
+export function inCompute(
+  { graph, precision }: ModelGraph,
+  output: string,
+  make: (name: string) => string,
+): string {
+  if (computeType(precision) === 'float32') return make(output);
+  return castTo(graph, 'float16', make(`${output}/float32`), output);
+}
+
 function castTo(graph: GraphBuilder, type: FloatType, x: string, output: string): string {
   return graph.add('Cast', output, [x], { attributes: { to: int(elementTypes[type]) } });
 }

@@ -5,6 +5,7 @@ import { blockSize, type QuantizedBits } from './quantize-block.ts';
 import { maxJobs, quantizeApart } from './quantize-pool.ts';
 
 export const scalesSuffix = '.scales';
+export const zerosSuffix = '.zero_points';
 
 /** A matrix as MatMulNBits and GatherBlockQuantized take it: its weight and the names of the weight's tensors. */
 export interface QuantizedMatrix {
@@ -43,7 +44,7 @@ export function quantizedMatrix(
 ): QuantizedMatrix {
   const [rows, columns] = shape;
   const blocks = columns / blockSize;
-  const [scales, zeros] = [`${name}${scalesSuffix}`, `${name}.zero_points`];
+  const [scales, zeros] = [`${name}${scalesSuffix}`, `${name}${zerosSuffix}`];
   const tensors = [
     { name, type: 'uint8', dims },
     { name: scales, type: 'float32', dims: [rows, blocks] },

@@ -35,7 +35,19 @@ function readTruncation(truncateTo: number | null, room: number): number | null 
   );
 }
 
-/** A prompt's tokens. @throws ServiceError `invalid_request` when they are none or too many */
+/** @throws ServiceError `invalid_request` for a token that a text model alone makes nothing of */
+function refuseMedia(tokens: readonly number[], { model, param, name }: PromptReading): void {
+  for (const [medium, ids] of Object.entries(model.manifest.mediaTokens)) {
+    const at = tokens.findIndex((token) => ids.includes(token));
+    if (at < 0) continue;
+    throw invalidRequest(
+      param,
+      `${name} has the ${medium} token ${tokens[at]} at position ${at}; the model takes text only.`,
+    );
+  }
+}
+
+/** A prompt's tokens. @throws ServiceError `invalid_request` when they are none, too many, or not of text */
 export async function readPrompt(
   prompt: string | readonly number[],
   reading: PromptReading,
@@ -50,6 +62,7 @@ export async function readPrompt(
     throw tooLong(`${prompt.length} characters`);
   const tokens = typeof prompt === 'string' ? await model.encode(prompt, addSpecialTokens) : prompt;
   if (tokens.length === 0) throw invalidRequest(param, `${name} has no token.`);
+  refuseMedia(tokens, reading);
   if (kept !== null) return tokens.slice(-kept);
   if (tokens.length > room) throw tooLong(`${tokens.length} tokens`);
   return tokens;

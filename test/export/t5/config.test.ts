@@ -5,7 +5,7 @@ import { ConfigReader } from '../../../src/catalog/config-reader.ts';
 import { readT5Config } from '../../../src/export/families/t5/config.ts';
 import { goldenFolder } from '../../support/golden.ts';
 
-const golden = JSON.parse(await readFile(join(goldenFolder, 'altup-k2', 'config.json'), 'utf8'));
+const golden = JSON.parse(await readFile(join(goldenFolder('altup-k2'), 'config.json'), 'utf8'));
 const read = (change: Record<string, unknown>) =>
   readT5Config(new ConfigReader('config.json', { ...golden, ...change }));
 const altup = (change: Record<string, unknown>) => ({ altup: { ...golden.altup, ...change } });

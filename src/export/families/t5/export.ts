@@ -42,6 +42,7 @@ function describe(config: T5Config, parameters: number): Awaited<ReturnType<Fami
     vocabSize: config.vocabSize,
     cache,
     cross: layers.map(() => ({ heads: numHeads, headSize: dKv })),
+    mediaTokens: { image: [], audio: [] },
     contextLength,
     encoderContextLength: contextLength,
   };

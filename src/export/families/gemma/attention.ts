@@ -1,0 +1,180 @@
+import { linear } from '../../layers/linear.ts';
+import { computeType, inCompute, toCompute, toStream } from '../../layers/model-graph.ts';
+import { float, int } from '../../onnx/attributes.ts';
+import { microsoftDomain } from '../../onnx/opset.ts';
+import { weightOf } from '../../onnx/weight.ts';
+import { type GemmaGraph, normalize, rmsNorm } from './graph-parts.ts';
+import type { AttentionKind } from './rope-config.ts';
+import { type Angles, rotate } from './rotary.ts';
+
+/** Names of values that all layers share. */
+export interface AttentionInputs {
+  /** int32 [batch]: total length of a row − 1. */
+  seqlens: string;
+  /** int32 [1]: the largest total length. */
+  total: string;
+  angles: Readonly<Record<AttentionKind, Angles>>;
+}
+
+/** How attention differs from family to family and from layer to layer. */
+export interface AttentionStyle {
+  /** Values are normalised head by head too, without a weight. */
+  normalizesValues: boolean;
+  /** The earlier layer whose keys and values this one reads; null: it has its own. */
+  sharedLayer: number | null;
+}
+
+/**
+ * W_o·attention(x) for a normalised x [batch, sequence, d], over the row's cache and the chunk itself. Queries and keys
+ * are normalised head by head, then rotated.
+ */
+export function attention(
+  gemma: GemmaGraph,
+  index: number,
+  x: string,
+  inputs: AttentionInputs,
+  style: AttentionStyle,
+): string {
+  const { numHeads, headSize, hiddenSize } = gemma.config;
+  const layer = new AttentionLayer(gemma, index, inputs);
+  const inner = numHeads * headSize;
+  const compute = toCompute(gemma, x);
+  const q = layer.rotated('q', layer.project('q', compute, inner), numHeads, `${layer.path}/q/rotated`);
+  const mixed =
+    style.sharedLayer === null
+      ? overOwnCache(layer, q, compute, style.normalizesValues)
+      : overSharedCache(layer, q, style.sharedLayer);
+  const out = `${gemma.prefix}layers.${index}.self_attn.o_proj.weight`;
+  return toStream(gemma, linear(gemma, `${layer.path}/o`, mixed, out, [hiddenSize, inner]));
+}
+
+/**
+ * `present` may be the memory of `past_key_values`; `new` holds the chunk's rows alone, for a caller that keeps the
+ * cache itself.
+ */
+function overOwnCache(layer: AttentionLayer, query: string, x: string, normalizesValues: boolean): string {
+  const { gemma, index } = layer;
+  const { graph, config } = gemma;
+  const { kvHeads, headSize } = config;
+  const type = computeType(gemma.precision);
+  const inner = kvHeads * headSize;
+  const cache = ['batch', kvHeads, 'capacity', headSize];
+  const parts = ['key', 'value'] as const;
+  const past = parts.map((part) => graph.input(`past_key_values.${index}.${part}`, type, cache));
+  const present = parts.map((part) => presentName(index, part));
+  for (const name of present) graph.output(name, type, cache);
+
+  const made = parts.map((part) => newName(index, part));
+  const [key, value] = made as [string, string];
+  layer.rotated('k', layer.project('k', x, inner), kvHeads, key);
+  if (normalizesValues) layer.unweighted(layer.project('v', x, inner), kvHeads, value);
+  else layer.project('v', x, inner, value);
+  for (const name of made) graph.output(name, type, ['batch', 'sequence', inner]);
+  return layer.attend(query, [key, value], past, present);
+}
+
+/**
+ * The layer appends nothing: its keys and values are empty, which GroupQueryAttention takes as a wish to read the cache
+ * as the earlier layer left it. The operator cannot be without outputs for the cache, so there is a
+ * `present.<shared>.<part>.<layer>`; where that is the memory of `present.<shared>.<part>` too, nothing is copied.
+ */
+function overSharedCache(layer: AttentionLayer, query: string, shared: number): string {
+  const { gemma, index } = layer;
+  const { graph, config } = gemma;
+  const cache = ['batch', config.kvHeads, 'capacity', config.headSize];
+  const parts = ['key', 'value'] as const;
+  const [start, axis] = [graph.integers(0), graph.integers(1)];
+  const none = parts.map((part) => {
+    const name = `/layers.${shared}/attention/no_${part}`;
+    return graph.computes(name)
+      ? name
+      : graph.add('Slice', name, [newName(shared, part), start, start, axis]);
+  });
+  const past = parts.map((part) => presentName(shared, part));
+  const present = past.map((name) => `${name}.${index}`);
+  for (const name of present) graph.output(name, computeType(gemma.precision), cache);
+  return layer.attend(query, none, past, present);
+}
+
+const presentName = (index: number, part: 'key' | 'value') => `present.${index}.${part}`;
+const newName = (index: number, part: 'key' | 'value') => `new.${index}.${part}`;
+
+class AttentionLayer {
+  readonly gemma: GemmaGraph;
+  readonly index: number;
+  readonly path: string;
+  readonly #inputs: AttentionInputs;
+
+  constructor(gemma: GemmaGraph, index: number, inputs: AttentionInputs) {
+    this.gemma = gemma;
+    this.index = index;
+    this.path = `/layers.${index}/attention`;
+    this.#inputs = inputs;
+  }
+
+  project(part: 'q' | 'k' | 'v', x: string, width: number, output = `${this.path}/${part}`): string {
+    const { gemma, index, path } = this;
+    const weight = `${gemma.prefix}layers.${index}.self_attn.${part}_proj.weight`;
+    return linear(gemma, `${path}/${part}`, x, weight, [width, gemma.config.hiddenSize], output);
+  }
+
+  /** x [batch, sequence, heads · head size], its heads normalised and rotated, of the compute type. */
+  rotated(part: 'q' | 'k', x: string, heads: number, output: string): string {
+    const { gemma, index, path } = this;
+    const { layers, headSize } = gemma.config;
+    const weight = `layers.${index}.self_attn.${part}_norm.weight`;
+    const normed = this.#byHead(`${path}/${part}_norm`, toStream(gemma, x), heads, (name, split) =>
+      rmsNorm(gemma, name, split, weight, headSize),
+    );
+    const angles = this.#inputs.angles[layers[index]!.attention];
+    return inCompute(gemma, output, (name) => rotate(gemma.graph, name, normed, angles, heads));
+  }
+
+  /** x with its heads normalised by a weight of ones, of the compute type. */
+  unweighted(x: string, heads: number, output: string): string {
+    const { gemma, path } = this;
+    const { headSize, epsilon } = gemma.config;
+    const ones = weightOf(`${path}/v_norm/ones`, [headSize], new Float32Array(headSize).fill(1));
+    const scale = gemma.graph.weight(ones);
+    return inCompute(gemma, output, (name) =>
+      this.#byHead(
+        `${path}/v_norm`,
+        toStream(gemma, x),
+        heads,
+        (node, split) => normalize(gemma.graph, node, split, scale, epsilon),
+        name,
+      ),
+    );
+  }
+
+  attend(query: string, keyAndValue: string[], past: string[], present: string[]): string {
+    const { gemma, index, path } = this;
+    const { numHeads, kvHeads, attentionScale, layers } = gemma.config;
+    const { window } = layers[index]!;
+    const name = `${path}/attend`;
+    const from = [query, ...keyAndValue, ...past, this.#inputs.seqlens, this.#inputs.total];
+    return gemma.graph.add('GroupQueryAttention', name, from, {
+      domain: microsoftDomain,
+      attributes: {
+        num_heads: int(numHeads),
+        kv_num_heads: int(kvHeads),
+        scale: float(attentionScale),
+        ...(window === null ? {} : { local_window_size: int(window) }),
+      },
+      outputs: [name, ...present],
+    });
+  }
+
+  #byHead(
+    name: string,
+    x: string,
+    heads: number,
+    normed: (name: string, x: string) => string,
+    output = `${name}/joined`,
+  ): string {
+    const { graph, config } = this.gemma;
+    const split = graph.add('Reshape', `${name}/heads`, [x, graph.integers(0, 0, heads, config.headSize)]);
+    const shape = graph.integers(0, 0, heads * config.headSize);
+    return graph.add('Reshape', `${name}/join`, [normed(name, split), shape], { outputs: [output] });
+  }
+}

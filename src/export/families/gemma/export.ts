@@ -1,0 +1,65 @@
+import type { FunctionProto } from 'onnx-buf';
+import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import type { Manifest } from '../../../catalog/manifest.ts';
+import { altupOpset } from '../../altup/domain.ts';
+import { GraphBuilder } from '../../onnx/graph-builder.ts';
+import type { FamilyExport } from '../family.ts';
+import type { GemmaConfig } from './config.ts';
+import type { GemmaGraph } from './graph-parts.ts';
+import { headName, isOtherTower, mediaTokens, weightPrefix } from './multimodal.ts';
+
+/** What tells the families apart. */
+export interface GemmaFamily<Config extends GemmaConfig> {
+  name: 'gemma3' | 'gemma3n';
+  /** Norms are stored as their difference from 1. */
+  hasCentredNorms: boolean;
+  readConfig(text: ConfigReader, outer: ConfigReader): Config;
+  buildDecoder(gemma: GemmaGraph<Config>): void;
+  altup(config: Config): Manifest['altup'];
+  functions: FunctionProto[];
+  /** Weights, by their names behind the prefix, that published checkpoints hold though nothing is computed with them. */
+  isUnused(config: Config, name: string): boolean;
+  /** Whether a layer reads the cache of an earlier one. */
+  sharesCache(config: Config, layer: number): boolean;
+  /** Of the config class, for multimodal checkpoints that do not name them. */
+  mediaTokens: Manifest['mediaTokens'];
+}
+
+/** The text model alone; of a multimodal checkpoint the text model in it. */
+export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Config>): FamilyExport {
+  return async (outer, weights, precision) => {
+    const text = outer.object('text_config');
+    const config = family.readConfig(text ?? outer, outer);
+    const graph = new GraphBuilder('decoder');
+    const prefix = weightPrefix(weights);
+    const { hasCentredNorms } = family;
+    family.buildDecoder({ graph, weights, precision, config, prefix, hasCentredNorms });
+    weights.refuseUnused((name) => {
+      if (text !== null && isOtherTower(name)) return true;
+      if (config.isTied && name === headName(weights)) return true;
+      return name.startsWith(prefix) && family.isUnused(config, name.slice(prefix.length));
+    });
+    return {
+      graphs: [graph],
+      functions: family.functions,
+      opsets: family.functions.length > 0 ? [altupOpset] : [],
+      manifest: {
+        family: family.name,
+        altup: family.altup(config),
+        parameters: weights.parameters,
+        vocabSize: config.vocabSize,
+        cache: config.layers
+          .filter((_, layer) => !family.sharesCache(config, layer))
+          .map(({ window }) => ({
+            kvHeads: config.kvHeads,
+            headSize: config.headSize,
+            slidingWindow: window,
+          })),
+        cross: [],
+        contextLength: config.contextLength,
+        encoderContextLength: null,
+        mediaTokens: mediaTokens(outer, text !== null, family.mediaTokens),
+      },
+    };
+  };
+}

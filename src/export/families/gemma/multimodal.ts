@@ -1,0 +1,50 @@
+import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import type { Manifest } from '../../../catalog/manifest.ts';
+import type { WeightSource } from '../../checkpoint/weight-source.ts';
+
+/** In front of the text model's weights: as transformers 5 writes them, as it once did, and without other towers. */
+const prefixes = ['model.language_model.', 'language_model.model.', 'model.'] as const;
+
+export function weightPrefix(weights: WeightSource): string {
+  return prefixes.find((prefix) => weights.has(`${prefix}embed_tokens.weight`)) ?? 'model.';
+}
+
+/** The head of its own, under the name that goes with the prefix. */
+export function headName(weights: WeightSource): string {
+  return ['language_model.lm_head.weight'].find((name) => weights.has(name)) ?? 'lm_head.weight';
+}
+
+/** Weights of the towers and of what leads from them into the text model. */
+export function isOtherTower(name: string): boolean {
+  return /^(model\.)?(vision_tower|audio_tower|embed_vision|embed_audio|multi_modal_projector)\./.test(name);
+}
+
+/** By Hugging Face's `Gemma3Config` and `Gemma3nConfig`, under both of their spellings. */
+const mediaFields = {
+  image: [
+    'image_token_id',
+    'image_token_index',
+    'boi_token_id',
+    'boi_token_index',
+    'eoi_token_id',
+    'eoi_token_index',
+  ],
+  audio: ['audio_token_id', 'boa_token_id', 'eoa_token_id'],
+} as const;
+
+/**
+ * Tokens that stand for an image or a sound, or enclose one: the text model alone makes nothing of them.
+ * @param defaults of the family's config class
+ */
+export function mediaTokens(
+  outer: ConfigReader,
+  isMultimodal: boolean,
+  defaults: Manifest['mediaTokens'],
+): Manifest['mediaTokens'] {
+  if (!isMultimodal) return { image: [], audio: [] };
+  const listed = (kind: keyof typeof mediaFields) => {
+    const found = mediaFields[kind].map((field) => outer.tokenId(field)).filter((id) => id !== null);
+    return found.length > 0 ? found : defaults[kind];
+  };
+  return { image: listed('image'), audio: listed('audio') };
+}

@@ -1,0 +1,45 @@
+import type { ConfigReader } from '../../../catalog/config-reader.ts';
+
+export const attentionKinds = ['sliding_attention', 'full_attention'] as const;
+export type AttentionKind = (typeof attentionKinds)[number];
+
+/** Rotary position embedding: the angle of pair n of a head's numbers is position / factor · theta^(−2n / head size). */
+export interface Rope {
+  theta: number;
+  /** Positions are divided by it; 1 unless the context was stretched. */
+  factor: number;
+}
+
+const defaultTheta = { full_attention: 1e6, sliding_attention: 1e4 } as const;
+
+/**
+ * Both bases. `rope_parameters` is how transformers 5 writes them; `rope_theta`, `rope_local_base_freq` and
+ * `rope_scaling`, which is for full attention alone, are how checkpoints were published.
+ */
+export function readRope(text: ConfigReader): Record<AttentionKind, Rope> {
+  if (text.has('partial_rotary_factor')) throw text.refuse('partial_rotary_factor', 'none');
+  const parameters = text.object('rope_parameters');
+  parameters?.allowOnly(attentionKinds);
+  const scaling = text.object('rope_scaling');
+  const theta = {
+    full_attention: text.positiveNumber('rope_theta', defaultTheta.full_attention),
+    sliding_attention: text.positiveNumber('rope_local_base_freq', defaultTheta.sliding_attention),
+  };
+  const of = (kind: AttentionKind): Rope => {
+    const own = parameters?.object(kind) ?? null;
+    const scaled = own ?? (kind === 'full_attention' ? scaling : null);
+    return {
+      theta: own?.positiveNumber('rope_theta', theta[kind]) ?? theta[kind],
+      factor: scaled ? readFactor(scaled) : 1,
+    };
+  };
+  return { full_attention: of('full_attention'), sliding_attention: of('sliding_attention') };
+}
+
+function readFactor(scaling: ConfigReader): number {
+  scaling.allowOnly(['rope_type', 'type', 'rope_theta', 'factor']);
+  const field = scaling.has('rope_type') ? 'rope_type' : 'type';
+  return scaling.oneOf(field, ['default', 'linear'], 'default') === 'linear'
+    ? scaling.positiveNumber('factor')
+    : 1;
+}

@@ -1,0 +1,96 @@
+import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { type GemmaConfig, type GemmaLayer, perLayer, readGemmaConfig } from '../gemma/config.ts';
+import { normalQuantile } from './normal-quantile.ts';
+
+export interface Gemma3nConfig extends GemmaConfig {
+  altup: {
+    /** K */
+    numBlocks: number;
+    /** The block that every layer computes. */
+    active: number;
+    /** Coefficients beyond ± this are cut off; null: none are. */
+    coefClip: number | null;
+    /** The corrected block is scaled, number by number, before per-layer inputs are gated with it. */
+    scalesCorrected: boolean;
+  };
+  laurelRank: number;
+  perLayerInput: { vocabSize: number; size: number };
+  /** By layer: how many standard deviations above the mean a gate must be to stay; null: all stay. */
+  stdMultipliers: (number | null)[];
+  /** By layer: the earlier layer whose keys and values it reads; null: it has its own. */
+  sharedLayers: (number | null)[];
+}
+
+/** Hugging Face's `Gemma3nTextConfig`, fields and defaults. */
+export function readGemma3nConfig(text: ConfigReader, outer: ConfigReader): Gemma3nConfig {
+  const common = readGemmaConfig(text, outer, {
+    vocabSize: 262_400,
+    hiddenSize: 2048,
+    intermediateSize: 16_384,
+    layers: 35,
+    kvHeads: 2,
+    contextLength: 32_768,
+    window: 512,
+    fullEvery: 5,
+    logitCap: 30,
+  });
+  return {
+    ...common,
+    attentionScale: 1,
+    altup: readAltUp(text),
+    laurelRank: text.positiveInteger('laurel_rank', 64),
+    perLayerInput: {
+      vocabSize: text.positiveInteger('vocab_size_per_layer_input', 262_144),
+      size: text.positiveInteger('hidden_size_per_layer_input', 256),
+    },
+    stdMultipliers: readSparsity(text, common.layers.length),
+    sharedLayers: readSharedLayers(text, common.layers),
+  };
+}
+
+function readAltUp(text: ConfigReader): Gemma3nConfig['altup'] {
+  const numBlocks = text.positiveInteger('altup_num_inputs', 4);
+  if (numBlocks < 2) throw text.refuse('altup_num_inputs', '2 or more');
+  const active = text.nonNegativeInteger('altup_active_idx', 0);
+  if (active >= numBlocks) throw text.refuse('altup_active_idx', `less than ${numBlocks}`);
+  return {
+    numBlocks,
+    active,
+    coefClip: text.isNull('altup_coef_clip') ? null : text.positiveNumber('altup_coef_clip', 120),
+    scalesCorrected: text.boolean('altup_correct_scale', true),
+  };
+}
+
+function readSparsity(text: ConfigReader, count: number): (number | null)[] {
+  const listed = perLayer(text, 'activation_sparsity_pattern', count);
+  if (listed === null && text.has('activation_sparsity_pattern')) {
+    throw text.refuse('activation_sparsity_pattern', 'a list');
+  }
+  const sparsities =
+    listed ?? Array.from({ length: count }, (_, index) => (count > 10 && index < 10 ? 0.95 : 0));
+  return sparsities.map((sparsity) => {
+    if (typeof sparsity !== 'number' || !(sparsity >= 0 && sparsity < 1)) {
+      throw text.refuse('activation_sparsity_pattern', 'numbers from 0 to less than 1');
+    }
+    return sparsity === 0 ? null : normalQuantile(sparsity);
+  });
+}
+
+/** The last layers read the keys and values of the last layer before them with attention of their own kind. */
+function readSharedLayers(text: ConfigReader, layers: readonly GemmaLayer[]): (number | null)[] {
+  const shared = text.nonNegativeInteger('num_kv_shared_layers', 15);
+  const first = layers.length - shared;
+  return layers.map(({ attention }, index) => {
+    if (index < first) return null;
+    const source = layers
+      .slice(0, Math.max(0, first))
+      .findLastIndex((layer) => layer.attention === attention);
+    if (source < 0) {
+      throw text.refuse(
+        'num_kv_shared_layers',
+        `so few that a ${attention} layer is left before layer ${index}`,
+      );
+    }
+    return source;
+  });
+}

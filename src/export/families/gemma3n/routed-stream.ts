@@ -1,0 +1,177 @@
+import { altupDomain } from '../../altup/domain.ts';
+import { type Attributes, int, text } from '../../onnx/attributes.ts';
+import type { GraphBuilder } from '../../onnx/graph-builder.ts';
+import { weightOf } from '../../onnx/weight.ts';
+import { normalize, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
+import type { Gemma3nGraph } from './graph.ts';
+import { type Coefs, type Router, routers } from './router-weights.ts';
+import type { Gemma3nStream } from './stream.ts';
+
+const tokens = ['batch', 'sequence'];
+
+/**
+ * AltUp as Gemma 3n has it (Gemma3nTextAltUp in Hugging Face Transformers): a router gives each token coefficients of
+ * its own, the layer reads the predicted block, learned projections lead into the blocks and out of them, and what a
+ * layer injects goes to all blocks but the first.
+ */
+export class RoutedStream implements Gemma3nStream {
+  readonly #gemma: Gemma3nGraph;
+  /** By layer. */
+  readonly #routers: Router[];
+  /** By the rank of X. */
+  readonly #allButFirst: Readonly<Record<number, string>>;
+  /** X̂ of the layer that computes now. */
+  #predicted = '';
+
+  constructor(gemma: Gemma3nGraph) {
+    const { graph, config } = gemma;
+    this.#gemma = gemma;
+    this.#routers = routers(gemma);
+    const masks = [3, 4].map((rank) => [rank, allButFirst(graph, config.altup.numBlocks, rank)]);
+    this.#allButFirst = Object.fromEntries(masks);
+  }
+
+  begin(embedded: string): string {
+    const { graph, config } = this.#gemma;
+    const { numBlocks } = config.altup;
+    const projected = this.#others().map((n) => this.#project('altup_projections', n, embedded));
+    const wide = graph.add('Concat', '/altup/embedded', [embedded, ...projected], {
+      attributes: { axis: int(-1) },
+    });
+    const blocks = this.#altup('Expand', '/altup/expand', [wide], {
+      mode: text('match'),
+      num_blocks: int(numBlocks),
+    });
+    this.#annotate(blocks, tokens);
+    return this.#predict(0, blocks, this.#select('/altup/expanded', blocks, tokens));
+  }
+
+  advance(layer: number, computed: string, inject: (corrected: string) => string): string {
+    const { blocks, corrected } = this.#correct(layer, this.#predicted, computed, inject, tokens);
+    // What is injected passes block 0 by.
+    const { active } = this.#gemma.config.altup;
+    const routed = active === 0 ? corrected : this.#select(`${this.#path(layer)}/injected`, blocks, tokens);
+    return this.#predict(layer + 1, blocks, routed);
+  }
+
+  end(computed: string, inject: (corrected: string) => string, rows: string): string {
+    const { graph, config } = this.#gemma;
+    const { numBlocks } = config.altup;
+    const layer = config.layers.length - 1;
+    const shape = graph.integers(0, -1, config.hiddenSize);
+    const flat = graph.add('Reshape', `${this.#path(layer)}/flat`, [this.#predicted, shape]);
+    const picked = graph.add('Gather', `${this.#path(layer)}/rows`, [flat, rows], {
+      attributes: { axis: int(1) },
+    });
+    const { blocks } = this.#correct(layer, picked, computed, inject, ['rows']);
+    const split = Array.from({ length: numBlocks }, (_, n) => `/altup/split/${n}`);
+    graph.add('Split', '/altup/split', [blocks], {
+      attributes: { axis: int(0), num_outputs: int(numBlocks) },
+      outputs: split,
+    });
+    const projected = this.#others().map((n) => this.#project('altup_unembed_projections', n, split[n]!));
+    const whole = graph.add('Concat', '/altup/unembedded', [split[0]!, ...projected], {
+      attributes: { axis: int(0) },
+    });
+    const collapsed = this.#altup('Collapse', '/altup/collapse', [whole], { mode: text('match') });
+    graph.annotate(collapsed, ['rows', config.hiddenSize]);
+    return collapsed;
+  }
+
+  /** Blocks 1 to K − 1. */
+  #others(): number[] {
+    return Array.from({ length: this.#gemma.config.altup.numBlocks - 1 }, (_, n) => n + 1);
+  }
+
+  #path(layer: number): string {
+    return `/layers.${layer}/altup`;
+  }
+
+  #project(weights: string, block: number, x: string): string {
+    const { hiddenSize: d } = this.#gemma.config;
+    return streamLinear(this.#gemma, `/altup/${weights}.${block - 1}`, x, `${weights}.${block - 1}.weight`, [
+      d,
+      d,
+    ]);
+  }
+
+  /** @param active the block of X that the router reads @returns what the layer reads */
+  #predict(layer: number, blocks: string, active: string): string {
+    const { graph, config } = this.#gemma;
+    const { numBlocks: K } = config.altup;
+    const path = `${this.#path(layer)}/predict`;
+    const identity = Float32Array.from({ length: K * K }, (_, n) => (n % (K + 1) === 0 ? 1 : 0));
+    const matrix = this.#coefs(layer, 'prediction_coefs', path, active, identity);
+    const square = graph.add('Reshape', `${path}/matrix`, [matrix, graph.integers(0, 0, K, K)]);
+    this.#predicted = this.#altup('Predict', path, [blocks, square]);
+    this.#annotate(this.#predicted, tokens);
+    return this.#select(`${path}/read`, this.#predicted, tokens);
+  }
+
+  #correct(
+    layer: number,
+    predicted: string,
+    computed: string,
+    inject: (corrected: string) => string,
+    lead: readonly string[],
+  ): { blocks: string; corrected: string } {
+    const { graph, config, prefix, weights } = this.#gemma;
+    const { numBlocks: K, active, scalesCorrected } = config.altup;
+    const path = `${this.#path(layer)}/correct`;
+    const gains = this.#coefs(layer, 'correction_coefs', path, computed, new Float32Array(K).fill(1));
+    const blocks = this.#altup('Correct', path, [predicted, computed, gains], { active: int(active) });
+    this.#annotate(blocks, lead);
+    const corrected = this.#select(`${path}/active`, blocks, lead);
+    const scale = () =>
+      weights.asStored(`${prefix}layers.${layer}.altup.correct_output_scale`, [config.hiddenSize]);
+    const scaled = scalesCorrected
+      ? graph.add('Mul', `${path}/scaled`, [corrected, graph.weight(scale())])
+      : corrected;
+    const added = graph.add('Mul', `${path}/injection`, [
+      inject(scaled),
+      this.#allButFirst[lead.length + 2]!,
+    ]);
+    return { blocks: graph.add('Add', `${path}/injected`, [blocks, added]), corrected };
+  }
+
+  /**
+   * base + W_coefs·r with r = tanh(W_router·norm(x) / d): a set of coefficients for each token. In float32 in every
+   * precision: they are few, and all blocks hang on them.
+   */
+  #coefs(layer: number, kind: Coefs, path: string, x: string, base: Float32Array<ArrayBuffer>): string {
+    const { graph, config } = this.#gemma;
+    const names = this.#routers[layer]!;
+    const normed = normalize(graph, `${path}/router_norm`, x, names.norm, config.epsilon);
+    const routed = graph.add('MatMul', `${path}/router`, [normed, names.router]);
+    const scaled = scaleBy(graph, `${path}/routed`, routed, 1 / config.hiddenSize);
+    const modalities = graph.add('Tanh', `${path}/modalities`, [scaled]);
+    const offsets = graph.add('MatMul', `${path}/offsets`, [modalities, names[kind]]);
+    return graph.add('Add', `${path}/coefs`, [
+      offsets,
+      graph.weight(weightOf(`${path}/base`, [base.length], base)),
+    ]);
+  }
+
+  #select(name: string, blocks: string, lead: readonly string[]): string {
+    const { graph, config } = this.#gemma;
+    const block = this.#altup('Select', name, [blocks], { active: int(config.altup.active) });
+    graph.annotate(block, [...lead, config.hiddenSize]);
+    return block;
+  }
+
+  #altup(op: string, name: string, inputs: string[], attributes: Attributes = {}): string {
+    return this.#gemma.graph.add(op, name, inputs, { domain: altupDomain, attributes });
+  }
+
+  #annotate(blocks: string, lead: readonly string[]): void {
+    const { graph, config } = this.#gemma;
+    graph.annotate(blocks, [config.altup.numBlocks, ...lead, config.hiddenSize]);
+  }
+}
+
+/** 0 for block 0, 1 for the others: [K, 1, …, 1]. */
+function allButFirst(graph: GraphBuilder, numBlocks: number, rank: number): string {
+  const values = new Float32Array(numBlocks).fill(1, 1);
+  const dims = [numBlocks, ...Array<number>(rank - 1).fill(1)];
+  return graph.weight(weightOf(`/altup/all_but_first/${rank}`, dims, values));
+}

@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+
+/** Logits [tokens, vocabulary] at every token of a prompt, computed at once by the exported decoder alone. */
+export async function promptLogits(checkpoint: string, tokens: readonly number[]): Promise<Float32Array> {
+  const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
+  const session = await InferenceSession.create(join(folder, manifest.graphs.decoder), {
+    intraOpNumThreads: 1,
+  });
+  const count = tokens.length;
+  const upTo = BigInt64Array.from(tokens, (_, n) => BigInt(n));
+  const feeds: Record<string, Tensor> = {
+    input_ids: new Tensor('int64', BigInt64Array.from(tokens, BigInt), [1, count]),
+    position_ids: new Tensor('int64', upTo, [1, count]),
+    seqlens_k: new Tensor('int32', [count - 1], [1]),
+    total_sequence_length: new Tensor('int32', [count], [1]),
+    logit_positions: new Tensor('int64', upTo, [count]),
+  };
+  const capacity = count + 3;
+  manifest.cache.forEach(({ kvHeads, headSize }, layer) => {
+    const dims = [1, kvHeads, capacity, headSize];
+    for (const part of ['key', 'value']) {
+      // Nothing that was never written may be read.
+      const past = new Float32Array(kvHeads * capacity * headSize).fill(Number.NaN);
+      feeds[`past_key_values.${layer}.${part}`] = new Tensor('float32', past, dims);
+    }
+  });
+  try {
+    const { logits } = await session.run(feeds, ['logits']);
+    return logits!.data as Float32Array;
+  } finally {
+    await session.release();
+  }
+}
