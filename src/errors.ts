@@ -11,6 +11,11 @@ export const errorCatalogue = {
   unauthorized: { status: 401, type: 'authentication_error', when: 'The API key is missing or wrong.' },
   model_not_found: { status: 404, type: 'invalid_request_error', when: 'No model of that name is served.' },
   not_found: { status: 404, type: 'invalid_request_error', when: 'No such route.' },
+  method_not_allowed: {
+    status: 405,
+    type: 'invalid_request_error',
+    when: 'The route does not take this method; the `Allow` header has those it takes.',
+  },
   payload_too_large: {
     status: 413,
     type: 'invalid_request_error',

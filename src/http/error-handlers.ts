@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.ts';
+import { allowedMethods } from './allowed-methods.ts';
 import { errorBody, retryAfterSeconds, toServiceError } from './error-response.ts';
 import type { App } from './server-dependencies.ts';
 
@@ -14,14 +15,17 @@ function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceErro
 
 /** Every error leaves in OpenAI's shape. */
 export function handleErrors(app: App): void {
+  const methodsOf = allowedMethods(app);
   app.setErrorHandler((error, request, reply) => refuse(request, reply, toServiceError(error)));
-  app.setNotFoundHandler((request, reply) => {
+  // Before the body is looked at, which is of no interest where there is no route.
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.is404) return;
     const path = request.url.split('?')[0]!.slice(0, 200);
-    return refuse(
-      request,
-      reply,
-      new ServiceError('not_found', `There is no ${request.method} ${path}; see /docs.`),
-    );
+    const methods = methodsOf(path);
+    if (methods.length === 0) throw new ServiceError('not_found', `There is no ${path}; see /docs.`);
+    reply.header('allow', methods.join(', '));
+    const takes = `${path} takes ${methods.join(' and ')}, not ${request.method}.`;
+    throw new ServiceError('method_not_allowed', takes);
   });
 }
 

@@ -54,13 +54,24 @@ describe('an error', () => {
   });
 
   it.each([
-    ['GET', '/v1/completions'],
     ['POST', '/v1/chat/nothing'],
     ['GET', '/%ff'],
   ] as const)('for %s %s, which is no route', async (method, url) => {
     const response = await app.inject({ method, url });
     expect(response.json().error).toMatchObject({ param: null, type: 'invalid_request_error' });
     expect([400, 404]).toContain(response.statusCode);
+  });
+
+  it.each([
+    ['GET', '/v1/completions', 'POST'],
+    ['DELETE', '/v1/models/tiny?x=1', 'GET, HEAD'],
+    ['POST', '/openapi.json', 'GET, HEAD'],
+    ['QUERY', '/version', 'GET, HEAD'],
+  ] as const)('for %s %s has the methods the route takes', async (method, url, allow) => {
+    const response = await app.inject({ method, url });
+    expect(response.statusCode).toBe(405);
+    expect(response.headers.allow).toBe(allow);
+    expect(response.json().error).toMatchObject({ code: 'method_not_allowed', param: null });
   });
 
   it('is never much larger than the request', async () => {

@@ -1,0 +1,127 @@
+import OpenAI, { APIError } from 'openai';
+import type { ChatCompletion, ChatCompletionChunk, ChatCompletionCreateParams } from 'openai/resources/chat';
+import type { Completion, CompletionCreateParams } from 'openai/resources/completions';
+import { expect, it, onTestFinished } from 'vitest';
+import { chatModel } from '../support/chat-model.ts';
+import { ServiceProcess } from '../support/service-process.ts';
+import calls from './calls.json' with { type: 'json' };
+
+interface Expected {
+  status?: number;
+  code?: string;
+  param?: string;
+  ids?: string[];
+  id?: string;
+  choices?: number;
+  finish?: string;
+  tokens?: number;
+  logprobs?: number;
+  begins?: string;
+  differ?: boolean;
+  sameAs?: string;
+}
+
+interface Call {
+  name: string;
+  call: string;
+  id?: string;
+  key?: string;
+  body?: Record<string, unknown>;
+  expect: Expected;
+}
+
+interface Choice {
+  text: string;
+  finish: string | null;
+  logprobs: number;
+}
+
+interface Answer {
+  choices: Choice[];
+  tokens: number | null;
+}
+
+const model = 'chat-model';
+
+function add(answer: Answer, part: Completion | ChatCompletion | ChatCompletionChunk): void {
+  answer.tokens = part.usage?.completion_tokens ?? answer.tokens;
+  for (const piece of part.choices) {
+    answer.choices[piece.index] ??= { text: '', finish: null, logprobs: 0 };
+    const choice = answer.choices[piece.index]!;
+    if ('text' in piece) choice.text += piece.text;
+    else if ('delta' in piece) choice.text += piece.delta.content ?? '';
+    else choice.text += piece.message.content ?? '';
+    if (piece.logprobs) {
+      choice.logprobs +=
+        'tokens' in piece.logprobs
+          ? (piece.logprobs.tokens?.length ?? 0)
+          : ((piece.logprobs as { content: unknown[] | null }).content?.length ?? 0);
+    }
+    choice.finish = piece.finish_reason ?? choice.finish;
+  }
+}
+
+async function generate(client: OpenAI, { call, body }: Call): Promise<Answer> {
+  const answer: Answer = { choices: [], tokens: null };
+  const created =
+    call === 'chat'
+      ? await client.chat.completions.create({ ...body, model } as ChatCompletionCreateParams)
+      : await client.completions.create({ ...body, model } as unknown as CompletionCreateParams);
+  if (!(Symbol.asyncIterator in created)) add(answer, created);
+  else for await (const chunk of created) add(answer, chunk);
+  return answer;
+}
+
+async function result(client: OpenAI, call: Call): Promise<Answer | string[] | string> {
+  if (call.call === 'models.list') return (await client.models.list()).data.map(({ id }) => id);
+  if (call.call === 'models.retrieve') return (await client.models.retrieve(call.id!)).id;
+  return generate(client, call);
+}
+
+function check(
+  { name, expect: expected }: Call,
+  found: Awaited<ReturnType<typeof result>>,
+  seen: Map<string, string[]>,
+) {
+  expect(expected.status, name).toBeUndefined();
+  if (typeof found === 'string') return expect(found, name).toBe(expected.id);
+  if (Array.isArray(found)) return expect(found, name).toEqual(expected.ids);
+  const texts = found.choices.map(({ text }) => text);
+  seen.set(name, texts);
+  expect(texts.length, name).toBe(expected.choices);
+  if (expected.tokens !== undefined) expect(found.tokens, name).toBe(expected.tokens);
+  if (expected.differ) expect(new Set(texts).size, name).toBeGreaterThan(1);
+  if (expected.sameAs) expect(texts, name).toEqual(seen.get(expected.sameAs));
+  for (const { text, finish, logprobs } of found.choices) {
+    expect(text.startsWith(expected.begins ?? ''), name).toBe(true);
+    expect(['stop', 'length'], name).toContain(finish);
+    if (expected.finish) expect(finish, name).toBe(expected.finish);
+    expect(logprobs, name).toBe(expected.logprobs ?? 0);
+  }
+}
+
+it('OpenAI’s own client for Node gets what it expects from every call', async () => {
+  const service = await ServiceProcess.start({
+    ALTUP_MODELS: await chatModel(model),
+    ALTUP_API_KEYS: 'sesame',
+  });
+  onTestFinished(async () => {
+    await service.stop();
+  });
+  const seen = new Map<string, string[]>();
+  expect(calls.length).toBeGreaterThanOrEqual(20);
+  for (const call of calls as Call[]) {
+    const client = new OpenAI({
+      baseURL: `${service.url}/v1`,
+      apiKey: call.key ?? 'sesame',
+      maxRetries: 0,
+    });
+    try {
+      check(call, await result(client, call), seen);
+    } catch (error) {
+      if (!(error instanceof APIError)) throw error;
+      const { status, code, param } = error;
+      expect({ status, code, param }, call.name).toMatchObject(call.expect);
+    }
+  }
+});
