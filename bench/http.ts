@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer } from '../src/catalog/tokenizer.ts';
 import { Admission } from '../src/engine/admission.ts';
@@ -8,7 +9,7 @@ import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { chooseRuntime } from '../src/runtime/choose-runtime.ts';
 import { generationRequest } from '../test/support/generation-request.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
-import { readStream } from '../test/support/stream-completion.ts';
+import { countStream } from './count-stream.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
 const model = 'austen-t5-altup-k2';
@@ -17,6 +18,8 @@ const prompt = 'It was a truth that she had never seen so much of the world as i
 const maxTokens = 128;
 const slots = 16;
 const rounds = 5;
+/** Of the engine, on either side: the clients, which share the machine with the service, need the other cores. */
+const threads = Math.max(1, availableParallelism() >> 1);
 
 /** Runs `concurrency` clients that each ask for four completions, one after another. @returns tokens per second */
 async function throughput(concurrency: number, complete: () => Promise<void>): Promise<number> {
@@ -31,10 +34,7 @@ async function throughput(concurrency: number, complete: () => Promise<void>): P
 
 function httpCompletion(service: ServiceProcess): () => Promise<void> {
   const body = { model, prompt, max_tokens: maxTokens, temperature: 0, ignore_eos: true, stream: true };
-  return async () => {
-    const { isDone, error } = await readStream(await service.post('/v1/completions', body));
-    if (!isDone || error) throw new Error(`a stream failed: ${JSON.stringify(error)}`);
-  };
+  return () => countStream(`${service.url}/v1/completions`, body);
 }
 
 /** The same work asked of the engine directly. */
@@ -64,7 +64,7 @@ async function openEngine(): Promise<EngineClient> {
   const engine = startEngine(
     {
       models: [{ name: model, checkpoint, folder }],
-      options: { runtime, threads: 2, slots, maxContext: 512, stepTokens: 512, prefillChunk: 256 },
+      options: { runtime, threads, slots, maxContext: 512, stepTokens: 512, prefillChunk: 256 },
     },
     {
       admission: new Admission({ maxQueuedRequests: 1000, maxQueuedTokens: 1_000_000 }, sharedClock),
@@ -93,7 +93,7 @@ export async function run(): Promise<BenchResult> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: checkpoint,
     ALTUP_SLOTS: String(slots),
-    ALTUP_THREADS: '2',
+    ALTUP_THREADS: String(threads),
   });
   const engine = await openEngine();
   const result: BenchResult = { name: 'http', rows: [], ratios: {} };

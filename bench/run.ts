@@ -5,7 +5,15 @@ import { describeMachine } from './support/machine.ts';
 
 // npm run bench -- <name> [--json]: side by side in one run, medians with their spread.
 
-const support = new Set(['run', 'result', 'altup-graph', 'base-model', 'decode-rows', 'held-out']);
+const support = new Set([
+  'run',
+  'result',
+  'altup-graph',
+  'base-model',
+  'decode-rows',
+  'count-stream',
+  'held-out',
+]);
 const names = globSync('*.ts', { cwd: import.meta.dirname })
   .map((file) => basename(file, '.ts'))
   .filter((name) => !support.has(name));
