@@ -19,6 +19,7 @@ import type { App } from './http/server-dependencies.ts';
 import { UnusedConnections } from './http/unused-connections.ts';
 import { Metrics } from './observability/metrics.ts';
 import { createMetricsCatalogue } from './observability/metrics-catalogue.ts';
+import { OtlpExporter } from './observability/otlp-exporter.ts';
 import { chooseRuntime } from './runtime/choose-runtime.ts';
 import type { Runtime } from './runtime/session.ts';
 
@@ -43,6 +44,7 @@ export class Service {
   readonly #unusedConnections: UnusedConnections;
   #engine: EngineClient | null = null;
   #isDraining = false;
+  readonly #traces: OtlpExporter | null;
   readonly #tokenizing = new TokenizingThread();
   #unwatchKeys = () => {};
 
@@ -50,11 +52,14 @@ export class Service {
     this.#config = config;
     this.#logger = logger;
     this.#metrics = new Metrics(createMetricsCatalogue(), version);
+    const { otelEndpoint } = config;
+    this.#traces = otelEndpoint === undefined ? null : new OtlpExporter(otelEndpoint, version, logger);
     this.#server = buildServer({
       config,
       models: this.#models,
       engine: this.#engineOrRefusal(),
       metrics: this.#metrics,
+      traces: this.#traces,
       logger,
       clock: sharedClock,
       version,
@@ -113,6 +118,7 @@ export class Service {
     await this.#server.close();
     for (const timer of timers) clearTimeout(timer);
     await this.#tokenizing.close();
+    await this.#traces?.flush();
   }
 
   #engineOrRefusal(): Engine {

@@ -41,6 +41,10 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
   const folders = models.split(',').map((folder) => folder.trim());
   if (folders.includes(''))
     throw new ConfigurationError(`${given.get('models')?.source}: a folder's name is empty`);
+  if (rest.otelEndpoint !== undefined && !/^https?:$/.test(URL.parse(rest.otelEndpoint)?.protocol ?? ''))
+    throw new ConfigurationError(
+      `${given.get('otelEndpoint')?.source}: '${rest.otelEndpoint.slice(0, 100)}' is not valid; expected a URL such as http://localhost:4318`,
+    );
   return {
     ...rest,
     threads: rest.threads === 0 ? availableThreads() : rest.threads,

@@ -116,6 +116,10 @@ const settings = {
     description:
       'Most bytes of a stream that wait for its client to read them; a client that is slower is cut off.',
   }),
+  otelEndpoint: optionalText({
+    description:
+      'Base URL of an OpenTelemetry collector that takes OTLP over HTTP, as `http://localhost:4318`; traces go to `/v1/traces` there. None: no traces.',
+  }),
   logLevel: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
     description: 'Least severe level that is logged.',

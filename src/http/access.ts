@@ -1,16 +1,20 @@
 import type { FastifyRequest } from 'fastify';
 import { logAccess } from '../observability/access-log.ts';
+import { generationSpans } from '../observability/generation-spans.ts';
 import { newContext, routeOf } from './request-context.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
+import { traceOf } from './trace-generation.ts';
 
 /** nginx's status for a client that left before its answer was complete. */
 const clientClosedRequest = 499;
 
 /** Gives each request its context, and logs and counts it once when its answer is out or its client gone. */
-export function recordAccess(app: App, { clock, logger, metrics }: ServerDependencies): void {
+export function recordAccess(app: App, { clock, logger, metrics, traces }: ServerDependencies): void {
   const record = (request: FastifyRequest, status: number) => {
     const { context, method } = request;
     const since = (at: number | null) => (at === null ? null : round(at - context.arrivedAt));
+    const trace = traces && traceOf(request, status, clock());
+    if (trace) traces.add(generationSpans(trace, Date.now() - clock()));
     metrics.responded(context.model ?? '', routeOf(request), status);
     logAccess(logger, {
       requestId: request.id,

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import type { Attributes } from '../observability/otlp-span.ts';
 
 /** What the access log and the metrics will want to know of a request, filled in as it becomes known. */
 export interface RequestContext {
@@ -9,6 +10,12 @@ export interface RequestContext {
   /** The served model's name. */
   model: string | null;
   completionId: string | null;
+  /** Of a request for text, what traces want to know beside. */
+  generation: {
+    operation: 'text_completion' | 'chat';
+    parameters: Attributes;
+    finishReasons: string[];
+  } | null;
   promptTokens: number | null;
   generatedTokens: number | null;
   /** Of the prompts' tokens, those not computed anew. */
@@ -34,6 +41,7 @@ export function newContext(arrivedAt: number): RequestContext {
     client: '',
     model: null,
     completionId: null,
+    generation: null,
     promptTokens: null,
     generatedTokens: null,
     cachedTokens: 0,

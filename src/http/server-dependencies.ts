@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import type { OtlpExporter } from '../observability/otlp-exporter.ts';
 
 /** The settings the HTTP side reads. */
 export type ServerConfig = Pick<
@@ -27,6 +28,8 @@ export interface ServerDependencies {
   models: ReadonlyMap<string, ServedModel>;
   engine: Engine;
   metrics: Pick<Metrics, 'render' | 'responded' | 'rejected'>;
+  /** null: requests are not traced. */
+  traces: Pick<OtlpExporter, 'add'> | null;
   logger: Logger;
   clock: Clock;
   /** Of this package. */

@@ -27,7 +27,7 @@ it('Schemathesis finds no fault with the service by its own description', async 
       '--header=Authorization: Bearer sesame',
       '--phases=examples,coverage,fuzzing',
       `--max-time=${seconds}`,
-      '--workers=2',
+      '--workers=1',
       '--checks=all',
       // A body can be right by its schema and ask for a model that is not there, or for more than there is room.
       '--exclude-checks=positive_data_acceptance',

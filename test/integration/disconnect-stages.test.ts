@@ -32,6 +32,7 @@ async function gatedService() {
     models: new Map([['tiny', fakeModel('tiny', state, 'decoder-only')]]),
     engine: engine.client,
     metrics: new Metrics(createMetricsCatalogue(), '0'),
+    traces: null,
     logger: createLogger('silent'),
     clock: engine.clock.now,
     version: '0',

@@ -4,7 +4,7 @@ import type { Manifest } from '../../src/catalog/manifest.ts';
 import type { ModelState, ServedModel } from '../../src/catalog/served-model.ts';
 import { ApiKeys } from '../../src/config/api-keys.ts';
 import { buildServer } from '../../src/http/server.ts';
-import type { App, ServerConfig } from '../../src/http/server-dependencies.ts';
+import type { App, ServerConfig, ServerDependencies } from '../../src/http/server-dependencies.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
@@ -73,6 +73,7 @@ export interface FakeServer {
 interface FakeServerOptions {
   models?: ServedModel[];
   config?: Partial<ServerConfig>;
+  traces?: ServerDependencies['traces'];
 }
 
 /** Makes an answer whose status the API's description does not list a 500, so that tests see it. */
@@ -88,6 +89,7 @@ function documentedOnly(app: App): void {
 export function fakeServer({
   models = [fakeModel('tiny')],
   config = {},
+  traces = null,
 }: FakeServerOptions = {}): FakeServer {
   const engine = new FakeEngine();
   const metrics = new Metrics(createMetricsCatalogue(), '1.2.3');
@@ -109,6 +111,7 @@ export function fakeServer({
     models: new Map(models.map((model) => [model.name, model])),
     engine,
     metrics,
+    traces,
     logger: createLogger('debug', { write: (line) => log.push(JSON.parse(line)) }),
     clock: () => clock.now,
     version: '1.2.3',

@@ -61,6 +61,7 @@ export async function* choiceDeltas(
         const { text, reason, stopReason, timings } = event;
         cached.take(index, timings.cachedTokens);
         context.cachedTokens = cached.total;
+        context.generation?.finishReasons.push(reason);
         const promptLogprobs = takeScores(index);
         yield { index, text, tokens: [], logprobs: null, promptLogprobs, finishReason: reason, stopReason };
         break;

@@ -6,6 +6,7 @@ import { refuseWhileDraining } from '../refuse-while-draining.ts';
 import { errorResponses } from '../schemas/error.ts';
 import type { GenerationFields } from '../schemas/generation-fields.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
+import { traceParameters } from '../trace-generation.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { answerGeneration } from './answer-generation.ts';
 import type { GenerationJob, JobContext } from './generation-job.ts';
@@ -18,10 +19,26 @@ export interface GenerationRoute<Body extends Type.TSchema> {
   body: Body;
   answer: Type.TSchema;
   operationId: string;
+  /** By OpenTelemetry's name. */
+  operation: 'text_completion' | 'chat';
   summary: string;
   description: string;
   streamExample: string;
 }
+
+/** Of each event, as OpenAPI describes streams from 3.2 on. */
+const eventSchema = (example: string) => ({
+  type: 'object',
+  description: 'An event.',
+  required: ['data'],
+  properties: {
+    data: {
+      type: 'string',
+      description: 'A part of the answer as JSON, an error, or at the end `[DONE]`.',
+      examples: [example, '[DONE]'],
+    },
+  },
+});
 
 export function generationRoute<Body extends Type.TSchema>(
   app: App,
@@ -51,7 +68,7 @@ export function generationRoute<Body extends Type.TSchema>(
           'The whole answer; with `stream`, events that each hold a part of it, then `data: [DONE]`.',
         content: {
           'application/json': { schema: route.answer },
-          'text/event-stream': { schema: { type: 'string', examples: [route.streamExample] } },
+          'text/event-stream': { schema: eventSchema(route.streamExample) },
         },
       },
       ...errorResponses(400, 401, 404, 413, 429, 500, 503, 504),
@@ -62,6 +79,8 @@ export function generationRoute<Body extends Type.TSchema>(
     const fields = request.body as Type.Static<Body> & GenerationFields;
     const served = findModel(models, fields.model);
     context.model = served.name;
+    const { operation } = route;
+    context.generation = { operation, parameters: traceParameters(fields), finishReasons: [] };
     const { job, format } = await route.create(fields, {
       model: requireReady(served),
       config,

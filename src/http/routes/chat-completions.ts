@@ -11,11 +11,11 @@ export function chatCompletionsRoute(app: App, dependencies: ServerDependencies,
     create: createChat,
     body: ChatRequestSchema,
     answer: ChatCompletionRef,
+    operation: 'chat',
     operationId: 'createChatCompletion',
     summary: 'Go on with a chat',
     description:
       'OpenAI’s chat completions, with the sampling parameters vLLM adds, for models that have a chat template. Fields it does not know are refused.',
-    streamExample:
-      'data: {"id":"chatcmpl-6b1f","choices":[{"index":0,"delta":{"content":"A proud"}, …}], …}\n\ndata: [DONE]\n\n',
+    streamExample: '{"id":"chatcmpl-6b1f","choices":[{"index":0,"delta":{"content":"A proud"}, …}], …}',
   });
 }

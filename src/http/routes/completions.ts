@@ -11,11 +11,11 @@ export function completionsRoute(app: App, dependencies: ServerDependencies, lim
     create: createCompletion,
     body: CompletionRequestSchema,
     answer: CompletionRef,
+    operation: 'text_completion',
     operationId: 'createCompletion',
     summary: 'Complete a prompt',
     description:
       'OpenAI’s completions, with the sampling parameters vLLM adds. Fields it does not know are refused.',
-    streamExample:
-      'data: {"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}\n\ndata: [DONE]\n\n',
+    streamExample: '{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}',
   });
 }
