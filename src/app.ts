@@ -21,6 +21,7 @@ import { Metrics } from './observability/metrics.ts';
 import { createMetricsCatalogue } from './observability/metrics-catalogue.ts';
 import { OtlpExporter } from './observability/otlp-exporter.ts';
 import { chooseRuntime } from './runtime/choose-runtime.ts';
+import { compileGrammar } from './runtime/native-grammars.ts';
 import type { Runtime } from './runtime/session.ts';
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -58,6 +59,7 @@ export class Service {
       config,
       models: this.#models,
       engine: this.#engineOrRefusal(),
+      compileGrammar,
       metrics: this.#metrics,
       traces: this.#traces,
       logger,

@@ -1,3 +1,4 @@
+pub mod grammar;
 pub mod kernels;
 pub mod ops;
 pub mod ort;

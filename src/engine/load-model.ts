@@ -1,6 +1,7 @@
 import { readManifest } from '../catalog/manifest-file.ts';
 import { Tokenizer } from '../catalog/tokenizer.ts';
 import { ConfigurationError } from '../errors.ts';
+import { keepTokenBytes } from '../runtime/native-grammars.ts';
 import type { Session, SessionOptions } from '../runtime/session.ts';
 import type { Clock } from './clock.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -32,6 +33,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
   }
   context.memory.reserve(await modelMemory(manifest, { folder: spec.folder, slots, maxContext }));
   const session = await context.openSession({ folder: spec.folder, slots, maxContext, threads });
+  if (session.runtime.backend === 'native') keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
   const limits = {
     slots: session.slots,
     capacity: Math.min(session.capacity, manifest.contextLength),

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { PromptTokenLogprobs, SampledToken } from '../sampling/sampled-token.ts';
-import { NoTokenAllowedError, SamplingError } from '../sampling/sampling-error.ts';
+import { GrammarFaultError, NoTokenAllowedError, SamplingError } from '../sampling/sampling-error.ts';
 import type { Clock } from './clock.ts';
 import type { Completion } from './completion.ts';
 import type { AbortStage, GenerationEvent } from './generation.ts';
@@ -70,7 +70,7 @@ export class OpenCompletions {
 
   /** Ends those of `ids` that have not ended because of something thrown inside the engine. */
   breakDown(ids: readonly string[], error: unknown): void {
-    const isRequests = error instanceof NoTokenAllowedError;
+    const isRequests = error instanceof NoTokenAllowedError || error instanceof GrammarFaultError;
     if (!isRequests) this.#onFault(error);
     const isNamed = error instanceof SamplingError;
     const message = isNamed ? error.message : 'The model failed while it ran the request.';

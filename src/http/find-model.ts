@@ -15,6 +15,8 @@ export interface ReadyModel {
   encode: EncodeText;
   chatTemplate: Pick<ChatTemplate, 'render'> | null;
   defaults: GenerationDefaults;
+  /** What runs its graphs. */
+  backend: string;
   /** Tokens of prompt and completion together; of the completion, for an encoder-decoder model. */
   capacity: number;
   /** Tokens of the prompt; 0 where there is no encoder. */
@@ -65,8 +67,9 @@ export function requireTokenizer({ name, tokenizer, encode }: ServedModel): {
 export function requireReady(model: ServedModel): ReadyModel {
   const { name, manifest, tokenizer, encode, chatTemplate, defaults, state } = model;
   if (state.state === 'ready' && manifest && tokenizer && encode) {
-    const { capacity, encoderCapacity } = state;
-    return { name, manifest, tokenizer, encode, chatTemplate, defaults, capacity, encoderCapacity };
+    const { capacity, encoderCapacity, runtime } = state;
+    const { backend } = runtime;
+    return { name, manifest, tokenizer, encode, chatTemplate, defaults, backend, capacity, encoderCapacity };
   }
   if (state.state === 'failed') throw failedToLoad(name);
   if (state.state === 'restarting') {

@@ -8,6 +8,7 @@ import type { Clock } from '../engine/clock.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { OtlpExporter } from '../observability/otlp-exporter.ts';
+import type { CompileGrammar } from '../sampling/grammar.ts';
 
 /** The settings the HTTP side reads. */
 export type ServerConfig = Pick<
@@ -27,6 +28,7 @@ export interface ServerDependencies {
   /** By name; states change while the service runs. */
   models: ReadonlyMap<string, ServedModel>;
   engine: Engine;
+  compileGrammar: CompileGrammar;
   metrics: Pick<Metrics, 'render' | 'responded' | 'rejected'>;
   /** null: requests are not traced. */
   traces: Pick<OtlpExporter, 'add'> | null;

@@ -1,6 +1,7 @@
 import { existsSync, globSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import type { Grammar, GrammarSource } from '../sampling/grammar.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from '../sampling/sampled-token.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
 
@@ -11,6 +12,9 @@ export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platfo
 
 /** What native/src/binding exports. */
 interface NativeAddon {
+  /** @param bytes of all tokens, one behind the other */
+  keepTokenBytes(model: string, bytes: Uint8Array, lengths: Int32Array, endTokens: readonly number[]): void;
+  compileGrammar(model: string, source: GrammarSource): Promise<Grammar>;
   NativeModel: new (library: string) => NativeModel;
   NativeGraph: new (library: string) => NativeGraph;
   /** @throws Error when the request names a token outside the vocabulary */
@@ -75,11 +79,12 @@ export interface NativeModel {
 /** What the tokens of one completion are chosen by: nothing for JavaScript to see. */
 export type NativeSampling = object;
 
-/** A token; without one, the logit at fault, or neither where the request rules out every token. */
+/** A token; without one what is at fault, or nothing where the request rules out every token. */
 export interface NativeChoice {
   token: number | null;
   logprobs: TokenLogprobs | null;
   badLogit: { token: number; value: number } | null;
+  grammarFault: string | null;
 }
 
 /** A sampler by itself, for tests and benchmarks. */

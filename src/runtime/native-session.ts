@@ -1,7 +1,12 @@
 import { join } from 'node:path';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { SampledToken } from '../sampling/sampled-token.ts';
-import { NonFiniteLogitsError, NoTokenAllowedError, SamplingError } from '../sampling/sampling-error.ts';
+import {
+  GrammarFaultError,
+  NonFiniteLogitsError,
+  NoTokenAllowedError,
+  SamplingError,
+} from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
 import type { LoadedAddon, NativeChoice, NativeModel, NativeSampling } from './native-addon.ts';
 import type {
@@ -121,7 +126,9 @@ export class NativeSession implements Session {
   }
 }
 
-function sampledToken({ token, logprobs, badLogit }: NativeChoice): SampledToken | SamplingError {
+function sampledToken(choice: NativeChoice): SampledToken | SamplingError {
+  const { token, logprobs, badLogit, grammarFault } = choice;
   if (token !== null) return { token, logprobs };
+  if (grammarFault !== null) return new GrammarFaultError(grammarFault);
   return badLogit ? new NonFiniteLogitsError(badLogit.token, badLogit.value) : new NoTokenAllowedError();
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { SampledToken } from '../sampling/sampled-token.ts';
-import type { SamplingError } from '../sampling/sampling-error.ts';
+import { GrammarFaultError, type SamplingError } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
 import { SamplingState } from '../sampling/sampling-state.ts';
 import { float16Tensor } from './float16-tensor.ts';
@@ -108,6 +108,7 @@ export class OnnxruntimeNodeSession implements Session {
   }
 
   startSampling(request: SamplingRequest): SamplingState {
+    if (request.parameters.grammar !== null) throw new GrammarFaultError('this needs the native backend.');
     return new SamplingState(request);
   }
 

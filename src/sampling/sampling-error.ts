@@ -13,8 +13,16 @@ export class NonFiniteLogitsError extends SamplingError {
 export class NoTokenAllowedError extends SamplingError {
   constructor() {
     super(
-      'The request’s `allowed_token_ids`, `bad_words` and `min_tokens` together leave no token to come next.',
+      'The request’s `allowed_token_ids`, `bad_words`, `min_tokens` and structure together leave no token to come next.',
     );
     this.name = 'NoTokenAllowedError';
+  }
+}
+
+/** A completion's grammar has become too much, or the session has none. */
+export class GrammarFaultError extends SamplingError {
+  constructor(reason: string) {
+    super(`The completion cannot be kept to its structure: ${reason}`);
+    this.name = 'GrammarFaultError';
   }
 }

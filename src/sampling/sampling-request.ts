@@ -20,6 +20,8 @@ export interface SamplingParameters {
   allowedTokens: readonly number[] | null;
   /** Sequences of tokens that may not come: where the output ends with all but the last of one, the last is left out. */
   badWords: readonly (readonly number[])[];
+  /** Id of a compiled grammar that the completion keeps to; null: none. */
+  grammar: number | null;
   /** Unsigned 64-bit as two 32-bit halves, low first. The stream of random numbers depends on it and the position alone. */
   seed: readonly [low: number, high: number];
 }

@@ -103,11 +103,7 @@ describe('a bad parameter is a 400 that names it', () => {
     ['request_id', 'a b', '`request_id` must be at most 128 letters, digits and `._:/+=@-`, or null.'],
     ['priority', 0.5, '`priority` must be a whole number from -2147483648 to 2147483647 or null, not 0.5.'],
     ['use_beam_search', true, '`use_beam_search` is not supported: there is no beam search.'],
-    [
-      'structured_outputs',
-      { json: {} },
-      '`structured_outputs` is not supported: there is no structured output.',
-    ],
+    ['guided_json', {}, '`guided_json` is not supported: send `structured_outputs`.'],
     ['temprature', 1, '`temprature` is not a known field; did you mean `temperature`?'],
     ['zzz', 1, '`zzz` is not a known field.'],
   ])('%s: %j', async (param, value, message) => {

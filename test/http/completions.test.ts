@@ -31,6 +31,7 @@ describe('what the engine is asked', () => {
           logitBias: [],
           allowedTokens: null,
           badWords: [],
+          grammar: null,
           seed: [expect.any(Number), expect.any(Number)],
         },
         stop: { strings: [], tokenIds: [], includeInOutput: false, ignoreEos: false, minTokens: 0 },

@@ -31,6 +31,7 @@ async function gatedService() {
     },
     models: new Map([['tiny', fakeModel('tiny', state, 'decoder-only')]]),
     engine: engine.client,
+    compileGrammar: async () => ({ id: 1 }),
     metrics: new Metrics(createMetricsCatalogue(), '0'),
     traces: null,
     logger: createLogger('silent'),

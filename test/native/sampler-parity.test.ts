@@ -44,7 +44,7 @@ describeNative('the native sampler gives the bits of the TypeScript one', ({ add
   });
 
   it('gives each row of a batch its own, however many threads share them', () => {
-    const vocabSize = 100_000;
+    const vocabSize = 300_000;
     const random = seededRandom(9);
     const logits = randomLogits(random, 7 * vocabSize);
     const requests = Array.from({ length: 7 }, () => randomSampling(random, vocabSize));
@@ -69,7 +69,7 @@ describeNative('the native sampler gives the bits of the TypeScript one', ({ add
         logits[33] = bad;
         const sampling = new addon.NativeSampling(request, 40);
         const [choice] = new addon.NativeRowSampler(1).sample(logits, [sampling]);
-        expect(choice).toEqual({ token: null, logprobs: null, badLogit: { token: 33, value: bad } });
+        expect(choice).toMatchObject({ token: null, badLogit: { token: 33, value: bad } });
         expect(() => new Sampler(40).sample(logits, new SamplingState(request))).toThrow(SamplingError);
       }
     },

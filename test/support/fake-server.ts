@@ -8,6 +8,7 @@ import type { App, ServerConfig, ServerDependencies } from '../../src/http/serve
 import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
+import type { CompileGrammar } from '../../src/sampling/grammar.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { fakeRuntime } from './fake-session.ts';
 import { fakeTokenizer } from './fake-tokenizer.ts';
@@ -74,6 +75,7 @@ interface FakeServerOptions {
   models?: ServedModel[];
   config?: Partial<ServerConfig>;
   traces?: ServerDependencies['traces'];
+  compileGrammar?: CompileGrammar;
 }
 
 /** Makes an answer whose status the API's description does not list a 500, so that tests see it. */
@@ -90,6 +92,7 @@ export function fakeServer({
   models = [fakeModel('tiny')],
   config = {},
   traces = null,
+  compileGrammar = async () => ({ id: 1 }),
 }: FakeServerOptions = {}): FakeServer {
   const engine = new FakeEngine();
   const metrics = new Metrics(createMetricsCatalogue(), '1.2.3');
@@ -110,6 +113,7 @@ export function fakeServer({
     },
     models: new Map(models.map((model) => [model.name, model])),
     engine,
+    compileGrammar,
     metrics,
     traces,
     logger: createLogger('debug', { write: (line) => log.push(JSON.parse(line)) }),

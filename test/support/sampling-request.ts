@@ -16,6 +16,7 @@ export const greedy: SamplingParameters = {
   logitBias: [],
   allowedTokens: null,
   badWords: [],
+  grammar: null,
   seed: [0, 0],
 };
 

@@ -2,6 +2,7 @@
 //! wake another and be woken by it costs more than the call. Loading runs on libuv's threads.
 
 mod blocking;
+mod grammar;
 mod graph;
 mod live;
 mod mixing;

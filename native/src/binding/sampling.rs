@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use napi::bindgen_prelude::{ClassInstance, Float32Array};
 use napi_derive::napi;
 
+use crate::grammar::find_grammar;
 use crate::ort::{Error, Result};
 use crate::sampling::{
     Fault, Logprobs, Parameters, RowSampler, Sampled, SamplingRequest, SamplingState, logprobs, rank,
@@ -20,6 +21,8 @@ pub struct NativeSamplingParameters {
     pub logit_bias: Vec<(u32, f64)>,
     pub allowed_tokens: Option<Vec<u32>>,
     pub bad_words: Vec<Vec<u32>>,
+    /// The id of a NativeGrammar.
+    pub grammar: Option<u32>,
     pub seed: (u32, u32),
 }
 
@@ -58,12 +61,14 @@ pub struct NativeBadLogit {
     pub value: f64,
 }
 
-/// A token; without one, the logit at fault, or nothing where the request rules out every token.
+/// A token; without one, the logit at fault, what is wrong with the grammar, or nothing where the request rules out
+/// every token.
 #[napi(object, use_nullable = true)]
 pub struct NativeChoice {
     pub token: Option<u32>,
     pub logprobs: Option<NativeLogprobs>,
     pub bad_logit: Option<NativeBadLogit>,
+    pub grammar_fault: Option<String>,
 }
 
 #[napi(object, use_nullable = true)]
@@ -83,11 +88,15 @@ pub struct NativeSampling {
 impl NativeSampling {
     #[napi(constructor)]
     pub fn new(request: NativeSamplingRequest, vocab_size: u32) -> napi::Result<Self> {
+        let grammar = request.parameters.grammar.map(|id| {
+            find_grammar(id).ok_or_else(|| Error(format!("the grammar {id} is not there any more")))
+        });
+        let place = grammar.transpose()?.map(|grammar| grammar.begin());
         let request = SamplingRequest::from(request);
         if let Some(token) = request.tokens().find(|token| *token >= vocab_size) {
             return Err(Error(format!("token {token} of a vocabulary of {vocab_size}")).into());
         }
-        Ok(Self { state: Mutex::new(SamplingState::new(request)) })
+        Ok(Self { state: Mutex::new(SamplingState::new(request, place)) })
     }
 }
 
@@ -169,14 +178,16 @@ impl From<Logprobs> for NativeLogprobs {
 
 impl From<std::result::Result<Sampled, Fault>> for NativeChoice {
     fn from(choice: std::result::Result<Sampled, Fault>) -> Self {
+        let none = Self { token: None, logprobs: None, bad_logit: None, grammar_fault: None };
         match choice {
             Ok(Sampled { token, logprobs }) => {
-                Self { token: Some(token), logprobs: logprobs.map(Into::into), bad_logit: None }
+                Self { token: Some(token), logprobs: logprobs.map(Into::into), ..none }
             }
-            Err(Fault::NoTokenAllowed) => Self { token: None, logprobs: None, bad_logit: None },
+            Err(Fault::NoTokenAllowed) => none,
+            Err(Fault::Grammar(reason)) => Self { grammar_fault: Some(reason), ..none },
             Err(Fault::NonFiniteLogit { token, value }) => {
                 let bad_logit = NativeBadLogit { token: token as u32, value: f64::from(value) };
-                Self { token: None, logprobs: None, bad_logit: Some(bad_logit) }
+                Self { bad_logit: Some(bad_logit), ..none }
             }
         }
     }

@@ -1,9 +1,12 @@
+use llguidance::toktrie::SimpleVob;
+
 use super::state::SamplingState;
 
 /// Whether the request leaves the model's logits as they are at this point.
 pub fn is_neutral(state: &SamplingState) -> bool {
     let parameters = &state.parameters;
-    parameters.logit_bias.is_empty()
+    !state.has_grammar()
+        && parameters.logit_bias.is_empty()
         && parameters.allowed_tokens.is_none()
         && state.forbidden().next().is_none()
         && (parameters.repetition_penalty == 1.0 || state.seen.is_empty())
@@ -11,14 +14,17 @@ pub fn is_neutral(state: &SamplingState) -> bool {
 }
 
 /// What src/sampling/adjust-logits.ts does: logit bias, tokens that may not come, repetition penalty, presence and
-/// frequency penalty.
-pub fn adjust(logits: &mut [f64], state: &SamplingState) {
+/// frequency penalty. `mask`: the tokens that a grammar allows.
+pub fn adjust(logits: &mut [f64], state: &SamplingState, mask: Option<&SimpleVob>) {
     let parameters = &state.parameters;
     for (token, bias) in &parameters.logit_bias {
         logits[*token as usize] += bias;
     }
     if let Some(tokens) = &parameters.allowed_tokens {
         keep_only(logits, tokens);
+    }
+    if let Some(mask) = mask {
+        apply(mask, logits);
     }
     for token in state.forbidden() {
         logits[token as usize] = f64::NEG_INFINITY;
@@ -34,6 +40,19 @@ pub fn adjust(logits: &mut [f64], state: &SamplingState) {
         for (token, count) in &state.counts {
             logits[*token as usize] -=
                 parameters.presence_penalty + parameters.frequency_penalty * f64::from(*count);
+        }
+    }
+}
+
+fn apply(mask: &SimpleVob, logits: &mut [f64]) {
+    let mut words = mask.as_slice().iter();
+    for chunk in logits.chunks_mut(u32::BITS as usize) {
+        match words.next().copied().unwrap_or(0) {
+            0 => chunk.fill(f64::NEG_INFINITY),
+            word => {
+                let forbidden = chunk.iter_mut().enumerate().filter(|(bit, _)| word >> bit & 1 == 0);
+                forbidden.for_each(|(_, logit)| *logit = f64::NEG_INFINITY);
+            }
         }
     }
 }

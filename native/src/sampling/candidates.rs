@@ -20,6 +20,16 @@ impl Candidates {
         self.values.extend_from_slice(logits);
     }
 
+    /// Starts over with every token that may come: the others' weights would be 0.
+    pub fn load_possible(&mut self, logits: &[f64]) {
+        self.ids.clear();
+        self.values.clear();
+        for (id, logit) in (0..).zip(logits).filter(|(_, logit)| **logit > f64::NEG_INFINITY) {
+            self.ids.push(id);
+            self.values.push(*logit);
+        }
+    }
+
     /// Starts over with the `n` highest.
     pub fn load_highest(&mut self, logits: &[f64], n: usize) {
         if n >= logits.len() {

@@ -1,8 +1,10 @@
 /// Why no token can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     /// The model's logit for `token` is infinite or not a number.
     NonFiniteLogit { token: usize, value: f32 },
     /// The request rules out every token.
     NoTokenAllowed,
+    /// The request's grammar, for this reason.
+    Grammar(String),
 }

@@ -8,8 +8,8 @@ use super::state::SamplingState;
 /// One row's result; None where nobody wants a token.
 pub type Choice = Option<Result<Sampled, Fault>>;
 
-/// Logits for which a second thread is worth being woken.
-const WORTH_A_THREAD: usize = 1 << 17;
+/// Logits for which a thread is worth being started.
+const WORTH_A_THREAD: usize = 1 << 20;
 
 /// Samples the rows of a batch, large vocabularies on several threads.
 pub struct RowSampler {

@@ -1,3 +1,5 @@
+use llguidance::toktrie::SimpleVob;
+
 use super::adjust::{adjust, is_neutral};
 use super::candidates::Candidates;
 use super::fault::Fault;
@@ -23,13 +25,19 @@ pub struct Sampler {
 impl Sampler {
     /// The next token, with which `state` goes on.
     pub fn sample(&mut self, raw: &[f32], state: &mut SamplingState) -> Result<Sampled, Fault> {
-        let token = self.choose(raw, state)? as u32;
+        let mask = state.allowed_by_grammar()?;
+        let token = self.choose(raw, state, mask.as_ref())? as u32;
         let logprobs = state.alternatives.map(|alternatives| logprobs(raw, token, alternatives));
-        state.record(token);
+        state.record(token)?;
         Ok(Sampled { token, logprobs })
     }
 
-    fn choose(&mut self, raw: &[f32], state: &SamplingState) -> Result<usize, Fault> {
+    fn choose(
+        &mut self,
+        raw: &[f32],
+        state: &SamplingState,
+        mask: Option<&SimpleVob>,
+    ) -> Result<usize, Fault> {
         let is_greedy = state.parameters.temperature == 0.0;
         if is_greedy && is_neutral(state) {
             if !is_finite(raw) {
@@ -41,7 +49,7 @@ impl Sampler {
         if !take_finite(raw, &mut self.logits) {
             return Err(first_non_finite(raw));
         }
-        adjust(&mut self.logits, state);
+        adjust(&mut self.logits, state, mask);
         let highest = highest_f64(&self.logits);
         if highest == f64::NEG_INFINITY {
             return Err(Fault::NoTokenAllowed);
@@ -55,6 +63,8 @@ impl Sampler {
         // Temperature and min_p leave the order as it is, so top_k may go first and spare the exponentials.
         if parameters.top_k > 0 {
             candidates.load_highest(&self.logits, parameters.top_k);
+        } else if state.has_grammar() {
+            candidates.load_possible(&self.logits);
         } else {
             candidates.load(&self.logits);
         }
@@ -84,25 +94,28 @@ mod tests {
     use super::*;
 
     fn state(temperature: f64, allowed_tokens: Option<Vec<u32>>) -> SamplingState {
-        SamplingState::new(SamplingRequest {
-            parameters: Parameters {
-                temperature,
-                top_k: 0,
-                top_p: 1.0,
-                min_p: 0.0,
-                repetition_penalty: 1.0,
-                presence_penalty: 0.0,
-                frequency_penalty: 0.0,
-                logit_bias: Vec::new(),
-                allowed_tokens,
-                bad_words: Vec::new(),
-                seed: [1, 2],
+        SamplingState::new(
+            SamplingRequest {
+                parameters: Parameters {
+                    temperature,
+                    top_k: 0,
+                    top_p: 1.0,
+                    min_p: 0.0,
+                    repetition_penalty: 1.0,
+                    presence_penalty: 0.0,
+                    frequency_penalty: 0.0,
+                    logit_bias: Vec::new(),
+                    allowed_tokens,
+                    bad_words: Vec::new(),
+                    seed: [1, 2],
+                },
+                prompt_tokens: Vec::new(),
+                end_tokens: vec![0],
+                min_tokens: 1,
+                logprobs: Some(1),
             },
-            prompt_tokens: Vec::new(),
-            end_tokens: vec![0],
-            min_tokens: 1,
-            logprobs: Some(1),
-        })
+            None,
+        )
     }
 
     #[test]

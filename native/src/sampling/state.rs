@@ -1,6 +1,10 @@
 use std::collections::{HashMap, HashSet};
 
+use llguidance::toktrie::SimpleVob;
+
+use super::fault::Fault;
 use super::request::{Parameters, SamplingRequest};
+use crate::grammar::Place;
 
 /// A completion's sampling request with the tokens chosen so far.
 pub struct SamplingState {
@@ -12,12 +16,14 @@ pub struct SamplingState {
     /// Occurrences in the completion.
     pub counts: HashMap<u32, u32>,
     output: Vec<u32>,
+    /// Where a grammar says what may come.
+    place: Option<Place>,
     end_tokens: Vec<u32>,
     min_tokens: usize,
 }
 
 impl SamplingState {
-    pub fn new(request: SamplingRequest) -> Self {
+    pub fn new(request: SamplingRequest, place: Option<Place>) -> Self {
         let SamplingRequest { parameters, prompt_tokens, end_tokens, min_tokens, logprobs } = request;
         let seen = if parameters.repetition_penalty == 1.0 {
             HashSet::new()
@@ -30,6 +36,7 @@ impl SamplingState {
             seen,
             counts: HashMap::new(),
             output: Vec::new(),
+            place,
             end_tokens,
             min_tokens,
         }
@@ -50,9 +57,19 @@ impl SamplingState {
         ends.iter().copied().chain(completed)
     }
 
-    pub fn record(&mut self, token: u32) {
+    pub fn has_grammar(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// The tokens that a grammar allows next; None: all.
+    pub fn allowed_by_grammar(&mut self) -> Result<Option<SimpleVob>, Fault> {
+        self.place.as_mut().map(Place::allowed).transpose().map_err(Fault::Grammar)
+    }
+
+    pub fn record(&mut self, token: u32) -> Result<(), Fault> {
         self.output.push(token);
         self.seen.insert(token);
         *self.counts.entry(token).or_default() += 1;
+        self.place.as_mut().map_or(Ok(()), |place| place.advance(token)).map_err(Fault::Grammar)
     }
 }

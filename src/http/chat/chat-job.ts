@@ -34,7 +34,7 @@ export async function createChat(
     asked: newer ?? body.max_tokens ?? null,
     fallback: model.defaults.maxNewTokens ?? Number.POSITIVE_INFINITY,
   };
-  const job = createJob(
+  const job = await createJob(
     body,
     {
       idPrefix: 'chatcmpl',

@@ -72,7 +72,7 @@ export async function createCompletion(
   });
   const logprobs = body.logprobs ?? null;
   const asked = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
-  const job = createJob(
+  const job = await createJob(
     body,
     {
       idPrefix: 'cmpl',

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { GenerationRequest } from '../../engine/generation.ts';
+import type { CompileGrammar, Grammar } from '../../sampling/grammar.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { GenerationFields } from '../schemas/generation-fields.ts';
 import type { ServerConfig } from '../server-dependencies.ts';
+import { readGrammar } from './read-grammar.ts';
 import { readSampling } from './read-sampling.ts';
 import { readStop } from './read-stop.ts';
 import { choiceSeed } from './seed.ts';
@@ -22,6 +24,8 @@ export interface GenerationJob {
   bestOf: number;
   /** Of prompt p's choice i: place p·bestOf + i. */
   requests: readonly GenerationRequest[];
+  /** Held until the answer is complete: the requests name it. */
+  grammar: Grammar | null;
   /** Whether the answer has the tokens' ids. */
   givesTokenIds: boolean;
 }
@@ -42,6 +46,7 @@ export interface GenerationTask {
 export interface JobContext {
   model: ReadyModel;
   config: ServerConfig;
+  compileGrammar: CompileGrammar;
   /** On the shared clock, ms: deadlines count from it. */
   arrivedAt: number;
   /** Whose request it is; the empty string where clients are not told apart. */
@@ -81,17 +86,18 @@ export function sequencesPerPrompt(
 }
 
 /** @throws ServiceError `invalid_request` for what the schema cannot tell */
-export function createJob(
+export async function createJob(
   fields: GenerationFields,
   task: GenerationTask,
   context: JobContext,
-): GenerationJob {
-  const { model, config, arrivedAt, client } = context;
+): Promise<GenerationJob> {
+  const { model, config, compileGrammar, arrivedAt, client } = context;
   if (fields.stream_options && !fields.stream) {
     throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
-  const sampling = readSampling(fields, model);
+  const grammar = await readGrammar(fields, model, compileGrammar);
+  const sampling = { ...readSampling(fields, model), grammar: grammar?.id ?? null };
   if (sampling.temperature === 0 && bestOf > 1) {
     const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';
     throw invalidRequest(
@@ -136,6 +142,7 @@ export function createJob(
     n: fields.n ?? 1,
     bestOf,
     requests,
+    grammar,
     givesTokenIds: fields.return_token_ids ?? false,
   };
 }

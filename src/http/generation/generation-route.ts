@@ -46,7 +46,7 @@ export function generationRoute<Body extends Type.TSchema>(
   limits: ClientLimits,
   route: GenerationRoute<Body>,
 ): void {
-  const { config, models, isDraining, metrics } = dependencies;
+  const { config, models, isDraining, metrics, compileGrammar } = dependencies;
   const takeSequences = ({ requests: [first], requests }: GenerationJob) => {
     try {
       return limits.take(first!.client, requests.length);
@@ -84,6 +84,7 @@ export function generationRoute<Body extends Type.TSchema>(
     const { job, format } = await route.create(fields, {
       model: requireReady(served),
       config,
+      compileGrammar,
       arrivedAt: context.arrivedAt,
       client: context.client,
     });

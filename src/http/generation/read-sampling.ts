@@ -35,8 +35,11 @@ function readBadWords(words: readonly string[], { tokenizer }: ReadyModel): numb
   return [...distinct.values()].filter(({ length }) => length > 0);
 }
 
-/** How each token is chosen, by the request, else by the checkpoint's authors; the seed apart, which differs by choice. */
-export function readSampling(fields: GenerationFields, model: ReadyModel): Omit<SamplingParameters, 'seed'> {
+/** How each token is chosen, by the request, else by the checkpoint's authors; grammar and seed apart. */
+export function readSampling(
+  fields: GenerationFields,
+  model: ReadyModel,
+): Omit<SamplingParameters, 'seed' | 'grammar'> {
   const { defaults, manifest } = model;
   return {
     temperature: fields.temperature ?? defaults.temperature ?? 1,

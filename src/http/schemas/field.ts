@@ -16,6 +16,7 @@ interface FieldOptions {
   anyOf?: object[];
   additionalProperties?: unknown;
   properties?: object;
+  required?: string[];
   /** What the field accepts, in words, where the keywords alone would not tell. */
   'x-expects'?: string;
 }

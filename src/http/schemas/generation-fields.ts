@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { optional, optionalBoolean, optionalInteger, optionalNumber } from './field.ts';
+import { structureFields } from './structure-fields.ts';
 
 export const tokenId = { type: 'integer', minimum: 0 };
 export const nonEmptyText = { type: 'string', minLength: 1 };
@@ -106,6 +107,7 @@ export const generationFields = {
     maxItems: 32,
     description: 'Texts whose tokens the completion never holds in a row.',
   }),
+  ...structureFields,
   truncate_prompt_tokens: optional<number>('integer', {
     minimum: -1,
     description:

@@ -1,7 +1,7 @@
 import { unsupported } from './field.ts';
 
 const noBeams = 'it belongs to beam search, which there is none of';
-const noStructure = 'there is no structured output';
+const newerName = 'send `structured_outputs`';
 const noTools = 'there are no tools; describe them in a message';
 const noMedia = 'the models served read and write text alone';
 
@@ -12,12 +12,10 @@ const unsupportedFields = {
   early_stopping: unsupported([null, false], noBeams),
   typical_p: unsupported([null, 1], 'typical sampling is not offered; see `top_p` and `min_p`'),
   spaces_between_special_tokens: unsupported([null, true], 'the text is that of the tokens as they are'),
-  guided_json: unsupported([null], noStructure),
-  guided_regex: unsupported([null], noStructure),
-  guided_choice: unsupported([null], noStructure),
-  guided_grammar: unsupported([null], noStructure),
-  structured_outputs: unsupported([null], noStructure),
-  response_format: unsupported([null], noStructure),
+  guided_json: unsupported([null], newerName),
+  guided_regex: unsupported([null], newerName),
+  guided_choice: unsupported([null], newerName),
+  guided_grammar: unsupported([null], newerName),
   return_tokens_as_token_ids: unsupported([null, false], 'ask for `return_token_ids`'),
 };
 

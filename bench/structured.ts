@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import { Tokenizer } from '../src/catalog/tokenizer.ts';
+import { ensureExport } from '../src/export/export-checkpoint.ts';
+import { compileGrammar, keepTokenBytes } from '../src/runtime/native-grammars.ts';
+import { NativeSession } from '../src/runtime/native-session.ts';
+import type { GrammarSource } from '../src/sampling/grammar.ts';
+import { samplingRequest } from '../test/support/sampling-request.ts';
+import { requireAddon } from './altup-graph.ts';
+import { type BenchResult, median, spread } from './result.ts';
+
+const model = 'austen-t5-altup-k2';
+const checkpoint = join(import.meta.dirname, '../models', model);
+const threads = 2;
+const steps = 120;
+const rounds = 9;
+
+/** Documents too long to end within a round. */
+const person = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', maxLength: 40 },
+    mood: { enum: ['calm', 'merry', 'vexed'] },
+    age: { type: 'integer', minimum: 0, maximum: 120 },
+    height: { type: 'number' },
+  },
+  required: ['name', 'mood', 'age', 'height'],
+  additionalProperties: false,
+};
+const sources: Record<string, GrammarSource> = {
+  json: { json: JSON.stringify({ type: 'array', items: person, minItems: 100 }) },
+  regex: { regex: '([A-Z][a-z]{1,9} ){400}' },
+};
+
+/** Decode steps of a batch that keeps to a grammar beside the same batch without one. */
+export async function run(): Promise<BenchResult> {
+  const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
+  keepTokenBytes(model, Tokenizer.load(checkpoint), manifest.vocabSize, manifest.specialTokens.eos);
+  const options = { folder, slots: 8, maxContext: 512, threads };
+  const session = await NativeSession.open(manifest, options, requireAddon());
+  for (let slot = 0; slot < session.slots; slot += 1) {
+    await session.encode(
+      slot,
+      Array.from({ length: 32 }, (_, i) => 100 + i),
+    );
+  }
+  /** Milliseconds of each step of a batch; each row keeps to the grammar from its first token on. */
+  const measure = async (batch: number, grammar: number | null) => {
+    const rows = Array.from({ length: batch }, (_, row) => ({
+      token: 0,
+      past: 0,
+      sampling: session.startSampling(
+        samplingRequest({ parameters: { temperature: 1, seed: [row, 0], grammar } }),
+      ),
+    }));
+    const times: number[] = [];
+    for (let past = 0; past < steps; past += 1) {
+      const start = performance.now();
+      const results = await session.decode(rows.map((row) => ({ ...row, past })));
+      times.push(performance.now() - start);
+      for (const [row, result] of results.entries()) {
+        if (result === null || result instanceof Error) throw result ?? new Error('no token');
+        rows[row]!.token = result.token;
+      }
+    }
+    return median(times);
+  };
+  const table: BenchResult['rows'] = [];
+  const ratios: BenchResult['ratios'] = {};
+  for (const [kind, source] of Object.entries(sources)) {
+    const { id } = await compileGrammar(model, source);
+    for (const batch of [1, 8]) {
+      const free: number[] = [];
+      const structured: number[] = [];
+      for (let round = -2; round < rounds; round += 1) {
+        const times = [await measure(batch, null), await measure(batch, id)] as const;
+        if (round < 0) continue;
+        free.push(times[0]);
+        structured.push(times[1]);
+      }
+      ratios[`${kind}-b${batch}`] = median(structured.map((time, i) => time / free[i]!));
+      table.push({
+        case: `${kind}-b${batch}`,
+        'free ms': median(free),
+        'free range': spread(free),
+        'structured ms': median(structured),
+        'structured range': spread(structured),
+      });
+    }
+  }
+  await session.close();
+  return { name: 'structured', rows: table, ratios };
+}

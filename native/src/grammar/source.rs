@@ -1,0 +1,43 @@
+use llguidance::api::TopLevelGrammar;
+use serde_json::{Value, json};
+
+/// What a client asks for.
+pub enum Source {
+    /// A JSON schema, as JSON.
+    Json(String),
+    Regex(String),
+    /// Texts, one of which is the whole output.
+    Choice(Vec<String>),
+    /// A grammar in llguidance's variant of Lark.
+    Lark(String),
+}
+
+impl Source {
+    pub fn grammar(self) -> Result<TopLevelGrammar, String> {
+        Ok(match self {
+            Self::Json(schema) => {
+                let schema = serde_json::from_str(&schema).map_err(|error| error.to_string())?;
+                TopLevelGrammar::from_json_schema(without_spaces(schema))
+            }
+            Self::Regex(regex) => TopLevelGrammar::from_regex(&regex),
+            Self::Choice(texts) => {
+                // Lark writes strings as JSON does.
+                let texts: Vec<String> = texts.into_iter().map(|text| json!(text).to_string()).collect();
+                TopLevelGrammar::from_lark(format!("start: {}", texts.join(" | ")))
+            }
+            Self::Lark(grammar) => TopLevelGrammar::from_lark(grammar),
+        })
+    }
+}
+
+/// No spaces between a document's parts: a model that likes them could fill its length with nothing else.
+fn without_spaces(schema: Value) -> Value {
+    let mut schema = match schema {
+        Value::Bool(true) => json!({}),
+        other => other,
+    };
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("x-guidance".into(), json!({ "whitespace_flexible": false }));
+    }
+    schema
+}

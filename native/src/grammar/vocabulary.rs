@@ -1,0 +1,71 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
+use llguidance::{Matcher, ParserFactory};
+
+use super::source::Source;
+
+/// What grammars of clients may cost, in llguidance's units.
+const MOST_LEXER_STEPS_AT_START: u64 = 1_000_000;
+const MOST_LEXER_STEPS_PER_MASK: u64 = 100_000;
+const MOST_ITEMS_PER_MASK: usize = 20_000;
+const MOST_SYMBOLS: usize = 100_000;
+const MOST_LEXER_STATES: usize = 50_000;
+
+/// The bytes of each token of a model; prepared for grammars when the first one comes.
+pub struct Vocabulary {
+    words: Vec<Vec<u8>>,
+    end_tokens: Vec<u32>,
+    prepared: OnceLock<Result<ParserFactory, String>>,
+}
+
+static VOCABULARIES: Mutex<Option<HashMap<String, Arc<Vocabulary>>>> = Mutex::new(None);
+
+/// Keeps the vocabulary of `model` for whoever compiles grammars, on whatever thread.
+pub fn keep_vocabulary(model: String, vocabulary: Vocabulary) {
+    let mut kept = VOCABULARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.get_or_insert_default().insert(model, Arc::new(vocabulary));
+}
+
+pub fn find_vocabulary(model: &str) -> Option<Arc<Vocabulary>> {
+    VOCABULARIES.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(model).cloned()
+}
+
+impl Vocabulary {
+    /// `words` holds nothing for ids without a token; special tokens begin with 0xFF, which no text does.
+    pub fn new(words: Vec<Vec<u8>>, end_tokens: Vec<u32>) -> Self {
+        Self { words, end_tokens, prepared: OnceLock::new() }
+    }
+
+    pub fn compile(&self, source: Source) -> Result<Matcher, String> {
+        let grammar = source.grammar()?;
+        let factory = self.prepared.get_or_init(|| self.prepare()).as_ref()?;
+        let matcher = Matcher::new(factory.create_parser(grammar));
+        match matcher.get_error() {
+            None => Ok(matcher),
+            Some(error) => Err(error),
+        }
+    }
+
+    fn prepare(&self) -> Result<ParserFactory, String> {
+        let (Some(first), size) = (self.end_tokens.first(), self.words.len() as u32) else {
+            return Err("the model has no end token".into());
+        };
+        let trie =
+            TokTrie::from(&TokRxInfo::new(size, *first), &self.words).with_eos_tokens(&self.end_tokens);
+        let env: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
+        let caps = InferenceCapabilities::default();
+        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+        let mut factory = ParserFactory::new(&env, caps, &slices).map_err(|error| error.to_string())?;
+        factory.quiet();
+        let limits = factory.limits_mut();
+        limits.initial_lexer_fuel = MOST_LEXER_STEPS_AT_START;
+        limits.step_lexer_fuel = MOST_LEXER_STEPS_PER_MASK;
+        limits.step_max_items = MOST_ITEMS_PER_MASK;
+        limits.max_grammar_size = MOST_SYMBOLS;
+        limits.max_lexer_states = MOST_LEXER_STATES;
+        limits.verbose_errors = false;
+        Ok(factory)
+    }
+}

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { Compile } from 'typebox/schema';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeNative } from '../native/native-addon.ts';
+import { ServiceProcess } from '../support/service-process.ts';
+
+const models = join(import.meta.dirname, '../../models/austen-t5-altup-k2');
+
+const schema = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', maxLength: 12 },
+    mood: { enum: ['calm', 'merry', 'vexed'] },
+    age: { type: 'integer', minimum: 0, maximum: 120 },
+    height: { type: 'number', minimum: 0.5, maximum: 2.5, multipleOf: 0.01 },
+    isWed: { type: 'boolean' },
+    friends: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          name: { type: 'string', maxLength: 8 },
+          met: { type: ['integer', 'null'], minimum: 1790, maximum: 1817 },
+        },
+        required: ['name', 'met'],
+        additionalProperties: false,
+      },
+      minItems: 1,
+      maxItems: 3,
+    },
+  },
+  required: ['name', 'mood', 'age', 'height', 'isWed', 'friends'],
+  additionalProperties: false,
+};
+
+interface Answer {
+  choices: { text: string; finish_reason: string }[];
+  error?: { param: string; message: string };
+}
+
+describeNative('structured output from a model that knows no JSON', () => {
+  let service: ServiceProcess;
+  beforeAll(async () => {
+    service = await ServiceProcess.start({ ALTUP_MODELS: models, ALTUP_SLOTS: '8' });
+  });
+  afterAll(() => service.stop());
+
+  const complete = async (fields: object): Promise<Answer> => {
+    const body = { prompt: 'It was a truth that', max_tokens: 400, temperature: 1, ...fields };
+    return (await service.post('/v1/completions', body)).json() as Promise<Answer>;
+  };
+
+  it('200 documents, sampled, and every one is valid under the schema', async () => {
+    const isValid = Compile(schema);
+    const format = { type: 'json_schema', json_schema: { name: 'person', schema } };
+    const answers = await Promise.all(
+      Array.from({ length: 25 }, (_, seed) => complete({ n: 8, seed, response_format: format })),
+    );
+    const choices = answers.flatMap((answer) => answer.choices);
+    expect(choices).toHaveLength(200);
+    for (const { text, finish_reason } of choices) {
+      expect(finish_reason, text).toBe('stop');
+      expect(isValid.Check(JSON.parse(text)), text).toBe(true);
+    }
+    expect(new Set(choices.map(({ text }) => text)).size).toBeGreaterThan(190);
+  }, 120_000);
+
+  it('beside free requests, which stay what they are alone', async () => {
+    const free = { max_tokens: 60, seed: 5, ignore_eos: true };
+    const alone = await complete(free);
+    const [together, ...structured] = await Promise.all([
+      complete(free),
+      ...['yes', 'no'].map((answer) => complete({ structured_outputs: { choice: [answer] } })),
+      complete({ structured_outputs: { regex: '[a-z]{3}-[0-9]{3}' } }),
+      complete({ structured_outputs: { grammar: 'start: "(" start ")" | "x"' }, seed: 1, temperature: 0.1 }),
+      complete({ response_format: { type: 'json_object' }, max_tokens: 200, seed: 1 }),
+    ]);
+    expect(together!.choices).toEqual(alone.choices);
+    const [yes, no, regex, grammar] = structured.map(({ choices }) => choices[0]!.text);
+    expect([yes, no]).toEqual(['yes', 'no']);
+    expect(regex).toMatch(/^[a-z]{3}-[0-9]{3}$/);
+    expect(grammar).toMatch(/^\(*x\)*$/);
+  });
+
+  it.each([
+    [{ json: { type: 'nothing' } }, /cannot be compiled: .*nothing/],
+    [{ json: '{' }, /cannot be compiled: /],
+    [{ regex: '(' }, /cannot be compiled: /],
+    [{ grammar: 'start: missing' }, /cannot be compiled: .*missing/],
+    [{ json: { $ref: 'https://example.com/schema.json' } }, /cannot be compiled: /],
+  ])('400 with the reason for %j', async (outputs, message) => {
+    const { error } = await complete({ structured_outputs: outputs });
+    expect(error).toMatchObject({ param: 'structured_outputs', message: expect.stringMatching(message) });
+    expect(error!.message.length).toBeLessThan(1000);
+  });
+});
