@@ -59,7 +59,11 @@ function engineCompletion(engine: EngineClient): () => Promise<void> {
 
 async function openEngine(): Promise<EngineClient> {
   const { folder } = await ensureExport(checkpoint, 'fp32');
-  const { runtime } = chooseRuntime({ backend: 'auto', executionProvider: 'auto' });
+  const { runtime } = await chooseRuntime({
+    backend: 'auto',
+    executionProvider: 'auto',
+    precisions: ['fp32'],
+  });
   const ignore = () => {};
   const engine = startEngine(
     {

@@ -13,7 +13,11 @@ import type { BenchResult } from './result.ts';
 
 /** Perplexity of every shipped model on held-out text, in each precision, next to fp32. */
 export async function run(): Promise<BenchResult> {
-  const { runtime } = chooseRuntime({ backend: 'auto', executionProvider: 'auto' });
+  const { runtime } = await chooseRuntime({
+    backend: 'auto',
+    executionProvider: 'auto',
+    precisions: ['fp32'],
+  });
   const chapters = heldOutChapters();
   const rows: BenchResult['rows'] = [];
   const ratios: BenchResult['ratios'] = {};

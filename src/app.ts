@@ -72,7 +72,7 @@ export class Service {
 
   /** Resolves when every model is ready or failed. @throws ConfigurationError when nothing, or not all of a strict list, can be served */
   async start(): Promise<void> {
-    const runtime = this.#chooseRuntime();
+    const runtime = await this.#chooseRuntime();
     const folders = await findModels(this.#config.models);
     for (const { id } of folders) this.#addModels(id);
     await this.#listen();
@@ -153,11 +153,11 @@ export class Service {
     });
   }
 
-  #chooseRuntime(): Runtime {
-    const { runtime, fallback } = chooseRuntime(this.#config);
+  async #chooseRuntime(): Promise<Runtime> {
+    const { runtime, fallback, because } = await chooseRuntime(this.#config);
     const slower = 'the portable onnxruntime-node session runs the models, slower above all at long contexts';
-    if (runtime.backend === 'native') this.#logger.info(runtime, 'runtime');
-    else this.#logger.warn({ ...runtime, reason: fallback ?? 'ALTUP_BACKEND asks for it' }, slower);
+    if (runtime.backend === 'native') this.#logger.info({ ...runtime, because }, 'runtime');
+    else this.#logger.warn({ ...runtime, because, reason: fallback ?? 'ALTUP_BACKEND asks for it' }, slower);
     return runtime;
   }
 

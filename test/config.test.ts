@@ -92,8 +92,8 @@ describe('loadConfig', () => {
     ],
     [
       {},
-      ['--execution-provider', 'cuda'],
-      "--execution-provider: 'cuda' is not valid (not part of this version); expected one of auto, cpu",
+      ['--execution-provider', 'rocm'],
+      "--execution-provider: 'rocm' is not valid; expected one of auto, cpu, cuda, tensorrt, webgpu",
     ],
     [{}, ['--precision=int3'], `--precision: 'int3' is not valid; ${precisionList}`],
     [{ ALTUP_PRECISION: 'int8,fp32,int8' }, [], `ALTUP_PRECISION: 'int8' is there twice; ${precisionList}`],

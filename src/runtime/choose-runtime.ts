@@ -1,31 +1,97 @@
+import type { Precision } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
+import {
+  type ExecutionProvider,
+  providerFault,
+  providerNeeds,
+  providerRequest,
+} from './execution-providers.ts';
 import { type LoadedAddon, loadNativeAddon, type MissingAddon } from './native-addon.ts';
 import type { Runtime } from './session.ts';
 
 export interface RuntimeSettings {
   backend: 'auto' | Runtime['backend'];
-  executionProvider: 'auto' | Runtime['executionProvider'];
+  executionProvider: 'auto' | ExecutionProvider;
+  precisions: readonly Precision[];
 }
 
 export interface ChosenRuntime {
   runtime: Runtime;
   /** Why it is not the native addon, where that was not asked for; null: it is, or was. */
   fallback: string | null;
+  /** Why this execution provider. */
+  because: string;
 }
 
 /** @throws ConfigurationError when what was asked for by name cannot be had */
-export function chooseRuntime(
-  { backend }: RuntimeSettings,
+export async function chooseRuntime(
+  settings: RuntimeSettings,
   load: () => LoadedAddon | MissingAddon = loadNativeAddon,
-): ChosenRuntime {
-  const executionProvider = 'cpu';
-  if (backend === 'onnxruntime-node') return { runtime: { backend, executionProvider }, fallback: null };
-  const native = load();
-  if (native.addon !== null) return { runtime: { backend: 'native', executionProvider }, fallback: null };
+): Promise<ChosenRuntime> {
+  const { backend } = settings;
+  const native: LoadedAddon | MissingAddon =
+    backend === 'onnxruntime-node' ? { addon: null, reason: `ALTUP_BACKEND is ${backend}` } : load();
+  if (native.addon !== null) {
+    const { executionProvider, because } = await nativeProvider(settings, native);
+    return { runtime: { backend: 'native', executionProvider }, fallback: null, because };
+  }
   if (backend === 'native') {
     throw new ConfigurationError(
       `ALTUP_BACKEND: native cannot be used: ${native.reason}; ALTUP_BACKEND=auto goes on without it`,
     );
   }
-  return { runtime: { backend: 'onnxruntime-node', executionProvider }, fallback: native.reason };
+  const { executionProvider, because } = portableProvider(settings, native.reason);
+  const fallback = backend === 'auto' ? native.reason : null;
+  return { runtime: { backend: 'onnxruntime-node', executionProvider }, fallback, because };
+}
+
+type ChosenProvider = Pick<Runtime, 'executionProvider'> & Pick<ChosenRuntime, 'because'>;
+
+const asked = 'ALTUP_EXECUTION_PROVIDER asks for it';
+
+async function nativeProvider(settings: RuntimeSettings, native: LoadedAddon): Promise<ChosenProvider> {
+  const { executionProvider, precisions } = settings;
+  if (executionProvider === 'cpu') return { executionProvider, because: asked };
+  if (executionProvider !== 'auto') {
+    const fault = await faultOf(executionProvider, native);
+    if (fault === null) return { executionProvider, because: asked };
+    throw new ConfigurationError(
+      `ALTUP_EXECUTION_PROVIDER: ${executionProvider} cannot be used: ${fault}; ${providerNeeds[executionProvider]}`,
+    );
+  }
+  // A software device cannot be told from a GPU under WebGPU, and TensorRT takes minutes to start: only by name.
+  if (precisions.some((precision) => precision !== 'fp16')) {
+    return {
+      executionProvider: 'cpu',
+      because: 'cuda has no attention for caches of float32, only for fp16',
+    };
+  }
+  const fault = await faultOf('cuda', native);
+  if (fault === null) return { executionProvider: 'cuda', because: 'there is a GPU for fp16' };
+  return { executionProvider: 'cpu', because: `cuda cannot be used: ${fault}` };
+}
+
+/** Why the provider cannot compute here; null: it can. */
+async function faultOf(
+  provider: Exclude<ExecutionProvider, 'cpu'>,
+  native: LoadedAddon,
+): Promise<string | null> {
+  const request = providerRequest(provider, '', 'fp32')!;
+  try {
+    await native.addon.probeProvider(native.library, request.provider, request.providerOptions);
+    return null;
+  } catch (error) {
+    return providerFault(error);
+  }
+}
+
+function portableProvider({ executionProvider }: RuntimeSettings, reason: string): ChosenProvider {
+  if (executionProvider === 'auto')
+    return { executionProvider: 'cpu', because: 'onnxruntime-node has no better' };
+  if (executionProvider === 'cpu' || executionProvider === 'webgpu') {
+    return { executionProvider, because: asked };
+  }
+  throw new ConfigurationError(
+    `ALTUP_EXECUTION_PROVIDER: ${executionProvider} needs the native addon, which is not used: ${reason}`,
+  );
 }

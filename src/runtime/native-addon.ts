@@ -30,6 +30,8 @@ interface NativeAddon {
     runs: number,
     repeats: number,
   ): Promise<{ kernel: number[]; copy: number[] }>;
+  /** Rejects with the reason when the execution provider cannot compute here. */
+  probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
   /** Ends the calls that run on any thread early, and fails all later ones. */
   interruptSessions(): void;
   /** Bytes per second at which threads read that much memory: the bound of a decode step. */

@@ -8,6 +8,7 @@ import {
   SamplingError,
 } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
+import { type ExecutionProvider, providerRequest } from './execution-providers.ts';
 import type { LoadedAddon, NativeChoice, NativeModel, NativeSampling } from './native-addon.ts';
 import type {
   DecodeRow,
@@ -21,9 +22,7 @@ import type {
 
 /** How a native session runs, beyond what every session is told. */
 export interface NativeSettings {
-  /** As ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */
-  provider?: string;
-  providerOptions?: Record<string, string>;
+  executionProvider?: ExecutionProvider;
   /** false: function bodies instead of the kernels of `ai.altup`, for comparison. */
   kernels?: boolean;
 }
@@ -33,7 +32,7 @@ export interface NativeSettings {
  * only tokens go in and out. A call blocks its thread; `interruptNativeSessions` on another ends it early.
  */
 export class NativeSession implements Session {
-  readonly runtime: Runtime = { backend: 'native', executionProvider: 'cpu' };
+  readonly runtime: Runtime;
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;
@@ -46,7 +45,9 @@ export class NativeSession implements Session {
     options: SessionOptions,
     addon: LoadedAddon['addon'],
     model: NativeModel,
+    executionProvider: ExecutionProvider,
   ) {
+    this.runtime = { backend: 'native', executionProvider };
     this.slots = options.slots;
     this.capacity = Math.min(options.maxContext, manifest.contextLength);
     this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
@@ -60,11 +61,11 @@ export class NativeSession implements Session {
     manifest: Manifest,
     options: SessionOptions,
     { addon, library }: LoadedAddon,
-    settings: NativeSettings = {},
+    { executionProvider = 'cpu', kernels = true }: NativeSettings = {},
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
     const model = new addon.NativeModel(library);
-    const session = new NativeSession(manifest, options, addon, model);
+    const session = new NativeSession(manifest, options, addon, model, executionProvider);
     await model.load({
       decoder: join(options.folder, decoder),
       ...(encoder === null ? {} : { encoder: join(options.folder, encoder) }),
@@ -75,7 +76,8 @@ export class NativeSession implements Session {
       threads: options.threads,
       // Spinning would take the core that the HTTP thread needs.
       config: { 'session.intra_op.allow_spinning': '0' },
-      ...settings,
+      kernels,
+      ...providerRequest(executionProvider, options.folder, manifest.precision),
     });
     return session;
   }

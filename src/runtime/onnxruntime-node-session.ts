@@ -5,6 +5,7 @@ import type { SampledToken } from '../sampling/sampled-token.ts';
 import { GrammarFaultError, type SamplingError } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
 import { SamplingState } from '../sampling/sampling-state.ts';
+import type { ExecutionProvider } from './execution-providers.ts';
 import { float16Tensor } from './float16-tensor.ts';
 import { LogitsSampler } from './logits-sampler.ts';
 import type {
@@ -32,7 +33,7 @@ interface LayerCache {
  * logits and the rows just made (`new.*`) and writes those into the cache itself, never `present.*`.
  */
 export class OnnxruntimeNodeSession implements Session {
-  readonly runtime: Runtime = { backend: 'onnxruntime-node', executionProvider: 'cpu' };
+  readonly runtime: Runtime;
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;
@@ -49,9 +50,11 @@ export class OnnxruntimeNodeSession implements Session {
   private constructor(
     manifest: Manifest,
     options: SessionOptions,
+    executionProvider: ExecutionProvider,
     decoder: InferenceSession,
     encoder: InferenceSession | null,
   ) {
+    this.runtime = { backend: 'onnxruntime-node', executionProvider };
     this.slots = options.slots;
     this.capacity = Math.min(options.maxContext, manifest.contextLength);
     this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
@@ -71,10 +74,14 @@ export class OnnxruntimeNodeSession implements Session {
   }
 
   /** @throws Error from ONNX Runtime when a graph cannot be loaded */
-  static async open(manifest: Manifest, options: SessionOptions): Promise<OnnxruntimeNodeSession> {
+  static async open(
+    manifest: Manifest,
+    options: SessionOptions,
+    executionProvider: ExecutionProvider = 'cpu',
+  ): Promise<OnnxruntimeNodeSession> {
     const load = (graph: string) =>
       InferenceSession.create(join(options.folder, graph), {
-        executionProviders: ['cpu'],
+        executionProviders: [executionProvider],
         intraOpNumThreads: options.threads,
         interOpNumThreads: 1,
         executionMode: 'sequential',
@@ -85,7 +92,7 @@ export class OnnxruntimeNodeSession implements Session {
       });
     const decoder = await load(manifest.graphs.decoder);
     const encoder = manifest.graphs.encoder === null ? null : await load(manifest.graphs.encoder);
-    return new OnnxruntimeNodeSession(manifest, options, decoder, encoder);
+    return new OnnxruntimeNodeSession(manifest, options, executionProvider, decoder, encoder);
   }
 
   async encode(slot: number, tokens: readonly number[]): Promise<void> {

@@ -6,10 +6,14 @@ import { OnnxruntimeNodeSession } from './onnxruntime-node-session.ts';
 import type { Runtime, Session, SessionOptions } from './session.ts';
 
 /** Opens the graphs of an export folder. @throws ConfigurationError when the manifest is missing or damaged */
-export async function openSession(options: SessionOptions, { backend }: Runtime): Promise<Session> {
+export async function openSession(
+  options: SessionOptions,
+  { backend, executionProvider }: Runtime,
+): Promise<Session> {
   const manifest = await readManifest(options.folder);
-  if (backend === 'onnxruntime-node') return OnnxruntimeNodeSession.open(manifest, options);
+  if (backend === 'onnxruntime-node')
+    return OnnxruntimeNodeSession.open(manifest, options, executionProvider);
   const native = loadNativeAddon();
   if (native.addon === null) throw new ConfigurationError(native.reason);
-  return NativeSession.open(manifest, options, native);
+  return NativeSession.open(manifest, options, native, { executionProvider });
 }

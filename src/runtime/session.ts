@@ -6,7 +6,7 @@ import type { SamplingRequest } from '../sampling/sampling-request.ts';
 export interface Runtime {
   backend: 'native' | 'onnxruntime-node';
   /** As `ALTUP_EXECUTION_PROVIDER` names it. */
-  executionProvider: 'cpu';
+  executionProvider: 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
 }
 
 /** Made by a session's `startSampling`, and of use to that session alone. */

@@ -2,10 +2,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking};
+use super::live;
 use crate::ort::{Binding, Element, Error, Library, Result, RunOptions, Session, SessionOptions, Value};
 
 #[napi(object)]
@@ -54,8 +56,8 @@ pub struct NativeGraph {
 #[napi]
 impl NativeGraph {
     #[napi(constructor)]
-    pub fn new(library: String) -> napi::Result<Self> {
-        let library = Library::load(library.as_ref())?;
+    pub fn new(env: Env, library: String) -> napi::Result<Self> {
+        let library = live::library(&env, &library)?;
         Ok(Self { library, run: Arc::new(RunOptions::new(library.api)?), loaded: Arc::default() })
     }
 

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError, Weak};
 use napi::Env;
 use napi_derive::napi;
 
+use crate::ort::Library;
+
 pub trait Interrupt: Send + Sync {
     /// Ends the call that runs early, and fails all later ones.
     fn interrupt(&self);
@@ -22,14 +24,21 @@ static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
 /// JavaScript environments whose end is watched.
 static WATCHED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-/// Stops `session` when the environment ends before the session is closed.
-pub fn keep(env: &Env, session: Weak<dyn Interrupt>) -> napi::Result<()> {
+/// Stops `session` when the environment ends before the session is closed. The environment is watched already.
+pub fn keep(env: &Env, session: Weak<dyn Interrupt>) {
+    let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    live.retain(|other| other.session.strong_count() > 0);
+    live.push(Live { env: env.raw() as usize, session });
+}
+
+/// ONNX Runtime, for as long as the environment lives.
+pub fn library(env: &Env, path: &str) -> napi::Result<Library> {
+    watch(env)?;
+    Ok(Library::load(path.as_ref())?)
+}
+
+fn watch(env: &Env) -> napi::Result<()> {
     let id = env.raw() as usize;
-    {
-        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-        live.retain(|other| other.session.strong_count() > 0);
-        live.push(Live { env: id, session });
-    }
     let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     if !watched.contains(&id) {
         env.add_env_cleanup_hook(id, stop_all)?;
@@ -46,11 +55,16 @@ pub fn interrupt_sessions() {
 }
 
 fn stop_all(env: usize) {
-    WATCHED.lock().unwrap_or_else(PoisonError::into_inner).retain(|watched| *watched != env);
     let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
     let (ours, others) = live.drain(..).partition(|other| other.env == env);
     *live = others;
     drop(live);
     let ours: Vec<Live> = ours;
     ours.iter().filter_map(|live| live.session.upgrade()).for_each(|session| session.stop());
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    watched.retain(|watched| *watched != env);
+    if watched.is_empty() {
+        // SAFETY: every environment is watched before it gets hold of the library, and this was the last.
+        unsafe { Library::release() }
+    }
 }

@@ -7,4 +7,5 @@ mod graph;
 mod live;
 mod mixing;
 mod model;
+mod provider;
 mod sampling;

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{AsyncTask, ClassInstance, Int32Array};
 use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking, guarded};
-use super::live::{Interrupt, keep};
+use super::live::{self, Interrupt};
 use super::sampling::{NativeChoice, NativePrefilled, NativeSampling, scores};
 use crate::ort::{Error, Library, Provider, Result, RunOptions};
 use crate::sampling::RowSampler;
@@ -109,7 +109,7 @@ impl NativeModel {
     /// Loads ONNX Runtime and nothing else; the graphs are opened by `load`.
     #[napi(constructor)]
     pub fn new(env: Env, library: String) -> napi::Result<Self> {
-        let library = Library::load(library.as_ref())?;
+        let library = live::library(&env, &library)?;
         let run = RunOptions::new(library.api)?;
         let shared = Arc::new(Shared {
             open: Mutex::new(None),
@@ -118,7 +118,7 @@ impl NativeModel {
             run_time: AtomicU64::new(0),
         });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
-        keep(&env, weak)?;
+        live::keep(&env, weak);
         Ok(Self { library, shared })
     }
 

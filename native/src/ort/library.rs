@@ -6,8 +6,8 @@ use ort_sys::{OrtApiBase, OrtEnv, OrtLoggingLevel};
 
 use super::{Api, Error, Result};
 
-/// The one ONNX Runtime of this process and its environment. Neither is ever released: sessions of other threads,
-/// and of onnxruntime-node, may still hold on to them while the process ends.
+/// The one ONNX Runtime of this process and our share of its environment. The library is never unloaded: onnxruntime-node,
+/// and threads of ONNX Runtime, may still be in it while the process ends.
 #[derive(Clone, Copy)]
 pub struct Library {
     pub api: Api,
@@ -58,6 +58,18 @@ impl Library {
             api.check((api.DisableTelemetryEvents)(env))?;
         }
         Ok(Self { api, env })
+    }
+
+    /// Gives our share of the environment back; without it, what providers hold until the process ends (WebGPU's
+    /// device, for one) would outlive what it hangs on.
+    ///
+    /// # Safety
+    /// Nothing that was made with it is left, nor used.
+    pub unsafe fn release() {
+        let loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some((_, library)) = loaded {
+            unsafe { (library.api.ReleaseEnv)(library.env) }
+        }
     }
 
     pub fn env(&self) -> *const OrtEnv {

@@ -32,6 +32,21 @@ impl Session {
         let mut raw = ptr::null_mut();
         let path = os_path(path)?;
         api.check(unsafe { (api.CreateSession)(library.env(), path.as_ptr(), options.as_ptr(), &mut raw) })?;
+        Self::describe(api, raw)
+    }
+
+    /// A graph that is all in `model`, weights included.
+    pub fn from_bytes(library: Library, model: &[u8], options: &SessionOptions) -> Result<Self> {
+        let api = library.api;
+        let mut raw = ptr::null_mut();
+        let (data, size) = (model.as_ptr().cast(), model.len());
+        api.check(unsafe {
+            (api.CreateSessionFromArray)(library.env(), data, size, options.as_ptr(), &mut raw)
+        })?;
+        Self::describe(api, raw)
+    }
+
+    fn describe(api: Api, raw: *mut OrtSession) -> Result<Self> {
         let mut session = Self { api, raw, inputs: Vec::new(), outputs: Vec::new() };
         session.inputs =
             session.ports(api.SessionGetInputCount, api.SessionGetInputName, api.SessionGetInputTypeInfo)?;

@@ -99,7 +99,9 @@ impl SessionOptions {
                             ))
                         });
                     (api.ReleaseTensorRTProviderOptions)(options);
+                    // For the operators that TensorRT does not have.
                     result
+                        .and_then(|()| self.provider(&Provider { name: "CUDA".into(), options: Vec::new() }))
                 }
                 name => {
                     let name = text(name)?;

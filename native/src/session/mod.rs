@@ -7,6 +7,8 @@ mod encoder;
 mod layers;
 mod memory;
 mod model;
+mod probe;
 mod slot_buffer;
 
 pub use model::{Model, ModelOptions};
+pub use probe::probe;

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decoder::{BoundDecoder, Step};
@@ -6,9 +6,9 @@ use super::encoder::encode;
 use super::layers::Layers;
 use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
 
-/// Encoder positions that slots hold at first. Cross-attention computes over the whole capacity, so it grows with
-/// the longest prompt seen instead of starting at the limit.
-const FIRST_ENCODER_CAPACITY: usize = 64;
+/// Positions that slots hold at first where a step costs by capacity, not by use: cross-attention computes over all of
+/// it, and a provider with memory of its own is sent all of it. It grows with the longest sequence seen.
+const FIRST_CAPACITY: usize = 64;
 
 pub struct ModelOptions {
     pub decoder: PathBuf,
@@ -24,6 +24,24 @@ pub struct ModelOptions {
     pub kernels: bool,
     /// More session options of ONNX Runtime, by key.
     pub config: Vec<(String, String)>,
+}
+
+impl ModelOptions {
+    /// Each graph has settings of its own: a provider takes hold of its device when it is put into them, once, and lets
+    /// go of it with each session that was opened with them.
+    fn open_graph(&self, library: Library, path: &Path) -> Result<Session> {
+        let settings = SessionOptions::new(library.api, self.threads)?;
+        for (key, value) in &self.config {
+            settings.config(key, value)?;
+        }
+        if self.kernels {
+            settings.kernels()?;
+        }
+        if let Some(provider) = &self.provider {
+            settings.provider(provider)?;
+        }
+        Session::open(library, path, &settings)
+    }
 }
 
 /// A loaded model with its slot caches. One call at a time.
@@ -44,23 +62,12 @@ pub struct Model {
 
 impl Model {
     pub fn open(library: Library, options: ModelOptions) -> Result<Self> {
-        let settings = SessionOptions::new(library.api, options.threads)?;
-        for (key, value) in &options.config {
-            settings.config(key, value)?;
-        }
-        if options.kernels {
-            settings.kernels()?;
-        }
-        if let Some(provider) = &options.provider {
-            settings.provider(provider)?;
-        }
-        let decoder = Session::open(library, &options.decoder, &settings)?;
-        let encoder =
-            options.encoder.as_ref().map(|path| Session::open(library, path, &settings)).transpose()?;
+        let decoder = options.open_graph(library, &options.decoder)?;
+        let encoder = options.encoder.as_ref().map(|path| options.open_graph(library, path)).transpose()?;
         let slots = options.slots;
-        let past = Layers::new(&decoder, "past_key_values", slots, options.capacity)?;
-        let cross =
-            Layers::new(&decoder, "cross", slots, options.encoder_capacity.min(FIRST_ENCODER_CAPACITY))?;
+        let first = if options.provider.is_some() { FIRST_CAPACITY } else { options.capacity };
+        let past = Layers::new(&decoder, "past_key_values", slots, options.capacity.min(first))?;
+        let cross = Layers::new(&decoder, "cross", slots, options.encoder_capacity.min(FIRST_CAPACITY))?;
         Ok(Self {
             decoding: unbound(slots),
             prefilling: unbound(slots),
@@ -95,18 +102,19 @@ impl Model {
     pub fn encode(&mut self, run: &RunOptions, slot: usize, tokens: &[i64]) -> Result<()> {
         self.check_slot(slot)?;
         let limit = self.options.encoder_capacity;
-        let Some(encoder) = &self.encoder else {
+        if self.encoder.is_none() {
             return Err(Error("a decoder-only model has no encoder".into()));
-        };
+        }
         if tokens.is_empty() || tokens.len() > limit {
             return Err(Error(format!("{} encoder tokens, 1 to {limit} are possible", tokens.len())));
         }
         if tokens.len() > self.cross.capacity() {
-            self.decoding = unbound(self.options.slots);
-            self.prefilling = unbound(self.options.slots);
+            self.unbind();
             self.cross.grow(limit.min(tokens.len().max(2 * self.cross.capacity())));
         }
-        encode(encoder, run, &mut self.cross, slot, tokens)?;
+        if let Some(encoder) = &self.encoder {
+            encode(encoder, run, &mut self.cross, slot, tokens)?;
+        }
         self.encoder_lengths[slot] = tokens.len() as i32;
         Ok(())
     }
@@ -114,6 +122,25 @@ impl Model {
     /// Numbers of a row of logits.
     pub fn vocabulary(&self) -> usize {
         self.options.vocabulary
+    }
+
+    /// Has room for what the step adds, and nothing bound that it would not find in its place.
+    fn prepare(&mut self, step: &Step) {
+        let longest = step.pasts.iter().max().map_or(0, |past| *past as usize);
+        let total = longest + step.tokens.len() / step.pasts.len();
+        if total > self.past.capacity() {
+            self.unbind();
+            self.past.grow(self.options.capacity.min(total.max(2 * self.past.capacity())));
+        }
+        // What is in host memory goes to another memory when it is bound, not when the graph is run.
+        if self.options.provider.is_some() {
+            self.unbind();
+        }
+    }
+
+    fn unbind(&mut self) {
+        self.decoding = unbound(self.options.slots);
+        self.prefilling = unbound(self.options.slots);
     }
 
     /// Appends `tokens` to `slot` behind its first `past` positions.
@@ -130,6 +157,7 @@ impl Model {
         }
         let step = Step { tokens, pasts: &[past], logit_rows };
         self.check_step(&step)?;
+        self.prepare(&step);
         let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
         let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
@@ -152,6 +180,7 @@ impl Model {
         let rows: Vec<i64> = (0..count as i64).collect();
         let step = Step { tokens, pasts, logit_rows: &rows };
         self.check_step(&step)?;
+        self.prepare(&step);
         let logits = room_for(&mut self.logits, count * self.options.vocabulary);
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
@@ -172,7 +201,7 @@ impl Model {
         if length > self.options.capacity {
             return Err(Error(format!("{length} positions of {}", self.options.capacity)));
         }
-        self.past.copy(from, to, length);
+        self.past.copy(from, to, length.min(self.past.capacity()));
         self.cross.copy(from, to, self.encoder_lengths[from] as usize);
         self.encoder_lengths[to] = self.encoder_lengths[from];
         Ok(())

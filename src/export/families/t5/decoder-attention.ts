@@ -10,10 +10,10 @@ export interface DecoderInputs {
   seqlens: string;
   /** int32 [1]: the largest total length. */
   total: string;
-  /** int32 [batch] */
-  encoderLengths: string;
   /** [batch, heads, sequence, total], of the compute type */
   bias: string;
+  /** [batch, 1, sequence, encoder capacity], likewise: hides what is beyond a row's encoder length. */
+  padding: string;
 }
 
 /**
@@ -59,7 +59,7 @@ export function selfAttention(t5: T5Graph, index: number, x: string, inputs: Dec
   return graph.add('Add', `${path}/residual`, [x, toStream(t5, out)]);
 }
 
-/** x + W_o·attention(norm(x)) over the encoder's keys and values; padding beyond `encoder_lengths` is masked. */
+/** x + W_o·attention(norm(x)) over the encoder's keys and values. */
 export function crossAttention(t5: T5Graph, index: number, x: string, inputs: DecoderInputs): string {
   const { graph } = t5;
   const { dModel, numHeads, dKv } = t5.config;
@@ -68,22 +68,16 @@ export function crossAttention(t5: T5Graph, index: number, x: string, inputs: De
   const path = `/decoder/block.${index}/cross_attention`;
   const layer = `decoder.block.${index}.layer.1`;
   const attention = `${layer}.EncDecAttention`;
-  const shape = ['batch', numHeads, 'encoder_capacity', dKv];
-  const key = graph.input(`cross.${index}.key`, type, shape);
-  const value = graph.input(`cross.${index}.value`, type, shape);
+  const [key, value] = [`cross.${index}.key`, `cross.${index}.value`];
+  for (const name of [key, value]) graph.input(name, type, ['batch', numHeads, 'encoder_capacity', dKv]);
 
   const normed = toCompute(t5, rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel));
   const q = linear(t5, `${path}/q`, normed, `${attention}.q.weight`, [inner, dModel]);
-  const mixed = graph.add(
-    'MultiHeadAttention',
-    `${path}/attention`,
-    [q, key, value, '', inputs.encoderLengths],
-    {
-      domain: microsoftDomain,
-      // The default mask of −10,000 would not hide every score.
-      attributes: { num_heads: int(numHeads), scale: float(1), mask_filter_value: float(-1e30) },
-    },
-  );
+  const from = [q, key, value, '', '', inputs.padding];
+  const mixed = graph.add('MultiHeadAttention', `${path}/attention`, from, {
+    domain: microsoftDomain,
+    attributes: { num_heads: int(numHeads), scale: float(1) },
+  });
   const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
   return graph.add('Add', `${path}/residual`, [x, toStream(t5, out)]);
 }

@@ -6,6 +6,7 @@ import { weightOf } from '../../onnx/weight.ts';
 import { crossAttention, type DecoderInputs, selfAttention } from './decoder-attention.ts';
 import { feedForward, rmsNorm, type T5Graph, tableWidth, tokenTable } from './graph-parts.ts';
 import { outputHead } from './output-head.ts';
+import { paddingBias } from './padding-bias.ts';
 import { causalBiasTable } from './relative-bias.ts';
 import { residualStream } from './streams.ts';
 
@@ -26,7 +27,9 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
 
   const stream = residualStream(t5, 'decoder');
   const bias = await positionBias(t5, positions, total);
-  const inputs: DecoderInputs = { seqlens, total, encoderLengths, bias };
+  const keys = { value: 'cross.0.key', axis: 2 };
+  const padding = paddingBias(t5, '/decoder/padding_bias', encoderLengths, keys, positions);
+  const inputs: DecoderInputs = { seqlens, total, bias, padding };
   const last = t5.config.decoderLayers - 1;
   const table = tokenTable(t5);
   let x = stream.begin(table.lookUp('/decoder/embed_tokens', ids));

@@ -5,6 +5,7 @@ import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { microsoftDomain } from '../../onnx/opset.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import { feedForward, rmsNorm, type T5Graph, tokenTable } from './graph-parts.ts';
+import { paddingBias } from './padding-bias.ts';
 import { bidirectionalBiasTable } from './relative-bias.ts';
 import { residualStream } from './streams.ts';
 
@@ -21,12 +22,13 @@ export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   const lengths = graph.input('encoder_lengths', 'int32', ['batch']);
 
   const stream = residualStream(t5, 'encoder');
-  const bias = await positionBias(t5, ids);
+  const padding = paddingBias(t5, '/encoder/padding_bias', lengths, { value: ids, axis: 1 });
+  const bias = graph.add('Add', '/encoder/bias', [await positionBias(t5, ids), padding]);
   let x = stream.begin(tokenTable(t5).lookUp('/encoder/embed_tokens', ids));
   for (let index = 0; index < config.encoderLayers; index += 1) {
     const path = `/encoder/block.${index}`;
     const block = `encoder.block.${index}`;
-    x = selfAttention(t5, `${path}/self_attention`, x, `${block}.layer.0`, lengths, bias);
+    x = selfAttention(t5, `${path}/self_attention`, x, `${block}.layer.0`, bias);
     x = feedForward(t5, `${path}/feed_forward`, x, `${block}.layer.1`);
     x = index + 1 < config.encoderLayers ? stream.advance(index, x) : stream.end(x);
   }
@@ -69,14 +71,7 @@ async function positionBias(t5: T5Graph, ids: string): Promise<string> {
 }
 
 /** x + W_o·attention(norm(x)), every token to all tokens of its row. T5 does not divide scores by √d. */
-function selfAttention(
-  t5: T5Graph,
-  path: string,
-  x: string,
-  layer: string,
-  lengths: string,
-  bias: string,
-): string {
+function selfAttention(t5: T5Graph, path: string, x: string, layer: string, bias: string): string {
   const { graph } = t5;
   const { dModel, numHeads, dKv } = t5.config;
   const inner = numHeads * dKv;
@@ -85,9 +80,9 @@ function selfAttention(
   const [q, k, v] = (['q', 'k', 'v'] as const).map((part) =>
     linear(t5, `${path}/${part}`, normed, `${attention}.${part}.weight`, [inner, dModel]),
   ) as [string, string, string];
-  const mixed = graph.add('MultiHeadAttention', `${path}/attention`, [q, k, v, '', lengths, bias], {
+  const mixed = graph.add('MultiHeadAttention', `${path}/attention`, [q, k, v, '', '', bias], {
     domain: microsoftDomain,
-    attributes: { num_heads: int(numHeads), scale: float(1), mask_filter_value: float(-1e30) },
+    attributes: { num_heads: int(numHeads), scale: float(1) },
   });
   const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
   return graph.add('Add', `${path}/residual`, [x, toStream(t5, out)]);

@@ -1,0 +1,23 @@
+use std::collections::HashMap;
+
+use napi::Env;
+use napi::bindgen_prelude::AsyncTask;
+use napi_derive::napi;
+
+use super::blocking::{Blocking, blocking};
+use super::live;
+use crate::ort::Provider;
+use crate::session::probe;
+
+/// Rejects with the reason when the execution provider cannot compute here.
+#[napi]
+pub fn probe_provider(
+    env: Env,
+    library: String,
+    name: String,
+    options: HashMap<String, String>,
+) -> napi::Result<AsyncTask<Blocking<()>>> {
+    let library = live::library(&env, &library)?;
+    let provider = Provider { name, options: options.into_iter().collect() };
+    Ok(blocking(move || probe(library, &provider)))
+}

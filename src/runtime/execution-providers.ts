@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import type { Precision } from '../catalog/manifest.ts';
+import type { Runtime } from './session.ts';
+
+export type ExecutionProvider = Runtime['executionProvider'];
+
+/** How the native addon asks ONNX Runtime for a provider. */
+interface ProviderRequest {
+  /** ONNX Runtime's own name for it. */
+  provider: string;
+  providerOptions: Record<string, string>;
+  /** false: the function bodies in the model, since a kernel on the CPU would take every step's data there and back. */
+  kernels: boolean;
+}
+
+/** Where its engines are kept, so that they are built once. */
+const tensorrtFolder = 'tensorrt';
+
+/**
+ * @param folder the export folder
+ * @returns null for the CPU, which needs no asking
+ */
+export function providerRequest(
+  provider: ExecutionProvider,
+  folder: string,
+  precision: Precision,
+): ProviderRequest | null {
+  switch (provider) {
+    case 'cpu':
+      return null;
+    case 'cuda':
+      // Grown by what is asked for, not doubled; float32 products in float32, so that they are those of other providers.
+      return request('CUDA', { arena_extend_strategy: 'kSameAsRequested', use_tf32: '0' });
+    case 'tensorrt':
+      return request('TensorRT', {
+        trt_fp16_enable: precision === 'fp16' ? '1' : '0',
+        trt_engine_cache_enable: '1',
+        trt_engine_cache_path: join(folder, tensorrtFolder),
+        trt_timing_cache_enable: '1',
+      });
+    case 'webgpu':
+      return request('WebGPU', {});
+  }
+}
+
+function request(provider: string, providerOptions: Record<string, string>): ProviderRequest {
+  return { provider, providerOptions, kernels: false };
+}
+
+/** What a provider needs beside the addon, for the person who reads why it cannot be used. */
+export const providerNeeds: Record<Exclude<ExecutionProvider, 'cpu'>, string> = {
+  cuda: 'it needs an NVIDIA driver, CUDA 12, cuDNN 9 and two libraries beside ONNX Runtime’s (docs/configuration.md)',
+  tensorrt: 'it needs TensorRT 10 and what cuda needs (docs/configuration.md)',
+  webgpu: 'it needs a Vulkan, Metal or Direct3D 12 driver (docs/configuration.md)',
+};
+
+/** The part of ONNX Runtime's message that says what is wrong, without places in its sources. */
+export function providerFault(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const library = /Failed to load library (\S+) with error: [^:]*: (.*)/.exec(message);
+  if (library) return `${library[1]}: ${library[2]}`;
+  return message
+    .replace(/^\S*onnxruntime_src.*?(\[ONNXRuntimeError\] : \d+ : \w+ : |was false\. )/s, '')
+    .trim();
+}

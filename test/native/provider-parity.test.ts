@@ -1,0 +1,76 @@
+import { execFile } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import type { Runtime } from '../../src/runtime/session.ts';
+import type { SessionTokens } from '../support/session-tokens.ts';
+import { swiftshaderEnvironment } from '../support/swiftshader.ts';
+import { describeNative } from './native-addon.ts';
+
+const script = join(import.meta.dirname, '../support/session-tokens.ts');
+const models = globSync(join(import.meta.dirname, '../../models/*/config.json')).map((file) =>
+  join(file, '..'),
+);
+const minutes = 60_000;
+
+/** Tokens of all models, by a process of its own: WebGPU allows one thread in a process. */
+async function tokensBy(
+  { backend, executionProvider }: Runtime,
+  folders: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<Map<string, SessionTokens>> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [script, backend, executionProvider, ...folders],
+    { env: { ...process.env, ...environment }, maxBuffer: 1e8 },
+  );
+  const lines = stdout.trim().split('\n');
+  return new Map(folders.map((folder, i) => [folder, JSON.parse(lines[i]!) as SessionTokens]));
+}
+
+describeNative('every shipped model, greedily, alone and in ragged batches', () => {
+  const folders = new Map<string, string>();
+  let expected: Map<string, SessionTokens>;
+  beforeAll(async () => {
+    for (const model of models) folders.set(model, (await ensureExport(model, 'fp32')).folder);
+    expected = await tokensBy({ backend: 'onnxruntime-node', executionProvider: 'cpu' }, [
+      ...folders.values(),
+    ]);
+  }, 2 * minutes);
+
+  it('generates the same for a prompt whatever is beside it', () => {
+    expect(models.length).toBeGreaterThanOrEqual(6);
+    for (const [model, folder] of folders) {
+      const { alone, together } = expected.get(folder)!;
+      expect(together, basename(model)).toEqual(alone);
+      expect(new Set(alone.flat()).size, basename(model)).toBeGreaterThan(3);
+    }
+  });
+
+  it('native on the CPU: the tokens of onnxruntime-node', { timeout: 2 * minutes }, async () => {
+    const runtime = { backend: 'native', executionProvider: 'cpu' } as const;
+    expect(await tokensBy(runtime, [...folders.values()])).toEqual(expected);
+  });
+
+  const swiftshader = swiftshaderEnvironment();
+  const reason = swiftshader
+    ? ''
+    : ' (skipped: SwiftShader is missing; scripts/get-swiftshader.sh fetches it)';
+  describe.skipIf(swiftshader === null)(`on WebGPU, by SwiftShader${reason}`, () => {
+    it.each([
+      ['native', models],
+      ['onnxruntime-node', models.filter((model) => model.endsWith('altup-k2'))],
+    ] as const)(
+      '%s: the same tokens, through function bodies',
+      { timeout: 20 * minutes },
+      async (backend, some) => {
+        const chosen = some.map((model) => folders.get(model)!);
+        const found = await tokensBy({ backend, executionProvider: 'webgpu' }, chosen, swiftshader!);
+        for (const folder of chosen) expect(found.get(folder), folder).toEqual(expected.get(folder));
+        expect(chosen.length).toBeGreaterThan(0);
+      },
+    );
+  });
+});
