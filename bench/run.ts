@@ -13,6 +13,7 @@ const support = new Set([
   'decode-rows',
   'count-stream',
   'held-out',
+  'process-memory',
 ]);
 const names = globSync('*.ts', { cwd: import.meta.dirname })
   .map((file) => basename(file, '.ts'))

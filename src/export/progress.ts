@@ -21,9 +21,12 @@ export function progressDisplay(
   now: () => number = Date.now,
 ): ProgressDisplay {
   const name = basename(checkpoint);
-  const startMs = now();
-  const left = ({ doneBytes, totalBytes }: ExportProgress) =>
-    timeLeft(doneBytes / totalBytes, now() - startMs);
+  // The first bytes come after the checkpoint was hashed, which says nothing of the speed.
+  let startMs: number | null = null;
+  const left: Left = ({ doneBytes, totalBytes }) => {
+    startMs ??= now();
+    return timeLeft(doneBytes / totalBytes, now() - startMs);
+  };
   return stream.isTTY ? barDisplay(stream, name, left) : lineDisplay(stream, name, left, now);
 }
 
@@ -57,9 +60,9 @@ function lineDisplay(
   let lastMs = now();
   return {
     update({ doneBytes, totalBytes }) {
+      const rest = left({ doneBytes, totalBytes });
       if (now() - lastMs < plainIntervalMs) return;
       lastMs = now();
-      const rest = left({ doneBytes, totalBytes });
       const amount = `${mebibytes(doneBytes)} of ${mebibytes(totalBytes)} MiB`;
       stream.write(`exporting ${name}: ${amount}${rest && `, ${rest}`}\n`);
     },

@@ -3,10 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { RandomBfloat16 } from '../../scripts/random-gemma3n/random-bfloat16.ts';
 import { e2b, tensorsOf } from '../../scripts/random-gemma3n/shape.ts';
 import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
+import { precisions } from '../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer.ts';
 import { CheckpointWeights } from '../../src/export/checkpoint/checkpoint-weights.ts';
 import { bfloat16ToFloat32 } from '../../src/export/checkpoint/half-precision.ts';
 import { WeightSource } from '../../src/export/checkpoint/weight-source.ts';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { openSession } from '../../src/runtime/open-session.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const small = {
@@ -71,5 +74,24 @@ describe('a random Gemma 3n', () => {
     const square = values.reduce((sum, value) => sum + value * value, 0) / values.length;
     expect(Math.abs(mean)).toBeLessThan(5e-4);
     expect(Math.sqrt(square)).toBeCloseTo(0.02, 3);
+  });
+
+  it('is exported and scored in every precision', async () => {
+    const folder = await temporaryFolder();
+    await writeRandomGemma3n(folder, small);
+    const tokens = Array.from({ length: 40 }, (_, n) => (n === 0 ? 2 : 300 + ((n * 37) % 1200)));
+    const losses: number[] = [];
+    for (const precision of precisions) {
+      const made = await ensureExport(folder, precision);
+      const options = { folder: made.folder, slots: 1, maxContext: 64, threads: 1 };
+      const session = await openSession(options, { backend: 'onnxruntime-node', executionProvider: 'cpu' });
+      const scoring = { followers: tokens.slice(1), alternatives: 0 };
+      const { scores } = await session.prefill(0, tokens.slice(0, -1), 0, null, scoring);
+      losses.push(-scores.reduce((sum, { logprob }) => sum + logprob, 0) / scores.length);
+      await session.close();
+    }
+    // A model that knows nothing: about as likely as any other token.
+    for (const loss of losses) expect(Math.abs(loss - losses[0]!)).toBeLessThan(0.2);
+    expect(losses[0]).toBeGreaterThan(6);
   });
 });

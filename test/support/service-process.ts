@@ -53,6 +53,10 @@ export class ServiceProcess {
     return { code, output: service.output };
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   /** Everything it wrote so far. */
   get output(): string {
     return [...this.#lines, this.#stderr].join('\n');
