@@ -23,13 +23,17 @@ interface NativeAddon {
     vocabSize: number,
   ) => NativeSampling;
   NativeRowSampler: new (threads: number) => NativeRowSampler;
-  /** Nanoseconds of the CorrectPredict kernel and of a copy of the same bytes. */
+  /**
+   * Nanoseconds of the CorrectPredict kernel, of memcpy and of a plain copy loop for the same bytes, shared out to
+   * the threads as a node does.
+   */
   timeMixing(
     blocks: number,
     length: number,
+    threads: number,
     runs: number,
     repeats: number,
-  ): Promise<{ kernel: number[]; copy: number[] }>;
+  ): Promise<{ kernel: number[]; memcpy: number[]; copyLoop: number[] }>;
   /** Rejects with the reason when the execution provider cannot compute here. */
   probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
   /** Ends the calls that run on any thread early, and fails all later ones. */

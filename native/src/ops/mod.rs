@@ -22,3 +22,4 @@ mod storage;
 mod tokens;
 
 pub use domain::{RegisterCustomOps, add_to_session_options};
+pub(crate) use tokens::{PIECE, SERIAL};

@@ -1,0 +1,6 @@
+//! What benchmarks measure without ONNX Runtime.
+
+mod mixing;
+mod team;
+
+pub use mixing::mixing_times;
