@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Grammar, GrammarSource } from '../sampling/grammar.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from '../sampling/sampled-token.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
+import { prebuiltAddon } from './prebuilt-addon.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -139,22 +140,27 @@ let loaded: LoadedAddon | null = null;
 /** The addon, or why there is none. */
 export function loadNativeAddon(): LoadedAddon | MissingAddon {
   if (loaded !== null) return loaded;
-  if (!existsSync(nativeAddonPath))
+  // What was built here comes first: it is as new as the sources.
+  const { path, reason } = existsSync(nativeAddonPath)
+    ? { path: nativeAddonPath }
+    : prebuiltAddon(import.meta.url);
+  if (path === null) {
     return {
       addon: null,
-      reason: 'the native addon is not built (`npm run build:native` does it and needs cargo)',
+      reason: `the native addon is not built (\`npm run build:native\` does it and needs cargo), and ${reason}`,
     };
+  }
   const library = onnxruntimeLibrary();
   if (library === null) {
     return { addon: null, reason: `onnxruntime-node has no library for ${process.platform}-${process.arch}` };
   }
   try {
-    loaded = { addon: require(nativeAddonPath), library };
+    loaded = { addon: require(path), library };
     return loaded;
   } catch (error) {
     return {
       addon: null,
-      reason: `${nativeAddonPath} does not load: ${error instanceof Error ? error.message : error}`,
+      reason: `${path} does not load: ${error instanceof Error ? error.message : error}`,
     };
   }
 }
