@@ -13,8 +13,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/docs/**', 'test/clients/**'],
+          exclude: ['test/e2e/**', 'test/docs/**', 'test/clients/**', 'test/cuda/**'],
         },
+      },
+      {
+        extends: true,
+        test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'], testTimeout: 600_000 },
       },
       { extends: true, test: { name: 'docs', include: ['test/docs/**/*.test.ts'] } },
       {

@@ -1,3 +1,4 @@
+mod cuda;
 pub mod grammar;
 pub mod kernels;
 pub mod ops;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Manifest } from '../catalog/manifest.ts';
+import { ConfigurationError } from '../errors.ts';
 import type { SampledToken } from '../sampling/sampled-token.ts';
 import {
   GrammarFaultError,
@@ -56,7 +57,10 @@ export class NativeSession implements Session {
     this.#addon = addon;
   }
 
-  /** @throws Error from ONNX Runtime when a graph or an execution provider cannot be loaded */
+  /**
+   * @throws ConfigurationError for an export that the execution provider cannot run
+   * @throws Error from ONNX Runtime when a graph or an execution provider cannot be loaded
+   */
   static async open(
     manifest: Manifest,
     options: SessionOptions,
@@ -64,6 +68,12 @@ export class NativeSession implements Session {
     { executionProvider = 'cpu', kernels = true }: NativeSettings = {},
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
+    // CUDA has attention over a cache in half precision alone; the rest would run on the CPU, cache and all.
+    if (settings.provider === 'CUDA' && manifest.precision !== 'fp16') {
+      throw new ConfigurationError(
+        `${options.folder} is ${manifest.precision}, which the CUDA provider has no attention for: use precision fp16`,
+      );
+    }
     const model = new addon.NativeModel(library);
     const session = new NativeSession(manifest, options, addon, model, executionProvider);
     await model.load({

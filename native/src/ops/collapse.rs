@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use ort_sys::ONNXTensorElementDataType;
 
 use super::blocks::Blocks;
-use super::compute::Compute;
+use super::compute::{Compute, Tensor};
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
 use super::match_blocks::collapse_matched;
@@ -17,7 +17,7 @@ use crate::kernels::matrix::MAX_BLOCKS;
 use crate::ort::Result;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
     /// The blocks of a token side by side, [..., K·d]: plain AltUp.
     Concatenate,
     /// Their sum, [..., d]: Recycled-AltUp.
@@ -39,8 +39,37 @@ impl Mode {
 
 /// X [K, …, d] → x.
 pub struct Collapse<T> {
-    mode: Mode,
+    pub(crate) mode: Mode,
     _storage: PhantomData<T>,
+}
+
+/// X and the x that its blocks become.
+pub(crate) struct Collapsing<'a> {
+    pub x: Tensor<'a>,
+    pub blocks: Blocks,
+    dims: [i64; 8],
+}
+
+impl Collapsing<'_> {
+    pub fn dims(&self) -> &[i64] {
+        &self.dims[..self.x.dims.len() - 1]
+    }
+}
+
+impl<T> Collapse<T> {
+    pub(crate) fn inputs<'a>(&self, context: &'a Compute) -> Result<Collapsing<'a>> {
+        let x = context.input(0)?;
+        let blocks = Blocks::of(context, "blocks", &x)?;
+        let (mut dims, rank) = ([0_i64; 8], x.dims.len() - 1);
+        if rank > dims.len() {
+            return Err(context.error(format_args!("blocks {:?} have too many dimensions", x.dims)));
+        }
+        dims[..rank].copy_from_slice(&x.dims[1..]);
+        if self.mode == Mode::Concatenate {
+            dims[rank - 1] = (blocks.count * blocks.width) as i64;
+        }
+        Ok(Collapsing { x, blocks, dims })
+    }
 }
 
 impl<T: Storage> Kernel for Collapse<T> {
@@ -72,35 +101,28 @@ impl<T: Storage> Kernel for Collapse<T> {
     }
 
     fn compute(&self, context: &Compute) -> Result<()> {
-        let x = context.input(0)?;
-        let blocks = Blocks::of(context, "blocks", &x)?;
+        let collapsing = self.inputs(context)?;
+        let Collapsing { x, blocks, .. } = collapsing;
         let Blocks { count, tokens, width } = blocks;
-        if self.mode != Mode::Concatenate {
-            let out = context.output::<T>(0, &x.dims[1..])?;
-            // SAFETY: X holds `count` rows of this length, the output is one and shares no memory with X.
-            return unsafe {
-                if self.mode == Mode::Match {
-                    return collapse_matched(context, &blocks, x.data(), out);
+        let (from, to) = (x.data::<T>(), context.output::<T>(0, collapsing.dims())?);
+        // SAFETY: X is [count, tokens, width]; x is [tokens, count, width] or [tokens, width], apart from X.
+        unsafe {
+            match self.mode {
+                Mode::Match => collapse_matched(context, &blocks, from, to),
+                Mode::Sum => {
+                    let sum = Matrix::row_of(&[1.0; MAX_BLOCKS][..count]);
+                    let rows = Rows::new().read_blocks(from, &blocks).write(to);
+                    mix_constant(context, &sum, &rows, blocks.length())
                 }
-                let rows = Rows::new().read_blocks(x.data(), &blocks).write(out);
-                mix_constant(context, &Matrix::row_of(&[1.0; MAX_BLOCKS][..count]), &rows, blocks.length())
-            };
-        }
-        let mut dims = [0_i64; 8];
-        let Some(dims) = dims.get_mut(..x.dims.len() - 1) else {
-            return Err(context.error(format_args!("blocks {:?} have too many dimensions", x.dims)));
-        };
-        dims.copy_from_slice(&x.dims[1..]);
-        dims[x.dims.len() - 2] = (count * width) as i64;
-        let (from, to) = (x.data::<T>(), context.output::<T>(0, dims)?);
-        (0..tokens * count).for_each(|i| {
-            let (token, block) = (i / count, i % count);
-            // SAFETY: X is [count, tokens, width] and x [tokens, count, width], apart from each other.
-            unsafe {
-                let source = from.add((block * tokens + token) * width);
-                source.copy_to_nonoverlapping(to.add(i * width), width);
+                Mode::Concatenate => {
+                    (0..tokens * count).for_each(|i| {
+                        let (token, block) = (i / count, i % count);
+                        let source = from.add((block * tokens + token) * width);
+                        source.copy_to_nonoverlapping(to.add(i * width), width);
+                    });
+                    Ok(())
+                }
             }
-        });
-        Ok(())
+        }
     }
 }

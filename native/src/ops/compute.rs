@@ -79,6 +79,13 @@ impl Compute {
         Ok(data.cast())
     }
 
+    /// The stream that the device's kernels of this run are queued in; null on the CPU.
+    pub fn stream(&self) -> Result<*mut c_void> {
+        let mut stream = ptr::null_mut();
+        self.api.check(unsafe { (self.api.KernelContext_GetGPUComputeStream)(self.context, &mut stream) })?;
+        Ok(stream)
+    }
+
     /// `task(0) … task(count - 1)` on ONNX Runtime's own threads.
     pub fn parallel<F: Fn(usize) + Sync>(&self, count: usize, task: &F) -> Result<()> {
         unsafe extern "C" fn call<F: Fn(usize) + Sync>(task: *mut c_void, index: usize) {

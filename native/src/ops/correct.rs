@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use ort_sys::ONNXTensorElementDataType;
 
 use super::blocks::{Blocks, check_block_shape};
-use super::compute::Compute;
+use super::compute::{Compute, Tensor};
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
 use super::mixing::{Coefficients, mix_constant, mix_per_token};
@@ -17,8 +17,29 @@ use crate::ort::Result;
 
 /// X̂ [K, …, d], Y [..., d], G [K] or [..., K] → X: xⁱ = x̂ⁱ + G[i]·(y − x̂^active).
 pub struct Correct<T> {
-    active: usize,
+    pub(crate) active: usize,
     _storage: PhantomData<T>,
+}
+
+/// X̂, Y and G, checked against each other.
+pub(crate) struct CorrectInputs<'a> {
+    pub x: Tensor<'a>,
+    pub y: Tensor<'a>,
+    pub g: Tensor<'a>,
+    pub blocks: Blocks,
+    pub coefs: Coefficients,
+}
+
+impl<'a> CorrectInputs<'a> {
+    pub fn read(context: &'a Compute, active: usize) -> Result<Self> {
+        let (x, y, g) = (context.input(0)?, context.input(1)?, context.input(2)?);
+        let blocks = Blocks::of(context, "predicted", &x)?;
+        blocks.check_block(context, "active", active)?;
+        check_block_shape(context, ("predicted", &x), ("computed", &y))?;
+        let own = [blocks.count as i64];
+        let coefs = Coefficients::of(context, ("correction_coefs", &g), ("predicted", &x), &own)?;
+        Ok(Self { x, y, g, blocks, coefs })
+    }
 }
 
 impl<T: Storage> Kernel for Correct<T> {
@@ -37,12 +58,8 @@ impl<T: Storage> Kernel for Correct<T> {
     }
 
     fn compute(&self, context: &Compute) -> Result<()> {
-        let (x, y, g) = (context.input(0)?, context.input(1)?, context.input(2)?);
-        let blocks = Blocks::of(context, "predicted", &x)?;
-        blocks.check_block(context, "active", self.active)?;
-        check_block_shape(context, ("predicted", &x), ("computed", &y))?;
+        let CorrectInputs { x, y, g, blocks, coefs } = CorrectInputs::read(context, self.active)?;
         let count = blocks.count;
-        let coefs = Coefficients::of(context, ("correction_coefs", &g), ("predicted", &x), &[count as i64])?;
         let rows = Rows::new()
             .read_blocks(x.data(), &blocks)
             .read(y.data())

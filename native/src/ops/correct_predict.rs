@@ -19,15 +19,42 @@ use crate::ort::Result;
 /// X̂ [K, …, d], Y [..., d], G, P' → X̂' [K, …, d], S [..., d]: Correct of this layer, Predict of the next and the
 /// block that the next layer reads, in one pass.
 pub struct CorrectPredict<T> {
-    active: usize,
-    next: usize,
-    reads: Reads,
+    pub(crate) active: usize,
+    pub(crate) next: usize,
+    pub(crate) reads: Reads,
     /// [X̂'; S] over [X̂; Y], made once where G and P' never change.
     matrix: Option<Matrix>,
     _storage: PhantomData<T>,
 }
 
+/// G and P' of all tokens, or of each, checked against X̂.
+pub(crate) struct Sets<'a> {
+    pub g: Tensor<'a>,
+    pub p: Tensor<'a>,
+    pub of_g: Coefficients,
+    pub of_p: Coefficients,
+}
+
+impl<'a> Sets<'a> {
+    pub fn read(context: &'a Compute, x: &Tensor, blocks: &Blocks) -> Result<Self> {
+        let (g, p, k) = (context.input(2)?, context.input(3)?, blocks.count as i64);
+        let of_g = Coefficients::of(context, ("correction_coefs", &g), ("predicted", x), &[k])?;
+        let of_p = Coefficients::of(context, ("next_prediction_coefs", &p), ("predicted", x), &[k, k])?;
+        Ok(Self { g, p, of_g, of_p })
+    }
+}
+
 impl<T: Storage> CorrectPredict<T> {
+    /// X̂ and Y, checked against each other.
+    pub(crate) fn inputs<'a>(&self, context: &'a Compute) -> Result<(Tensor<'a>, Tensor<'a>, Blocks)> {
+        let (x, y) = (context.input(0)?, context.input(1)?);
+        let blocks = Blocks::of(context, "predicted", &x)?;
+        blocks.check_block(context, "active", self.active)?;
+        blocks.check_block(context, "next", self.next)?;
+        check_block_shape(context, ("predicted", &x), ("computed", &y))?;
+        Ok((x, y, blocks))
+    }
+
     fn matrix(&self, count: usize, g: impl Fn(usize) -> f32, p: impl Fn(usize) -> f32) -> Matrix {
         Matrix::correct_predict(&Matrix::correct(count, self.active, g), self.next, self.reads, p)
     }
@@ -39,9 +66,7 @@ impl<T: Storage> CorrectPredict<T> {
         if let Some(matrix) = self.matrix.as_ref().filter(|matrix| matrix.rows() == count + 1) {
             return unsafe { mix_constant(context, matrix, rows, blocks.length()) };
         }
-        let (g, p, k) = (context.input(2)?, context.input(3)?, count as i64);
-        let of_g = Coefficients::of(context, ("correction_coefs", &g), ("predicted", x), &[k])?;
-        let of_p = Coefficients::of(context, ("next_prediction_coefs", &p), ("predicted", x), &[k, k])?;
+        let Sets { g, p, of_g, of_p } = Sets::read(context, x, blocks)?;
         let (g_step, g) = (of_g.step(count), Place::of(g.data::<T>()));
         let (p_step, p) = (of_p.step(count * count), Place::of(p.data::<T>()));
         let matrix = |token| unsafe {
@@ -89,11 +114,7 @@ impl<T: Storage> Kernel for CorrectPredict<T> {
     }
 
     fn compute(&self, context: &Compute) -> Result<()> {
-        let (x, y) = (context.input(0)?, context.input(1)?);
-        let blocks = Blocks::of(context, "predicted", &x)?;
-        blocks.check_block(context, "active", self.active)?;
-        blocks.check_block(context, "next", self.next)?;
-        check_block_shape(context, ("predicted", &x), ("computed", &y))?;
+        let (x, y, blocks) = self.inputs(context)?;
         let rows = Rows::new()
             .read_blocks(x.data(), &blocks)
             .read(y.data())

@@ -17,6 +17,8 @@ use crate::ort::{Api, Result};
 pub trait Kernel: Send + Sync + Sized + 'static {
     const NAME: &'static CStr;
     const TYPE: ONNXTensorElementDataType;
+    /// The execution provider whose memory it works on; None is the CPU.
+    const PROVIDER: Option<&'static CStr> = None;
     const INPUTS: usize;
     const OUTPUTS: usize;
     /// The first so many outputs may be written over the inputs of the same place.
@@ -46,7 +48,7 @@ impl CustomOp {
             version: ORT_API_VERSION,
             CreateKernel: None,
             GetName: Some(name::<K>),
-            GetExecutionProviderType: Some(execution_provider),
+            GetExecutionProviderType: Some(execution_provider::<K>),
             GetInputType: Some(element_type::<K>),
             GetInputTypeCount: Some(input_count::<K>),
             GetOutputType: Some(element_type::<K>),
@@ -88,8 +90,8 @@ unsafe extern "system" fn name<K: Kernel>(_: *const OrtCustomOp) -> *const std::
     K::NAME.as_ptr()
 }
 
-unsafe extern "system" fn execution_provider(_: *const OrtCustomOp) -> *const std::ffi::c_char {
-    ptr::null() // The CPU.
+unsafe extern "system" fn execution_provider<K: Kernel>(_: *const OrtCustomOp) -> *const std::ffi::c_char {
+    K::PROVIDER.map_or(ptr::null(), CStr::as_ptr)
 }
 
 unsafe extern "system" fn element_type<K: Kernel>(

@@ -1,4 +1,3 @@
-use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Mutex;
 
@@ -16,6 +15,7 @@ use super::predict::Predict;
 use super::select::Select;
 use super::sequence_predict_correct::SequencePredictCorrect;
 use super::storage::Storage;
+use crate::cuda::{self, Cuda};
 use crate::ort::{Api, Result};
 
 fn ops_of<T: Storage>(api: Api) -> [CustomOp; 8] {
@@ -48,17 +48,25 @@ fn domain(api: Api) -> Result<*mut OrtCustomOpDomain> {
     if let Some(found) = domains.iter().find(|registered| registered.api == key) {
         return Ok(found.domain);
     }
-    let mut created = MaybeUninit::uninit();
+    let cpu = [ops_of::<f32>(api), ops_of::<f16>(api), ops_of::<bf16>(api)].into_iter().flatten();
+    // ONNX Runtime makes kernels for a provider only in sessions that have it.
+    let gpu =
+        [cuda::ops_of::<f32, Cuda>(api), cuda::ops_of::<f16, Cuda>(api), cuda::ops_of::<bf16, Cuda>(api)];
+    let domain = domain_of(api, cpu.chain(gpu.into_iter().flatten()).collect())?;
+    domains.push(Registered { api: key, domain });
+    Ok(domain)
+}
+
+/// `ai.altup` with these kernels, kept as long as the process.
+pub(crate) fn domain_of(api: Api, ops: Vec<CustomOp>) -> Result<*mut OrtCustomOpDomain> {
+    let mut domain = ptr::null_mut();
     unsafe {
-        api.check((api.CreateCustomOpDomain)(c"ai.altup".as_ptr(), created.as_mut_ptr()))?;
-        let domain = created.assume_init();
-        let ops = [ops_of::<f32>(api), ops_of::<f16>(api), ops_of::<bf16>(api)];
-        for op in Vec::leak(ops.into_iter().flatten().collect()) {
+        api.check((api.CreateCustomOpDomain)(c"ai.altup".as_ptr(), &mut domain))?;
+        for op in Vec::leak(ops) {
             api.check((api.CustomOpDomain_Add)(domain, op.as_ptr()))?;
         }
-        domains.push(Registered { api: key, domain });
-        Ok(domain)
     }
+    Ok(domain)
 }
 
 /// Makes the kernels known to the sessions that are opened with `options`.
@@ -66,7 +74,16 @@ fn domain(api: Api) -> Result<*mut OrtCustomOpDomain> {
 /// # Safety
 /// `options` belongs to the ONNX Runtime behind `api`.
 pub unsafe fn add_to_session_options(api: Api, options: *mut OrtSessionOptions) -> Result<()> {
-    let domain = domain(api)?;
+    unsafe { add_domain(api, options, domain(api)?) }
+}
+
+/// # Safety
+/// As [`add_to_session_options`]; so does `domain`.
+pub(crate) unsafe fn add_domain(
+    api: Api,
+    options: *mut OrtSessionOptions,
+    domain: *mut OrtCustomOpDomain,
+) -> Result<()> {
     unsafe {
         expand_rule::disable(api, options)?;
         api.check((api.AddCustomOpDomain)(options, domain))

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use ort_sys::ONNXTensorElementDataType;
 
 use super::blocks::Blocks;
-use super::compute::Compute;
+use super::compute::{Compute, Tensor};
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
 use super::match_blocks::expand_matched;
@@ -14,7 +14,7 @@ use crate::kernels::matrix::MAX_BLOCKS;
 use crate::ort::Result;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
     /// [..., K·d] cut into K blocks: plain AltUp.
     Split,
     /// K copies of [..., d]: Recycled-AltUp.
@@ -36,9 +36,48 @@ impl Mode {
 
 /// x → X [K, …, d].
 pub struct Expand<T> {
-    mode: Mode,
-    count: usize,
+    pub(crate) mode: Mode,
+    pub(crate) count: usize,
     _storage: PhantomData<T>,
+}
+
+/// x [tokens, width] and the X [count, tokens, d] that it becomes.
+pub(crate) struct Expansion<'a> {
+    pub x: Tensor<'a>,
+    pub blocks: Blocks,
+    pub width: usize,
+    dims: [i64; 8],
+}
+
+impl Expansion<'_> {
+    pub fn dims(&self) -> &[i64] {
+        &self.dims[..=self.x.dims.len()]
+    }
+}
+
+impl<T> Expand<T> {
+    pub(crate) fn inputs<'a>(&self, context: &'a Compute) -> Result<Expansion<'a>> {
+        let x = context.input(0)?;
+        let Some((&width, inner)) = x.dims.split_last() else {
+            return Err(context.error(format_args!("x has no dimension to expand")));
+        };
+        let cuts = if self.mode == Mode::Replicate { 1 } else { self.count };
+        if width % cuts as i64 != 0 {
+            return Err(
+                context.error(format_args!("x {:?} does not split into {} blocks", x.dims, self.count))
+            );
+        }
+        let mut dims = [0_i64; 8];
+        if x.dims.len() >= dims.len() {
+            return Err(context.error(format_args!("x {:?} has too many dimensions", x.dims)));
+        }
+        dims[0] = self.count as i64;
+        dims[1..=x.dims.len()].copy_from_slice(x.dims);
+        dims[x.dims.len()] = width / cuts as i64;
+        let tokens = inner.iter().product::<i64>() as usize;
+        let blocks = Blocks { count: self.count, tokens, width: width as usize / cuts };
+        Ok(Expansion { x, blocks, width: width as usize, dims })
+    }
 }
 
 impl<T: Storage> Kernel for Expand<T> {
@@ -75,39 +114,15 @@ impl<T: Storage> Kernel for Expand<T> {
     }
 
     fn compute(&self, context: &Compute) -> Result<()> {
-        let x = context.input(0)?;
-        let Some((&width, tokens)) = x.dims.split_last() else {
-            return Err(context.error(format_args!("x has no dimension to expand")));
-        };
-        let cuts = if self.mode == Mode::Replicate { 1 } else { self.count };
-        if width % cuts as i64 != 0 {
-            return Err(
-                context.error(format_args!("x {:?} does not split into {} blocks", x.dims, self.count))
-            );
-        }
-        let mut dims = [0_i64; 8];
-        let Some(dims) = dims.get_mut(..x.dims.len() + 1) else {
-            return Err(context.error(format_args!("x {:?} has too many dimensions", x.dims)));
-        };
-        dims[0] = self.count as i64;
-        dims[1..].copy_from_slice(x.dims);
-        dims[x.dims.len()] = width / cuts as i64;
-        let (from, to) = (x.data::<T>(), context.output::<T>(0, dims)?);
-        let tokens = tokens.iter().product::<i64>() as usize;
-        let (width, d) = (width as usize, width as usize / cuts);
+        let expansion = self.inputs(context)?;
+        let Expansion { x, blocks: Blocks { tokens, width: d, .. }, width, .. } = expansion;
+        let (from, to) = (x.data::<T>(), context.output::<T>(0, expansion.dims())?);
         // SAFETY: x is [tokens, width] and X [count, tokens, d], apart from each other.
         unsafe {
             match self.mode {
                 Mode::Replicate => (0..self.count)
                     .for_each(|block| from.copy_to_nonoverlapping(to.add(block * tokens * d), tokens * d)),
-                Mode::Match => {
-                    return expand_matched(
-                        context,
-                        &Blocks { count: self.count, tokens, width: d },
-                        from,
-                        to,
-                    );
-                }
+                Mode::Match => return expand_matched(context, &expansion.blocks, from, to),
                 Mode::Split => (0..tokens * self.count).for_each(|i| {
                     let (token, block) = (i / self.count, i % self.count);
                     let source = from.add(token * width + block * d);

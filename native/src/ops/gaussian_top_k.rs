@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 
 use ort_sys::ONNXTensorElementDataType;
 
-use super::compute::Compute;
+use super::compute::{Compute, Tensor};
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
 use super::shapes::Shapes;
@@ -17,6 +17,17 @@ use crate::ort::Result;
 pub struct GaussianTopK<T> {
     pub(crate) std_multiplier: f32,
     _storage: PhantomData<T>,
+}
+
+impl<T> GaussianTopK<T> {
+    /// The gate, its tokens and its width.
+    pub(crate) fn inputs<'a>(&self, context: &'a Compute) -> Result<(Tensor<'a>, usize, usize)> {
+        let gate = context.input(0)?;
+        let Some((&width, tokens)) = gate.dims.split_last() else {
+            return Err(context.error(format_args!("gate has no dimension to take the mean over")));
+        };
+        Ok((gate, tokens.iter().product::<i64>() as usize, width as usize))
+    }
 }
 
 impl<T: Storage> Kernel for GaussianTopK<T> {
@@ -35,11 +46,7 @@ impl<T: Storage> Kernel for GaussianTopK<T> {
     }
 
     fn compute(&self, context: &Compute) -> Result<()> {
-        let gate = context.input(0)?;
-        let Some((&width, tokens)) = gate.dims.split_last() else {
-            return Err(context.error(format_args!("gate has no dimension to take the mean over")));
-        };
-        let (tokens, width) = (tokens.iter().product::<i64>() as usize, width as usize);
+        let (gate, tokens, width) = self.inputs(context)?;
         let (from, to) = (Place::of(gate.data::<T>()), Place::of(context.output::<T>(0, gate.dims)?));
         let set = InstructionSet::fastest();
         // SAFETY: both are [tokens, width]; ONNX Runtime gives the output its own memory or the gate's.

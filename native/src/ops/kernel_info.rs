@@ -1,7 +1,7 @@
 use std::ffi::{CStr, c_int};
 use std::ptr;
 
-use ort_sys::{OrtKernelInfo, OrtValue};
+use ort_sys::{OrtKernelInfo, OrtMemoryInfoDeviceType, OrtValue};
 
 use super::compute::Tensor;
 use crate::ort::{Api, Error, Result};
@@ -53,14 +53,45 @@ impl KernelInfo {
         Ok(CStr::from_bytes_until_nul(&bytes).unwrap_or_default().to_string_lossy().into_owned())
     }
 
-    /// The input's value if it is the same on every run.
+    /// The first dimension of an input, where the graph states it.
+    pub fn first_dim(&self, input: usize) -> Result<Option<usize>> {
+        let api = &self.api;
+        let (mut type_info, mut tensor, mut rank) = (ptr::null_mut(), ptr::null(), 0);
+        unsafe {
+            api.check((api.KernelInfo_GetInputTypeInfo)(self.info, input, &mut type_info))?;
+            let first = (|| {
+                api.check((api.CastTypeInfoToTensorInfo)(type_info, &mut tensor))?;
+                if tensor.is_null() {
+                    return Ok(None);
+                }
+                api.check((api.GetDimensionsCount)(tensor, &mut rank))?;
+                let mut dims = vec![0; rank];
+                api.check((api.GetDimensions)(tensor, dims.as_mut_ptr(), rank))?;
+                Ok(dims.first().and_then(|dim| usize::try_from(*dim).ok()))
+            })();
+            (api.ReleaseTypeInfo)(type_info);
+            first
+        }
+    }
+
+    fn is_on_host(&self, value: *const OrtValue) -> Result<bool> {
+        let (api, mut memory) = (&self.api, ptr::null());
+        let mut device = OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU;
+        unsafe {
+            api.check((api.GetTensorMemoryInfo)(value, &mut memory))?;
+            (api.MemoryInfoGetDeviceType)(memory, &mut device);
+        }
+        Ok(device == OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU)
+    }
+
+    /// The input's value if it is the same on every run and in host memory.
     pub fn constant(&self, input: usize) -> Result<Option<Tensor<'_>>> {
         let mut is_constant: c_int = 0;
         let mut value: *const OrtValue = ptr::null();
         self.api.check(unsafe {
             (self.api.KernelInfoGetConstantInput_tensor)(self.info, input, &mut is_constant, &mut value)
         })?;
-        if is_constant == 0 || value.is_null() {
+        if is_constant == 0 || value.is_null() || !self.is_on_host(value)? {
             return Ok(None);
         }
         // SAFETY: the value lives as long as the kernel's node does.

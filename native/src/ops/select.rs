@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use ort_sys::ONNXTensorElementDataType;
 
 use super::blocks::Blocks;
-use super::compute::Compute;
+use super::compute::{Compute, Tensor};
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
 use super::shapes::Shapes;
@@ -13,8 +13,18 @@ use crate::ort::Result;
 
 /// X [K, …, d] → block `active` [..., d].
 pub struct Select<T> {
-    active: usize,
+    pub(crate) active: usize,
     _storage: PhantomData<T>,
+}
+
+impl<T> Select<T> {
+    /// X, which has the block.
+    pub(crate) fn inputs<'a>(&self, context: &'a Compute) -> Result<(Tensor<'a>, Blocks)> {
+        let x = context.input(0)?;
+        let blocks = Blocks::of(context, "blocks", &x)?;
+        blocks.check_block(context, "active", self.active)?;
+        Ok((x, blocks))
+    }
 }
 
 impl<T: Storage> Kernel for Select<T> {
@@ -33,9 +43,7 @@ impl<T: Storage> Kernel for Select<T> {
     }
 
     fn compute(&self, context: &Compute) -> Result<()> {
-        let x = context.input(0)?;
-        let blocks = Blocks::of(context, "blocks", &x)?;
-        blocks.check_block(context, "active", self.active)?;
+        let (x, blocks) = self.inputs(context)?;
         let block = context.output::<T>(0, &x.dims[1..])?;
         // SAFETY: X holds K blocks of this length, the output is one and never shares memory with X.
         unsafe {

@@ -1,0 +1,95 @@
+use std::collections::HashMap;
+use std::ffi::{CStr, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use cudarc::driver::result::{DriverError, device, init, launch_kernel, module};
+use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUfunction};
+
+use super::device::{Device, Function, Launch, Variant};
+use super::program::compile;
+use crate::ops::Compute;
+
+/// NVIDIA's driver.
+pub struct Cuda;
+
+/// Kernels by [`Function`], each by vectors and element by element.
+pub struct Loaded([[CUfunction; 2]; Function::ALL.len()]);
+
+// Handles that CUDA lets any thread use.
+unsafe impl Send for Loaded {}
+unsafe impl Sync for Loaded {}
+
+/// Programs by device; a module belongs to the device's primary context, which ONNX Runtime never gives up.
+static LOADED: Mutex<Option<HashMap<(i32, Variant), &'static Loaded>>> = Mutex::new(None);
+
+impl Device for Cuda {
+    const PROVIDER: Option<&'static CStr> = Some(c"CUDAExecutionProvider");
+    type Program = Loaded;
+
+    fn program(variant: Variant) -> Result<&'static Loaded, String> {
+        // SAFETY: only opens the library.
+        if !unsafe { sys::is_culib_present() } {
+            return Err("the CUDA driver (libcuda.so.1, nvcuda.dll) is not found".into());
+        }
+        init().map_err(words)?;
+        let mut ordinal = 0;
+        // SAFETY: writes one number. ONNX Runtime made its device current on this thread.
+        unsafe { sys::cuCtxGetDevice(&mut ordinal) }.result().map_err(words)?;
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = loaded.get_or_insert_default();
+        if let Some(program) = loaded.get(&(ordinal, variant)) {
+            return Ok(program);
+        }
+        let program: &'static Loaded = Box::leak(Box::new(load(ordinal, variant)?));
+        loaded.insert((ordinal, variant), program);
+        Ok(program)
+    }
+
+    fn stream(context: &Compute) -> crate::ort::Result<*mut c_void> {
+        context.stream()
+    }
+
+    unsafe fn launch(
+        program: &Loaded,
+        Launch { function, is_aligned, grid, threads }: Launch,
+        stream: *mut c_void,
+        arguments: *const c_void,
+    ) -> Result<(), String> {
+        let kernel = program.0[function as usize][usize::from(!is_aligned)];
+        let mut parameters = [arguments.cast_mut()];
+        // SAFETY: the kernel takes one struct, which CUDA copies before this returns.
+        unsafe {
+            launch_kernel(kernel, (grid, 1, 1), (threads as u32, 1, 1), 0, stream.cast(), &mut parameters)
+        }
+        .map_err(words)
+    }
+}
+
+fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
+    let attribute = |attribute| {
+        // SAFETY: the device was just asked for.
+        unsafe { device::get_attribute(ordinal, attribute) }.map(|value| value as usize).map_err(words)
+    };
+    let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+    let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    let (mut image, _) = compile(variant, 10 * major + minor)?;
+    image.push(0); // PTX is read up to its zero.
+    let mut kernels = [[std::ptr::null_mut(); 2]; Function::ALL.len()];
+    // SAFETY: an image that NVRTC made; the module is never unloaded.
+    unsafe {
+        let module = module::load_data(image.as_ptr().cast()).map_err(words)?;
+        for function in Function::ALL {
+            for (kernel, name) in kernels[function as usize].iter_mut().zip(function.names()) {
+                *kernel = module::get_function(module, name.to_owned()).map_err(words)?;
+            }
+        }
+    }
+    Ok(Loaded(kernels))
+}
+
+fn words(error: DriverError) -> String {
+    let text = |part: Result<&CStr, DriverError>| {
+        part.map_or_else(|_| format!("{:?}", error.0), |text| text.to_string_lossy().into_owned())
+    };
+    format!("CUDA: {} ({})", text(error.error_string()), text(error.error_name()))
+}

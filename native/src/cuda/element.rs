@@ -1,0 +1,25 @@
+use ort_sys::ONNXTensorElementDataType as Type;
+
+use crate::ops::Storage;
+
+/// What kernels are compiled for, by the number that kernels.cu gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    Float = 0,
+    Float16 = 1,
+    Bfloat16 = 2,
+}
+
+impl Element {
+    pub const fn of<T: Storage>() -> Self {
+        match T::TYPE {
+            Type::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT => Self::Float,
+            Type::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 => Self::Float16,
+            _ => Self::Bfloat16,
+        }
+    }
+
+    pub fn size(self) -> usize {
+        if self == Self::Float { 4 } else { 2 }
+    }
+}

@@ -1,0 +1,87 @@
+//! kernels.cu compiled for the host: with it tests run the very source, and all of the code that launches it, through
+//! ONNX Runtime on machines without a GPU.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_void};
+use std::path::Path;
+use std::process::Command;
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+
+use super::device::{Device, Function, Launch, Variant};
+use super::program::definitions;
+use crate::ops::Compute;
+
+pub struct Emulation;
+
+type Kernel = unsafe extern "C" fn(grid: u32, arguments: *const c_void);
+
+pub struct Loaded([[Kernel; 2]; Function::ALL.len()]);
+
+static LOADED: Mutex<Option<HashMap<Variant, &'static Loaded>>> = Mutex::new(None);
+/// Grids share the emulated indices: one runs at a time.
+static RUNNING: Mutex<()> = Mutex::new(());
+
+impl Device for Emulation {
+    const PROVIDER: Option<&'static CStr> = None;
+    type Program = Loaded;
+
+    fn program(variant: Variant) -> Result<&'static Loaded, String> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = loaded.get_or_insert_default();
+        if let Some(program) = loaded.get(&variant) {
+            return Ok(program);
+        }
+        let program: &'static Loaded = Box::leak(Box::new(load(variant)));
+        loaded.insert(variant, program);
+        Ok(program)
+    }
+
+    fn stream(_: &Compute) -> crate::ort::Result<*mut c_void> {
+        Ok(ptr::null_mut())
+    }
+
+    unsafe fn launch(
+        program: &Loaded,
+        Launch { function, is_aligned, grid, .. }: Launch,
+        _: *mut c_void,
+        arguments: *const c_void,
+    ) -> Result<(), String> {
+        let _one = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernel = program.0[function as usize][usize::from(!is_aligned)];
+        unsafe { kernel(grid, arguments) };
+        Ok(())
+    }
+}
+
+fn load(variant: Variant) -> Loaded {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda");
+    let library = std::env::temp_dir().join(format!(
+        "altup-emulation-{}-{}-{}.so",
+        std::process::id(),
+        variant.element as usize,
+        variant.blocks
+    ));
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    let status = Command::new(&compiler)
+        .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-x", "c++", "-include"])
+        .arg(folder.join("emulation/host.hpp"))
+        .args(definitions(variant).map(|(name, value)| format!("-D{name}={value}")))
+        .arg(folder.join("kernels.cu"))
+        .arg("-o")
+        .arg(&library)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "{compiler} compiles kernels.cu for the host");
+    // SAFETY: made from our own source; its functions have this type. It stays loaded.
+    unsafe {
+        let opened = libloading::Library::new(&library).expect("a library that was just made");
+        let kernels = Function::ALL.map(|function| {
+            function
+                .names()
+                .map(|name| *opened.get::<Kernel>(name.to_bytes()).expect("a kernel of that name"))
+        });
+        std::mem::forget(opened);
+        let _ = std::fs::remove_file(&library);
+        Loaded(kernels)
+    }
+}

@@ -1,0 +1,100 @@
+use std::ffi::c_void;
+
+use super::device::{Device, Function, Launch, Variant};
+use crate::ops::{Compute, Tensor};
+use crate::ort::Result;
+
+/// Threads of a thread block whose threads work on their own.
+pub const THREADS: usize = 128;
+/// Threads of a thread block that works on one row together.
+pub const ROW_THREADS: usize = 512;
+
+/// How rows are spread over thread blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    pub is_aligned: bool,
+    /// Thread blocks for each row.
+    pub chunks: u32,
+}
+
+impl Spread {
+    /// `rows` that threads cut into `lanes` elements where all `lengths` (of rows, and between them) and addresses
+    /// allow it, into single elements otherwise.
+    pub fn new(
+        variant: Variant,
+        lanes: usize,
+        width: usize,
+        lengths: &[usize],
+        addresses: &[*const c_void],
+    ) -> Self {
+        let bytes = lanes * variant.element.size();
+        let is_aligned = width.is_multiple_of(lanes)
+            && lengths.iter().all(|length| length.is_multiple_of(lanes))
+            && addresses.iter().all(|address| address.addr().is_multiple_of(bytes));
+        let piece = THREADS * if is_aligned { lanes } else { 1 };
+        Self { is_aligned, chunks: width.div_ceil(piece) as u32 }
+    }
+}
+
+/// One call of an operator, about to be handed to the device.
+pub struct Call<'a, D: Device> {
+    pub context: &'a Compute,
+    pub program: &'static D::Program,
+    pub variant: Variant,
+    /// The input that errors name.
+    pub input: (&'static str, Tensor<'a>),
+}
+
+impl<D: Device> Call<'_, D> {
+    /// A thread block for each chunk of `rows` rows.
+    ///
+    /// # Safety
+    /// As [`Device::launch`].
+    pub unsafe fn spread<A>(
+        &self,
+        function: Function,
+        rows: usize,
+        spread: Spread,
+        arguments: &A,
+    ) -> Result<()> {
+        let grid = rows * spread.chunks as usize;
+        unsafe { self.launch(function, spread.is_aligned, grid, THREADS, arguments) }
+    }
+
+    /// A thread block for each row.
+    ///
+    /// # Safety
+    /// As [`Device::launch`].
+    pub unsafe fn row_by_row<A>(
+        &self,
+        function: Function,
+        rows: usize,
+        is_aligned: bool,
+        arguments: &A,
+    ) -> Result<()> {
+        unsafe { self.launch(function, is_aligned, rows, ROW_THREADS, arguments) }
+    }
+
+    /// # Safety
+    /// As [`Device::launch`].
+    unsafe fn launch<A>(
+        &self,
+        function: Function,
+        is_aligned: bool,
+        grid: usize,
+        threads: usize,
+        arguments: &A,
+    ) -> Result<()> {
+        if grid == 0 {
+            return Ok(());
+        }
+        let (name, Tensor { dims, .. }) = self.input;
+        let failed = |message: String| self.context.error(format_args!("{name} {dims:?}: {message}"));
+        // CUDA's limit of thread blocks in the first dimension.
+        let grid = i32::try_from(grid).map_err(|_| failed(format!("{grid} thread blocks are too many")))?;
+        let launch = Launch { function, is_aligned, grid: grid as u32, threads };
+        let stream = D::stream(self.context)?;
+        unsafe { D::launch(self.program, launch, stream, std::ptr::from_ref(arguments).cast()) }
+            .map_err(failed)
+    }
+}

@@ -1,0 +1,124 @@
+//! From kernels.cu to an image for one kind of device, by NVRTC.
+
+use std::ffi::{CStr, CString, c_char};
+
+use cudarc::nvrtc::result::NvrtcError;
+use cudarc::nvrtc::{result, sys};
+
+use super::device::Variant;
+use super::launch::{ROW_THREADS, THREADS};
+
+const SOURCE: &str = include_str!("kernels.cu");
+
+/// What a variant's kernels are compiled with: kernels.cu explains each name.
+pub fn definitions(variant: Variant) -> [(&'static str, usize); 6] {
+    [
+        ("ELEMENT", variant.element as usize),
+        ("BLOCKS", variant.blocks),
+        ("LANES", variant.lanes()),
+        ("WIDE", variant.wide()),
+        ("THREADS", THREADS),
+        ("ROW_THREADS", ROW_THREADS),
+    ]
+}
+
+/// Compiles a variant for devices of compute capability `capability` (80 for 8.0): a cubin, or PTX for the driver to
+/// compile where the device is newer than this NVRTC. With it comes what the compiler said, registers and spills of
+/// every kernel included.
+///
+/// # Errors
+/// NVRTC cannot be opened, or what it says about the source.
+pub fn compile(variant: Variant, capability: usize) -> Result<(Vec<u8>, String), String> {
+    // SAFETY: only opens the library.
+    if !unsafe { sys::is_culib_present() } {
+        return Err("NVRTC, CUDA's run-time compiler, is not found: install it (libnvrtc.so, \
+                    nvrtc64_*.dll) and put its folder on the library path"
+            .into());
+    }
+    let target = architecture(capability, &supported().map_err(|error| failure("query", error, ""))?)?;
+    let mut options = vec![
+        format!("--gpu-architecture={target}"),
+        "--std=c++17".to_owned(),
+        "--ptxas-options=-v".to_owned(),
+    ];
+    options.extend(definitions(variant).map(|(name, value)| format!("-D{name}={value}")));
+    let source = CString::new(SOURCE).expect("kernels.cu holds no zero byte");
+    let program = result::create_program(&source, Some(c"kernels.cu"))
+        .map_err(|error| failure("create a program", error, ""))?;
+    // SAFETY: the program lives until it is destroyed below.
+    unsafe {
+        let compiled = result::compile_program(program, &options);
+        let log = result::get_program_log(program).map(text).unwrap_or_default();
+        let image = compiled.and_then(|()| image(program, target.starts_with("sm_")));
+        let _ = result::destroy_program(program);
+        match image {
+            Ok(bytes) => Ok((bytes, log)),
+            Err(error) => Err(failure(&format!("compile kernels.cu for {target}"), error, &log)),
+        }
+    }
+}
+
+/// # Safety
+/// `program` is compiled.
+unsafe fn image(program: sys::nvrtcProgram, is_binary: bool) -> Result<Vec<u8>, NvrtcError> {
+    let mut size = 0;
+    unsafe {
+        if !is_binary {
+            return Ok(result::get_ptx(program)?.into_iter().map(|byte| byte as u8).collect());
+        }
+        sys::nvrtcGetCUBINSize(program, &mut size).result()?;
+        let mut bytes = vec![0_u8; size];
+        sys::nvrtcGetCUBIN(program, bytes.as_mut_ptr().cast()).result()?;
+        Ok(bytes)
+    }
+}
+
+fn supported() -> Result<Vec<i32>, NvrtcError> {
+    let mut count = 0;
+    // SAFETY: NVRTC writes as many numbers as it said it would.
+    unsafe {
+        sys::nvrtcGetNumSupportedArchs(&mut count).result()?;
+        let mut known = vec![0; count as usize];
+        sys::nvrtcGetSupportedArchs(known.as_mut_ptr()).result()?;
+        Ok(known)
+    }
+}
+
+/// Machine code for a device that NVRTC knows, PTX of the newest one before it otherwise.
+fn architecture(capability: usize, known: &[i32]) -> Result<String, String> {
+    let wanted = capability as i32;
+    match known.iter().copied().filter(|arch| *arch <= wanted).max() {
+        Some(arch) if arch == wanted => Ok(format!("sm_{arch}")),
+        Some(arch) => Ok(format!("compute_{arch}")),
+        None => Err(format!(
+            "NVRTC does not compile for this device's compute capability {}.{}",
+            wanted / 10,
+            wanted % 10
+        )),
+    }
+}
+
+fn failure(what: &str, NvrtcError(code): NvrtcError, log: &str) -> String {
+    // SAFETY: a static text of NVRTC's.
+    let reason = unsafe { CStr::from_ptr(sys::nvrtcGetErrorString(code)) }.to_string_lossy();
+    format!("NVRTC could not {what}: {reason}{}{log}", if log.is_empty() { "" } else { "\n" })
+}
+
+fn text(characters: Vec<c_char>) -> String {
+    let bytes: Vec<u8> = characters.into_iter().map(|c| c as u8).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::architecture;
+
+    #[test]
+    fn takes_machine_code_where_the_device_is_known_and_ptx_of_an_older_one_otherwise() {
+        let known = [75, 80, 86, 90];
+        assert_eq!(architecture(80, &known).unwrap(), "sm_80");
+        assert_eq!(architecture(87, &known).unwrap(), "compute_86");
+        assert_eq!(architecture(121, &known).unwrap(), "compute_90");
+        assert!(architecture(61, &known).unwrap_err().contains("compute capability 6.1"));
+    }
+}

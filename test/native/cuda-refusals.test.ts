@@ -1,0 +1,17 @@
+import { expect, it } from 'vitest';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { NativeSession } from '../../src/runtime/native-session.ts';
+import { copyShipped } from '../support/checkpoint-copy.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { describeNative } from './native-addon.ts';
+
+describeNative('CUDA', (native) => {
+  it.each(['fp32', 'int8', 'int4'] as const)('refuses %s before it looks for a device', async (precision) => {
+    const out = await temporaryFolder();
+    const { folder, manifest } = await ensureExport(await copyShipped('austen-t5-dense'), precision, { out });
+    const options = { folder, slots: 1, maxContext: 64, threads: 1 };
+    await expect(NativeSession.open(manifest, options, native, { provider: 'CUDA' })).rejects.toThrow(
+      `${folder} is ${precision}, which the CUDA provider has no attention for: use precision fp16`,
+    );
+  });
+});
