@@ -14,7 +14,7 @@ async function whyNot(): Promise<string | null> {
   const { folder, manifest } = await ensureExport(checkpoint, 'fp16');
   const options = { folder, slots: 1, maxContext: 64, threads: 1 };
   try {
-    await (await NativeSession.open(manifest, options, native, { provider: 'CUDA' })).close();
+    await (await NativeSession.open(manifest, options, native, { executionProvider: 'cuda' })).close();
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -9,7 +9,7 @@ interface ProviderRequest {
   /** ONNX Runtime's own name for it. */
   provider: string;
   providerOptions: Record<string, string>;
-  /** false: the function bodies in the model, since a kernel on the CPU would take every step's data there and back. */
+  /** false: the function bodies in the model, since it has no kernels and those of the CPU would take the data there and back. */
   kernels: boolean;
 }
 
@@ -30,7 +30,7 @@ export function providerRequest(
       return null;
     case 'cuda':
       // Grown by what is asked for, not doubled; float32 products in float32, so that they are those of other providers.
-      return request('CUDA', { arena_extend_strategy: 'kSameAsRequested', use_tf32: '0' });
+      return request('CUDA', { arena_extend_strategy: 'kSameAsRequested', use_tf32: '0' }, true);
     case 'tensorrt':
       return request('TensorRT', {
         trt_fp16_enable: precision === 'fp16' ? '1' : '0',
@@ -43,13 +43,17 @@ export function providerRequest(
   }
 }
 
-function request(provider: string, providerOptions: Record<string, string>): ProviderRequest {
-  return { provider, providerOptions, kernels: false };
+function request(
+  provider: string,
+  providerOptions: Record<string, string>,
+  kernels = false,
+): ProviderRequest {
+  return { provider, providerOptions, kernels };
 }
 
 /** What a provider needs beside the addon, for the person who reads why it cannot be used. */
 export const providerNeeds: Record<Exclude<ExecutionProvider, 'cpu'>, string> = {
-  cuda: 'it needs an NVIDIA driver, CUDA 12, cuDNN 9 and two libraries beside ONNX Runtime’s (docs/configuration.md)',
+  cuda: 'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries beside ONNX Runtime’s (docs/gpu.md)',
   tensorrt: 'it needs TensorRT 10 and what cuda needs (docs/configuration.md)',
   webgpu: 'it needs a Vulkan, Metal or Direct3D 12 driver (docs/configuration.md)',
 };

@@ -65,11 +65,11 @@ export class NativeSession implements Session {
     manifest: Manifest,
     options: SessionOptions,
     { addon, library }: LoadedAddon,
-    { executionProvider = 'cpu', kernels = true }: NativeSettings = {},
+    { executionProvider = 'cpu', kernels }: NativeSettings = {},
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
     // CUDA has attention over a cache in half precision alone; the rest would run on the CPU, cache and all.
-    if (settings.provider === 'CUDA' && manifest.precision !== 'fp16') {
+    if (executionProvider === 'cuda' && manifest.precision !== 'fp16') {
       throw new ConfigurationError(
         `${options.folder} is ${manifest.precision}, which the CUDA provider has no attention for: use precision fp16`,
       );
@@ -86,8 +86,8 @@ export class NativeSession implements Session {
       threads: options.threads,
       // Spinning would take the core that the HTTP thread needs.
       config: { 'session.intra_op.allow_spinning': '0' },
-      kernels,
       ...providerRequest(executionProvider, options.folder, manifest.precision),
+      ...(kernels === undefined ? {} : { kernels }),
     });
     return session;
   }

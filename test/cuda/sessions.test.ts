@@ -29,7 +29,7 @@ describeNative('fp16 on CUDA', (native) => {
     onTestFinished(() => session.close());
     return session;
   }
-  const cuda = { provider: 'CUDA' };
+  const cuda: NativeSettings = { executionProvider: 'cuda' };
 
   it.each(models)('%s: the tokens of the CPU, up to ties', async (model) => {
     const [onCpu, onCuda] = [await open(model, {}), await open(model, cuda)];

@@ -10,7 +10,9 @@ describeNative('CUDA', (native) => {
     const out = await temporaryFolder();
     const { folder, manifest } = await ensureExport(await copyShipped('austen-t5-dense'), precision, { out });
     const options = { folder, slots: 1, maxContext: 64, threads: 1 };
-    await expect(NativeSession.open(manifest, options, native, { provider: 'CUDA' })).rejects.toThrow(
+    await expect(
+      NativeSession.open(manifest, options, native, { executionProvider: 'cuda' }),
+    ).rejects.toThrow(
       `${folder} is ${precision}, which the CUDA provider has no attention for: use precision fp16`,
     );
   });
