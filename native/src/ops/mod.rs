@@ -24,7 +24,7 @@ mod tokens;
 pub(crate) use compute::{Compute, Tensor};
 pub(crate) use custom_op::{CustomOp, Kernel};
 pub use domain::{RegisterCustomOps, add_to_session_options};
-pub(crate) use tokens::{PIECE, SERIAL};
 pub(crate) use kernel_info::KernelInfo;
 pub(crate) use shapes::Shapes;
 pub(crate) use storage::Storage;
+pub(crate) use tokens::{PIECE, SERIAL};
