@@ -13,6 +13,7 @@ import { ServiceProcess } from '../test/support/service-process.ts';
 import { type BenchResult, median } from './result.ts';
 import { lineCharts } from './support/line-charts.ts';
 import { describeMachine } from './support/machine.ts';
+import { numberAsked } from './support/number-asked.ts';
 
 const plotFile = join(import.meta.dirname, '../docs/soak.svg');
 const models = ['austen-t5-dense', 'austen-t5-altup-k2', 'austen-t5-recycled-k2'];
@@ -31,13 +32,6 @@ const sampled = {
 type Name = keyof typeof sampled;
 type Samples = Record<Name, [minutes: number, value: number][]>;
 
-const minutesAsked = (): number => {
-  const at = process.argv.indexOf('--minutes');
-  const minutes = at < 0 ? 60 : Number(process.argv[at + 1]);
-  if (!(minutes > 0)) throw new Error('--minutes takes a number of minutes');
-  return minutes;
-};
-
 /** One client: every kind of request there is, in a random order, with pauses. */
 async function client(
   post: Post,
@@ -52,9 +46,9 @@ async function client(
     const wanted = known[random.below(known.length)]!;
     const dice = random.next();
     if (dice < 0.4) count(`stream ${(await askStream(post, wanted)).kind}`);
-    else if (dice < 0.65) count(`stream ${(await askStream(post, wanted, 1 + random.below(20))).kind}`);
+    else if (dice < 0.65) count(`stream ${(await askStream(post, wanted, () => random.next() < 0.1)).kind}`);
     else if (dice < 0.85) count(`whole ${(await askWhole(post, wanted)).kind}`);
-    else if (dice < 0.9) count(`n=3 ${(await askWhole(post, wanted, 3)).kind}`);
+    else if (dice < 0.9) count(`three prompts ${(await askWhole(post, wanted, 3)).kind}`);
     else if (dice < 0.95)
       count(`bad ${(await post('/v1/completions', { ...wanted.body, temperature: 9 })).status}`);
     else
@@ -89,7 +83,7 @@ function drift(points: readonly (readonly [number, number])[]): { first: number;
 
 /** A service under mixed load, clients that leave included, for as long as `--minutes` says; draws docs/soak.svg. */
 export async function run(): Promise<BenchResult> {
-  const minutes = minutesAsked();
+  const minutes = numberAsked('minutes', 60);
   const service = await ServiceProcess.start({
     ALTUP_MODELS: 'models',
     ALTUP_SLOTS: '8',

@@ -11,11 +11,14 @@ export interface AdmissionLimits {
 type Queued = Pick<GenerationRequest, 'promptTokens'>;
 
 /** `unknown`: nothing has left the queue yet. */
-const retrySeconds = { shortest: 1, unknown: 5, longest: 60 };
+const retrySeconds = { shortest: 1, unknown: 5, longest: 900 };
+/** Of the rate at which the queue drains, what those who come back are given; new requests take their part. */
+const shareOfReturning = 0.8;
 
 /**
  * Bounds what waits for a slot, in requests and in prompt tokens. Checking and reserving is one synchronous step, so a
- * burst cannot slip in between.
+ * burst cannot slip in between. Those who are refused are told to come back one after another, at the rate at which
+ * there will be room: told the same time, they would come together and be refused again.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
@@ -27,6 +30,8 @@ export class Admission {
   /** Milliseconds in which something waited, up to #measuredAt: an empty queue says nothing about its speed. */
   #busyMs = 0;
   #measuredAt: number;
+  /** Until then, those who were refused before are expected back. */
+  #returnsUntil: number;
 
   constructor(limits: AdmissionLimits, clock: Clock) {
     this.#limits = limits;
@@ -34,6 +39,7 @@ export class Admission {
     this.#requestRate = new DrainRate(0);
     this.#tokenRate = new DrainRate(0);
     this.#measuredAt = clock();
+    this.#returnsUntil = this.#measuredAt;
   }
 
   get queuedRequests(): number {
@@ -59,7 +65,7 @@ export class Admission {
         'queue_full',
         `${this.#queuedRequests} requests with ${this.#queuedTokens} prompt tokens are waiting; ` +
           `at most ${maxQueuedRequests} with ${maxQueuedTokens} may.`,
-        { retryAfterSeconds: this.#secondsUntilRoom(excessRequests, excessTokens, busyMs) },
+        { retryAfterSeconds: this.#secondsUntilReturn(requests, excessRequests, excessTokens, busyMs) },
       );
     }
     this.#queuedRequests += requests.length;
@@ -82,13 +88,27 @@ export class Admission {
     return this.#busyMs;
   }
 
-  /** Whole, within bounds: the time in which the excess leaves at the rate measured. */
-  #secondsUntilRoom(excessRequests: number, excessTokens: number, busyMs: number): number {
-    const seconds = Math.max(
-      secondsToDrain(excessRequests, this.#requestRate.perSecond(busyMs)),
-      secondsToDrain(excessTokens, this.#tokenRate.perSecond(busyMs)),
+  /** Whole, within bounds: when the excess has left, and those who were refused before have had their turn. */
+  #secondsUntilReturn(
+    requests: readonly Queued[],
+    excessRequests: number,
+    excessTokens: number,
+    busyMs: number,
+  ): number {
+    const now = this.#measuredAt;
+    const { shortest, longest } = retrySeconds;
+    const room = now + 1000 * this.#secondsToDrain(excessRequests, excessTokens, busyMs);
+    const at = Math.min(Math.max(room, this.#returnsUntil), now + 1000 * longest);
+    const turnSeconds = this.#secondsToDrain(requests.length, tokensOf(requests), busyMs) / shareOfReturning;
+    this.#returnsUntil = at + 1000 * turnSeconds;
+    return Math.max(shortest, Math.ceil((at - now) / 1000));
+  }
+
+  #secondsToDrain(requests: number, tokens: number, busyMs: number): number {
+    return Math.max(
+      secondsToDrain(requests, this.#requestRate.perSecond(busyMs)),
+      secondsToDrain(tokens, this.#tokenRate.perSecond(busyMs)),
     );
-    return Math.min(retrySeconds.longest, Math.max(retrySeconds.shortest, Math.ceil(seconds)));
   }
 }
 

@@ -77,7 +77,8 @@ export class EngineClient implements Engine {
 
   /**
    * Takes nothing new, lets what runs go on for `withinMs`, fails the rest with `shutting_down` and closes the worker.
-   * @returns whether the worker closed, or was gone, in time; one that did not is inside the model still
+   * @returns whether the worker closed, or was gone, in time; one that did not is inside the model still. One that was
+   *   loading, with nobody's work in it, is not waited for longer
    */
   drain(withinMs: number, closeWithinMs = 10_000): Promise<boolean> {
     this.#drained ??= this.#drain(withinMs, closeWithinMs);
@@ -111,8 +112,9 @@ export class EngineClient implements Engine {
   async #drain(withinMs: number, closeWithinMs: number): Promise<boolean> {
     await within(withinMs, this.#requests.whenEmpty());
     this.#requests.failAll('shutting_down', 'The service stopped before the request was finished.');
+    const isServing = this.#states.isServing;
     this.#worker.close();
-    return within(closeWithinMs, this.#closed.promise);
+    return (await within(closeWithinMs, this.#closed.promise)) || !isServing;
   }
 
   #take(report: EngineReport): void {
@@ -149,7 +151,7 @@ export class EngineClient implements Engine {
     if (restartInMs === null || !this.#states.isServing) {
       for (const model of this.#states.models) this.#failWaiting(model);
     }
-    if (this.#drained === null) this.#states.ended(restartInMs);
+    if (this.#drained === null || restartInMs !== null) this.#states.ended(restartInMs);
     this.#loaded.resolve();
     if (restartInMs === null) {
       clearInterval(this.#lateCheck);

@@ -296,6 +296,15 @@ describe('EngineClient', () => {
       expect(client.load().waiting).toBe(0);
     });
 
+    it('does not wait for one that loads', async () => {
+      end();
+      vi.advanceTimersByTime(100);
+      const drained = client.drain(0, 1000);
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(sent.at(-1)).toEqual({ type: 'close' });
+      expect(await drained).toBe(true);
+    });
+
     it('starts no other once it drains', async () => {
       end();
       const drained = client.drain(0);

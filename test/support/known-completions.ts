@@ -46,28 +46,32 @@ export async function learnCompletions(
   return known;
 }
 
-/** Asks for the whole answer. @throws Error when it is not the known one, nor an error to act on */
-export async function askWhole(post: Post, { body, text }: KnownCompletion, n = 1): Promise<Outcome> {
-  const response = await post('/v1/completions', { ...withDefaults(body), n });
+/**
+ * Asks for the whole answer.
+ * @param prompts how many times its prompt stands in one request
+ * @throws Error when it is not the known one, nor an error to act on
+ */
+export async function askWhole(post: Post, { body, text }: KnownCompletion, prompts = 1): Promise<Outcome> {
+  const prompt = new Array(prompts).fill(body.prompt);
+  const response = await post('/v1/completions', withDefaults({ ...body, prompt }));
   const answer = (await response.json()) as { choices?: { text: string }[]; error?: { code: string } };
   if (response.status !== 200) return refusal(response, answer.error);
-  if (answer.choices?.length !== n) throw new Error(`${answer.choices?.length} choices of ${n}`);
+  if (answer.choices?.length !== prompts) throw new Error(`${answer.choices?.length} choices of ${prompts}`);
   for (const choice of answer.choices) requireText(choice.text, text, true);
   return { kind: 'complete' };
 }
 
 /**
  * Asks for a stream.
- * @param leaveAfter pieces of text, after which the client goes away
+ * @param isLeaving asked with every piece of text whether the client goes away
  */
 export async function askStream(
   post: Post,
   { body, text }: KnownCompletion,
-  leaveAfter = Number.POSITIVE_INFINITY,
+  isLeaving: () => boolean = () => false,
 ): Promise<Outcome> {
   const controller = new AbortController();
   let seen = '';
-  let pieces = 0;
   let streamed: Streamed;
   try {
     const request = { ...withDefaults(body), stream: true };
@@ -77,8 +81,7 @@ export async function askStream(
     }
     streamed = await readStream(response, (piece) => {
       seen += piece;
-      pieces += 1;
-      if (pieces >= leaveAfter) controller.abort(leaving);
+      if (isLeaving()) controller.abort(leaving);
     });
   } catch (error) {
     if (controller.signal.aborted) {

@@ -1,0 +1,161 @@
+import { setTimeout } from 'node:timers/promises';
+import { seededRandom } from '../test/support/seeded-random.ts';
+import { ServiceProcess } from '../test/support/service-process.ts';
+import { type BenchResult, median } from './result.ts';
+import { numberAsked } from './support/number-asked.ts';
+
+const deadlineMs = 30_000;
+const settings = {
+  ALTUP_MODELS: 'models/austen-t5-dense',
+  ALTUP_SLOTS: '8',
+  ALTUP_MAX_QUEUED_REQUESTS: '32',
+  ALTUP_QUEUE_TIMEOUT_MS: '20000',
+  ALTUP_REQUEST_TIMEOUT_MS: String(deadlineMs),
+};
+const body = { prompt: 'It was a truth', max_tokens: 250, ignore_eos: true, temperature: 0 };
+const factor = 10;
+const closedLoopClients = 16;
+
+interface Answer {
+  status: number;
+  latencyMs: number;
+  /** null where the answer has no such header. */
+  retryAfterSeconds: number | null;
+}
+
+async function ask(service: ServiceProcess): Promise<Answer> {
+  const startedAt = performance.now();
+  const response = await service.post('/v1/completions', body);
+  await response.arrayBuffer();
+  const header = response.headers.get('retry-after');
+  const retryAfterSeconds = header === null ? null : Number(header);
+  return { status: response.status, latencyMs: performance.now() - startedAt, retryAfterSeconds };
+}
+
+/** Requests per second that clients get who each wait for their answer. */
+async function capacity(service: ServiceProcess, seconds: number): Promise<number> {
+  const endsAt = performance.now() + seconds * 1000;
+  let served = 0;
+  const client = async () => {
+    while (performance.now() < endsAt) {
+      const { status } = await ask(service);
+      if (status === 200 && performance.now() < endsAt) served += 1;
+      // What an earlier burst has left in the queue is waited for.
+      if (status !== 200) await setTimeout(50);
+    }
+  };
+  await Promise.all(Array.from({ length: closedLoopClients }, client));
+  return served / seconds;
+}
+
+interface Burst {
+  answers: Answer[];
+  /** Of those who were refused, came back once, and when they were told. */
+  returns: Answer[];
+}
+
+/** An open loop: requests come when they come, whatever became of those before. */
+async function burst(
+  service: ServiceProcess,
+  perSecond: number,
+  seconds: number,
+  isObeyed: boolean,
+): Promise<Burst> {
+  const random = seededRandom(5);
+  const endsAt = performance.now() + seconds * 1000;
+  const result: Burst = { answers: [], returns: [] };
+  const pending: Promise<void>[] = [];
+  const request = async () => {
+    const answer = await ask(service);
+    result.answers.push(answer);
+    if (answer.status === 200 || answer.retryAfterSeconds === null || !isObeyed) return;
+    await setTimeout(answer.retryAfterSeconds * 1000);
+    result.returns.push(await ask(service));
+  };
+  let at = performance.now();
+  for (;;) {
+    at -= (Math.log(1 - random.next()) / perSecond) * 1000;
+    if (at > endsAt) break;
+    await setTimeout(Math.max(0, at - performance.now()));
+    pending.push(request());
+  }
+  await Promise.all(pending);
+  return result;
+}
+
+/** Highest resident memory, MiB, while `work` goes on. */
+async function memoryDuring<T>(
+  service: ServiceProcess,
+  work: Promise<T>,
+): Promise<{ result: T; mebibytes: number }> {
+  let mebibytes = 0;
+  let isDone = false;
+  const watched = work.finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    mebibytes = Math.max(mebibytes, (await service.metric('process_resident_memory_bytes')) / 2 ** 20);
+    await Promise.race([setTimeout(1000), watched.catch(() => {})]);
+  }
+  return { result: await watched, mebibytes };
+}
+
+const shareOf = (answers: readonly Answer[], isCounted: (answer: Answer) => boolean) =>
+  answers.filter(isCounted).length / answers.length;
+
+/**
+ * Ten times the capacity in an open loop for `--seconds`: what happens to those who are let in, to those who are not and
+ * come back when they are told, to the memory, and to the throughput after it.
+ */
+export async function run(): Promise<BenchResult> {
+  const seconds = numberAsked('seconds', 60);
+  const service = await ServiceProcess.start(settings);
+  try {
+    await capacity(service, 5); // warm-up
+    const usual = await memoryDuring(service, capacity(service, 15));
+    const before = usual.result;
+    const { result, mebibytes } = await memoryDuring(service, burst(service, factor * before, seconds, true));
+    const served = result.answers.filter(({ status }) => status === 200);
+    const refused = result.answers.filter(({ status }) => status !== 200);
+    const latencies = served.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b);
+    const p99 = latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN;
+
+    await burst(service, factor * before, 10, false);
+    await setTimeout(5000);
+    const after = await capacity(service, 15);
+    const later = await capacity(service, 15);
+    return {
+      name: 'overload',
+      rows: [
+        { what: 'capacity before, requests/s', value: before },
+        { what: 'capacity from 5 s after a burst on, requests/s', value: after },
+        { what: 'capacity later, requests/s', value: later },
+        { what: 'requests in the burst', value: result.answers.length },
+        { what: 'served', value: served.length },
+        ...[429, 500, 503, 504].map((status) => ({
+          what: `answered ${status}`,
+          value: refused.filter((answer) => answer.status === status).length,
+        })),
+        { what: 'came back when told', value: result.returns.length },
+        {
+          what: 'longest Retry-After, s',
+          value: Math.max(...refused.map((each) => each.retryAfterSeconds ?? 0)),
+        },
+        { what: 'p99 of those served, ms', value: p99 },
+        { what: 'deadline, ms', value: deadlineMs },
+        { what: 'memory before, MiB', value: usual.mebibytes },
+        { what: 'memory in the burst and after, MiB', value: mebibytes },
+      ],
+      ratios: {
+        'refused-with-retry-after': shareOf(refused, ({ retryAfterSeconds }) => retryAfterSeconds !== null),
+        'refused-with-429-or-503': shareOf(refused, ({ status }) => status === 429 || status === 503),
+        'return-success': shareOf(result.returns, ({ status }) => status === 200),
+        'p99-to-deadline': p99 / deadlineMs,
+        memory: mebibytes / usual.mebibytes,
+        recovery: after / median([before, later]),
+      },
+    };
+  } finally {
+    await service.stop();
+  }
+}
