@@ -25,7 +25,9 @@ interface Answer {
 
 async function ask(service: ServiceProcess): Promise<Answer> {
   const startedAt = performance.now();
-  const response = await service.post('/v1/completions', body);
+  // A connection of its own: one that idles between two requests may be closed just as the second is sent.
+  const headers = { 'content-type': 'application/json', connection: 'close' };
+  const response = await service.post('/v1/completions', body, { headers });
   await response.arrayBuffer();
   const header = response.headers.get('retry-after');
   const retryAfterSeconds = header === null ? null : Number(header);
