@@ -103,25 +103,31 @@ async function measure(checkpoint: string): Promise<BenchResult> {
     ALTUP_PRECISION: precision,
     ALTUP_SLOTS: String(slots),
     ALTUP_CONTEXT: '2048',
+    // Prompts of 1,024 tokens, one after another, on a machine with little to compute with.
+    ALTUP_QUEUE_TIMEOUT_MS: '600000',
+    ALTUP_REQUEST_TIMEOUT_MS: '600000',
   });
-  add('start-s', [(performance.now() - start) / 1000]);
-  add('load-s', [Number((await service.logged('model ready')).loadSeconds)]);
-  const memory = (when: string) => {
-    const { resident, peak, anonymous } = processMemory(service.pid);
-    const table = largestMapping(service.pid, data);
-    add(`${when}-resident-gib`, [resident / GiB]);
-    add(`${when}-peak-gib`, [peak / GiB]);
-    add(`${when}-anonymous-gib`, [anonymous / GiB]);
-    add(`${when}-table-gib`, [table.size / GiB]);
-    add(`${when}-table-resident-gib`, [table.resident / GiB]);
-  };
-  memory('loaded');
-  add('first-token-128-ms', await series(() => firstToken(service, model, 128)));
-  add('first-token-1024-ms', await series(() => firstToken(service, model, 1024)));
-  add('tokens-per-s-c1', await series(() => decodeSpeed(service, model, 1)));
-  add('tokens-per-s-c8', await series(() => decodeSpeed(service, model, 8)));
-  memory('used');
-  await service.stop();
+  try {
+    add('start-s', [(performance.now() - start) / 1000]);
+    add('load-s', [Number((await service.logged('model ready')).loadSeconds)]);
+    const memory = (when: string) => {
+      const { resident, peak, anonymous } = processMemory(service.pid);
+      const table = largestMapping(service.pid, data);
+      add(`${when}-resident-gib`, [resident / GiB]);
+      add(`${when}-peak-gib`, [peak / GiB]);
+      add(`${when}-anonymous-gib`, [anonymous / GiB]);
+      add(`${when}-table-gib`, [table.size / GiB]);
+      add(`${when}-table-resident-gib`, [table.resident / GiB]);
+    };
+    memory('loaded');
+    add('first-token-128-ms', await series(() => firstToken(service, model, 128)));
+    add('first-token-1024-ms', await series(() => firstToken(service, model, 1024)));
+    add('tokens-per-s-c1', await series(() => decodeSpeed(service, model, 1)));
+    add('tokens-per-s-c8', await series(() => decodeSpeed(service, model, 8)));
+    memory('used');
+  } finally {
+    await service.stop();
+  }
   return { name: 'e2b', rows, ratios };
 }
 
