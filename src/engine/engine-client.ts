@@ -12,6 +12,8 @@ import { within } from './within.ts';
 
 export interface EngineClientOptions {
   startWorker: StartWorker;
+  /** Ends what the worker computes early, and fails all that it would compute afterwards. */
+  interrupt(): void;
   /** Names of the models the worker is told to load. */
   models: readonly string[];
   admission: Admission;
@@ -36,6 +38,7 @@ export class EngineClient implements Engine {
   readonly #requests: TrackedRequests;
   readonly #states: ModelStates;
   readonly #onFault: EngineClientOptions['onFault'];
+  readonly #interrupt: EngineClientOptions['interrupt'];
   readonly #loaded = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
   readonly #lateCheck: NodeJS.Timeout;
@@ -43,12 +46,13 @@ export class EngineClient implements Engine {
   #drained: Promise<boolean> | null = null;
 
   constructor(options: EngineClientOptions) {
-    const { startWorker, models, admission, observer, clock, onModelState, onFault } = options;
+    const { startWorker, interrupt, models, admission, observer, clock, onModelState, onFault } = options;
     this.#admission = admission;
     this.#observer = observer;
     this.#requests = new TrackedRequests(admission, observer, clock);
     this.#states = new ModelStates(models, onModelState);
     this.#onFault = onFault;
+    this.#interrupt = interrupt;
     this.#worker = new SupervisedWorker(startWorker, clock, {
       take: (report) => this.#take(report),
       ended: (restartInMs) => this.#workerEnded(restartInMs),
@@ -76,12 +80,13 @@ export class EngineClient implements Engine {
   }
 
   /**
-   * Takes nothing new, lets what runs go on for `withinMs`, fails the rest with `shutting_down` and closes the worker.
+   * Takes nothing new, lets what runs go on for `withinMs`, fails the rest with `shutting_down` and closes the worker;
+   * one that has not closed `closeWithinMs` later, because a step is that long, is interrupted and gets `endWithinMs`.
    * @returns whether the worker closed, or was gone, in time; one that did not is inside the model still. One that was
    *   loading, with nobody's work in it, is not waited for longer
    */
-  drain(withinMs: number, closeWithinMs = 10_000): Promise<boolean> {
-    this.#drained ??= this.#drain(withinMs, closeWithinMs);
+  drain(withinMs: number, closeWithinMs = 10_000, endWithinMs = 2000): Promise<boolean> {
+    this.#drained ??= this.#drain(withinMs, closeWithinMs, endWithinMs);
     return this.#drained;
   }
 
@@ -109,12 +114,14 @@ export class EngineClient implements Engine {
     else this.#requests.abort(ids);
   }
 
-  async #drain(withinMs: number, closeWithinMs: number): Promise<boolean> {
+  async #drain(withinMs: number, closeWithinMs: number, endWithinMs: number): Promise<boolean> {
     await within(withinMs, this.#requests.whenEmpty());
     this.#requests.failAll('shutting_down', 'The service stopped before the request was finished.');
     const isServing = this.#states.isServing;
     this.#worker.close();
-    return (await within(closeWithinMs, this.#closed.promise)) || !isServing;
+    if ((await within(closeWithinMs, this.#closed.promise)) || !isServing) return true;
+    this.#interrupt();
+    return within(endWithinMs, this.#closed.promise);
   }
 
   #take(report: EngineReport): void {

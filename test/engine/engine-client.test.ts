@@ -49,6 +49,7 @@ describe('EngineClient', () => {
   let end: () => void;
   let client: EngineClient;
   let states: Map<string, ModelState>;
+  let interrupt: () => void;
 
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
@@ -56,12 +57,14 @@ describe('EngineClient', () => {
     observer = new RecordingObserver();
     sent = [];
     states = new Map();
+    interrupt = vi.fn();
     client = new EngineClient({
       startWorker: (onReport, onEnd) => {
         report = onReport;
         end = onEnd;
         return { postMessage: (command) => sent.push(command) };
       },
+      interrupt: () => interrupt(),
       models: ['m', 'other'],
       admission: new Admission({ maxQueuedRequests: 3, maxQueuedTokens: 100 }, clock.now),
       observer,
@@ -73,7 +76,7 @@ describe('EngineClient', () => {
   });
   afterEach(async () => {
     vi.useRealTimers();
-    await client.drain(0, 0);
+    await client.drain(0, 0, 0);
   });
 
   const load = () => report({ type: 'loaded', model: 'm', seconds: 1, ...limits, runtime: fakeRuntime });
@@ -348,12 +351,20 @@ describe('EngineClient', () => {
     report({ type: 'closed' });
     expect(await drained).toBe(true);
     expect(await client.drain(0)).toBe(true);
+    expect(interrupt).not.toHaveBeenCalled();
+  });
+
+  it('interrupts a worker that does not close in time', async () => {
+    interrupt = vi.fn(() => report({ type: 'closed' }));
+    expect(await client.drain(0, 0)).toBe(true);
+    expect(sent.at(-1)).toEqual({ type: 'close' });
+    expect(interrupt).toHaveBeenCalledOnce();
   });
 
   it('fails what outlasts the drain', async () => {
     const stream = client.generate([request('a')], never);
     say(started('a'), token('a'));
-    const drained = client.drain(0, 0);
+    const drained = client.drain(0, 0, 0);
     const events: GenerationEvent[] = [];
     for await (const event of stream) events.push(event);
     expect(events.at(-1)).toMatchObject({ type: 'failed', code: 'shutting_down', stage: 'decode' });

@@ -38,6 +38,7 @@ export class InProcessEngine {
         });
         return port1;
       },
+      interrupt: () => {},
       models: names,
       admission: new Admission(
         limits ?? { maxQueuedRequests: 1000, maxQueuedTokens: 100_000 },

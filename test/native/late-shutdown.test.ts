@@ -1,0 +1,45 @@
+import { expect, it } from 'vitest';
+import { Admission } from '../../src/engine/admission.ts';
+import { sharedClock } from '../../src/engine/clock.ts';
+import { startEngine } from '../../src/engine/start-worker.ts';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { generationRequest } from '../support/generation-request.ts';
+import { RecordingObserver } from '../support/recording-observer.ts';
+import { describeNative } from './native-addon.ts';
+
+const checkpoint = `${import.meta.dirname}/../../models/austen-t5-altup-k2`;
+const slots = 8;
+
+/** What went wrong in an engine that is told to close while it encodes long prompts, and given no time for it. */
+async function faultsOfClosing(folder: string): Promise<string[]> {
+  const faults: string[] = [];
+  const runtime = { backend: 'native', executionProvider: 'cpu' } as const;
+  const limits = { threads: 1, slots, maxContext: 512, stepTokens: 4096, prefillChunk: 512 };
+  const client = startEngine(
+    { models: [{ name: 'model', checkpoint, folder }], options: { runtime, ...limits } },
+    {
+      admission: new Admission({ maxQueuedRequests: slots, maxQueuedTokens: 100_000 }, sharedClock),
+      observer: new RecordingObserver(),
+      clock: sharedClock,
+      onModelState: () => {},
+      onFault: (_, detail) => faults.push(detail),
+    },
+  );
+  await client.whenLoaded();
+  const promptTokens = Array(500).fill(5);
+  const requests = Array.from({ length: slots }, (_, i) => generationRequest({ id: `${i}`, promptTokens }));
+  client.generate(requests, new AbortController().signal);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(await client.drain(0, 0)).toBe(true);
+  return faults;
+}
+
+describeNative('an engine that does not close in time', () => {
+  it('is interrupted inside its step', async () => {
+    const { folder } = await ensureExport(checkpoint, 'fp32');
+    let faults: string[] = [];
+    // The word to close may also come between two steps.
+    for (let tries = 0; tries < 20 && faults.length === 0; tries += 1) faults = await faultsOfClosing(folder);
+    expect(faults.join('\n')).toMatch(/terminate flag|was interrupted/);
+  });
+});
