@@ -6,6 +6,12 @@ import { setTimeout } from 'node:timers/promises';
 
 const projectRoot = join(import.meta.dirname, '../..');
 
+function spawning(settings: Record<string, string>) {
+  const { PATH, HOME } = process.env;
+  const env = { PATH, HOME, ALTUP_PORT: '0', ...settings };
+  return { env, stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'] };
+}
+
 /** `altup serve` as its users run it: a process of its own on a free port. */
 export class ServiceProcess {
   readonly #child: ChildProcess;
@@ -15,13 +21,8 @@ export class ServiceProcess {
   #stir = Promise.withResolvers<void>();
   readonly exited: Promise<number | null>;
 
-  private constructor(settings: Record<string, string>, args: readonly string[]) {
-    const { PATH, HOME } = process.env;
-    this.#child = spawn(process.execPath, [join(projectRoot, 'src/cli.ts'), 'serve', ...args], {
-      cwd: projectRoot,
-      env: { PATH, HOME, ALTUP_PORT: '0', ...settings },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+  private constructor(child: ChildProcess) {
+    this.#child = child;
     this.exited = once(this.#child, 'close').then(([code]) => code as number | null);
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
@@ -38,7 +39,20 @@ export class ServiceProcess {
     settings: Record<string, string> = {},
     args: readonly string[] = [],
   ): Promise<ServiceProcess> {
-    const service = new ServiceProcess(settings, args);
+    const service = ServiceProcess.#serve(settings, args);
+    await service.logged('ready');
+    return service;
+  }
+
+  /** Likewise, by a list of commands for the shell, of which the last serves. */
+  static async startBy(
+    command: string,
+    cwd: string,
+    settings: Record<string, string>,
+  ): Promise<ServiceProcess> {
+    // The shell becomes the last command: it would not pass signals on.
+    const becoming = command.replace(/&&(?!.*&&)/, '&& exec');
+    const service = new ServiceProcess(spawn(becoming, { ...spawning(settings), cwd, shell: true }));
     await service.logged('ready');
     return service;
   }
@@ -48,9 +62,14 @@ export class ServiceProcess {
     settings: Record<string, string> = {},
     args: readonly string[] = [],
   ): Promise<{ code: number | null; output: string }> {
-    const service = new ServiceProcess(settings, args);
+    const service = ServiceProcess.#serve(settings, args);
     const code = await service.exited;
     return { code, output: service.output };
+  }
+
+  static #serve(settings: Record<string, string>, args: readonly string[]): ServiceProcess {
+    const script = [join(projectRoot, 'src/cli.ts'), 'serve', ...args];
+    return new ServiceProcess(spawn(process.execPath, script, { ...spawning(settings), cwd: projectRoot }));
   }
 
   get pid(): number {
