@@ -14,6 +14,7 @@ const support = new Set([
   'count-stream',
   'held-out',
   'process-memory',
+  'slope',
 ]);
 const names = globSync('*.ts', { cwd: import.meta.dirname })
   .map((file) => basename(file, '.ts'))
