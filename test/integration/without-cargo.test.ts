@@ -21,7 +21,9 @@ async function freshCheckout(): Promise<{ folder: string; programs: string }> {
   return { folder, programs };
 }
 
-it('npm start without cargo says in a line what is used instead, and serves', async () => {
+it('npm start without cargo says in a line what is used instead, and serves', {
+  timeout: 90_000,
+}, async () => {
   const { folder, programs } = await freshCheckout();
   const service = await ServiceProcess.startBy(packageJson.scripts.start, folder, {
     PATH: programs,
