@@ -10,6 +10,8 @@ const support = new Set([
   'result',
   'altup-graph',
   'base-model',
+  'mid-size-gemma3n',
+  'transformers-peer',
   'decode-rows',
   'count-stream',
   'held-out',

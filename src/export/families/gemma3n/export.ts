@@ -1,9 +1,9 @@
 import { altupFunctions } from '../../altup/functions.ts';
-import { gemmaExport } from '../gemma/export.ts';
+import { type GemmaFamily, gemmaExport } from '../gemma/export.ts';
 import { type Gemma3nConfig, readGemma3nConfig } from './config.ts';
 import { buildDecoder } from './decoder.ts';
 
-export const exportGemma3n = gemmaExport({
+export const gemma3n: GemmaFamily<Gemma3nConfig> = {
   name: 'gemma3n',
   hasCentredNorms: false,
   readConfig: readGemma3nConfig,
@@ -17,7 +17,9 @@ export const exportGemma3n = gemmaExport({
   },
   sharesCache,
   mediaTokens: { image: [262_145, 255_999, 262_144], audio: [262_273, 256_000, 262_272] },
-});
+};
+
+export const exportGemma3n = gemmaExport(gemma3n);
 
 function sharesCache({ sharedLayers }: Gemma3nConfig, layer: number): boolean {
   return (sharedLayers[layer] ?? null) !== null;

@@ -1,0 +1,56 @@
+import { NativeSession } from '../src/runtime/native-session.ts';
+import { requireAddon } from './altup-graph.ts';
+import { decodeRows } from './decode-rows.ts';
+import { MidSizeGemma3n } from './mid-size-gemma3n.ts';
+import { type BenchResult, median, spread } from './result.ts';
+
+const threads = 2;
+const context = 128;
+const rounds = 9;
+const stepsPerRound = 4;
+
+/** Decode steps of Gemma 3n with AltUp beside the same model without it: routers, blocks, and the ways into and out. */
+export async function run(): Promise<BenchResult> {
+  const native = requireAddon();
+  const model = await MidSizeGemma3n.write();
+  const sessions: NativeSession[] = [];
+  for (const kind of ['plain', 'altup'] as const) {
+    const { folder, manifest } = await model.export(kind);
+    const options = { folder, slots: 8, maxContext: 512, threads };
+    const session = await NativeSession.open(manifest, options, native);
+    const prompt = Array.from({ length: context }, (_, i) => 400 + i);
+    for (let slot = 0; slot < 8; slot += 1) await session.prefill(slot, prompt, 0, null);
+    sessions.push(session);
+  }
+  const rows: BenchResult['rows'] = [];
+  const ratios: BenchResult['ratios'] = {};
+  for (const batch of [1, 8]) {
+    const times: [number[], number[]] = [[], []];
+    for (let round = -2; round < rounds; round += 1) {
+      // Forwards and backwards in turn, so that drift of the machine falls on both alike.
+      const order = [...sessions.entries()];
+      for (const [index, session] of round % 2 === 0 ? order : order.reverse()) {
+        const steps: number[] = [];
+        for (let step = 0; step < stepsPerRound; step += 1) {
+          const start = performance.now();
+          await session.decode(decodeRows(session, batch, 300 + step, context));
+          steps.push(performance.now() - start);
+        }
+        if (round >= 0) times[index]!.push(median(steps));
+      }
+    }
+    const [plain, altup] = times;
+    const relative = altup.map((time, round) => time / plain[round]!);
+    ratios[`gemma3n-b${batch}`] = median(relative);
+    rows.push({
+      batch,
+      'with AltUp ms': median(altup),
+      'without ms': median(plain),
+      ratio: median(relative),
+      'ratio, range': spread(relative),
+    });
+  }
+  for (const session of sessions) await session.close();
+  await model.remove();
+  return { name: 'gemma3n-tax', rows, ratios };
+}

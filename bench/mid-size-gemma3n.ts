@@ -1,0 +1,99 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Gemma3nShape } from '../scripts/random-gemma3n/shape.ts';
+import { writeRandomGemma3n } from '../scripts/random-gemma3n/write-checkpoint.ts';
+import { ConfigReader } from '../src/catalog/config-reader.ts';
+import type { Manifest } from '../src/catalog/manifest.ts';
+import { listSourceFiles } from '../src/export/checkpoint/checkpoint-digest.ts';
+import type { FamilyExport } from '../src/export/families/family.ts';
+import { gemmaExport } from '../src/export/families/gemma/export.ts';
+import { buildDecoder } from '../src/export/families/gemma3n/decoder.ts';
+import { exportGemma3n, gemma3n } from '../src/export/families/gemma3n/export.ts';
+import type { Gemma3nGraph } from '../src/export/families/gemma3n/graph.ts';
+import type { Gemma3nStream } from '../src/export/families/gemma3n/stream.ts';
+import { writeExport } from '../src/export/write-export.ts';
+
+/** Gemma 3n at half the width and half the depth of E2B, with a smaller vocabulary: 300 million parameters. */
+const shape: Gemma3nShape = {
+  num_hidden_layers: 15,
+  num_kv_shared_layers: 5,
+  hidden_size: 1024,
+  hidden_size_per_layer_input: 64,
+  intermediate_size: 4096,
+  num_attention_heads: 8,
+  num_key_value_heads: 2,
+  head_dim: 128,
+  vocab_size: 32_768,
+  vocab_size_per_layer_input: 32_768,
+  laurel_rank: 32,
+  altup_num_inputs: 4,
+  sparse_layers: 5,
+};
+
+/** The model without AltUp: one tensor runs through the layers, and what a layer injects is added to it. */
+class PlainStream implements Gemma3nStream {
+  readonly #gemma: Gemma3nGraph;
+
+  constructor(gemma: Gemma3nGraph) {
+    this.#gemma = gemma;
+  }
+
+  begin(embedded: string): string {
+    return embedded;
+  }
+
+  advance(layer: number, computed: string, inject: (corrected: string) => string): string {
+    return this.#gemma.graph.add('Add', `/layers.${layer}/injected`, [computed, inject(computed)]);
+  }
+
+  end(computed: string, inject: (corrected: string) => string): string {
+    return this.advance(this.#gemma.config.layers.length - 1, computed, inject);
+  }
+}
+
+const exportPlain: FamilyExport = gemmaExport({
+  ...gemma3n,
+  buildDecoder: (gemma) => buildDecoder(gemma, new PlainStream(gemma)),
+  altup: () => null,
+  isUnused: (config, name) => /(^|\.)altup/.test(name) || gemma3n.isUnused(config, name),
+});
+
+export interface ExportedModel {
+  folder: string;
+  manifest: Manifest;
+}
+
+/** The checkpoint in a temporary folder. */
+export class MidSizeGemma3n {
+  readonly checkpoint: string;
+
+  private constructor(checkpoint: string) {
+    this.checkpoint = checkpoint;
+  }
+
+  static async write(): Promise<MidSizeGemma3n> {
+    const checkpoint = await mkdtemp(join(tmpdir(), 'altup-bench-gemma3n-'));
+    await writeRandomGemma3n(checkpoint, shape);
+    return new MidSizeGemma3n(checkpoint);
+  }
+
+  /** In float32, with AltUp or without. */
+  async export(kind: 'altup' | 'plain'): Promise<ExportedModel> {
+    const folder = await mkdtemp(join(this.checkpoint, `${kind}-`));
+    const manifest = await writeExport(folder, {
+      checkpoint: this.checkpoint,
+      config: await ConfigReader.open(join(this.checkpoint, 'config.json')),
+      family: { name: 'gemma3n', export: kind === 'altup' ? exportGemma3n : exportPlain, specialTokens: {} },
+      precision: 'fp32',
+      source: await listSourceFiles(this.checkpoint),
+      digest: kind,
+      onProgress: () => {},
+    });
+    return { folder, manifest };
+  }
+
+  remove(): Promise<void> {
+    return rm(this.checkpoint, { recursive: true });
+  }
+}
