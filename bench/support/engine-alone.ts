@@ -1,0 +1,93 @@
+import { Admission } from '../../src/engine/admission.ts';
+import { sharedClock } from '../../src/engine/clock.ts';
+import type { EngineClient } from '../../src/engine/engine-client.ts';
+import type { GenerationEvent } from '../../src/engine/generation.ts';
+import type { EngineOptions, StepReport } from '../../src/engine/messages.ts';
+import { startEngine } from '../../src/engine/start-worker.ts';
+import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { chooseRuntime } from '../../src/runtime/choose-runtime.ts';
+import { generationRequest, type RequestOverrides } from '../../test/support/generation-request.ts';
+
+/** An engine in its thread with one model, and nothing before it. */
+export class EngineAlone {
+  /** Reports of all steps; emptied by whoever counts them. */
+  readonly steps: StepReport[] = [];
+  readonly #model: string;
+  #engine!: EngineClient;
+  #count = 0;
+
+  private constructor(model: string) {
+    this.#model = model;
+  }
+
+  /** @param options beside those that most benchmarks share */
+  static async open(
+    checkpoint: string,
+    options: Partial<EngineOptions> & Pick<EngineOptions, 'slots'>,
+  ): Promise<EngineAlone> {
+    const alone = new EngineAlone('model');
+    const { folder } = await ensureExport(checkpoint, 'fp32');
+    const { runtime } = await chooseRuntime({ backend: 'auto', executionProvider: 'auto', precisions: ['fp32'] });
+    const ignore = () => {};
+    alone.#engine = startEngine(
+      {
+        models: [{ name: alone.#model, checkpoint, folder }],
+        options: { runtime, threads: 2, maxContext: 2048, stepTokens: 512, prefillChunk: 256, ...options },
+      },
+      {
+        admission: new Admission({ maxQueuedRequests: 1000, maxQueuedTokens: 1_000_000 }, sharedClock),
+        observer: {
+          admitted: ignore,
+          rejected: ignore,
+          started: ignore,
+          token: ignore,
+          restarted: ignore,
+          stepped: (step) => alone.steps.push(step),
+          ended: ignore,
+        },
+        clock: sharedClock,
+        onModelState: (_, state) => {
+          if (state.state === 'failed') throw new Error(state.message);
+        },
+        onFault: (_, detail) => {
+          throw new Error(detail);
+        },
+      },
+    );
+    await alone.#engine.whenLoaded();
+    return alone;
+  }
+
+  /** Generates greedily, past end tokens. @returns the tokens, the milliseconds to the first of them, and the end */
+  async complete(
+    promptTokens: readonly number[],
+    maxTokens: number,
+    more: RequestOverrides = {},
+  ): Promise<{ tokens: number[]; firstTokenMs: number; cachedTokens: number }> {
+    this.#count += 1;
+    const arrivedAt = sharedClock();
+    const request = generationRequest({
+      id: `bench-${this.#count}`,
+      model: this.#model,
+      promptTokens,
+      maxTokens,
+      arrivedAt,
+      stop: { ignoreEos: true },
+      ...more,
+    });
+    const tokens: number[] = [];
+    let firstTokenMs = Number.NaN;
+    let end: GenerationEvent | null = null;
+    for await (const event of this.#engine.generate([request], new AbortController().signal)) {
+      if (event.type === 'tokens') tokens.push(...event.tokens);
+      if (event.type === 'tokens' && Number.isNaN(firstTokenMs)) firstTokenMs = event.at - arrivedAt;
+      end = event;
+    }
+    if (end?.type !== 'finished') throw new Error(`a request ended in ${JSON.stringify(end)}`);
+    return { tokens, firstTokenMs, cachedTokens: end.timings.cachedTokens };
+  }
+
+  async close(): Promise<void> {
+    await this.#engine.drain(0);
+  }
+}
