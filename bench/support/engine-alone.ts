@@ -27,7 +27,11 @@ export class EngineAlone {
   ): Promise<EngineAlone> {
     const alone = new EngineAlone('model');
     const { folder } = await ensureExport(checkpoint, 'fp32');
-    const { runtime } = await chooseRuntime({ backend: 'auto', executionProvider: 'auto', precisions: ['fp32'] });
+    const { runtime } = await chooseRuntime({
+      backend: 'auto',
+      executionProvider: 'auto',
+      precisions: ['fp32'],
+    });
     const ignore = () => {};
     alone.#engine = startEngine(
       {
