@@ -3,6 +3,7 @@
 Every variant sees the same batches in the same order: they depend on the seed and the step alone.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,9 @@ from torch import Tensor
 from training.tokenizer import EOS_ID, PAD_ID
 
 SHORTEST_PREFIX, LONGEST_PREFIX = 8, 128
+# The longest; training also draws shorter ones, whose tokens depend on the prefix more.
 CONTINUATION = 128
+CONTINUATIONS = (16, 32, 64, CONTINUATION)
 # `F.cross_entropy` skips this label.
 IGNORED = -100
 
@@ -22,8 +25,8 @@ IGNORED = -100
 class Batch:
     input_ids: Tensor  # [batch, prefix + 1], right-padded
     lengths: Tensor  # [batch]
-    decoder_input_ids: Tensor  # [batch, CONTINUATION], the labels shifted right
-    labels: Tensor  # [batch, CONTINUATION], IGNORED after the chapter's end
+    decoder_input_ids: Tensor  # [batch, continuation], the labels shifted right
+    labels: Tensor  # [batch, continuation], IGNORED after the chapter's end
 
     @property
     def tokens(self) -> int:
@@ -46,10 +49,10 @@ def pad(rows: list[np.ndarray], width: int, value: int) -> Tensor:
 Window = tuple[np.ndarray, int]  # a chapter, and where in it the continuation starts
 
 
-def make_batch(windows: list[Window], prefix: int) -> Batch:
-    """At most `prefix` tokens before each start, at most CONTINUATION from it: chapters are not crossed."""
+def make_batch(windows: list[Window], prefix: int, continuation: int = CONTINUATION) -> Batch:
+    """At most `prefix` tokens before each start, at most `continuation` from it: chapters are not crossed."""
     prefixes = [np.append(chapter[max(0, at - prefix) : at], EOS_ID) for chapter, at in windows]
-    labels = pad([chapter[at : at + CONTINUATION] for chapter, at in windows], CONTINUATION, IGNORED)
+    labels = pad([chapter[at : at + continuation] for chapter, at in windows], continuation, IGNORED)
     start = torch.full((len(windows), 1), PAD_ID)  # decoder_start_token_id
     return Batch(
         input_ids=pad(prefixes, prefix + 1, PAD_ID),
@@ -59,21 +62,32 @@ def make_batch(windows: list[Window], prefix: int) -> Batch:
     )
 
 
-def windows_from(chapters: list[np.ndarray], first: int) -> list[Window]:
+def windows_from(chapters: list[np.ndarray], first: int, continuation: int = CONTINUATION) -> list[Window]:
     """Continuations that tile every chapter from token `first` on, so that each token is learnt once."""
-    return [(chapter, at) for chapter in chapters for at in range(first, len(chapter), CONTINUATION)]
+    return [(chapter, at) for chapter in chapters for at in range(first, len(chapter), continuation)]
+
+
+def shuffled_windows(
+    chapters: list[np.ndarray], continuation: int, rows: int, rng: np.random.Generator
+) -> Iterator[list[Window]]:
+    """Endless, `rows` at a time. Each epoch cuts the text at other places and shuffles."""
+    while True:
+        windows = windows_from(chapters, SHORTEST_PREFIX + int(rng.integers(continuation)), continuation)
+        order = rng.permutation(len(windows))
+        for start in range(0, len(order) - rows + 1, rows):
+            yield [windows[index] for index in order[start : start + rows]]
 
 
 def training_batches(chapters: list[np.ndarray], batch_size: int, seed: int) -> Iterator[Batch]:
-    """Endless. Each epoch cuts the text at other places and shuffles; each batch draws its prefix length."""
+    """Endless; `batch_size` × CONTINUATION tokens each. Draws lengths for each batch, prefixes log-uniformly."""
     rng = np.random.default_rng(seed)
+    windows = {
+        length: shuffled_windows(chapters, length, batch_size * CONTINUATION // length, rng) for length in CONTINUATIONS
+    }
     while True:
-        first = SHORTEST_PREFIX + int(rng.integers(CONTINUATION))
-        windows = windows_from(chapters, first)
-        order = rng.permutation(len(windows))
-        for start in range(0, len(order) - batch_size + 1, batch_size):
-            prefix = int(rng.integers(SHORTEST_PREFIX, LONGEST_PREFIX + 1))
-            yield make_batch([windows[index] for index in order[start : start + batch_size]], prefix)
+        length = int(rng.choice(CONTINUATIONS))
+        prefix = round(math.exp(rng.uniform(math.log(SHORTEST_PREFIX), math.log(LONGEST_PREFIX))))
+        yield make_batch(next(windows[length]), prefix, length)
 
 
 def held_out_batches(chapters: list[np.ndarray], every: int = 1, prefix: int = 64, batch_size: int = 32) -> list[Batch]:

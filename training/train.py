@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import time
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,18 +29,24 @@ RUNS = corpus.CACHE / "runs"
 
 @dataclass(frozen=True)
 class Settings:
-    steps: int = 2000
-    batch_size: int = 8
+    steps: int = 1600
+    batch_size: int = 8  # windows of the longest continuation; as many tokens in shorter ones
+    # Of a matrix that reads `base_width` values; a wider one gets less, in proportion (see `rate_scale`).
     peak_learning_rate: float = 5e-3
-    # Adam's step does not depend on a weight's size, and the embeddings start ten times larger than
-    # the rest; with one rate for all they hardly move within so few steps.
-    embedding_rate_scale: float = 40
+    base_width: int = 128
+    # Adam's step does not depend on a weight's size. The embeddings start ten times larger than the rest,
+    # and an attention score that looks one position back has to grow from nothing to several nats: with
+    # one rate for all, neither happens within so few steps, and attention learns next to nothing.
+    embedding_rate_scale: float = 10
+    position_rate_scale: float = 20
+    # Queries and keys enter the scores as a product, which moves twice as fast.
+    query_key_rate_scale: float = 0.3
     final_rate_part: float = 0.02
     warmup_steps: int = 100
     weight_decay: float = 0.1
     gradient_norm: float = 1.0
     seed: int = 20231113
-    evaluate_every: int = 250
+    evaluate_every: int = 200
     save_every: int = 125
 
 
@@ -52,22 +59,36 @@ def learning_rate(step: int, settings: Settings) -> float:
     return settings.peak_learning_rate * (settings.final_rate_part + (1 - settings.final_rate_part) * cosine)
 
 
+def rate_scale(name: str, weight: torch.Tensor, settings: Settings) -> float:
+    """What `peak_learning_rate` is multiplied by for a weight.
+
+    Matrices: inversely proportional to their input's width, so that one rate fits narrow and wide variants
+    (the rule for Adam in μP, arXiv 2203.03466, table 3).
+    """
+    if name == "shared.weight":
+        return settings.embedding_rate_scale
+    if "relative_attention_bias" in name:
+        return settings.position_rate_scale
+    if not is_matrix(name):
+        return 1
+    by_width = settings.base_width / weight.shape[-1]
+    return by_width * (settings.query_key_rate_scale if name.endswith((".q.weight", ".k.weight")) else 1)
+
+
+def is_matrix(name: str) -> bool:
+    return not any(part in name for part in ("shared", "norm", "relative_attention_bias", ".altup."))
+
+
 def make_optimizer(model: T5, settings: Settings) -> torch.optim.AdamW:
     """Weight decay for the matrices only: not for embeddings, norms and AltUp's scalars."""
-    embedding, matrices, others = [], [], []
+    groups = defaultdict(list)
     for name, weight in model.named_parameters():
-        if name == "shared.weight":
-            embedding.append(weight)
-        elif any(part in name for part in ("norm", "relative_attention_bias", ".altup.")):
-            others.append(weight)
-        else:
-            matrices.append(weight)
-    groups = [
-        {"params": embedding, "weight_decay": 0.0, "rate_scale": settings.embedding_rate_scale},
-        {"params": matrices, "weight_decay": settings.weight_decay, "rate_scale": 1},
-        {"params": others, "weight_decay": 0.0, "rate_scale": 1},
+        decay = settings.weight_decay if is_matrix(name) else 0.0
+        groups[rate_scale(name, weight, settings), decay].append(weight)
+    options = [
+        {"params": weights, "rate_scale": scale, "weight_decay": decay} for (scale, decay), weights in groups.items()
     ]
-    return torch.optim.AdamW(groups, lr=settings.peak_learning_rate, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(options, lr=settings.peak_learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def batch_loss(model: T5, batch: data.Batch, reduction: str = "mean") -> torch.Tensor:

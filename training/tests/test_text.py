@@ -79,10 +79,16 @@ def test_batch_is_a_prefix_and_what_follows_it():
 def test_batches_depend_on_the_seed_alone():
     def first_three(seed):
         batches = data.training_batches(chapters(), 2, seed)
-        return torch.cat([next(batches).labels for _ in range(3)])
+        return torch.cat([next(batches).labels.flatten() for _ in range(3)])
 
     assert torch.equal(first_three(1), first_three(1))
     assert not torch.equal(first_three(1), first_three(2))
+
+
+def test_every_batch_has_room_for_as_many_tokens_whatever_its_length():
+    batches = data.training_batches(chapters(), 2, seed=1)
+    shapes = {next(batches).labels.shape for _ in range(30)}
+    assert shapes == {(2 * data.CONTINUATION // length, length) for length in data.CONTINUATIONS}
 
 
 def test_held_out_windows_cover_every_token_after_the_prefix_once():

@@ -96,3 +96,10 @@ def test_float16_overflow_is_refused(tmp_path):
         model.lm_head.weight[0, 0] = 1e6
     with pytest.raises(ValueError, match="lm_head"):
         train.save_checkpoint(model, tmp_path)
+
+
+def test_wider_matrices_learn_more_slowly():
+    narrow, wide = torch.empty(8, 128), torch.empty(8, 256)
+    for name in ("lm_head.weight", "encoder.block.0.layer.0.SelfAttention.q.weight"):
+        assert train.rate_scale(name, wide, SETTINGS) == train.rate_scale(name, narrow, SETTINGS) / 2
+    assert train.rate_scale("shared.weight", wide, SETTINGS) == train.rate_scale("shared.weight", narrow, SETTINGS)
