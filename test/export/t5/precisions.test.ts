@@ -40,7 +40,10 @@ it('gives tied heads the scale of their config in every precision', async () => 
   const checkpoint = await copyShipped('austen-t5-dense');
   await changeConfig(checkpoint, { tie_word_embeddings: true });
   const exact = await firstLogits(checkpoint, 'fp32');
-  for (const precision of precisions.slice(1)) {
-    expect(relativeDifference(await firstLogits(checkpoint, precision), exact)).toBeLessThan(0.2);
+  // Without the scale the logits would be √128 times as large. A table that was never a head suffers from int4.
+  const limits = { fp16: 0.01, int8: 0.05, int4: 0.4 };
+  for (const precision of precisions.slice(1) as (keyof typeof limits)[]) {
+    const difference = relativeDifference(await firstLogits(checkpoint, precision), exact);
+    expect(difference, precision).toBeLessThan(limits[precision]);
   }
 });
