@@ -55,9 +55,7 @@ describeNative('every shipped model, greedily, alone and in ragged batches', () 
   });
 
   const swiftshader = swiftshaderEnvironment();
-  const reason = swiftshader
-    ? ''
-    : ' (skipped: SwiftShader is missing; scripts/get-swiftshader.sh fetches it)';
+  const reason = swiftshader ? '' : ' (skipped: SwiftShader is missing; scripts/get-chromium.sh fetches it)';
   describe.skipIf(swiftshader === null)(`on WebGPU, by SwiftShader${reason}`, () => {
     it.each([
       ['native', models],

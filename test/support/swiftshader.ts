@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 const { HOME, XDG_CACHE_HOME } = process.env;
-/** Where scripts/get-swiftshader.sh puts it, and where Debian's package does. */
+/** Where scripts/get-chromium.sh puts it, and where Debian's package does. */
 const folders = [
   join(XDG_CACHE_HOME ?? join(HOME ?? homedir(), '.cache'), 'altup-serve/swiftshader/usr/lib/chromium'),
   '/usr/lib/chromium',

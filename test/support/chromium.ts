@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, onTestFinished } from 'vitest';
+
+/** Where scripts/get-chromium.sh and other systems' packages put it. */
+const executables = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
+const flags = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-dev-shm-usage',
+];
+
+/** A page of the service, and what went on in it so far. */
+interface OpenedPage {
+  page: Page;
+  /** Addresses outside of the service that it asked for; none was answered. */
+  strayRequests: string[];
+  /** Messages of its console at the level of an error, and exceptions nobody caught. */
+  errors: string[];
+}
+
+export type OpenPage = (url: string, options?: BrowserContextOptions) => Promise<OpenedPage>;
+
+/** A group of tests that needs a browser; where there is none the group is skipped and its name says why. */
+export function describeChromium(name: string, tests: (openPage: OpenPage) => void): void {
+  const executablePath = executables.find((each) => existsSync(each));
+  if (executablePath === undefined) {
+    describe.skip(`${name} (skipped: no chromium is installed; see scripts/get-chromium.sh)`, () => {});
+    return;
+  }
+  describe(name, () => {
+    let browser: Browser;
+    beforeAll(async () => {
+      browser = await chromium.launch({ executablePath, chromiumSandbox: false, args: flags });
+    });
+    afterAll(() => browser.close());
+    tests((url, options) => openPage(browser, url, options));
+  });
+}
+
+/** Opens an address in a profile of its own, which reaches nothing beyond the address's origin. Call it inside a test. */
+async function openPage(browser: Browser, url: string, options?: BrowserContextOptions): Promise<OpenedPage> {
+  const context = await browser.newContext(options);
+  onTestFinished(() => context.close());
+  const { origin } = new URL(url);
+  const strayRequests: string[] = [];
+  await context.route(
+    (address) => address.origin !== origin,
+    (route) => {
+      strayRequests.push(route.request().url());
+      return route.abort();
+    },
+  );
+  const page = await context.newPage();
+  const errors: string[] = [];
+  page.on('pageerror', ({ message }) => errors.push(message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  await page.goto(url);
+  return { page, strayRequests, errors };
+}
