@@ -1,7 +1,7 @@
-"""Shape of one model: a Hugging Face T5 config plus our `altup` object."""
+"""Shape of one model: a Hugging Face T5 config plus our `altup` and `moe` objects."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
@@ -25,8 +25,53 @@ class AltUpConfig:
 
 
 @dataclass(frozen=True)
+class SequenceConfig:
+    """How the encoder saves tokens (paper: Algorithm 2 and its baselines): in config.json the object `altup.sequence`."""
+
+    stride: int = 4
+    method: str = "altup"
+    # Zero-based, both included; negative ones count from the end. The paper's: all but the first and the last.
+    first_layer: int = 1
+    last_layer: int = -2
+
+    def __post_init__(self):
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1, got {self.stride}")
+        if self.method not in ("altup", "skip", "average"):
+            raise ValueError(f"method must be 'altup', 'skip' or 'average', got {self.method!r}")
+
+    def layers(self, num_layers: int) -> range:
+        """The encoder layers that compute every `stride`-th token alone; none where tokens are averaged."""
+        if self.method == "average":
+            return range(0)
+        first, last = (layer + num_layers if layer < 0 else layer for layer in (self.first_layer, self.last_layer))
+        if not 0 <= first <= last < num_layers:
+            raise ValueError(f"layers {self.first_layer} to {self.last_layer} are not a range of {num_layers} layers")
+        return range(first, last + 1)
+
+    def to_hugging_face(self) -> dict:
+        shape = {"stride": self.stride, "method": self.method}
+        if self.method == "average":
+            return shape
+        return shape | {"first_layer": self.first_layer, "last_layer": self.last_layer}
+
+
+@dataclass(frozen=True)
+class MoEConfig:
+    """Sparse experts beside each feed-forward layer: in config.json the object `moe`."""
+
+    num_experts: int = 8
+    expert_d_ff: int = 64
+    top_k: int = 1
+
+    def __post_init__(self):
+        if not 1 <= self.top_k <= self.num_experts:
+            raise ValueError(f"top_k must be 1 to num_experts = {self.num_experts}, got {self.top_k}")
+
+
+@dataclass(frozen=True)
 class T5Config:
-    """T5 v1.1. `altup` is None for the dense baseline."""
+    """T5 v1.1. Without `altup`, `sequence` and `moe` it is the dense baseline."""
 
     vocab_size: int
     d_model: int
@@ -39,6 +84,8 @@ class T5Config:
     relative_attention_max_distance: int = 128
     layer_norm_epsilon: float = 1e-6
     altup: AltUpConfig | None = None
+    sequence: SequenceConfig | None = None
+    moe: MoEConfig | None = None
 
     @property
     def num_blocks(self) -> int:
@@ -80,12 +127,13 @@ class T5Config:
             "initializer_factor": 1.0,
             "use_cache": True,
         }
-        if self.altup:
-            config["altup"] = {
-                "num_blocks": self.altup.num_blocks,
-                "selection": self.altup.selection,
-                "recycled": self.altup.recycled,
-            }
+        altup = asdict(self.altup) if self.altup else {}
+        if self.sequence:
+            altup["sequence"] = self.sequence.to_hugging_face()
+        if altup:
+            config["altup"] = altup
+        if self.moe:
+            config["moe"] = asdict(self.moe)
         return config
 
     @classmethod
@@ -93,8 +141,17 @@ class T5Config:
         for name, expected in (("model_type", "t5"), ("feed_forward_proj", "gated-gelu"), ("tie_word_embeddings", False)):
             if config.get(name) != expected:
                 raise ValueError(f"config.json: {name} must be {expected!r}, got {config.get(name)!r}")
-        shape = {name: config[name] for name in cls.__dataclass_fields__ if name != "altup"}
-        return cls(**shape, altup=AltUpConfig(**config["altup"]) if "altup" in config else None)
+        ours = ("altup", "sequence", "moe")
+        shape = {name: config[name] for name in cls.__dataclass_fields__ if name not in ours}
+        altup = dict(config.get("altup", {}))
+        sequence = altup.pop("sequence", None)
+        return cls(
+            **shape,
+            # Without `num_blocks` the representation is not widened.
+            altup=AltUpConfig(**altup) if "num_blocks" in altup else None,
+            sequence=SequenceConfig(**sequence) if sequence else None,
+            moe=MoEConfig(**config["moe"]) if "moe" in config else None,
+        )
 
     def save(self, folder: Path, dtype: str) -> None:
         text = json.dumps(self.to_hugging_face() | {"torch_dtype": dtype}, indent=2)

@@ -7,10 +7,10 @@ Each variant's folder is a checkpoint (config.json, model.safetensors) and golde
 
     input_ids          i64 [3, S]        right-padded with 0
     encoder_lengths    i32 [3]
-    encoder_output     f32 [3, S, d]     after the final norm; rows beyond a length are zero
+    encoder_output     f32 [3, S', d]    after the final norm; rows beyond a length are zero. S' is S, or ⌈S/k⌉ pooled
     decoder_input_ids  i64 [3, T]        starts with 0
     logits             f32 [3, T, V]
-    encoder_states.{l} f32 [K, 3, S, d]  X after layer l; l = 0 is the expanded embedding
+    encoder_states.{l} f32 [K, 3, S', d] X after layer l; l = 0 is the expanded embedding
     decoder_states.{l} f32 [K, 3, T, d]
 
 Everything is computed in float64 and stored in float32. S and T go past the largest relative
@@ -30,7 +30,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.config import AltUpConfig, T5Config
+from training.config import AltUpConfig, MoEConfig, SequenceConfig, T5Config
 from training.t5 import T5
 
 DENSE = T5Config(
@@ -45,14 +45,28 @@ DENSE = T5Config(
     relative_attention_max_distance=20,
 )
 VARIANTS = {
-    "dense": None,
-    "altup-k2": AltUpConfig(2),
-    "altup-k4": AltUpConfig(4),
-    "sameup-k2": AltUpConfig(2, selection="same"),
-    "recycled-k2": AltUpConfig(2, recycled=True),
-    # Two that must equal `dense`: P = I, g = 1, and K = 1, g = 1 with any P.
-    "recycled-identity": AltUpConfig(2, recycled=True),
-    "altup-k1-identity": AltUpConfig(1),
+    "dense": DENSE,
+    "altup-k2": replace(DENSE, altup=AltUpConfig(2)),
+    "altup-k4": replace(DENSE, altup=AltUpConfig(4)),
+    "sameup-k2": replace(DENSE, altup=AltUpConfig(2, selection="same")),
+    "recycled-k2": replace(DENSE, altup=AltUpConfig(2, recycled=True)),
+    "sequence-altup": replace(DENSE, sequence=SequenceConfig(4)),
+    "stride-skip": replace(DENSE, sequence=SequenceConfig(3, "skip", first_layer=-3, last_layer=1)),
+    "average-pool": replace(DENSE, sequence=SequenceConfig(4, "average")),
+    "moe": replace(DENSE, moe=MoEConfig(num_experts=5, expert_d_ff=8, top_k=2)),
+    "altup-moe": replace(DENSE, altup=AltUpConfig(2), moe=MoEConfig(num_experts=4, expert_d_ff=16, top_k=1)),
+    # All at once, and pooled blocks.
+    "altup-sequence-moe": replace(
+        DENSE,
+        altup=AltUpConfig(2),
+        sequence=SequenceConfig(3, first_layer=0, last_layer=-1),
+        moe=MoEConfig(num_experts=3, expert_d_ff=8, top_k=1),
+    ),
+    "recycled-average-pool": replace(DENSE, altup=AltUpConfig(2, recycled=True), sequence=SequenceConfig(2, "average")),
+    # Three that must equal `dense`: P = I, g = 1; K = 1, g = 1 with any P; stride 1, b = 1 with any a₁, a₂.
+    "recycled-identity": replace(DENSE, altup=AltUpConfig(2, recycled=True)),
+    "altup-k1-identity": replace(DENSE, altup=AltUpConfig(1)),
+    "sequence-identity": replace(DENSE, sequence=SequenceConfig(1, first_layer=0, last_layer=-1)),
 }
 ENCODER_LENGTHS = [25, 13, 5]
 DECODER_LENGTH = 29
@@ -79,11 +93,15 @@ def random_weight(variant: str, name: str, like: Tensor) -> Tensor:
         value = identity if variant == "recycled-identity" else 0.6 * identity + 0.3 * noise
     elif name.endswith("correction_coefs"):
         value = np.ones(len(like)) if variant.endswith("identity") else 1 + 0.3 * noise
+    elif name.endswith("sequence.coefs"):
+        value = np.array([0.7, 0.3, 1]) + 0.2 * noise
+        if variant.endswith("identity"):
+            value[2] = 1
     elif name == "shared.weight" or name.endswith("relative_attention_bias.weight"):
         value = noise
     elif name.endswith(".q.weight"):
         value = noise / np.sqrt(DENSE.d_model * DENSE.d_kv)
-    elif name == "lm_head.weight":
+    elif name == "lm_head.weight" or name.endswith("router.weight"):
         value = 2 * noise / np.sqrt(like.shape[-1])
     else:
         value = noise / np.sqrt(like.shape[-1])
@@ -92,7 +110,7 @@ def random_weight(variant: str, name: str, like: Tensor) -> Tensor:
 
 
 def build(variant: str) -> T5:
-    model = T5(replace(DENSE, altup=VARIANTS[variant]))
+    model = T5(VARIANTS[variant])
     model.load_state_dict({name: random_weight(variant, name, value) for name, value in model.state_dict().items()})
     return model
 
@@ -114,11 +132,10 @@ def inputs() -> dict[str, Tensor]:
 def outputs(model: T5, given: dict[str, Tensor]) -> dict[str, Tensor]:
     model = model.double()
     input_ids, lengths = given["input_ids"], given["encoder_lengths"]
-    key_bias = model.key_bias(lengths, input_ids.shape[1])
-    encoder_states = model.encoder.states(model.shared(input_ids), key_bias)
+    encoder_states = model.encoder_states(input_ids, lengths)
     encoded = model.encoder.output(encoder_states[-1])
-    decoder_states = model.decoder.states(model.shared(given["decoder_input_ids"]), key_bias, encoded)
-    is_token = torch.arange(input_ids.shape[1]) < lengths[:, None]
+    decoder_states = model.decoder_states(given["decoder_input_ids"], encoded, lengths)
+    is_token = torch.arange(encoded.shape[1]) < model.encoder_positions(lengths)[:, None]
     made = {
         "encoder_output": encoded * is_token[:, :, None],
         "logits": model.lm_head(model.decoder.output(decoder_states[-1])),

@@ -1,7 +1,7 @@
 """Initial weights as T5 v1.1 has them: normal, scaled so that each product keeps unit variance.
 
 Queries get the factor √d_kv that attention does not divide by. AltUp's scalars keep the values
-of `training.altup`: P the identity, g ones.
+of `training.altup` and `training.sequence`.
 """
 
 import zlib
@@ -28,7 +28,7 @@ def standard_deviation(name: str, weight: Tensor, config: T5Config) -> float:
 def initialise(model: T5, seed: int) -> T5:
     """Draws each matrix from its own stream, so that variants start from the same values where shapes agree."""
     for name, weight in model.named_parameters():
-        if name.endswith("norm.weight") or ".altup." in name:
+        if name.endswith(("norm.weight", "coefs")):
             continue
         stream = torch.Generator().manual_seed(seed * 2**32 + zlib.crc32(name.encode()))
         weight.normal_(0, standard_deviation(name, weight, model.config), generator=stream)

@@ -1,4 +1,5 @@
-"""T5 v1.1 (arXiv 1910.10683, with the v1.1 changes of arXiv 2002.05202), dense or with AltUp.
+"""T5 v1.1 (arXiv 1910.10683, with the v1.1 changes of arXiv 2002.05202), dense or with AltUp in width, along the
+encoder's sequence, or with sparse experts.
 
 Written to be read and checked against, not to be fast. Differences from a usual transformer:
 RMSNorm before each sub-layer and no biases anywhere; attention scores are not divided by √d_kv;
@@ -17,8 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training import altup
+from training import altup, sequence
 from training.config import T5Config
+from training.experts import Experts
 
 
 class RMSNorm(nn.Module):
@@ -113,10 +115,14 @@ class FeedForwardLayer(nn.Module):
     def __init__(self, config: T5Config):
         super().__init__()
         self.DenseReluDense = GatedFeedForward(config)
+        if config.moe:
+            self.experts = Experts(config.moe, config.d_model)
         self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.DenseReluDense(self.layer_norm(x))
+        normed = self.layer_norm(x)
+        computed = x + self.DenseReluDense(normed)
+        return computed + self.experts(normed) if hasattr(self, "experts") else computed
 
 
 class Block(nn.Module):
@@ -130,19 +136,30 @@ class Block(nn.Module):
         self.layer.append(FeedForwardLayer(config))
         if config.altup:
             self.altup = altup.AltUp(config.num_blocks, config.altup.active_block(index))
+        if not is_decoder and config.sequence and index in config.sequence.layers(config.num_layers):
+            way = sequence.SequenceAltUp if config.sequence.method == "altup" else sequence.StrideAndSkip
+            self.sequence = way(config.sequence.stride)
 
     def compute(self, x: Tensor, self_bias: Tensor, encoded: Tensor | None, cross_bias: Tensor | None) -> Tensor:
-        """The layer L: [batch, seq, d] → [batch, seq, d]."""
+        """The T5 block itself: [batch, seq, d] → [batch, seq, d]."""
         x = self.layer[0](x, self_bias)
         if encoded is not None:
             x = self.layer[1](x, encoded, cross_bias)
         return self.layer[-1](x)
 
+    def compute_strided(self, x: Tensor, self_bias: Tensor, *cross: Tensor | None) -> Tensor:
+        """The layer L of AltUp: [batch, seq, d] → [batch, seq, d], computing all tokens or every k-th alone."""
+        if not hasattr(self, "sequence"):
+            return self.compute(x, self_bias, *cross)
+        stride = self.sequence.stride
+        kept_bias = self_bias[..., ::stride, ::stride]
+        return self.sequence(x, lambda kept: self.compute(kept, kept_bias, *cross))
+
     def forward(self, x: Tensor, *context: Tensor | None) -> Tensor:
         """x [K, batch, seq, d] → [K, batch, seq, d]."""
         if hasattr(self, "altup"):
-            return self.altup(x, lambda active: self.compute(active, *context))
-        return self.compute(x[0], *context).unsqueeze(0)
+            return self.altup(x, lambda active: self.compute_strided(active, *context))
+        return self.compute_strided(x[0], *context).unsqueeze(0)
 
 
 class Stack(nn.Module):
@@ -213,16 +230,32 @@ class T5(nn.Module):
         zeros = torch.zeros(is_padding.shape, dtype=self.lm_head.weight.dtype, device=lengths.device)
         return zeros.masked_fill(is_padding, -math.inf)[:, None, None]
 
+    def encoder_positions(self, lengths: Tensor) -> Tensor:
+        """How many positions the encoder gives for rows of these lengths: as many, unless it pools."""
+        return sequence.pooled_lengths(lengths, self.config.sequence.stride) if self.pools else lengths
+
+    @property
+    def pools(self) -> bool:
+        return self.config.sequence is not None and self.config.sequence.method == "average"
+
+    def encoder_states(self, input_ids: Tensor, lengths: Tensor) -> list[Tensor]:
+        """`Stack.states` of input_ids [batch, seq], right-padded; lengths [batch]."""
+        embedded = self.shared(input_ids)
+        if self.pools:
+            embedded = sequence.average_pool(embedded, lengths, self.config.sequence.stride)
+        return self.encoder.states(embedded, self.key_bias(self.encoder_positions(lengths), embedded.shape[1]))
+
     def encode(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
-        """input_ids [batch, seq], right-padded; lengths [batch] → [batch, seq, d]."""
-        states = self.encoder.states(self.shared(input_ids), self.key_bias(lengths, input_ids.shape[1]))
-        return self.encoder.output(states[-1])
+        """input_ids [batch, seq], right-padded; lengths [batch] → [batch, encoder positions, d]."""
+        return self.encoder.output(self.encoder_states(input_ids, lengths)[-1])
+
+    def decoder_states(self, decoder_input_ids: Tensor, encoded: Tensor, lengths: Tensor) -> list[Tensor]:
+        key_bias = self.key_bias(self.encoder_positions(lengths), encoded.shape[1])
+        return self.decoder.states(self.shared(decoder_input_ids), key_bias, encoded)
 
     def decode(self, decoder_input_ids: Tensor, encoded: Tensor, lengths: Tensor) -> Tensor:
-        """decoder_input_ids [batch, seq] → logits [batch, seq, vocab]."""
-        key_bias = self.key_bias(lengths, encoded.shape[1])
-        states = self.decoder.states(self.shared(decoder_input_ids), key_bias, encoded)
-        return self.lm_head(self.decoder.output(states[-1]))
+        """decoder_input_ids [batch, seq], lengths [batch] of what was encoded → logits [batch, seq, vocab]."""
+        return self.lm_head(self.decoder.output(self.decoder_states(decoder_input_ids, encoded, lengths)[-1]))
 
     def forward(self, input_ids: Tensor, lengths: Tensor, decoder_input_ids: Tensor) -> Tensor:
         return self.decode(decoder_input_ids, self.encode(input_ids, lengths), lengths)

@@ -76,7 +76,7 @@ def rate_scale(name: str, weight: torch.Tensor, settings: Settings) -> float:
 
 
 def is_matrix(name: str) -> bool:
-    return not any(part in name for part in ("shared", "norm", "relative_attention_bias", ".altup."))
+    return not any(part in name for part in ("shared", "norm", "relative_attention_bias", "coefs"))
 
 
 def make_optimizer(model: T5, settings: Settings) -> torch.optim.AdamW:
@@ -187,7 +187,8 @@ class Run:
         folder = variants.folder(self.variant)
         save_checkpoint(self.model, folder)
         stored = T5.load(folder)
-        altup_scalars = sum(w.numel() for name, w in stored.named_parameters() if ".altup." in name)
+        altup_scalars = sum(weight.numel() for name, weight in stored.named_parameters() if name.endswith("coefs"))
+        experts = sum(weight.numel() for name, weight in stored.named_parameters() if ".experts." in name)
         tables = stored.shared.weight.numel() + stored.lm_head.weight.numel()
         parameters = sum(weight.numel() for weight in stored.parameters())
         figures = {
@@ -197,7 +198,8 @@ class Run:
             "parameters": {
                 "total": parameters,
                 "tables": tables,
-                "layers": parameters - tables - altup_scalars,
+                "layers": parameters - tables - experts - altup_scalars,
+                "experts": experts,
                 "altup_scalars": altup_scalars,
             },
             "training_tokens": self.progress["tokens"],

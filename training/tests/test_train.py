@@ -17,7 +17,7 @@ SETTINGS = train.Settings(steps=4, batch_size=2, warmup_steps=2, evaluate_every=
 def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(variants, "MODELS", tmp_path / "models")
-    monkeypatch.setattr(variants, "VARIANTS", {"tiny": replace(golden.DENSE, altup=golden.VARIANTS["altup-k2"])})
+    monkeypatch.setattr(variants, "VARIANTS", {"tiny": golden.VARIANTS["altup-k2"]})
     variants.folder("tiny").mkdir(parents=True)
     return [np.append(np.random.default_rng(0).integers(2, golden.DENSE.vocab_size, 600), 1)]
 
@@ -70,12 +70,14 @@ def test_learning_rate():
 
 
 def test_every_weight_is_in_the_optimizer_once():
-    model = golden.build("altup-k2")
+    model = golden.build("altup-sequence-moe")
     groups = train.make_optimizer(model, SETTINGS).param_groups
     held = [id(weight) for group in groups for weight in group["params"]]
     assert sorted(held) == sorted(id(weight) for weight in model.parameters())
     undecayed = {id(weight) for group in groups if group["weight_decay"] == 0 for weight in group["params"]}
     assert id(model.encoder.block[0].altup.prediction_coefs) in undecayed
+    assert id(model.encoder.block[0].sequence.coefs) in undecayed
+    assert id(model.decoder.block[0].layer[-1].experts.wi) not in undecayed
     assert id(model.lm_head.weight) not in undecayed
 
 

@@ -1,0 +1,44 @@
+"""Sparse experts beside a dense feed-forward layer, as arXiv 2301.13310 combines with AltUp.
+
+A router gives every token a probability for each of E small experts; the k most probable compute
+it, and what they give is added, times their probabilities, to what the dense layer gives:
+
+    p = softmax(W_r n),   FFN(n) + Σ_{e in the k largest of p} p_e · W_o^e gelu(W_i^e n),   n = norm(x)
+
+AltUp needs no change for it: the experts are a part of the layer L.
+
+What the paper leaves open, and what is chosen here:
+
+* Every feed-forward layer of both stacks has experts, and they read what the dense layer reads.
+* An expert is W_o gelu(W_i n), with gelu by tanh as in T5 v1.1 but without its gate.
+* The probabilities are taken as they are, not made to sum to one over the k chosen: with k = 1 the
+  router would not learn otherwise.
+* Nothing balances the load: no capacity, no noise, no auxiliary loss. A token whose experts are
+  many others' too is computed all the same.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.config import MoEConfig
+
+
+class Experts(nn.Module):
+    def __init__(self, config: MoEConfig, d_model: int):
+        super().__init__()
+        self.top_k = config.top_k
+        self.router = nn.Linear(d_model, config.num_experts, bias=False)
+        self.wi = nn.Parameter(torch.randn(config.num_experts, config.expert_d_ff, d_model) * d_model**-0.5)
+        self.wo = nn.Parameter(torch.randn(config.num_experts, d_model, config.expert_d_ff) * config.expert_d_ff**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., d] → [..., d]."""
+        tokens = x.flatten(0, -2)
+        gates, chosen = self.router(tokens).softmax(-1).topk(self.top_k, dim=-1)
+        total = torch.zeros_like(tokens)
+        for expert, (wi, wo) in enumerate(zip(self.wi, self.wo, strict=True)):
+            token, place = (chosen == expert).nonzero(as_tuple=True)
+            computed = F.gelu(tokens[token] @ wi.T, approximate="tanh") @ wo.T
+            total = total.index_add(0, token, gates[token, place, None] * computed)
+        return total.view_as(x)
