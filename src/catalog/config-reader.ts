@@ -37,6 +37,12 @@ export class ConfigReader {
     return value as number;
   }
 
+  integer(field: string, fallback: number): number {
+    const value = this.#valueOr(field, fallback);
+    if (!Number.isSafeInteger(value)) throw this.refuse(field, 'an integer');
+    return value as number;
+  }
+
   nonNegativeInteger(field: string, fallback?: number): number {
     const value = this.#valueOr(field, fallback);
     if (!Number.isSafeInteger(value) || (value as number) < 0)

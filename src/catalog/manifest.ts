@@ -25,7 +25,7 @@ export const ManifestSchema = Type.Object({
     Type.Literal('int8'),
     Type.Literal('int4'),
   ]),
-  /** null: a dense model. */
+  /** null: the representation is as wide as a layer. */
   altup: nullable(
     Type.Object({
       numBlocks: size,
@@ -33,6 +33,15 @@ export const ManifestSchema = Type.Object({
       recycled: Type.Boolean(),
     }),
   ),
+  /** How the encoder saves tokens; null: it computes all of them. */
+  sequence: nullable(
+    Type.Object({
+      method: Type.Union([Type.Literal('altup'), Type.Literal('skip'), Type.Literal('average')]),
+      stride: size,
+    }),
+  ),
+  /** Sparse experts; null: none. */
+  moe: nullable(Type.Object({ numExperts: size, topK: size })),
   /** Trained numbers in the checkpoint. */
   parameters: count,
   graphs: Type.Object({ decoder: Type.String(), encoder: nullable(Type.String()) }),

@@ -13,6 +13,8 @@ const manifest: Manifest = {
   family: 't5',
   precision: 'fp32',
   altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+  sequence: null,
+  moe: null,
   parameters: 10,
   graphs: { decoder: 'decoder.onnx', encoder: null },
   vocabSize: 8,

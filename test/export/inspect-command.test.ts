@@ -14,6 +14,7 @@ const parameters = {
   decoder: 3 * (8 * 16 * 24 + 3 * 16 * 40 + 3 * 16) + 32,
   head: 64 * 32,
   positionBias: 2 * 16 * 3,
+  experts: 0,
   altup: 6 * (2 * 2 + 2),
 };
 
@@ -59,6 +60,27 @@ describe('altup inspect', () => {
     expect(dense.functions).toEqual([]);
     expect(Object.keys(dense.operators.decoder).filter((name) => name.startsWith('ai.altup'))).toEqual([]);
     expect(dense.parameters.altup).toBe(0);
+  });
+
+  it('tells saved tokens and experts', async () => {
+    const checkpoint = await copyCheckpoint('altup-sequence-moe');
+    const { parameters: found, operators } = JSON.parse((await run(checkpoint, '--json')).stdout);
+    expect(found).toMatchObject({
+      experts: 6 * (3 * 16 + 2 * 3 * 8 * 16),
+      altup: parameters.altup + 3 * 3,
+      encoder: parameters.encoder,
+    });
+    expect(operators.encoder).toMatchObject({
+      'com.microsoft.MoE': 3,
+      'ai.altup.SequencePredictCorrect': 3,
+    });
+    const { stdout } = await run(checkpoint);
+    expect(stdout).toMatch(/^ {2}sequence +Sequence-AltUp, stride 3$/m);
+    expect(stdout).toMatch(/^ {2}experts +3, of which 1 compute a token$/m);
+    const pooled = (await run(await copyCheckpoint('average-pool'))).stdout;
+    expect(pooled).toMatch(/^ {2}AltUp +none$/m);
+    expect(pooled).toMatch(/^ {2}sequence +average pooling, stride 4$/m);
+    expect(pooled).not.toMatch(/^ {2}experts/m);
   });
 
   it("tells Gemma 3n's tables, layers and AltUp apart, and how quantising shrinks them", async () => {

@@ -10,3 +10,13 @@ it.each([
 ])('%j is %s', (altup, variant) => {
   expect(modelVariant({ ...fakeManifest(), altup })).toBe(variant);
 });
+
+it.each([
+  [{ sequence: { method: 'altup', stride: 4 } as const }, 'sequence-altup'],
+  [{ sequence: { method: 'skip', stride: 4 } as const }, 'stride-skip'],
+  [{ sequence: { method: 'average', stride: 4 } as const }, 'average-pool'],
+  [{ moe: { numExperts: 8, topK: 1 } }, 'moe'],
+  [{ ...fakeManifest(), moe: { numExperts: 8, topK: 1 } }, 'altup-k2-moe'],
+])('a variant of %j', (kinds, variant) => {
+  expect(modelVariant({ ...fakeManifest(), altup: null, ...kinds })).toBe(variant);
+});

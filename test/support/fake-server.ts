@@ -27,6 +27,8 @@ export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder
     family: isPair ? 't5' : 'gemma3',
     precision: 'fp32',
     altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+    sequence: null,
+    moe: null,
     parameters: 1234,
     graphs: { decoder: 'decoder.onnx', encoder: isPair ? 'encoder.onnx' : null },
     vocabSize: 259,

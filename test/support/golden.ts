@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { SafetensorsFile } from '../../src/export/checkpoint/safetensors-file.ts';
@@ -15,12 +16,27 @@ export const goldenVariants = [
   'altup-k4',
   'sameup-k2',
   'recycled-k2',
+  'sequence-altup',
+  'stride-skip',
+  'average-pool',
+  'moe',
+  'altup-moe',
+  'altup-sequence-moe',
+  'recycled-average-pool',
   'recycled-identity',
   'altup-k1-identity',
+  'sequence-identity',
 ] as const;
 
 /** Models that training/gemma_golden.py writes. */
 export const gemmaVariants = ['gemma3', 'gemma3-capped', 'gemma3n-k4', 'gemma3n-k2'] as const;
+
+/** How many positions the encoder gives for rows of these lengths: a model that averages tokens gives fewer. */
+export async function encoderPositions(variant: string, lengths: Iterable<number>): Promise<number[]> {
+  const { altup } = JSON.parse(await readFile(join(goldenFolder(variant), 'config.json'), 'utf8'));
+  const stride = altup?.sequence?.method === 'average' ? altup.sequence.stride : 1;
+  return Array.from(lengths, (length) => Math.ceil(length / stride));
+}
 
 const views = {
   F32: (buffer: ArrayBuffer) => ['float32', new Float32Array(buffer)] as const,

@@ -6,6 +6,8 @@ import type { ResidualStream } from './residual-stream.ts';
 export interface AltUpStreamOptions {
   /** Prefix of node names, as `/decoder`. */
   path: string;
+  /** What the graph calls the axis of the tokens. */
+  sequence: string;
   layers: number;
   /** K */
   numBlocks: number;
@@ -19,8 +21,6 @@ export interface AltUpStreamOptions {
   predictionCoefs: (layer: number) => string;
   correctionCoefs: (layer: number) => string;
 }
-
-const tokens = ['batch', 'sequence'];
 
 /**
  * The paper's AltUp around layers of width d: Expand, then Predict and Select for the first layer, one CorrectPredict
@@ -45,8 +45,8 @@ export class AltUpStream implements ResidualStream {
     });
     this.#predicted = this.#add('Predict', `${path}/block.0/predict`, [blocks, predictionCoefs(0)]);
     const read = this.#add('Select', `${path}/block.0/select`, [blocks], { active: int(activeBlock(0)) });
-    for (const value of [blocks, this.#predicted]) this.#annotateBlocks(value, tokens);
-    this.#graph.annotate(read, [...tokens, this.#options.d]);
+    for (const value of [blocks, this.#predicted]) this.#annotateBlocks(value, this.#tokens);
+    this.#graph.annotate(read, [...this.#tokens, this.#options.d]);
     return read;
   }
 
@@ -65,8 +65,8 @@ export class AltUpStream implements ResidualStream {
       },
       outputs: [`${name}/predicted`, read],
     });
-    this.#annotateBlocks(this.#predicted, tokens);
-    this.#graph.annotate(read, [...tokens, this.#options.d]);
+    this.#annotateBlocks(this.#predicted, this.#tokens);
+    this.#graph.annotate(read, [...this.#tokens, this.#options.d]);
     return read;
   }
 
@@ -79,7 +79,7 @@ export class AltUpStream implements ResidualStream {
       active: int(activeBlock(last)),
     });
     const collapsed = this.#add('Collapse', `${path}/collapse`, [corrected], { mode: text(collapse) });
-    const lead = rows === undefined ? tokens : ['rows'];
+    const lead = rows === undefined ? this.#tokens : ['rows'];
     this.#annotateBlocks(corrected, lead);
     this.#graph.annotate(collapsed, [...lead, collapse === 'sum' ? d : numBlocks * d]);
     return collapsed;
@@ -90,6 +90,10 @@ export class AltUpStream implements ResidualStream {
     const flatShape = this.#graph.integers(0, -1, this.#options.d);
     const flat = this.#graph.add('Reshape', `${name}/flat`, [this.#predicted, flatShape]);
     return this.#graph.add('Gather', `${name}/rows`, [flat, rows], { attributes: { axis: int(1) } });
+  }
+
+  get #tokens(): string[] {
+    return ['batch', this.#options.sequence];
   }
 
   #add(op: string, name: string, inputs: string[], attributes = {}): string {

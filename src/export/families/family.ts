@@ -14,6 +14,8 @@ export interface FamilyModel {
     Manifest,
     | 'family'
     | 'altup'
+    | 'sequence'
+    | 'moe'
     | 'parameters'
     | 'vocabSize'
     | 'cache'

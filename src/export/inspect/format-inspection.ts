@@ -26,7 +26,7 @@ export function formatInspection(model: Inspection): string {
 }
 
 function facts(model: Inspection): string[] {
-  const { altup, encoderContextLength: encoder } = model;
+  const { altup, sequence, moe, encoderContextLength: encoder } = model;
   const kind =
     model.family === 'gemma3n'
       ? 'coefficients by token'
@@ -36,7 +36,9 @@ function facts(model: Inspection): string[] {
     model.crossBytesPerToken > 0 ? `, ${count(model.crossBytesPerToken)} bytes per encoder token` : '';
   const rows = [
     ['family', model.family],
-    ['AltUp', blocks ?? 'none: a dense model'],
+    ['AltUp', blocks ?? 'none'],
+    ...(sequence ? [['sequence', `${sequenceNames[sequence.method]}, stride ${sequence.stride}`]] : []),
+    ...(moe ? [['experts', `${moe.numExperts}, of which ${moe.topK} compute a token`]] : []),
     ['precision', model.precision],
     ['vocabulary', count(model.vocabSize)],
     ['context', `${count(model.contextLength)} tokens${encoder ? `, encoder ${count(encoder)}` : ''}`],
@@ -45,6 +47,8 @@ function facts(model: Inspection): string[] {
   return columns(rows, 'left');
 }
 
+const sequenceNames = { altup: 'Sequence-AltUp', skip: 'stride-and-skip', average: 'average pooling' };
+
 const partNames: Record<Part, string> = {
   embedding: 'embedding',
   perLayerEmbedding: 'per-layer embedding',
@@ -52,6 +56,7 @@ const partNames: Record<Part, string> = {
   decoder: 'decoder',
   head: 'head',
   positionBias: 'position bias',
+  experts: 'experts',
   altup: 'AltUp',
 };
 

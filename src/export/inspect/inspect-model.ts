@@ -24,6 +24,8 @@ type Described = Pick<
   Manifest,
   | 'family'
   | 'altup'
+  | 'sequence'
+  | 'moe'
   | 'vocabSize'
   | 'contextLength'
   | 'encoderContextLength'
@@ -38,6 +40,8 @@ export interface Inspection {
   precision: Precision;
   family: Manifest['family'];
   altup: Manifest['altup'];
+  sequence: Manifest['sequence'];
+  moe: Manifest['moe'];
   vocabSize: number;
   contextLength: number;
   encoderContextLength: number | null;
@@ -112,12 +116,14 @@ function inAnyGraph(functions: FunctionSummary[][]): FunctionSummary[] {
 }
 
 function describe(model: Described, precision: Precision) {
-  const { family, altup, vocabSize, contextLength, encoderContextLength } = model;
+  const { family, altup, sequence, moe, vocabSize, contextLength, encoderContextLength } = model;
   const { own, cross } = cacheBytesPerToken({ ...model, precision });
   return {
     precision,
     family,
     altup,
+    sequence,
+    moe,
     vocabSize,
     contextLength,
     encoderContextLength,

@@ -8,13 +8,14 @@ export const parts = [
   'decoder',
   'head',
   'positionBias',
+  'experts',
   'altup',
 ] as const;
 
 /**
  * What trained numbers belong to. `head` is empty where the embedding table is the head; `perLayerEmbedding` is Gemma
- * 3n's table of what each layer is told of a token; `altup` holds coefficients, routers and the ways into and out of the
- * blocks.
+ * 3n's table of what each layer is told of a token; `experts` holds sparse ones and their routers; `altup`
+ * holds coefficients, AltUp's routers and the ways into and out of the blocks.
  */
 export type Part = (typeof parts)[number];
 
@@ -50,6 +51,8 @@ function partOf(tensor: string): Part | null {
   if (tensor.startsWith('/')) return tensor.endsWith('/position_bias/table') ? 'positionBias' : null;
   const name = [scalesSuffix, zerosSuffix].reduce((left, suffix) => left.replace(suffix, ''), tensor);
   if (/(^|\.)altup(_projections|_unembed_projections)?\./.test(name)) return 'altup';
+  if (name.endsWith('.sequence.coefs')) return 'altup';
+  if (name.includes('.experts.')) return 'experts';
   if (name === 'shared.weight' || name.endsWith('embed_tokens.weight')) return 'embedding';
   if (name.endsWith('embed_tokens_per_layer.weight')) return 'perLayerEmbedding';
   if (name.endsWith('lm_head.weight')) return 'head';

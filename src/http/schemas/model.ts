@@ -23,7 +23,8 @@ export const ModelSchema = Type.Object(
     precision: Type.String(),
     variant: Type.Unsafe<string | null>({
       type: ['string', 'null'],
-      description: '`dense`, or the kind of AltUp and its number of sub-blocks.',
+      description:
+        '`dense`, or the kind of AltUp and its number of sub-blocks, of saving encoder tokens, of sparse experts: `altup-k2-moe`.',
     }),
   },
   {

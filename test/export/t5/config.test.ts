@@ -27,6 +27,30 @@ describe('readT5Config', () => {
       headScale: 1,
       contextLength: 512,
       altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+      sequence: null,
+      moe: null,
+    });
+  });
+
+  it('reads sequence and experts, and takes layers from the end', () => {
+    const sequence = { stride: 4 };
+    expect(
+      read({ num_layers: 5, altup: { sequence }, moe: { num_experts: 8, expert_d_ff: 64 } }),
+    ).toMatchObject({
+      altup: null,
+      sequence: { method: 'altup', stride: 4, firstLayer: 1, lastLayer: 3 },
+      moe: { numExperts: 8, expertDFf: 64, topK: 1 },
+    });
+    const given = { stride: 2, method: 'skip', first_layer: -3, last_layer: -1 };
+    expect(read(altup({ sequence: given }))).toMatchObject({
+      altup: { numBlocks: 2 },
+      sequence: { method: 'skip', stride: 2, firstLayer: 0, lastLayer: 2 },
+    });
+    expect(read({ altup: { sequence: { stride: 3, method: 'average' } } }).sequence).toEqual({
+      method: 'average',
+      stride: 3,
+      firstLayer: 0,
+      lastLayer: 2,
     });
   });
 
@@ -61,14 +85,33 @@ describe('readT5Config', () => {
       { scale_decoder_outputs: true },
       /scale_decoder_outputs is true; expected false, as tie_word_embeddings/,
     ],
+    [{ moe: { num_experts: 8 } }, /moe\.expert_d_ff is missing/],
     [
-      { moe: { num_experts: 8 } },
-      /moe is \{"num_experts":8\}; expected none: it is not supported by this version/,
+      { moe: { num_experts: 2, expert_d_ff: 8, top_k: 3 } },
+      /moe\.top_k is 3; expected at most the 2 experts/,
+    ],
+    [
+      { moe: { num_experts: 2, expert_d_ff: 8, capacity: 3 } },
+      /moe\.capacity is 3; expected only num_experts/,
     ],
     [{ quantization_config: {} }, /quantization_config is \{\}/],
+    [altup({ sequence: {} }), /altup\.sequence\.stride is missing/],
     [
-      altup({ sequence: { stride: 4 } }),
-      /altup\.sequence is \{"stride":4\}; .* not supported by this version/,
+      altup({ sequence: { stride: 2, method: 'max' } }),
+      /sequence\.method is "max"; expected "altup" or "skip"/,
+    ],
+    [altup({ sequence: { stride: 2, first_layer: 3 } }), /first_layer is 3; expected a layer from 0 to 2/],
+    [altup({ sequence: { stride: 2, first_layer: -4 } }), /first_layer is -4; expected a layer from 0 to 2/],
+    [altup({ sequence: { stride: 2, last_layer: 0 } }), /last_layer is 0; expected a layer from 1 to 2/],
+    [altup({ sequence: { stride: 2, last_layer: 3 } }), /last_layer is 3; expected a layer from 1 to 2/],
+    [altup({ sequence: { stride: 2, last_layer: 1.5 } }), /last_layer is 1\.5; expected an integer/],
+    [
+      altup({ sequence: { stride: 2, method: 'average', last_layer: 1 } }),
+      /last_layer is 1; expected none: all layers see averaged tokens/,
+    ],
+    [
+      { altup: { recycled: true, sequence: { stride: 2 } } },
+      /recycled is true; expected none: without num_blocks/,
     ],
     [altup({ num_streams: 4 }), /altup\.num_streams is 4; expected only num_blocks, selection/],
     [altup({ num_blocks: 0 }), /altup\.num_blocks is 0; expected a positive integer/],

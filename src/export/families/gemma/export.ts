@@ -46,6 +46,8 @@ export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Conf
       manifest: {
         family: family.name,
         altup: family.altup(config),
+        sequence: null,
+        moe: null,
         parameters: weights.parameters,
         vocabSize: config.vocabSize,
         cache: config.layers

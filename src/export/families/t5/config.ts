@@ -1,4 +1,6 @@
 import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { type MoeConfig, readMoe } from './moe-config.ts';
+import { readSequence, type SequenceConfig } from './sequence-config.ts';
 
 interface AltUpConfig {
   numBlocks: number;
@@ -24,12 +26,16 @@ export interface T5Config {
   headScale: number;
   /** Positions the model is good for, encoder and decoder each. */
   contextLength: number;
-  /** null: the dense baseline. */
+  /** null: the representation is as wide as a layer. */
   altup: AltUpConfig | null;
+  /** null: every encoder layer computes every token. */
+  sequence: SequenceConfig | null;
+  /** null: no sparse experts. */
+  moe: MoeConfig | null;
 }
 
 /**
- * Reads a Hugging Face T5 config (v1.1: gated GELU) with our `altup` object. A field that changes the computation is
+ * Reads a Hugging Face T5 config (v1.1: gated GELU) with our `altup` and `moe` objects. A field that changes the computation is
  * honoured or refused, never ignored. Missing fields have Hugging Face's defaults.
  */
 export function readT5Config(config: ConfigReader): T5Config {
@@ -62,6 +68,8 @@ export function readT5Config(config: ConfigReader): T5Config {
     headScale: isTied ? dModel ** -0.5 : 1,
     contextLength: config.positiveInteger('n_positions', 512),
     altup: readAltUp(config.object('altup')),
+    sequence: readSequence(config.object('altup')?.object('sequence') ?? null, encoderLayers),
+    moe: readMoe(config.object('moe')),
   };
 }
 
@@ -78,15 +86,20 @@ function refuseUnsupported(config: ConfigReader): void {
       throw config.refuse('scale_decoder_outputs', `${isTied}, as tie_word_embeddings`);
     }
   }
-  for (const field of ['moe', 'quantization_config']) {
-    if (config.has(field)) throw config.refuse(field, 'none: it is not supported by this version');
+  if (config.has('quantization_config')) {
+    throw config.refuse('quantization_config', 'none: it is not supported by this version');
   }
 }
 
 function readAltUp(altup: ConfigReader | null): AltUpConfig | null {
   if (!altup) return null;
-  if (altup.has('sequence')) throw altup.refuse('sequence', 'none: it is not supported by this version');
   altup.allowOnly(['num_blocks', 'selection', 'recycled', 'sequence']);
+  if (altup.has('sequence') && !altup.has('num_blocks')) {
+    for (const field of ['selection', 'recycled']) {
+      if (altup.has(field)) throw altup.refuse(field, 'none: without num_blocks there are no blocks');
+    }
+    return null;
+  }
   return {
     numBlocks: altup.positiveInteger('num_blocks'),
     selection: altup.oneOf('selection', ['alternating', 'same'], 'alternating'),

@@ -3,6 +3,7 @@ import { int, ints } from '../../onnx/attributes.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { elementTypes } from '../../onnx/values.ts';
 import { weightOf } from '../../onnx/weight.ts';
+import { encoderPositions } from './average-pool.ts';
 import { crossAttention, type DecoderInputs, selfAttention } from './decoder-attention.ts';
 import { feedForward, rmsNorm, type T5Graph, tableWidth, tokenTable } from './graph-parts.ts';
 import { outputHead } from './output-head.ts';
@@ -28,7 +29,8 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   const stream = residualStream(t5, 'decoder');
   const bias = await positionBias(t5, positions, total);
   const keys = { value: 'cross.0.key', axis: 2 };
-  const padding = paddingBias(t5, '/decoder/padding_bias', encoderLengths, keys, positions);
+  const encoded = encoderPositions(t5, '/decoder/encoder', encoderLengths);
+  const padding = paddingBias(t5, '/decoder/padding_bias', encoded, keys, positions);
   const inputs: DecoderInputs = { seqlens, total, bias, padding };
   const last = t5.config.decoderLayers - 1;
   const table = tokenTable(t5);

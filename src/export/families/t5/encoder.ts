@@ -4,14 +4,16 @@ import { float, int, ints } from '../../onnx/attributes.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { microsoftDomain } from '../../onnx/opset.ts';
 import { weightOf } from '../../onnx/weight.ts';
-import { feedForward, rmsNorm, type T5Graph, tokenTable } from './graph-parts.ts';
+import { averagePool, encoderPositions } from './average-pool.ts';
+import { encoderAxis, feedForward, rmsNorm, type T5Graph, tableWidth, tokenTable } from './graph-parts.ts';
 import { paddingBias } from './padding-bias.ts';
 import { bidirectionalBiasTable } from './relative-bias.ts';
 import { residualStream } from './streams.ts';
+import { stridedLayer } from './strided-layer.ts';
 
 /**
- * encoder.onnx: tokens → encoder_output float32 [batch, sequence, d] and every decoder layer's cross-attention keys and values
- * [batch, heads, sequence, head size]. Rows may be padded on the right; what padded positions give is finite and
+ * encoder.onnx: tokens → encoder_output float32 [batch, positions, d] and every decoder layer's cross-attention keys and
+ * values [batch, heads, positions, head size]; there are as many positions as tokens, unless tokens are averaged. Rows may be padded on the right; what padded positions give is finite and
  * influences no other position.
  */
 export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<GraphBuilder> {
@@ -22,27 +24,33 @@ export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   const lengths = graph.input('encoder_lengths', 'int32', ['batch']);
 
   const stream = residualStream(t5, 'encoder');
-  const padding = paddingBias(t5, '/encoder/padding_bias', lengths, { value: ids, axis: 1 });
-  const bias = graph.add('Add', '/encoder/bias', [await positionBias(t5, ids), padding]);
-  let x = stream.begin(tokenTable(t5).lookUp('/encoder/embed_tokens', ids));
+  const embedded = tokenTable(t5).lookUp('/encoder/embed_tokens', ids);
+  const pooled = averagePool(t5, embedded, lengths, tableWidth(config));
+  const keys = { value: pooled, axis: 1 };
+  const positions = encoderPositions(t5, '/encoder', lengths);
+  const padding = paddingBias(t5, '/encoder/padding_bias', positions, keys);
+  const bias = graph.add('Add', '/encoder/bias', [await positionBias(t5, pooled), padding]);
+  let x = stream.begin(pooled);
   for (let index = 0; index < config.encoderLayers; index += 1) {
     const path = `/encoder/block.${index}`;
     const block = `encoder.block.${index}`;
-    x = selfAttention(t5, `${path}/self_attention`, x, `${block}.layer.0`, bias);
-    x = feedForward(t5, `${path}/feed_forward`, x, `${block}.layer.1`);
+    x = stridedLayer(t5, index, x, bias, (tokens, scores) => {
+      const attended = selfAttention(t5, `${path}/self_attention`, tokens, `${block}.layer.0`, scores);
+      return feedForward(t5, `${path}/feed_forward`, attended, `${block}.layer.1`);
+    });
     x = index + 1 < config.encoderLayers ? stream.advance(index, x) : stream.end(x);
   }
   const norm = 'encoder.final_layer_norm.weight';
   const output = rmsNorm(t5, '/encoder/final_norm', x, norm, config.dModel, 'encoder_output');
-  graph.output(output, 'float32', ['batch', 'sequence', config.dModel]);
+  graph.output(output, 'float32', ['batch', encoderAxis(config), config.dModel]);
 
   for (let index = 0; index < config.decoderLayers; index += 1)
     crossKeysAndValues(t5, index, toCompute(t5, output));
   return graph;
 }
 
-/** Computed once for all layers: [1, heads, sequence, sequence], gathered by key position − query position. */
-async function positionBias(t5: T5Graph, ids: string): Promise<string> {
+/** Computed once for all layers: [1, heads, positions, positions], gathered by key position − query position. */
+async function positionBias(t5: T5Graph, x: string): Promise<string> {
   const { graph, weights, config } = t5;
   const { numBuckets, numHeads, maxDistance } = config;
   const embedding = 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight';
@@ -50,7 +58,7 @@ async function positionBias(t5: T5Graph, ids: string): Promise<string> {
   const path = '/encoder/position_bias';
   const table = graph.weight(weightOf(`${path}/table`, made.dims, made.values));
 
-  const shape = graph.add('Shape', `${path}/ids_shape`, [ids]);
+  const shape = graph.add('Shape', `${path}/shape`, [x]);
   const count = graph.add('Gather', `${path}/sequence`, [shape, graph.integer(1)], {
     attributes: { axis: int(0) },
   });
@@ -105,6 +113,6 @@ function crossKeysAndValues(t5: T5Graph, index: number, encoded: string): void {
       attributes: { perm: ints([0, 2, 1, 3]) },
       outputs: [name],
     });
-    graph.output(name, computeType(t5.precision), ['batch', numHeads, 'sequence', dKv]);
+    graph.output(name, computeType(t5.precision), ['batch', numHeads, encoderAxis(t5.config), dKv]);
   }
 }

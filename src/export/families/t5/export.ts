@@ -6,16 +6,17 @@ import { readT5Config, type T5Config } from './config.ts';
 import { buildDecoder } from './decoder.ts';
 import { buildEncoder } from './encoder.ts';
 
-/** T5 v1.1, dense or with AltUp. */
+/** T5 v1.1, dense or with the paper's AltUp, Sequence-AltUp and its baselines, and sparse experts. */
 export const exportT5: FamilyExport = async (reader, weights, precision) => {
   const config = readT5Config(reader);
   const encoder = await buildEncoder({ weights, config, precision });
   const decoder = await buildDecoder({ weights, config, precision });
   weights.refuseUnused((name) => isCopy(name, config));
+  const hasOperators = config.altup !== null || config.sequence?.method === 'altup';
   return {
     graphs: [encoder, decoder],
-    functions: config.altup ? altupFunctions() : [],
-    opsets: config.altup ? [altupOpset] : [],
+    functions: hasOperators ? altupFunctions() : [],
+    opsets: hasOperators ? [altupOpset] : [],
     manifest: describe(config, weights.parameters),
   };
 };
@@ -28,7 +29,7 @@ function isCopy(name: string, config: T5Config): boolean {
 }
 
 function describe(config: T5Config, parameters: number): Awaited<ReturnType<FamilyExport>>['manifest'] {
-  const { numHeads, dKv, contextLength } = config;
+  const { numHeads, dKv, contextLength, sequence, moe } = config;
   const layers = Array.from({ length: config.decoderLayers });
   const cache: Manifest['cache'] = layers.map(() => ({
     kvHeads: numHeads,
@@ -38,6 +39,8 @@ function describe(config: T5Config, parameters: number): Awaited<ReturnType<Fami
   return {
     family: 't5',
     altup: config.altup,
+    sequence: sequence && { method: sequence.method, stride: sequence.stride },
+    moe: moe && { numExperts: moe.numExperts, topK: moe.topK },
     parameters,
     vocabSize: config.vocabSize,
     cache,

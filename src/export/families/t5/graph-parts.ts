@@ -4,6 +4,7 @@ import { linear } from '../../layers/linear.ts';
 import { type ModelGraph, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int, text } from '../../onnx/attributes.ts';
 import type { T5Config } from './config.ts';
+import { experts } from './experts.ts';
 
 /** What every part of a T5 graph is built with. */
 export interface T5Graph extends ModelGraph {
@@ -26,12 +27,16 @@ export function rmsNorm(
   });
 }
 
-/** T5 v1.1's feed-forward layer with its residual: x + W_o(gelu(W_0 n) ⊙ W_1 n), n = norm(x), gelu by tanh. */
+/**
+ * T5 v1.1's feed-forward layer with its residual: x + W_o(gelu(W_0 n) ⊙ W_1 n), n = norm(x), gelu by tanh. With sparse
+ * experts what they make of n is added.
+ */
 export function feedForward(t5: T5Graph, path: string, x: string, layer: string): string {
   const { graph } = t5;
   const { dModel, dFf } = t5.config;
   const dense = `${layer}.DenseReluDense`;
-  const normed = toCompute(t5, rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel));
+  const exact = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
+  const normed = toCompute(t5, exact);
   const gate = linear(t5, `${path}/wi_0`, normed, `${dense}.wi_0.weight`, [dFf, dModel]);
   const activated = graph.add('Gelu', `${path}/gelu`, [gate], { attributes: { approximate: text('tanh') } });
   const up = linear(t5, `${path}/wi_1`, normed, `${dense}.wi_1.weight`, [dFf, dModel]);
@@ -39,7 +44,15 @@ export function feedForward(t5: T5Graph, path: string, x: string, layer: string)
   // What wo gives leaves float16's range in large checkpoints; Hugging Face's code keeps it in float32 too.
   const wide = t5.precision === 'fp16' ? { ...t5, precision: 'fp32' as const } : t5;
   const down = linear(wide, `${path}/wo`, toStream(t5, gated), `${dense}.wo.weight`, [dModel, dFf]);
-  return graph.add('Add', `${path}/residual`, [x, down]);
+  const computed = t5.config.moe
+    ? graph.add('Add', `${path}/sum`, [down, experts(t5, `${path}/experts`, exact, `${layer}.experts`)])
+    : down;
+  return graph.add('Add', `${path}/residual`, [x, computed]);
+}
+
+/** What graphs call the axis of the encoder's positions: averaged tokens are fewer than those of `input_ids`. */
+export function encoderAxis({ sequence }: T5Config): string {
+  return sequence?.method === 'average' ? 'positions' : 'sequence';
 }
 
 /** The table that both stacks look tokens up in. */

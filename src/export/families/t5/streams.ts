@@ -1,6 +1,6 @@
 import { AltUpStream } from '../../altup/altup-stream.ts';
 import { denseStream, type ResidualStream } from '../../altup/residual-stream.ts';
-import type { T5Graph } from './graph-parts.ts';
+import { encoderAxis, type T5Graph } from './graph-parts.ts';
 
 /**
  * The residual stream of one stack. Plain AltUp concatenates at the decoder's end; the encoder always sums, so that
@@ -21,6 +21,7 @@ export function residualStream(
   }
   return new AltUpStream(graph, {
     path: `/${side}`,
+    sequence: side === 'encoder' ? encoderAxis(config) : 'sequence',
     layers,
     numBlocks: K,
     d: dModel,
