@@ -70,8 +70,9 @@ VARIANTS = {
 }
 ENCODER_LENGTHS = [25, 13, 5]
 DECODER_LENGTH = 29
-# float64 arithmetic in another order, rounded to float32: a few units in the last place of values up to ~10.
-TOLERANCE = 5e-6
+# float64 arithmetic in another order, rounded to float32: a few units in the last place of values up to ~10. What
+# `transformers` computes in float32 all the same, as norms, depends on the processor: 6.2e-6 was seen between two.
+TOLERANCE = 1e-5
 
 
 def random_noise(name: str, like: Tensor) -> np.ndarray:
