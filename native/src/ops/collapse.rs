@@ -111,7 +111,8 @@ impl<T: Storage> Kernel for Collapse<T> {
                 Mode::Match => collapse_matched(context, &blocks, from, to),
                 Mode::Sum => {
                     let sum = Matrix::row_of(&[1.0; MAX_BLOCKS][..count]);
-                    let rows = Rows::new().read_blocks(from, &blocks).write(to);
+                    let mut rows = Rows::new();
+                    rows.read_blocks(from, &blocks).write(to);
                     mix_constant(context, &sum, &rows, blocks.length())
                 }
                 Mode::Concatenate => {

@@ -60,8 +60,8 @@ impl<T: Storage> Kernel for Correct<T> {
     fn compute(&self, context: &Compute) -> Result<()> {
         let CorrectInputs { x, y, g, blocks, coefs } = CorrectInputs::read(context, self.active)?;
         let count = blocks.count;
-        let rows = Rows::new()
-            .read_blocks(x.data(), &blocks)
+        let mut rows = Rows::new();
+        rows.read_blocks(x.data(), &blocks)
             .read(y.data())
             .write_blocks(context.output::<T>(0, x.dims)?, &blocks);
         // SAFETY: the tensors have the shapes just checked; ONNX Runtime gives X its own memory or that of X̂.

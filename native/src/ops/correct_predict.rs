@@ -115,8 +115,8 @@ impl<T: Storage> Kernel for CorrectPredict<T> {
 
     fn compute(&self, context: &Compute) -> Result<()> {
         let (x, y, blocks) = self.inputs(context)?;
-        let rows = Rows::new()
-            .read_blocks(x.data(), &blocks)
+        let mut rows = Rows::new();
+        rows.read_blocks(x.data(), &blocks)
             .read(y.data())
             .write_blocks(context.output::<T>(0, x.dims)?, &blocks)
             .write(context.output::<T>(1, y.dims)?);

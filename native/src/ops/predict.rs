@@ -54,8 +54,8 @@ impl<T: Storage> Kernel for Predict<T> {
     fn compute(&self, context: &Compute) -> Result<()> {
         let PredictInputs { x, p, blocks, coefs } = PredictInputs::read(context)?;
         let count = blocks.count;
-        let rows =
-            Rows::new().read_blocks(x.data(), &blocks).write_blocks(context.output::<T>(0, x.dims)?, &blocks);
+        let mut rows = Rows::new();
+        rows.read_blocks(x.data(), &blocks).write_blocks(context.output::<T>(0, x.dims)?, &blocks);
         // SAFETY: the tensors have the shapes just checked; ONNX Runtime gives X̂ its own memory or that of X.
         unsafe {
             let p = Place::of(p.data::<T>());

@@ -4,7 +4,8 @@ use crate::kernels::{Element, Matrix, Mixer};
 
 const MAX_ROWS: usize = MAX_BLOCKS + 1;
 
-/// Where the blocks begin that a kernel reads and writes. Kept on the stack: a decode step runs many small kernels.
+/// Where the blocks begin that a kernel reads and writes. Kept on the stack and filled in place: a decode step runs many
+/// small kernels.
 #[derive(Clone, Copy)]
 pub struct Rows<T> {
     ins: [*const T; MAX_ROWS],
@@ -28,26 +29,26 @@ impl<T: Element> Rows<T> {
     }
 
     #[inline(always)]
-    pub fn read(mut self, row: *const T) -> Self {
+    pub fn read(&mut self, row: *const T) -> &mut Self {
         self.ins[self.read] = row;
         self.read += 1;
         self
     }
 
     #[inline(always)]
-    pub fn write(mut self, row: *mut T) -> Self {
+    pub fn write(&mut self, row: *mut T) -> &mut Self {
         self.outs[self.written] = row;
         self.written += 1;
         self
     }
 
     #[inline(always)]
-    pub fn read_blocks(self, x: *const T, blocks: &Blocks) -> Self {
+    pub fn read_blocks(&mut self, x: *const T, blocks: &Blocks) -> &mut Self {
         (0..blocks.count).fold(self, |rows, block| rows.read(x.wrapping_add(block * blocks.length())))
     }
 
     #[inline(always)]
-    pub fn write_blocks(self, x: *mut T, blocks: &Blocks) -> Self {
+    pub fn write_blocks(&mut self, x: *mut T, blocks: &Blocks) -> &mut Self {
         (0..blocks.count).fold(self, |rows, block| rows.write(x.wrapping_add(block * blocks.length())))
     }
 

@@ -21,10 +21,13 @@ impl std::error::Error for Error {}
 
 impl Api {
     /// Takes a status from ONNX Runtime.
+    #[inline(always)]
     pub fn check(&self, status: OrtStatusPtr) -> Result<()> {
-        if status.0.is_null() {
-            return Ok(());
-        }
+        if status.0.is_null() { Ok(()) } else { self.take_error(status) }
+    }
+
+    #[cold]
+    fn take_error(&self, status: OrtStatusPtr) -> Result<()> {
         // SAFETY: a status that is not null is a live object that the caller owns; it is released here, once.
         unsafe {
             let text = CStr::from_ptr((self.GetErrorMessage)(status.0)).to_string_lossy().into_owned();
