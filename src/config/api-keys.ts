@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { ConfigurationError } from '../errors.ts';
 
 /** How often a keys file is looked at, milliseconds. */
@@ -31,11 +31,19 @@ function readKeysFile(file: string): Buffer[] {
   );
 }
 
+/** Tells one content of a file from the next, by the file's state: a mounted secret is a link to a folder that is replaced. */
+function stateOf(file: string): string {
+  const found = statSync(file, { throwIfNoEntry: false });
+  return found === undefined ? 'missing' : `${found.ino} ${found.mtimeMs} ${found.size}`;
+}
+
 /** The keys that clients may use. Only digests are held, so that no key stays in memory or reaches a log. */
 export class ApiKeys {
   readonly #listed: readonly Buffer[];
   readonly #file: string | null;
   #inFile: readonly Buffer[];
+  /** Of the file that was read last. */
+  #state = '';
 
   /**
    * @param list keys separated by commas
@@ -45,7 +53,13 @@ export class ApiKeys {
   constructor(list?: string, file?: string) {
     this.#listed = list === undefined ? [] : readKeys('ALTUP_API_KEYS', list.split(','));
     this.#file = file ?? null;
-    this.#inFile = file === undefined ? [] : readKeysFile(file);
+    this.#inFile = file === undefined ? [] : this.#read(file);
+  }
+
+  #read(file: string): readonly Buffer[] {
+    // Looked at before it is read: a change in between is seen at the next look.
+    this.#state = stateOf(file);
+    return readKeysFile(file);
   }
 
   /** No key is set: whoever reaches the service may use it. */
@@ -67,17 +81,17 @@ export class ApiKeys {
   watch(onChange: (keys: number) => void, onFault: (error: Error) => void): () => void {
     const file = this.#file;
     if (file === null) return () => {};
-    const reload = () => {
+    const look = () => {
+      if (stateOf(file) === this.#state) return;
       try {
-        this.#inFile = readKeysFile(file);
+        this.#inFile = this.#read(file);
         onChange(this.#digests.length);
       } catch (error) {
         onFault(error as Error);
       }
     };
-    // By its state, not by events of the file system: a mounted secret is a link to a folder that is replaced.
-    watchFile(file, { interval: lookEveryMs, persistent: false }, reload);
-    return () => unwatchFile(file, reload);
+    const timer = setInterval(look, lookEveryMs).unref();
+    return () => clearInterval(timer);
   }
 
   get #digests(): readonly Buffer[] {
