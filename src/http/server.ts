@@ -20,6 +20,7 @@ import { healthReadyRoutes } from './routes/health-ready.ts';
 import { listModelsRoute } from './routes/list-models.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { openapiRoute } from './routes/openapi.ts';
+import { playgroundRoutes } from './routes/playground.ts';
 import { tokenizeRoute } from './routes/tokenize.ts';
 import { versionRoute } from './routes/version.ts';
 import { ChatCompletionSchema } from './schemas/chat-response.ts';
@@ -85,7 +86,14 @@ export function buildServer(dependencies: ServerDependencies): App {
   app.register(swaggerUi, swaggerUiOptions);
 
   app.register(async (open) => {
-    for (const route of [healthLiveRoute, healthReadyRoutes, versionRoute, metricsRoute, openapiRoute]) {
+    for (const route of [
+      playgroundRoutes,
+      healthLiveRoute,
+      healthReadyRoutes,
+      versionRoute,
+      metricsRoute,
+      openapiRoute,
+    ]) {
       route(open as App, dependencies);
     }
   });

@@ -21,10 +21,10 @@ export interface AccessRecord {
   isSlowReader: true | null;
 }
 
-/** One line per request; probes and scrapes, which come every few seconds, only in debug. */
+/** One line per request; probes and scrapes, which come every few seconds, and a page's parts only in debug. */
 export function logAccess(logger: Logger, record: AccessRecord): void {
   const isRoutine =
-    record.method === 'GET' && record.status < 400 && /^\/(health|metrics)/.test(record.route);
+    record.method === 'GET' && record.status < 400 && /^\/(health|metrics|playground\/)/.test(record.route);
   const known = Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null));
   logger[isRoutine ? 'debug' : 'info'](known, 'request');
 }

@@ -22,6 +22,7 @@ const pair = {
   state: 'ready',
   precision: 'fp32',
   variant: 'altup-k2',
+  has_chat_template: true,
 };
 
 it('lists the models with their limits and states', async () => {
@@ -30,7 +31,14 @@ it('lists the models with their limits and states', async () => {
   expect(data[0]).toEqual(pair);
   expect(data.slice(1)).toMatchObject([
     { id: 'gpt', max_model_len: 32, max_completion_tokens: 32, state: 'ready' },
-    { id: 'broken', max_model_len: null, max_completion_tokens: null, state: 'failed', variant: null },
+    {
+      id: 'broken',
+      max_model_len: null,
+      max_completion_tokens: null,
+      state: 'failed',
+      variant: null,
+      has_chat_template: null,
+    },
     { id: 'late', max_model_len: null, state: 'loading' },
   ]);
 });

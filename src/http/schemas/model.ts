@@ -26,6 +26,10 @@ export const ModelSchema = Type.Object(
       description:
         '`dense`, or the kind of AltUp and its number of sub-blocks, of saving encoder tokens, of sparse experts: `altup-k2-moe`.',
     }),
+    has_chat_template: Type.Unsafe<boolean | null>({
+      type: ['boolean', 'null'],
+      description: 'Whether it takes `/v1/chat/completions`. Null: not loaded.',
+    }),
   },
   {
     $id: 'Model',
@@ -42,6 +46,7 @@ export const ModelSchema = Type.Object(
         state: 'ready',
         precision: 'fp32',
         variant: 'altup-k2',
+        has_chat_template: false,
       },
     ],
   },

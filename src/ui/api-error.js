@@ -1,0 +1,41 @@
+/**
+ * @typedef {object} ErrorFields
+ * @property {string} message
+ * @property {string} code
+ * @property {string | null} [param] the field at fault
+ * @property {number | null} [status] of the answer; null: there was none, or the stream had begun
+ * @property {number | null} [retryAfterSeconds]
+ * @property {string | null} [requestId] under which the service's log has more
+ */
+
+/** What the service answers instead of what was asked for. */
+export class ApiError extends Error {
+  /** @param {ErrorFields} fields */
+  constructor({ message, code, param = null, status = null, retryAfterSeconds = null, requestId = null }) {
+    super(message);
+    this.name = 'ApiError';
+    this.code = code;
+    this.param = param;
+    this.status = status;
+    this.retryAfterSeconds = retryAfterSeconds;
+    this.requestId = requestId;
+  }
+
+  /**
+   * @param {Response} response
+   * @returns {Promise<ApiError>}
+   */
+  static async of(response) {
+    const { status, statusText, headers } = response;
+    const retryAfter = Number(headers.get('retry-after') ?? Number.NaN);
+    const about = {
+      status,
+      retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : null,
+      requestId: headers.get('x-request-id'),
+    };
+    const body = await response.json().catch(() => null);
+    if (body?.error?.message) return new ApiError({ ...body.error, ...about });
+    const message = `The answer is ${`HTTP ${status} ${statusText}`.trim()}, not in the words of this service.`;
+    return new ApiError({ message, code: 'foreign_answer', ...about });
+  }
+}

@@ -1,0 +1,55 @@
+/** @import { ModelCard } from './api.js' */
+
+/** @param {string} a @param {string} b */
+function sharedLength(a, b) {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length++;
+  return length;
+}
+
+/**
+ * The model to begin with: one that is ready, with AltUp where there is one.
+ *
+ * @param {readonly ModelCard[]} models
+ * @returns {string | null}
+ */
+export function firstChoice(models) {
+  const ready = models.filter(({ state }) => state === 'ready');
+  const altup = ready.find(({ variant }) => variant?.startsWith('altup'));
+  return (altup ?? ready[0] ?? models[0])?.id ?? null;
+}
+
+/**
+ * The model to compare with: the dense one whose name and precision are most like this one's, else another.
+ *
+ * @param {readonly ModelCard[]} models
+ * @param {string} id
+ * @returns {string}
+ */
+export function baselineOf(models, id) {
+  const precision = models.find((model) => model.id === id)?.precision;
+  const others = models.filter((model) => model.id !== id && model.state !== 'failed');
+  /** @param {ModelCard} model */
+  const likeness = (model) =>
+    (model.variant === 'dense' ? 1e6 : 0) +
+    (model.precision === precision ? 1e4 : 0) +
+    100 * sharedLength(model.id, id) -
+    model.id.length;
+  return others.sort((a, b) => likeness(b) - likeness(a))[0]?.id ?? id;
+}
+
+/**
+ * What to know of a model, in a line.
+ *
+ * @param {ModelCard} model
+ * @returns {string}
+ */
+export function describe({ state, variant, precision, max_model_len, max_completion_tokens }) {
+  if (state !== 'ready')
+    return { loading: 'Loading', restarting: 'Its engine restarts', failed: 'Failed to load' }[state];
+  const room =
+    max_model_len === max_completion_tokens
+      ? `${max_model_len} tokens`
+      : `prompt ${max_model_len}, completion ${max_completion_tokens} tokens`;
+  return `${variant} · ${precision} · ${room}`;
+}

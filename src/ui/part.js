@@ -1,0 +1,25 @@
+/**
+ * The element that the markup names so.
+ *
+ * @template {HTMLElement} T
+ * @param {ParentNode} root
+ * @param {string} name value of its `data-part`
+ * @param {new () => T} type
+ * @returns {T}
+ */
+export function part(root, name, type) {
+  const element = root.querySelector(`[data-part="${name}"]`);
+  if (element instanceof type) return element;
+  throw new Error(`the page has no ${type.name} named ${name}`);
+}
+
+/**
+ * A copy of what a template holds.
+ *
+ * @param {string} name value of the template's `data-part`
+ * @returns {HTMLElement}
+ */
+export function copyOf(name) {
+  const element = part(document, name, HTMLTemplateElement).content.firstElementChild?.cloneNode(true);
+  return /** @type {HTMLElement} */ (element);
+}

@@ -1,0 +1,38 @@
+/** @import { ApiError } from './api-error.js' */
+
+/** @param {number | null} seconds */
+const later = (seconds) => (seconds === null ? 'in a moment' : `in ${seconds} s`);
+
+/**
+ * What to do about an error, beside what its own message says.
+ *
+ * @param {ApiError} error
+ * @returns {string}
+ */
+export function remedy({ code, param, retryAfterSeconds }) {
+  switch (code) {
+    case 'invalid_request':
+      return param ? `Change ${param} and try again.` : 'Change the request and try again.';
+    case 'unauthorized':
+      return 'Enter an API key of this service in the field at the top.';
+    case 'model_not_found':
+      return 'Choose another model; the list has been read again.';
+    case 'payload_too_large':
+      return 'Shorten the prompt.';
+    case 'rate_limited':
+    case 'queue_full':
+      return `Too much at once: try again ${later(retryAfterSeconds)}.`;
+    case 'not_ready':
+      return `Try again ${later(retryAfterSeconds)}, or choose a model that is ready.`;
+    case 'shutting_down':
+      return 'Try again when the service is back.';
+    case 'deadline_exceeded':
+      return 'Ask for fewer tokens, or try again when less is going on.';
+    case 'unreachable':
+      return 'See that the service runs, then try again.';
+    case 'unfit_key':
+      return 'Enter the key again.';
+    default:
+      return 'Try again; if it stays, the log of the service has more under the request id.';
+  }
+}
