@@ -10,19 +10,8 @@ import { bfloat16ToFloat32 } from '../../src/export/checkpoint/half-precision.ts
 import { WeightSource } from '../../src/export/checkpoint/weight-source.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
+import { smallGemma3n } from '../support/small-gemma3n.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-
-const small = {
-  ...e2b,
-  num_hidden_layers: 6,
-  num_kv_shared_layers: 1,
-  hidden_size: 64,
-  hidden_size_per_layer_input: 32,
-  intermediate_size: 96,
-  head_dim: 16,
-  vocab_size: 1500,
-  vocab_size_per_layer_input: 1400,
-};
 
 describe('a random Gemma 3n', () => {
   it('of E2B’s shape has as many parameters as E2B', () => {
@@ -33,7 +22,7 @@ describe('a random Gemma 3n', () => {
 
   it('is a Hugging Face folder whose shards hold every tensor', async () => {
     const folder = await temporaryFolder();
-    await writeRandomGemma3n(folder, small);
+    await writeRandomGemma3n(folder, smallGemma3n);
     expect((await readdir(folder)).sort()).toEqual([
       'config.json',
       'generation_config.json',
@@ -45,7 +34,7 @@ describe('a random Gemma 3n', () => {
     const weights = await CheckpointWeights.open(folder);
     try {
       expect([...weights.names].sort()).toEqual(
-        tensorsOf(small)
+        tensorsOf(smallGemma3n)
           .map(({ name }) => name)
           .sort(),
       );
@@ -78,7 +67,7 @@ describe('a random Gemma 3n', () => {
 
   it('is exported and scored in every precision', async () => {
     const folder = await temporaryFolder();
-    await writeRandomGemma3n(folder, small);
+    await writeRandomGemma3n(folder, smallGemma3n);
     const tokens = Array.from({ length: 40 }, (_, n) => (n === 0 ? 2 : 300 + ((n * 37) % 1200)));
     const losses: number[] = [];
     for (const precision of precisions) {
