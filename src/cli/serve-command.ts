@@ -5,7 +5,7 @@ import { configHelp, loadConfig } from '../config.ts';
 import { createLogger } from '../observability/logger.ts';
 
 /** What closing the engine and the connections may take beyond the drain deadline. */
-const closingMs = 15_000;
+export const closingMs = 15_000;
 
 /**
  * Serves until a stop signal ends the process.

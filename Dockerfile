@@ -1,0 +1,89 @@
+# Targets: cpu (the default) and cuda. See docs/container.md.
+# Behind a proxy that signs TLS itself: --secret id=extra_ca,src=<its CA bundle>
+# Without the shipped models: --build-arg MODELS=no
+ARG MODELS=shipped
+
+FROM rust:1-bookworm AS addon
+WORKDIR /build
+COPY native/ ./
+RUN --mount=type=secret,id=extra_ca --mount=type=cache,target=/cargo --mount=type=cache,target=/build/target \
+    if [ -s /run/secrets/extra_ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/extra_ca; fi; \
+    CARGO_HOME=/cargo cargo build --release --locked --target-dir target && \
+    cp target/release/libaltup_native.so /altup-native.node
+
+FROM node:24-bookworm-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+# onnxruntime-node brings its libraries for every platform; its install script would fetch those of CUDA.
+RUN --mount=type=secret,id=extra_ca --mount=type=cache,target=/root/.npm \
+    if [ -s /run/secrets/extra_ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/extra_ca; fi; \
+    npm ci --omit=dev --ignore-scripts --no-audit --no-fund && \
+    cd node_modules/onnxruntime-node/bin/napi-v6 && \
+    arch=$(node -p process.arch) && \
+    find . -mindepth 2 -maxdepth 2 ! -path "./linux/$arch" -exec rm -rf {} +
+
+FROM dependencies AS app
+COPY LICENSE ./
+COPY src/ src/
+COPY --from=addon /altup-native.node /tmp/
+RUN mkdir native && install -m 644 /tmp/altup-native.node "native/altup-native.linux-$(node -p process.arch).node"
+
+FROM app AS no-models
+RUN mkdir /models
+
+# Exports are made here: a container with a read-only root has nowhere to write them.
+FROM app AS shipped-models
+ARG PRECISION=fp32
+COPY models/ /models/
+RUN for model in /models/*; do ORT_DISABLE_TELEMETRY=1 node src/cli.ts export "$model" --precision "$PRECISION" || exit 1; done
+
+FROM ${MODELS}-models AS models
+
+FROM debian:bookworm-slim AS base
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin altup
+COPY --from=app /usr/local/bin/node /usr/local/bin/node
+COPY --from=models /models /models
+COPY --from=app /app /app
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="altup-serve" \
+      org.opencontainers.image.description="Serves AltUp language models over HTTP on ONNX Runtime" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+ENV NODE_ENV=production \
+    ORT_DISABLE_TELEMETRY=1 \
+    ALTUP_HOST=0.0.0.0 \
+    ALTUP_MODELS=/models
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
+    CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.ALTUP_PORT ?? 8080}/health/ready`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "/app/src/cli.ts"]
+CMD ["serve"]
+
+# ONNX Runtime's CUDA provider and the libraries of CUDA 13 that it opens, from PyPI; the driver comes from the host.
+FROM debian:bookworm-slim AS cuda-libraries
+RUN apt-get update && apt-get install -y --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*
+COPY --from=dependencies /app/node_modules/onnxruntime-node/package.json /tmp/
+RUN --mount=type=secret,id=extra_ca --mount=type=cache,target=/root/.cache/pip \
+    if [ -s /run/secrets/extra_ca ]; then export PIP_CERT=/run/secrets/extra_ca; fi; \
+    version=$(sed -n 's/.*"version": "\(.*\)".*/\1/p' /tmp/package.json) && \
+    python3 -m venv /venv && \
+    /venv/bin/pip install --quiet "onnxruntime-gpu[cuda,cudnn]==$version" nvidia-cublas && \
+    mkdir -p /cuda/provider /cuda/lib && cd /venv/lib/python3*/site-packages && \
+    mv onnxruntime/capi/libonnxruntime_providers_shared.so onnxruntime/capi/libonnxruntime_providers_cuda.so /cuda/provider/ && \
+    find nvidia -name 'lib*.so*' -exec mv -t /cuda/lib {} + && rm -rf /venv
+
+FROM base AS cuda
+COPY --from=cuda-libraries /cuda/provider/ /app/node_modules/onnxruntime-node/bin/napi-v6/linux/x64/
+COPY --from=cuda-libraries /cuda/lib/ /opt/cuda/lib/
+ENV LD_LIBRARY_PATH=/opt/cuda/lib \
+    ALTUP_EXECUTION_PROVIDER=cuda \
+    ALTUP_PRECISION=fp16 \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM base AS cpu

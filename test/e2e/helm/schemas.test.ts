@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { describeChart, variants } from '../../support/kubernetes/chart.ts';
+import { kubernetesVersions } from '../../support/kubernetes/kubernetes-schemas.ts';
+import { type Manifest, ofKind } from '../../support/kubernetes/manifest.ts';
+
+/** Image volumes are newer than the oldest Kubernetes that the chart is for. */
+const versionsFor = (variant: string | null) =>
+  kubernetesVersions.filter((version) => variant !== 'keda' || version !== 'v1.30.0');
+
+describeChart('the Helm chart', (chart) => {
+  describe.each(variants)('with the values %s', (variant) => {
+    it('passes lint', async () => {
+      expect(await chart().lint(variant)).toContain('1 chart(s) linted, 0 chart(s) failed');
+    });
+
+    it.each(versionsFor(variant))('is valid in Kubernetes %s', async (version) => {
+      const manifests = await chart().render(variant);
+      expect(manifests.length).toBeGreaterThan(1);
+      for (const manifest of manifests) {
+        expect(chart().schemas.complaints(manifest, version), manifest.kind).toEqual([]);
+      }
+    });
+  });
+
+  it('renders every kind of object in one variant or another', async () => {
+    const manifests = (await Promise.all(variants.map((variant) => chart().render(variant)))).flat();
+    expect([...new Set(manifests.map(({ kind }) => kind))].sort()).toEqual([
+      'ConfigMap',
+      'Deployment',
+      'HTTPRoute',
+      'HorizontalPodAutoscaler',
+      'InferencePool',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+      'PrometheusRule',
+      'ScaledObject',
+      'Service',
+      'ServiceAccount',
+      'ServiceMonitor',
+    ]);
+  });
+
+  describe('schemas refuse', () => {
+    const refused: [string, string, 'keda' | 'gateway', (manifest: Manifest) => void][] = [
+      [
+        'a field that is none',
+        'Deployment',
+        'keda',
+        ({ spec }) => Object.assign(spec.template.spec, { containres: [] }),
+      ],
+      [
+        'a number for a text',
+        'Deployment',
+        'keda',
+        ({ spec }) => Object.assign(spec.template.spec.containers[0].env[0], { value: 8 }),
+      ],
+      ['a missing selector', 'Deployment', 'keda', ({ spec }) => delete spec.selector],
+      [
+        'a custom field that is none',
+        'ScaledObject',
+        'keda',
+        ({ spec }) => Object.assign(spec, { minReplicas: 1 }),
+      ],
+      [
+        'a custom field of another type',
+        'ServiceMonitor',
+        'keda',
+        ({ spec }) => Object.assign(spec.endpoints[0], { port: 80 }),
+      ],
+      ['a missing custom field', 'InferencePool', 'gateway', ({ spec }) => delete spec.targetPorts],
+    ];
+    it.each(refused)('%s (%s)', async (_, kind, variant, spoil) => {
+      const manifest = ofKind(
+        await chart()
+          .render(variant, '--set', 'models.source=baked')
+          .then((all) => all.filter((each) => each.kind === kind)),
+        kind,
+      );
+      spoil(manifest);
+      expect(chart().schemas.complaints(manifest, 'v1.37.0')).not.toEqual([]);
+    });
+  });
+});

@@ -1,0 +1,26 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+export const projectRoot = join(import.meta.dirname, '../../..');
+
+// Debian's client builds with BuildKit; another that comes first in PATH may not.
+const client = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
+
+/** Runs Docker's client in the project's folder. @returns what it printed @throws Error with what it complained about */
+export async function docker(...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(client, args, {
+    cwd: projectRoot,
+    env: { ...process.env, DOCKER_BUILDKIT: '1' },
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  return stdout.trim();
+}
+
+/** Why no container can be run here; null: they can. */
+export function dockerIsMissing(): string | null {
+  const { error, status, stderr } = spawnSync(client, ['info'], { encoding: 'utf8', timeout: 10_000 });
+  if (error) return 'no docker client is installed; see scripts/get-docker.sh';
+  return status === 0 ? null : `no Docker engine answers: ${stderr.trim().split('\n').at(-1)}`;
+}

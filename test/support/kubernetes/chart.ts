@@ -1,0 +1,72 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, describe } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { KubernetesSchemas } from './kubernetes-schemas.ts';
+import type { Manifest } from './manifest.ts';
+
+const projectRoot = join(import.meta.dirname, '../../..');
+const chart = join(projectRoot, 'deploy/helm/altup-serve');
+
+/** Names of the chart's values files under ci/; null: its defaults. */
+export const variants = [null, 'gpu', 'keda', 'gateway', 'minimal'] as const;
+export type Variant = (typeof variants)[number];
+
+/** The chart, and helm to render it. */
+export class Chart {
+  readonly #helm: string;
+  readonly schemas: KubernetesSchemas;
+
+  constructor(tools: string) {
+    this.#helm = join(tools, 'helm');
+    this.schemas = new KubernetesSchemas(tools);
+  }
+
+  /** @returns what helm said @throws Error with what it complained about */
+  async lint(variant: Variant, ...args: string[]): Promise<string> {
+    return this.#run('lint', '--strict', chart, ...valuesOf(variant), ...args);
+  }
+
+  async render(variant: Variant, ...args: string[]): Promise<Manifest[]> {
+    const text = await this.#run(
+      'template',
+      'release',
+      chart,
+      '--namespace',
+      'models',
+      ...valuesOf(variant),
+      ...args,
+    );
+    return parseAllDocuments(text)
+      .map((document) => document.toJS() as Manifest | null)
+      .filter((manifest) => manifest !== null);
+  }
+
+  async #run(...args: string[]): Promise<string> {
+    return (await promisify(execFile)(this.#helm, args, { cwd: projectRoot })).stdout;
+  }
+}
+
+const valuesOf = (variant: Variant) =>
+  variant === null ? [] : ['--values', join(chart, 'ci', `${variant}-values.yaml`)];
+
+/** A group of tests of the chart; where its tools cannot be had the group is skipped and its name says why. */
+export function describeChart(name: string, tests: (chart: () => Chart) => void): void {
+  const fetched = spawnSync('bash', ['scripts/get-kubernetes-tools.sh'], {
+    cwd: projectRoot,
+    encoding: 'utf8',
+  });
+  if (fetched.status !== 0) {
+    const reason = fetched.stderr.trim().split('\n').at(-1);
+    describe.skip(`${name} (skipped: helm and the schemas cannot be had: ${reason})`, () => {});
+    return;
+  }
+  describe(name, () => {
+    let chart: Chart;
+    beforeAll(() => {
+      chart = new Chart(fetched.stdout.trim());
+    });
+    tests(() => chart);
+  });
+}
