@@ -30,7 +30,8 @@ export type OpenPage = (url: string, options?: BrowserContextOptions) => Promise
 export function describeChromium(name: string, tests: (openPage: OpenPage) => void): void {
   const executablePath = executables.find((each) => existsSync(each));
   if (executablePath === undefined) {
-    describe.skip(`${name} (skipped: no chromium is installed; see scripts/get-chromium.sh)`, () => {});
+    const reason = 'no chromium is installed; see scripts/get-chromium.sh';
+    describe.skip(`${name} (skipped: ${reason})`, () => tests(() => Promise.reject(new Error(reason))));
     return;
   }
   describe(name, () => {
