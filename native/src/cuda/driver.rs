@@ -27,11 +27,7 @@ impl Device for Cuda {
     type Program = Loaded;
 
     fn program(variant: Variant) -> Result<&'static Loaded, String> {
-        // SAFETY: only opens the library.
-        if !unsafe { sys::is_culib_present() } {
-            return Err("the CUDA driver (libcuda.so.1, nvcuda.dll) is not found".into());
-        }
-        init().map_err(words)?;
+        open_driver()?;
         let mut ordinal = 0;
         // SAFETY: writes one number. ONNX Runtime made its device current on this thread.
         unsafe { sys::cuCtxGetDevice(&mut ordinal) }.result().map_err(words)?;
@@ -65,6 +61,15 @@ impl Device for Cuda {
     }
 }
 
+/// Opens the driver's library and initialises it; again and again does no harm.
+pub fn open_driver() -> Result<(), String> {
+    // SAFETY: only opens the library.
+    if !unsafe { sys::is_culib_present() } {
+        return Err("the CUDA driver (libcuda.so.1, nvcuda.dll) is not found".into());
+    }
+    init().map_err(words)
+}
+
 fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
     let attribute = |attribute| {
         // SAFETY: the device was just asked for.
@@ -87,7 +92,7 @@ fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
     Ok(Loaded(kernels))
 }
 
-fn words(error: DriverError) -> String {
+pub fn words(error: DriverError) -> String {
     let text = |part: Result<&CStr, DriverError>| {
         part.map_or_else(|_| format!("{:?}", error.0), |text| text.to_string_lossy().into_owned())
     };

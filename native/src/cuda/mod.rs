@@ -29,7 +29,7 @@ use crate::ops::sequence_predict_correct::SequencePredictCorrect;
 use crate::ops::{CustomOp, Storage};
 use crate::ort::Api;
 use device::Device;
-pub use driver::Cuda;
+pub use driver::{Cuda, open_driver, words as driver_words};
 use on_device::OnDevice;
 
 /// Every operator with its kernels on `D`, for one type of element.

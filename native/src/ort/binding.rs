@@ -3,8 +3,7 @@ use std::ptr;
 use ort_sys::{OrtAllocator, OrtIoBinding};
 
 use super::session_options::text;
-use super::value::host_memory;
-use super::{Api, Result, Session, Value};
+use super::{Api, MemoryInfo, Result, Session, Value};
 
 /// Which memory the inputs and outputs of a run are in.
 pub struct Binding {
@@ -36,7 +35,7 @@ impl Binding {
     /// ONNX Runtime allocates this output, in host memory.
     pub fn output_to_host(&mut self, name: &str) -> Result<()> {
         let name = text(name)?;
-        let memory = host_memory(self.api)?;
+        let memory = MemoryInfo::host(self.api)?.as_ptr();
         self.api.check(unsafe { (self.api.BindOutputToDevice)(self.raw, name.as_ptr(), memory) })
     }
 

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod binding;
 pub mod library;
+pub mod memory_info;
 pub mod run_options;
 pub mod session;
 pub mod session_options;
@@ -12,6 +13,7 @@ pub mod value;
 pub use api::Api;
 pub use binding::Binding;
 pub use library::Library;
+pub use memory_info::MemoryInfo;
 pub use run_options::RunOptions;
 pub use session::Session;
 pub use session_options::{Provider, SessionOptions};

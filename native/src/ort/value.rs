@@ -1,10 +1,9 @@
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::OnceLock;
 
-use ort_sys::{ONNXTensorElementDataType, OrtAllocatorType, OrtMemType, OrtMemoryInfo, OrtValue};
+use ort_sys::{ONNXTensorElementDataType, OrtValue};
 
-use super::{Api, Error, Result};
+use super::{Api, Error, MemoryInfo, Result};
 
 /// Element types of graph inputs and outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,28 +49,11 @@ pub struct Value {
 
 unsafe impl Send for Value {}
 
-struct HostMemory(*const OrtMemoryInfo);
-
-unsafe impl Send for HostMemory {}
-unsafe impl Sync for HostMemory {}
-
-/// Describes host memory; one for the process, never released.
-pub fn host_memory(api: Api) -> Result<*const OrtMemoryInfo> {
-    static HOST: OnceLock<HostMemory> = OnceLock::new();
-    if let Some(memory) = HOST.get() {
-        return Ok(memory.0);
-    }
-    let mut info = ptr::null_mut();
-    let (kind, memory) = (OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeDefault);
-    api.check(unsafe { (api.CreateCpuMemoryInfo)(kind, memory, &mut info) })?;
-    Ok(HOST.get_or_init(|| HostMemory(info)).0)
-}
-
 impl Value {
-    /// A view of `length` elements at `data`.
+    /// A view of `length` elements at `data` on the host.
     ///
     /// # Safety
-    /// The memory is valid for that many elements for as long as this value, or a binding it was given to, is used.
+    /// As [`Self::view_in`].
     pub unsafe fn view(
         api: Api,
         element: Element,
@@ -79,13 +61,27 @@ impl Value {
         data: *mut c_void,
         length: usize,
     ) -> Result<Self> {
+        unsafe { Self::view_in(api, MemoryInfo::host(api)?, element, dims, (data, length)) }
+    }
+
+    /// A view of `length` elements at `data` in `memory`.
+    ///
+    /// # Safety
+    /// The memory is valid for that many elements for as long as this value, or a binding it was given to, is used.
+    pub unsafe fn view_in(
+        api: Api,
+        memory: MemoryInfo,
+        element: Element,
+        dims: &[i64],
+        (data, length): (*mut c_void, usize),
+    ) -> Result<Self> {
         let wanted: i64 = dims.iter().product();
         if usize::try_from(wanted) != Ok(length) {
             return Err(Error(format!("{length} elements given for a tensor {dims:?}")));
         }
         let mut raw = ptr::null_mut();
         let bytes = length * element.size();
-        let (info, rank) = (host_memory(api)?, dims.len());
+        let (info, rank) = (memory.as_ptr(), dims.len());
         api.check(unsafe {
             let dims = dims.as_ptr();
             (api.CreateTensorWithDataAsOrtValue)(info, data, bytes, dims, rank, element.onnx(), &mut raw)

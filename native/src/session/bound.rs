@@ -8,17 +8,19 @@ pub struct Feed<T> {
     element: Element,
     numbers: Vec<T>,
     dims: Vec<i64>,
+    /// ONNX Runtime copies them to the provider's memory when they are bound, not when the graph is run.
+    is_sent: bool,
 }
 
 impl<T: Copy> Feed<T> {
-    pub fn new(name: &'static str, element: Element) -> Self {
+    pub fn new(name: &'static str, element: Element, is_sent: bool) -> Self {
         assert_eq!(element.size(), size_of::<T>());
-        Self { name, element, numbers: Vec::new(), dims: Vec::new() }
+        Self { name, element, numbers: Vec::new(), dims: Vec::new(), is_sent }
     }
 
-    /// New numbers; bound anew only when the shape is another one.
+    /// New numbers; where they are read in place, bound anew only when the shape is another one.
     pub fn set(&mut self, api: Api, binding: &mut Binding, dims: &[i64], numbers: &[T]) -> Result<()> {
-        if self.dims == dims && self.numbers.len() == numbers.len() {
+        if !self.is_sent && self.dims == dims && self.numbers.len() == numbers.len() {
             self.numbers.copy_from_slice(numbers);
             return Ok(());
         }

@@ -20,12 +20,16 @@ pub struct BoundDecoder {
     lengths: Feed<i32>,
     total: Feed<i32>,
     logit_positions: Feed<i64>,
+    /// Bound again at every step where that is when it is copied to the provider's memory.
+    encoder_lengths: Option<Value>,
     logits: Logits,
     /// What ONNX Runtime took for the last run.
     pub run_time: Duration,
 }
 
 impl BoundDecoder {
+    /// `sends`: the provider has memory of its own, to which numbers are copied when they are bound.
+    ///
     /// # Safety
     /// Run only while `past`, `cross` and `encoder_lengths` live where they are now.
     pub unsafe fn new(
@@ -33,25 +37,29 @@ impl BoundDecoder {
         slots: (usize, usize),
         past: &Layers,
         cross: Option<(&Layers, &mut [i32])>,
+        sends: bool,
     ) -> Result<Self> {
         let mut binding = Binding::new(session)?;
+        let mut encoder_lengths = None;
         unsafe {
             past.bind(session, &mut binding, slots, true)?;
-            if let Some((cross, encoder_lengths)) = cross {
+            if let Some((cross, lengths)) = cross {
                 cross.bind(session, &mut binding, slots, false)?;
-                let lengths = &mut encoder_lengths[slots.0..slots.0 + slots.1];
+                let lengths = &mut lengths[slots.0..slots.0 + slots.1];
                 let (data, count) = (lengths.as_mut_ptr().cast(), lengths.len());
                 let value = Value::view(session.api, Element::I32, &[count as i64], data, count)?;
                 binding.input("encoder_lengths", &value)?;
+                encoder_lengths = sends.then_some(value);
             }
         }
         Ok(Self {
             binding,
-            input_ids: Feed::new("input_ids", Element::I64),
-            position_ids: Feed::new("position_ids", Element::I64),
-            lengths: Feed::new("seqlens_k", Element::I32),
-            total: Feed::new("total_sequence_length", Element::I32),
-            logit_positions: Feed::new("logit_positions", Element::I64),
+            input_ids: Feed::new("input_ids", Element::I64, sends),
+            position_ids: Feed::new("position_ids", Element::I64, sends),
+            lengths: Feed::new("seqlens_k", Element::I32, sends),
+            total: Feed::new("total_sequence_length", Element::I32, sends),
+            logit_positions: Feed::new("logit_positions", Element::I64, sends),
+            encoder_lengths,
             logits: Logits::new(),
             run_time: Duration::ZERO,
         })
@@ -78,6 +86,9 @@ impl BoundDecoder {
         self.position_ids.set(api, binding, &batch, &positions)?;
         self.lengths.set(api, binding, &batch[..1], &lengths)?;
         self.total.set(api, binding, &[1], &[total])?;
+        if let Some(lengths) = &self.encoder_lengths {
+            binding.input("encoder_lengths", lengths)?;
+        }
         self.logit_positions.set(api, binding, &[step.logit_rows.len() as i64], step.logit_rows)?;
         unsafe { self.logits.set(api, binding, logits, (step.logit_rows.len(), vocabulary))? };
         let start = Instant::now();

@@ -11,8 +11,8 @@ pub fn encode(
     tokens: &[i64],
 ) -> Result<()> {
     let mut binding = Binding::new(session)?;
-    let mut input_ids = Feed::new("input_ids", Element::I64);
-    let mut lengths = Feed::new("encoder_lengths", Element::I32);
+    let mut input_ids = Feed::new("input_ids", Element::I64, true);
+    let mut lengths = Feed::new("encoder_lengths", Element::I32, true);
     input_ids.set(session.api, &mut binding, &[1, tokens.len() as i64], tokens)?;
     lengths.set(session.api, &mut binding, &[1], &[tokens.len() as i32])?;
     for i in 0..cross.layers.len() {

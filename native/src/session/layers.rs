@@ -1,3 +1,4 @@
+use super::memory::Place;
 use super::slot_buffer::SlotBuffer;
 use crate::ort::{Binding, Error, Result, Session};
 
@@ -25,7 +26,12 @@ pub struct Layers {
 
 impl Layers {
     /// As many layers as the graph has inputs for.
-    pub fn new(session: &Session, prefix: &'static str, slots: usize, capacity: usize) -> Result<Self> {
+    pub fn new(
+        session: &Session,
+        prefix: &'static str,
+        place: Place,
+        (slots, capacity): (usize, usize),
+    ) -> Result<Self> {
         let buffer = |layer: usize, part: &str| {
             let name = format!("{prefix}.{layer}.{part}");
             let Some(port) = session.inputs.iter().find(|port| port.name == name) else { return Ok(None) };
@@ -41,7 +47,7 @@ impl Layers {
                     port.dims
                 )));
             };
-            Ok(Some(SlotBuffer::new(element, slots, heads, head_size, capacity)))
+            Ok(Some(SlotBuffer::new(place, element, [slots, heads, capacity, head_size])?))
         };
         let mut layers = Vec::new();
         while let Some(key) = buffer(layers.len(), "key")? {
@@ -87,15 +93,14 @@ impl Layers {
         Ok(())
     }
 
-    pub fn copy(&mut self, from: usize, to: usize, positions: usize) {
-        for (_, buffer) in self.layers.iter_mut().flat_map(Layer::parts_mut) {
-            buffer.copy(from, to, positions);
-        }
+    pub fn copy(&mut self, from: usize, to: usize, positions: usize) -> Result<()> {
+        self.layers
+            .iter_mut()
+            .flat_map(Layer::parts_mut)
+            .try_for_each(|(_, buffer)| buffer.copy(from, to, positions))
     }
 
-    pub fn grow(&mut self, capacity: usize) {
-        for (_, buffer) in self.layers.iter_mut().flat_map(Layer::parts_mut) {
-            buffer.grow(capacity);
-        }
+    pub fn grow(&mut self, capacity: usize) -> Result<()> {
+        self.layers.iter_mut().flat_map(Layer::parts_mut).try_for_each(|(_, buffer)| buffer.grow(capacity))
     }
 }

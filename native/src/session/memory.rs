@@ -1,42 +1,87 @@
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use super::cuda_memory::CudaMemory;
+use super::host_memory::HostMemory;
+use crate::ort::{Api, MemoryInfo, Result};
 
-/// Alignment that vector loads like best.
-const ALIGNMENT: usize = 64;
-
-/// Zeroed host memory. Large areas cost nothing until they are written to: the system hands out pages on demand.
-pub struct Memory {
-    raw: *mut u8,
-    layout: Layout,
-    size: usize,
-}
-
-unsafe impl Send for Memory {}
-
-impl Memory {
-    pub fn zeroed(size: usize) -> Self {
-        // With a larger alignment the allocator would write the zeros itself and so touch every page.
-        let layout =
-            Layout::from_size_align(size + ALIGNMENT, 16).expect("a size that fits the address space");
-        // SAFETY: the layout is not empty.
-        let raw = unsafe { alloc_zeroed(layout) };
-        if raw.is_null() {
-            handle_alloc_error(layout);
-        }
-        Self { raw, layout, size }
-    }
-
+/// Memory that slot caches are in. What it is asked to do is done when it returns.
+pub trait Memory: Send {
+    /// The byte at `offset`, an address of the device's own.
+    ///
     /// # Panics
     /// When `offset` is beyond the end.
-    pub fn at(&self, offset: usize) -> *mut u8 {
-        assert!(offset <= self.size, "{offset} is beyond {} bytes", self.size);
-        let padding = self.raw.align_offset(ALIGNMENT);
-        self.raw.wrapping_add(padding + offset)
+    fn at(&self, offset: usize) -> *mut u8;
+
+    /// # Safety
+    /// Both are places of this kind of memory, valid for `size` bytes and apart.
+    unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
+
+    /// # Safety
+    /// `from` is valid for `size` bytes on the host, `to` in this memory.
+    unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
+
+    /// As ONNX Runtime is told of it.
+    fn info(&self, api: Api) -> Result<MemoryInfo>;
+}
+
+/// Where a model's caches live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Host,
+    /// The first CUDA device's memory.
+    Cuda,
+    /// The host's, by addresses that the host cannot use.
+    #[cfg(test)]
+    Far,
+}
+
+impl Place {
+    /// The memory that `provider`, an execution provider, computes in. TensorRT leaves attention over a cache to the CPU,
+    /// and WebGPU's buffers have no addresses that a slot could begin at.
+    pub fn of(provider: Option<&str>) -> Self {
+        if provider == Some("CUDA") { Self::Cuda } else { Self::Host }
+    }
+
+    pub fn zeroed(self, size: usize) -> Result<Box<dyn Memory>> {
+        Ok(match self {
+            Self::Host => Box::new(HostMemory::zeroed(size)),
+            Self::Cuda => Box::new(CudaMemory::zeroed(size)?),
+            #[cfg(test)]
+            Self::Far => Box::new(tests::FarMemory(HostMemory::zeroed(size))),
+        })
     }
 }
 
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout.
-        unsafe { dealloc(self.raw, self.layout) }
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Stands for a device's memory: whoever takes one of its addresses for the host's own crashes.
+    pub struct FarMemory(pub HostMemory);
+
+    const DISTANCE: usize = 1 << 60;
+
+    pub fn far(address: *mut u8) -> *mut u8 {
+        address.map_addr(|address| address + DISTANCE)
+    }
+
+    pub fn host(address: *mut u8) -> *mut u8 {
+        address.map_addr(|address| address - DISTANCE)
+    }
+
+    impl Memory for FarMemory {
+        fn at(&self, offset: usize) -> *mut u8 {
+            far(self.0.at(offset))
+        }
+
+        unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+            unsafe { self.0.copy(host(from.cast_mut()), host(to), size) }
+        }
+
+        unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+            unsafe { self.0.upload(from, host(to), size) }
+        }
+
+        fn info(&self, api: Api) -> Result<MemoryInfo> {
+            self.0.info(api)
+        }
     }
 }

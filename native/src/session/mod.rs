@@ -2,8 +2,10 @@
 //! caches of keys and values, which stay where they are while tokens go in and logits come out.
 
 mod bound;
+mod cuda_memory;
 mod decoder;
 mod encoder;
+mod host_memory;
 mod layers;
 mod memory;
 mod model;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::decoder::{BoundDecoder, Step};
 use super::encoder::encode;
 use super::layers::Layers;
+use super::memory::Place;
 use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
 
 /// Positions that slots hold at first where a step costs by capacity, not by use: cross-attention computes over all of
@@ -57,6 +58,8 @@ pub struct Model {
     encoder_lengths: Vec<i32>,
     /// Of the last step, row behind row.
     logits: Vec<f32>,
+    /// Caches in host memory go to the provider's own at every step.
+    sends_cache: bool,
     options: ModelOptions,
 }
 
@@ -65,9 +68,12 @@ impl Model {
         let decoder = options.open_graph(library, &options.decoder)?;
         let encoder = options.encoder.as_ref().map(|path| options.open_graph(library, path)).transpose()?;
         let slots = options.slots;
-        let first = if options.provider.is_some() { FIRST_CAPACITY } else { options.capacity };
-        let past = Layers::new(&decoder, "past_key_values", slots, options.capacity.min(first))?;
-        let cross = Layers::new(&decoder, "cross", slots, options.encoder_capacity.min(FIRST_CAPACITY))?;
+        let place = Place::of(options.provider.as_ref().map(|provider| provider.name.as_str()));
+        let sent = options.provider.is_some() && place == Place::Host;
+        let first = if sent { FIRST_CAPACITY } else { options.capacity };
+        let past = Layers::new(&decoder, "past_key_values", place, (slots, options.capacity.min(first)))?;
+        let cross_capacity = options.encoder_capacity.min(FIRST_CAPACITY);
+        let cross = Layers::new(&decoder, "cross", place, (slots, cross_capacity))?;
         Ok(Self {
             decoding: unbound(slots),
             prefilling: unbound(slots),
@@ -77,6 +83,7 @@ impl Model {
             cross,
             encoder_lengths: vec![0; slots],
             logits: Vec::new(),
+            sends_cache: sent,
             options,
         })
     }
@@ -110,7 +117,7 @@ impl Model {
         }
         if tokens.len() > self.cross.capacity() {
             self.unbind();
-            self.cross.grow(limit.min(tokens.len().max(2 * self.cross.capacity())));
+            self.cross.grow(limit.min(tokens.len().max(2 * self.cross.capacity())))?;
         }
         if let Some(encoder) = &self.encoder {
             encode(encoder, run, &mut self.cross, slot, tokens)?;
@@ -125,17 +132,18 @@ impl Model {
     }
 
     /// Has room for what the step adds, and nothing bound that it would not find in its place.
-    fn prepare(&mut self, step: &Step) {
+    fn prepare(&mut self, step: &Step) -> Result<()> {
         let longest = step.pasts.iter().max().map_or(0, |past| *past as usize);
         let total = longest + step.tokens.len() / step.pasts.len();
         if total > self.past.capacity() {
             self.unbind();
-            self.past.grow(self.options.capacity.min(total.max(2 * self.past.capacity())));
+            self.past.grow(self.options.capacity.min(total.max(2 * self.past.capacity())))?;
         }
         // What is in host memory goes to another memory when it is bound, not when the graph is run.
-        if self.options.provider.is_some() {
+        if self.sends_cache {
             self.unbind();
         }
+        Ok(())
     }
 
     fn unbind(&mut self) {
@@ -157,13 +165,15 @@ impl Model {
         }
         let step = Step { tokens, pasts: &[past], logit_rows };
         self.check_step(&step)?;
-        self.prepare(&step);
+        self.prepare(&step)?;
         let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
         let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
+        let sends = options.provider.is_some();
         // SAFETY: bindings go when the caches grow or go.
-        let bound =
-            bind(&mut prefilling[slot], || unsafe { BoundDecoder::new(decoder, (slot, 1), past, cross) })?;
+        let bound = bind(&mut prefilling[slot], || unsafe {
+            BoundDecoder::new(decoder, (slot, 1), past, cross, sends)
+        })?;
         // SAFETY: `logits` has been given room for all rows.
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
         Ok(&self.logits[..logit_rows.len() * self.options.vocabulary])
@@ -180,13 +190,14 @@ impl Model {
         let rows: Vec<i64> = (0..count as i64).collect();
         let step = Step { tokens, pasts, logit_rows: &rows };
         self.check_step(&step)?;
-        self.prepare(&step);
+        self.prepare(&step)?;
         let logits = room_for(&mut self.logits, count * self.options.vocabulary);
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
+        let sends = options.provider.is_some();
         // SAFETY: bindings go when the caches grow or go.
         let bound = bind(&mut decoding[count - 1], || unsafe {
-            BoundDecoder::new(decoder, (0, count), past, cross)
+            BoundDecoder::new(decoder, (0, count), past, cross, sends)
         })?;
         // SAFETY: `logits` has been given room for all rows.
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
@@ -201,8 +212,8 @@ impl Model {
         if length > self.options.capacity {
             return Err(Error(format!("{length} positions of {}", self.options.capacity)));
         }
-        self.past.copy(from, to, length.min(self.past.capacity()));
-        self.cross.copy(from, to, self.encoder_lengths[from] as usize);
+        self.past.copy(from, to, length.min(self.past.capacity()))?;
+        self.cross.copy(from, to, self.encoder_lengths[from] as usize)?;
         self.encoder_lengths[to] = self.encoder_lengths[from];
         Ok(())
     }

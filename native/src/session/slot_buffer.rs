@@ -1,4 +1,4 @@
-use super::memory::Memory;
+use super::memory::{Memory, Place};
 use crate::ort::{Api, Element, Error, Result, Value};
 
 /// Keys or values of one layer for all slots, [slots, heads, capacity, head size].
@@ -8,13 +8,16 @@ pub struct SlotBuffer {
     heads: usize,
     head_size: usize,
     capacity: usize,
-    memory: Memory,
+    place: Place,
+    memory: Box<dyn Memory>,
 }
 
 impl SlotBuffer {
-    pub fn new(element: Element, slots: usize, heads: usize, head_size: usize, capacity: usize) -> Self {
-        let memory = Memory::zeroed(slots * heads * capacity * head_size * element.size());
-        Self { element, slots, heads, head_size, capacity, memory }
+    /// `shape`: slots, heads, positions, head size.
+    pub fn new(place: Place, element: Element, shape: [usize; 4]) -> Result<Self> {
+        let memory = place.zeroed(shape.iter().product::<usize>() * element.size())?;
+        let [slots, heads, capacity, head_size] = shape;
+        Ok(Self { element, slots, heads, head_size, capacity, place, memory })
     }
 
     pub fn capacity(&self) -> usize {
@@ -41,24 +44,25 @@ impl SlotBuffer {
         let dims = [count, self.heads, self.capacity, self.head_size].map(|dim| dim as i64);
         let length = count * self.heads * self.capacity * self.head_size;
         let data = self.memory.at(self.offset(first, 0)).cast();
-        unsafe { Value::view(api, self.element, &dims, data, length) }
+        unsafe { Value::view_in(api, self.memory.info(api)?, self.element, &dims, (data, length)) }
     }
 
     /// The first `positions` of slot `from` over those of slot `to`.
-    pub fn copy(&mut self, from: usize, to: usize, positions: usize) {
+    pub fn copy(&mut self, from: usize, to: usize, positions: usize) -> Result<()> {
         assert!(from < self.slots && to < self.slots && positions <= self.capacity);
         if from == to {
-            return;
+            return Ok(());
         }
         let size = positions * self.position_size();
         for head in 0..self.heads {
             let (from, to) = (self.memory.at(self.offset(from, head)), self.memory.at(self.offset(to, head)));
             // SAFETY: both ends lie in this buffer, in slots of their own.
-            unsafe { from.copy_to_nonoverlapping(to, size) };
+            unsafe { self.memory.copy(from, to, size)? };
         }
+        Ok(())
     }
 
-    /// The first positions of `slot` from a tensor [1, heads, positions, head size].
+    /// The first positions of `slot` from a tensor [1, heads, positions, head size] on the host.
     pub fn write(&mut self, slot: usize, value: &Value) -> Result<()> {
         let (dims, data) = value.tensor()?;
         let positions = usize::try_from(dims.get(2).copied().unwrap_or(-1)).unwrap_or(usize::MAX);
@@ -73,65 +77,91 @@ impl SlotBuffer {
         for head in 0..self.heads {
             let from = data.cast::<u8>().wrapping_add(head * size);
             // SAFETY: the tensor holds as many positions per head, and the slot has room for them.
-            unsafe { from.copy_to_nonoverlapping(self.memory.at(self.offset(slot, head)), size) };
+            unsafe { self.memory.upload(from, self.memory.at(self.offset(slot, head)), size)? };
         }
         Ok(())
     }
 
     /// Makes room for `capacity` positions per slot; what was written stays.
-    pub fn grow(&mut self, capacity: usize) {
-        let grown = Self::new(self.element, self.slots, self.heads, self.head_size, capacity);
+    pub fn grow(&mut self, capacity: usize) -> Result<()> {
+        let grown = Self::new(self.place, self.element, [self.slots, self.heads, capacity, self.head_size])?;
         let size = self.capacity.min(capacity) * self.position_size();
         for slot in 0..self.slots {
             for head in 0..self.heads {
                 let from = self.memory.at(self.offset(slot, head));
                 // SAFETY: two buffers, each with room for as many positions.
-                unsafe { from.copy_to_nonoverlapping(grown.memory.at(grown.offset(slot, head)), size) };
+                unsafe { self.memory.copy(from, grown.memory.at(grown.offset(slot, head)), size)? };
             }
         }
         *self = grown;
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::memory::tests::{far, host};
+
+    /// All that is done to a buffer, on the host and in memory whose addresses mean nothing to the host.
+    fn everywhere(test: impl Fn(Place)) {
+        [Place::Host, Place::Far].into_iter().for_each(test);
+    }
+
+    fn here(place: Place, address: *mut u8) -> *mut u8 {
+        if place == Place::Far { host(address) } else { address }
+    }
 
     fn fill(buffer: &mut SlotBuffer, slot: usize, head: usize, positions: usize, value: u8) {
         let size = positions * buffer.position_size();
-        unsafe { buffer.memory.at(buffer.offset(slot, head)).write_bytes(value, size) };
+        let address = here(buffer.place, buffer.memory.at(buffer.offset(slot, head)));
+        unsafe { address.write_bytes(value, size) };
     }
 
     fn bytes(buffer: &SlotBuffer, slot: usize, head: usize, positions: usize) -> Vec<u8> {
         let size = positions * buffer.position_size();
-        unsafe { std::slice::from_raw_parts(buffer.memory.at(buffer.offset(slot, head)), size) }.to_vec()
+        let address = here(buffer.place, buffer.memory.at(buffer.offset(slot, head)));
+        unsafe { std::slice::from_raw_parts(address, size) }.to_vec()
+    }
+
+    #[test]
+    fn far_memory_is_not_the_hosts() {
+        let address = 4096 as *mut u8;
+        assert_eq!(host(far(address)), address);
+        assert_ne!(far(address), address);
     }
 
     #[test]
     fn starts_zeroed_and_aligned() {
-        let buffer = SlotBuffer::new(Element::F32, 2, 3, 4, 5);
+        let buffer = SlotBuffer::new(Place::Host, Element::F32, [2, 3, 5, 4]).unwrap();
         assert_eq!(buffer.memory.at(0).align_offset(64), 0);
         assert!(bytes(&buffer, 0, 0, 30).iter().all(|byte| *byte == 0));
     }
 
     #[test]
     fn copies_only_the_positions_asked_for() {
-        let mut buffer = SlotBuffer::new(Element::F16, 2, 2, 4, 5);
-        (0..2).for_each(|head| fill(&mut buffer, 0, head, 5, 7));
-        buffer.copy(0, 1, 3);
-        for head in 0..2 {
-            let copied = bytes(&buffer, 1, head, 5);
-            assert!(copied[..24].iter().all(|byte| *byte == 7) && copied[24..].iter().all(|byte| *byte == 0));
-        }
+        everywhere(|place| {
+            let mut buffer = SlotBuffer::new(place, Element::F16, [2, 2, 5, 4]).unwrap();
+            (0..2).for_each(|head| fill(&mut buffer, 0, head, 5, 7));
+            buffer.copy(0, 1, 3).unwrap();
+            for head in 0..2 {
+                let copied = bytes(&buffer, 1, head, 5);
+                assert!(
+                    copied[..24].iter().all(|byte| *byte == 7) && copied[24..].iter().all(|byte| *byte == 0)
+                );
+            }
+        });
     }
 
     #[test]
     fn keeps_its_content_when_it_grows() {
-        let mut buffer = SlotBuffer::new(Element::F32, 2, 2, 4, 3);
-        fill(&mut buffer, 1, 1, 3, 9);
-        buffer.grow(8);
-        assert_eq!(buffer.capacity(), 8);
-        let kept = bytes(&buffer, 1, 1, 8);
-        assert!(kept[..48].iter().all(|byte| *byte == 9) && kept[48..].iter().all(|byte| *byte == 0));
+        everywhere(|place| {
+            let mut buffer = SlotBuffer::new(place, Element::F32, [2, 2, 3, 4]).unwrap();
+            fill(&mut buffer, 1, 1, 3, 9);
+            buffer.grow(8).unwrap();
+            assert_eq!(buffer.capacity(), 8);
+            let kept = bytes(&buffer, 1, 1, 8);
+            assert!(kept[..48].iter().all(|byte| *byte == 9) && kept[48..].iter().all(|byte| *byte == 0));
+        });
     }
 }

@@ -1,0 +1,85 @@
+use cudarc::driver::result::{
+    ctx, device, free_sync, malloc_sync, memcpy_dtod_sync, memcpy_htod_sync, memset_d8_sync, primary_ctx,
+};
+use cudarc::driver::sys::{CUcontext, CUdeviceptr};
+
+use super::memory::Memory;
+use crate::cuda::{driver_words, open_driver};
+use crate::ort::{Api, Error, MemoryInfo, Result};
+
+/// The device that ONNX Runtime's CUDA provider takes when it is not told another.
+const DEVICE: i32 = 0;
+
+/// Zeroed memory of the first CUDA device, in its primary context, which ONNX Runtime works in too.
+pub struct CudaMemory {
+    context: CUcontext,
+    start: CUdeviceptr,
+    size: usize,
+}
+
+unsafe impl Send for CudaMemory {}
+
+impl CudaMemory {
+    pub fn zeroed(size: usize) -> Result<Self> {
+        open_driver().map_err(Error)?;
+        let found = device::get(DEVICE).map_err(driver_words).map_err(Error)?;
+        // SAFETY: the device was just found; the context is kept as long as the process, as ONNX Runtime does.
+        let context = unsafe { primary_ctx::retain(found) }.map_err(driver_words).map_err(Error)?;
+        let mut memory = Self { context, start: 0, size };
+        memory
+            .in_context(|| unsafe {
+                // A device has no memory of no bytes.
+                memory_of(size.max(1))
+            })
+            .map(|start| memory.start = start)?;
+        Ok(memory)
+    }
+
+    /// `work` on this memory's device, all done when it returns: neither copies on the device nor fills wait by themselves.
+    fn in_context<R>(
+        &self,
+        work: impl FnOnce() -> std::result::Result<R, cudarc::driver::DriverError>,
+    ) -> Result<R> {
+        // SAFETY: the context is never released.
+        unsafe { ctx::set_current(self.context) }
+            .and_then(|()| work())
+            .and_then(|done| ctx::synchronize().map(|()| done))
+            .map_err(|error| Error(driver_words(error)))
+    }
+}
+
+unsafe fn memory_of(size: usize) -> std::result::Result<CUdeviceptr, cudarc::driver::DriverError> {
+    unsafe {
+        let start = malloc_sync(size)?;
+        memset_d8_sync(start, 0, size)?;
+        Ok(start)
+    }
+}
+
+impl Memory for CudaMemory {
+    fn at(&self, offset: usize) -> *mut u8 {
+        assert!(offset <= self.size, "{offset} is beyond {} bytes", self.size);
+        (self.start as usize + offset) as *mut u8
+    }
+
+    unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        self.in_context(|| unsafe { memcpy_dtod_sync(to as CUdeviceptr, from as CUdeviceptr, size) })
+    }
+
+    unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        self.in_context(|| unsafe {
+            memcpy_htod_sync(to as CUdeviceptr, std::slice::from_raw_parts(from, size))
+        })
+    }
+
+    fn info(&self, api: Api) -> Result<MemoryInfo> {
+        MemoryInfo::device(api, c"Cuda", DEVICE)
+    }
+}
+
+impl Drop for CudaMemory {
+    fn drop(&mut self) {
+        // Nothing can be done about memory that cannot be given back.
+        let _ = self.in_context(|| unsafe { free_sync(self.start) });
+    }
+}
