@@ -4,11 +4,21 @@ import { type BaseVariant, bytesPerStep, exportBaseModel } from './base-model.ts
 import { decodeRows } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
-const altup = (recycled: boolean) => ({ num_blocks: 2, selection: 'alternating' as const, recycled });
+const alternating = (num_blocks: number) => ({
+  num_blocks,
+  selection: 'alternating' as const,
+  recycled: false,
+});
+/** Experts as small as the paper's: their hidden width is 16. */
+const moe = { num_experts: 128, expert_d_ff: 16, top_k: 1 };
 const variants: BaseVariant[] = [
   { name: 'dense', width: 768, altup: null },
-  { name: 'recycled', width: 768, altup: altup(true) },
-  { name: 'plain-k2', width: 768, altup: altup(false) },
+  { name: 'recycled', width: 768, altup: { ...alternating(2), recycled: true } },
+  { name: 'plain-k2', width: 768, altup: alternating(2) },
+  { name: 'plain-k4', width: 768, altup: alternating(4) },
+  { name: 'sameup-k2', width: 768, altup: { ...alternating(2), selection: 'same' } },
+  { name: 'moe', width: 768, altup: null, moe },
+  { name: 'altup-moe', width: 768, altup: alternating(2), moe },
   { name: 'dense2x', width: 1536, altup: null },
 ];
 const threads = 2;
@@ -63,12 +73,17 @@ export async function run(): Promise<BenchResult> {
     }
     const dense = times[0] ?? [];
     const relative = times.map((own) => own.map((time, round) => time / (dense[round] ?? Number.NaN)));
-    const [[kernel = []] = []] = [
-      await nodeTimes(native, { blocks: 2, width: 768, tokens: batch }, [{ threads, kernels: true }], 9),
-    ];
+    const kernels = new Map<number, number>();
+    for (const blocks of [2, 4]) {
+      const chain = { blocks, width: 768, tokens: batch };
+      const [kernel = []] = await nodeTimes(native, chain, [{ threads, kernels: true }], 9);
+      kernels.set(blocks, median(kernel));
+    }
     for (const [index, variant] of variants.entries()) {
       const step = median(times[index] ?? []);
-      const share = variant.altup === null ? 0 : (altupNodes * median(kernel)) / 1000 / step;
+      const kernel = kernels.get(variant.altup?.num_blocks ?? 0) ?? 0;
+      const share = (altupNodes * kernel) / 1000 / step;
+      const bytes = bytesPerStep(variant, batch) / bytesPerStep(variants[0]!, batch);
       rows.push({
         model: variant.name,
         batch,
@@ -76,13 +91,17 @@ export async function run(): Promise<BenchResult> {
         'range ms': spread(times[index] ?? []),
         'to dense': median(relative[index] ?? []),
         'to dense, range': spread(relative[index] ?? []),
-        'weight bytes to dense': bytesPerStep(variant) / bytesPerStep(variants[0]!),
+        'weight bytes to dense': bytes,
         'AltUp share of step (chain)': share,
       });
       if (index > 0) ratios[`${variant.name}-b${batch}`] = median(relative[index] ?? []);
       if (variant.altup !== null) ratios[`${variant.name}-share-b${batch}`] = share;
+      // 1: the step takes as much longer than the dense one as it reads more bytes.
+      if (index > 0) ratios[`${variant.name}-of-bytes-b${batch}`] = bytes / median(relative[index] ?? []);
     }
-    const wide = times[3]?.map((time, round) => time / (times[2]?.[round] ?? Number.NaN)) ?? [];
+    const of = (name: string) => times[variants.findIndex((variant) => variant.name === name)] ?? [];
+    const plain = of('plain-k2');
+    const wide = of('dense2x').map((time, round) => time / (plain[round] ?? Number.NaN));
     ratios[`dense2x-to-plain-k2-b${batch}`] = median(wide);
   }
   for (const session of sessions) await session.close();

@@ -89,7 +89,7 @@ export async function run(): Promise<BenchResult> {
     const key = `b${batch}-c${context}`;
     const step = median(times.native);
     // Keys and values: decoder positions and encoder positions of 12 layers.
-    const bytes = bytesPerStep(variant) + batch * 12 * 2 * 768 * 4 * (context + encoderTokens);
+    const bytes = bytesPerStep(variant, batch) + batch * 12 * 2 * 768 * 4 * (context + encoderTokens);
     ratios[`decode-${key}`] = median(times.portable) / step;
     ratios[`overhead-us-${key}`] = median(times.binding) * 1000;
     ratios[`sampling-us-${key}`] = median(times.sampling) * 1000;

@@ -4,12 +4,22 @@ import { join } from 'node:path';
 import type { Manifest } from '../src/catalog/manifest.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 
-/** A model of T5-Base's decoder shape; the encoder has one layer, since it takes no part in a decode step. */
+/** A model with layers of T5-Base's shape, and what config.json says of the paper's family. */
 export interface BaseVariant {
   name: string;
   width: number;
-  altup: { num_blocks: number; selection: 'alternating'; recycled: boolean } | null;
+  altup: { num_blocks: number; selection: 'alternating' | 'same'; recycled: boolean } | null;
+  sequence?: { stride: number; method: 'altup' | 'skip' | 'average' };
+  moe?: { num_experts: number; expert_d_ff: number; top_k: number };
 }
+
+/** How many layers each side has: a benchmark of one side has a single one on the other, which takes no part. */
+interface Layers {
+  encoder: number;
+  decoder: number;
+}
+
+const decoding: Layers = { encoder: 1, decoder: 12 };
 
 export interface ExportedModel {
   folder: string;
@@ -17,12 +27,11 @@ export interface ExportedModel {
   remove(): Promise<void>;
 }
 
-const decoderLayers = 12;
 const vocab = 32128;
 
 type Tensors = Map<string, number[]>;
 
-function tensorsOf({ width, altup }: BaseVariant): Tensors {
+function tensorsOf({ width, altup, sequence, moe }: BaseVariant, count: Layers): Tensors {
   const inner = width;
   const feedForward = (width / 768) * 2048;
   const heads = inner / 64;
@@ -51,15 +60,23 @@ function tensorsOf({ width, altup }: BaseVariant): Tensors {
           tensors.set(`${sublayer}.${name}.${part}.weight`, [feedForward, width]);
         }
         tensors.set(`${sublayer}.${name}.wo.weight`, [width, feedForward]);
+        if (!moe) continue;
+        const { num_experts: experts, expert_d_ff: hidden } = moe;
+        tensors.set(`${sublayer}.experts.router.weight`, [experts, width]);
+        tensors.set(`${sublayer}.experts.wi`, [experts, hidden, width]);
+        tensors.set(`${sublayer}.experts.wo`, [experts, width, hidden]);
       }
+      // The layers of the paper: all but the first and the last.
+      const isStrided = sequence?.method === 'altup' && side === 'encoder' && layer > 0 && layer < layers - 1;
+      if (isStrided) tensors.set(`${block}.sequence.coefs`, [3]);
       if (altup === null) continue;
       tensors.set(`${block}.altup.prediction_coefs`, [altup.num_blocks, altup.num_blocks]);
       tensors.set(`${block}.altup.correction_coefs`, [altup.num_blocks]);
     }
     tensors.set(`${side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight`, [32, heads]);
   };
-  stack('encoder', 1, ['SelfAttention', 'DenseReluDense']);
-  stack('decoder', decoderLayers, ['SelfAttention', 'EncDecAttention', 'DenseReluDense']);
+  stack('encoder', count.encoder, ['SelfAttention', 'DenseReluDense']);
+  stack('decoder', count.decoder, ['SelfAttention', 'EncDecAttention', 'DenseReluDense']);
   return tensors;
 }
 
@@ -74,6 +91,7 @@ const noise = (() => {
 
 function values(name: string, shape: number[]): Float32Array {
   if (name.endsWith('layer_norm.weight')) return new Float32Array(shape[0]!).fill(1);
+  if (name.endsWith('sequence.coefs')) return Float32Array.of(0.9, 0.1, 1);
   if (name.endsWith('correction_coefs')) return new Float32Array(shape[0]!).fill(0.5);
   if (name.endsWith('prediction_coefs')) {
     return Float32Array.from({ length: shape[0]! ** 2 }, (_, i) => (i % (shape[0]! + 1) === 0 ? 0.9 : 0.1));
@@ -110,8 +128,10 @@ async function writeWeights(path: string, tensors: Tensors): Promise<void> {
 }
 
 /** Writes a checkpoint of random weights to a temporary folder and exports it. */
-export async function exportBaseModel(variant: BaseVariant): Promise<ExportedModel> {
+export async function exportBaseModel(variant: BaseVariant, layers = decoding): Promise<ExportedModel> {
   const folder = await mkdtemp(join(tmpdir(), `altup-bench-${variant.name}-`));
+  const { sequence, moe } = variant;
+  const altup = { ...variant.altup, ...(sequence && { sequence }) };
   const config = {
     model_type: 't5',
     vocab_size: vocab,
@@ -119,8 +139,8 @@ export async function exportBaseModel(variant: BaseVariant): Promise<ExportedMod
     num_heads: variant.width / 64,
     d_kv: 64,
     d_ff: (variant.width / 768) * 2048,
-    num_layers: 1,
-    num_decoder_layers: decoderLayers,
+    num_layers: layers.encoder,
+    num_decoder_layers: layers.decoder,
     relative_attention_num_buckets: 32,
     relative_attention_max_distance: 128,
     feed_forward_proj: 'gated-gelu',
@@ -130,22 +150,25 @@ export async function exportBaseModel(variant: BaseVariant): Promise<ExportedMod
     pad_token_id: 0,
     eos_token_id: 1,
     decoder_start_token_id: 0,
-    ...(variant.altup && { altup: variant.altup }),
+    ...(Object.keys(altup).length > 0 && { altup }),
+    ...(moe && { moe }),
   };
   await writeFile(join(folder, 'config.json'), JSON.stringify(config));
-  await writeWeights(join(folder, 'model.safetensors'), tensorsOf(variant));
+  await writeWeights(join(folder, 'model.safetensors'), tensorsOf(variant, layers));
   const exported = await ensureExport(folder, 'fp32');
   await rm(join(folder, 'model.safetensors'));
   return { ...exported, remove: () => rm(folder, { recursive: true }) };
 }
 
-/** Bytes of weights that one decode step reads: all of the decoder but the embedding table. */
-export function bytesPerStep(variant: BaseVariant): number {
+/** Bytes of weights that one decode step reads: all of the decoder but the embedding table, and of experts the chosen. */
+export function bytesPerStep(variant: BaseVariant, batch: number): number {
   let bytes = 0;
-  for (const [name, shape] of tensorsOf(variant)) {
+  const { num_experts: experts = 1, top_k: chosen = 1 } = variant.moe ?? {};
+  for (const [name, shape] of tensorsOf(variant, decoding)) {
     // Cross-attention keys and values are made once, by the encoder's graph.
     if (/^encoder|^shared|EncDecAttention\.[kv]/.test(name)) continue;
-    bytes += 4 * shape.reduce((a, b) => a * b, 1);
+    const part = /experts\.w[io]$/.test(name) ? Math.min(1, (batch * chosen) / experts) : 1;
+    bytes += 4 * part * shape.reduce((a, b) => a * b, 1);
   }
   return bytes;
 }

@@ -3,7 +3,8 @@
     python -m training.cards
 
 Also measures here, with the stored weights, whether a model uses its prompt at all: the held-out
-loss with each continuation's own prefix, and with the prefix of another one.
+loss with each continuation's own prefix, and with the prefix of another one; and how much work each
+sparse expert gets.
 """
 
 import json
@@ -13,6 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from training import corpus, data, tokenizer, variants
+from training.expert_use import expert_use
 from training.generate import continue_text
 from training.t5 import T5
 from training.train import held_out_loss
@@ -25,6 +27,11 @@ WHAT = {
     "altup-k4": "AltUp with 4 blocks, alternating",
     "sameup-k2": "AltUp with 2 blocks, always computing block 0",
     "recycled-k2": "Recycled-AltUp with 2 blocks, alternating",
+    "sequence-altup": "Sequence-AltUp with stride 4 in the encoder's middle layers",
+    "stride-skip": "stride-and-skip, the baseline of Sequence-AltUp, in the same layers",
+    "average-pool": "average pooling of 4 tokens before the encoder's first layer, the other baseline of Sequence-AltUp",
+    "moe": "8 sparse experts of 64 beside each feed-forward layer, of which one computes a token",
+    "altup-moe": "AltUp with 2 blocks, alternating, and 8 sparse experts of 64, of which one computes a token",
 }
 
 
@@ -35,17 +42,30 @@ def foreign_prefix(batch: data.Batch) -> data.Batch:
 
 def table(figures: dict[str, dict]) -> str:
     rows = [
-        "| model | parameters | of them in tables | AltUp scalars | held-out loss | own / foreign prefix | tokens/s in training |",
-        "|---|---|---|---|---|---|---|",
+        "| model | parameters | of them in tables | in experts | AltUp scalars | held-out loss | own / foreign prefix | tokens/s in training |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for variant, measured in figures.items():
         parameters, prefix = measured["parameters"], measured["prefix"]
         rows.append(
-            f"| austen-t5-{variant} | {parameters['total']:,} | {parameters['tables']:,} | {parameters['altup_scalars']}"
+            f"| austen-t5-{variant} | {parameters['total']:,} | {parameters['tables']:,}"
+            f" | {parameters.get('experts', 0):,} | {parameters['altup_scalars']}"
             f" | {measured['held_out_loss']:.3f} | {prefix['own']:.3f} / {prefix['foreign']:.3f}"
             f" | {measured['tokens_per_second']:,} |"
         )
     return "\n".join(rows)
+
+
+def expert_line(use: dict[str, list[float]]) -> str:
+    """A row of the card's table, or nothing for a model without experts."""
+    if not use:
+        return ""
+    busiest = [max(parts) for parts in use.values()]
+    at_work = [sum(part >= 0.01 for part in parts) for parts in use.values()]
+    return (
+        f"| experts at work | {min(at_work)} to {max(at_work)} of {len(next(iter(use.values())))} by layer compute 1 % of the"
+        f" held-out tokens or more; the busiest {min(busiest):.0%} to {max(busiest):.0%} |\n"
+    )
 
 
 def card(variant: str, figures: dict[str, dict]) -> str:
@@ -56,6 +76,7 @@ def card(variant: str, figures: dict[str, dict]) -> str:
     model, bpe = T5.load(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
     greedy = continue_text(model, bpe, PROMPT, max_tokens=40)
     sampled = continue_text(model, bpe, PROMPT, max_tokens=80, temperature=0.8, seed=1)
+    experts = f"{parameters['experts']:,} in experts, " if parameters.get("experts") else ""
     shape = (
         f"d_model {config.d_model}, {config.num_heads} heads of {config.d_kv}, d_ff {config.d_ff}, "
         f"{config.num_layers} + {config.num_decoder_layers} layers, vocabulary {config.vocab_size}"
@@ -68,8 +89,8 @@ It ships so that the service, its tests and its benchmarks have a real checkpoin
 | | |
 |---|---|
 | shape | {shape} |
-| parameters | {parameters["total"]:,}: {parameters["layers"]:,} in layers and norms, {parameters["tables"]:,} in tables, {parameters["altup_scalars"]} AltUp scalars |
-| stored as | float16 |
+| parameters | {parameters["total"]:,}: {parameters["layers"]:,} in layers and norms, {experts}{parameters["tables"]:,} in tables, {parameters["altup_scalars"]} AltUp scalars |
+{expert_line(measured["expert_use"])}| stored as | float16 |
 | task | the encoder reads a prefix of 8 to 128 tokens, the decoder continues it for up to 128 |
 | tokens learnt | {measured["training_tokens"]:,} in {settings["steps"]:,} steps of {settings["batch_size"]} windows, seed {settings["seed"]} |
 | held-out loss | **{measured["held_out_loss"]:.3f}** nats per token over {measured["held_out_tokens"]:,} tokens, with the stored weights |
@@ -114,12 +135,13 @@ r-cran-janeaustenr. The weights carry the licence of this repository. Retraining
 """
 
 
-def measure_prefix(variant: str, batches: list[data.Batch]) -> dict:
-    """The figures in training.json, with `prefix` added to them on the first call."""
+def measure(variant: str, batches: list[data.Batch]) -> dict:
+    """The figures in training.json, with `prefix` and `expert_use` added to them on the first call."""
     file = variants.folder(variant) / "training.json"
     measured = json.loads(file.read_text())
-    if "prefix" not in measured:
+    if "expert_use" not in measured:
         model = T5.load(variants.folder(variant))
+        measured["expert_use"] = expert_use(model, batches)
         measured["prefix"] = {
             "own": round(held_out_loss(model, batches), 4),
             "foreign": round(held_out_loss(model, [foreign_prefix(batch) for batch in batches]), 4),
@@ -134,7 +156,7 @@ def main() -> None:
     held_out = data.encode_chapters(tokenizer.load(), corpus.load().held_out)
     batches = data.held_out_batches(held_out, every=8)
     trained = [variant for variant in variants.VARIANTS if (variants.folder(variant) / "training.json").exists()]
-    figures = {variant: measure_prefix(variant, batches) for variant in trained}
+    figures = {variant: measure(variant, batches) for variant in trained}
     for variant in trained:
         (variants.folder(variant) / "README.md").write_text(card(variant, figures))
 

@@ -32,10 +32,14 @@ class Experts(nn.Module):
         self.wi = nn.Parameter(torch.randn(config.num_experts, config.expert_d_ff, d_model) * d_model**-0.5)
         self.wo = nn.Parameter(torch.randn(config.num_experts, d_model, config.expert_d_ff) * config.expert_d_ff**-0.5)
 
+    def choose(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens [n, d] → probabilities [n, k] of the experts chosen, and which they are."""
+        return self.router(tokens).softmax(-1).topk(self.top_k, dim=-1)
+
     def forward(self, x: Tensor) -> Tensor:
         """x [..., d] → [..., d]."""
         tokens = x.flatten(0, -2)
-        gates, chosen = self.router(tokens).softmax(-1).topk(self.top_k, dim=-1)
+        gates, chosen = self.choose(tokens)
         total = torch.zeros_like(tokens)
         for expert, (wi, wo) in enumerate(zip(self.wi, self.wo, strict=True)):
             token, place = (chosen == expert).nonzero(as_tuple=True)

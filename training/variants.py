@@ -7,7 +7,7 @@ quarter of its width and half of its depth.
 from dataclasses import replace
 from pathlib import Path
 
-from training.config import AltUpConfig, T5Config
+from training.config import AltUpConfig, MoEConfig, SequenceConfig, T5Config
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -22,6 +22,12 @@ VARIANTS = {
     "altup-k4": replace(DENSE, altup=AltUpConfig(4)),
     "sameup-k2": replace(DENSE, altup=AltUpConfig(2, selection="same")),
     "recycled-k2": replace(DENSE, altup=AltUpConfig(2, recycled=True)),
+    # The paper's stride and layers: all of the encoder's but the first and the last.
+    "sequence-altup": replace(DENSE, sequence=SequenceConfig(4)),
+    "stride-skip": replace(DENSE, sequence=SequenceConfig(4, "skip")),
+    "average-pool": replace(DENSE, sequence=SequenceConfig(4, "average")),
+    "moe": replace(DENSE, moe=MoEConfig(num_experts=8, expert_d_ff=64, top_k=1)),
+    "altup-moe": replace(DENSE, altup=AltUpConfig(2), moe=MoEConfig(num_experts=8, expert_d_ff=64, top_k=1)),
 }
 
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from training import data, golden
 from training.config import MoEConfig
+from training.expert_use import expert_use
 from training.experts import Experts
 
 D = 6
@@ -39,3 +41,12 @@ def test_router_and_chosen_experts_alone_learn():
 def test_config_refuses(top_k):
     with pytest.raises(ValueError, match="top_k"):
         MoEConfig(num_experts=8, top_k=top_k)
+
+
+def test_use_counts_every_token_of_every_layer():
+    model = golden.build("moe")
+    batch = data.make_batch([(golden.inputs()["input_ids"][0].numpy(), 12)], prefix=8, continuation=8)
+    use = expert_use(model, [batch, batch])
+    assert len(use) == 6 and all(len(parts) == 5 for parts in use.values())
+    for parts in use.values():
+        assert sum(parts) == pytest.approx(2, abs=1e-3)

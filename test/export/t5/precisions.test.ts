@@ -14,7 +14,13 @@ function relativeDifference(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(squares(left.map((value, n) => value - right[n]!)) / squares(right));
 }
 
-describe.each(['austen-t5-dense', 'austen-t5-altup-k2', 'austen-t5-recycled-k2'])('%s', (name) => {
+describe.each([
+  'austen-t5-dense',
+  'austen-t5-altup-k2',
+  'austen-t5-recycled-k2',
+  'austen-t5-sequence-altup',
+  'austen-t5-altup-moe',
+])('%s', (name) => {
   it('gives nearly the same logits in every precision', async () => {
     const checkpoint = await copyShipped(name);
     const exact = await firstLogits(checkpoint, 'fp32');
