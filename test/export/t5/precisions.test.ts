@@ -14,23 +14,20 @@ function relativeDifference(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(squares(left.map((value, n) => value - right[n]!)) / squares(right));
 }
 
-describe.each([
-  'austen-t5-dense',
-  'austen-t5-altup-k2',
-  'austen-t5-recycled-k2',
-  'austen-t5-sequence-altup',
-  'austen-t5-altup-moe',
-])('%s', (name) => {
-  it('gives nearly the same logits in every precision', async () => {
-    const checkpoint = await copyShipped(name);
-    const exact = await firstLogits(checkpoint, 'fp32');
-    const limits: Record<Precision, number> = { fp32: 0, fp16: 0.005, int8: 0.03, int4: 0.3 };
-    for (const precision of precisions) {
-      const logits = await firstLogits(checkpoint, precision);
-      expect(relativeDifference(logits, exact), precision).toBeLessThanOrEqual(limits[precision]);
-    }
-  });
-});
+describe.each(['austen-t5-dense', 'austen-t5-altup-k2', 'austen-t5-recycled-k2', 'austen-t5-sequence-altup'])(
+  '%s',
+  (name) => {
+    it('gives nearly the same logits in every precision', async () => {
+      const checkpoint = await copyShipped(name);
+      const exact = await firstLogits(checkpoint, 'fp32');
+      const limits: Record<Precision, number> = { fp32: 0, fp16: 0.005, int8: 0.03, int4: 0.3 };
+      for (const precision of precisions) {
+        const logits = await firstLogits(checkpoint, precision);
+        expect(relativeDifference(logits, exact), precision).toBeLessThanOrEqual(limits[precision]);
+      }
+    });
+  },
+);
 
 it('keeps the exports of different precisions apart', async () => {
   const checkpoint = await copyCheckpoint('altup-k2');
