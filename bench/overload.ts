@@ -1,5 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
-import { seededRandom } from '../test/support/seeded-random.ts';
+import { arrivalTimes } from '../src/loadtest/arrivals.ts';
+import { openLoop } from '../src/loadtest/open-loop.ts';
+import { randomStream } from '../src/loadtest/random-stream.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { type BenchResult, median } from './result.ts';
 import { numberAsked } from './support/number-asked.ts';
@@ -63,10 +65,7 @@ async function burst(
   seconds: number,
   isObeyed: boolean,
 ): Promise<Burst> {
-  const random = seededRandom(5);
-  const endsAt = performance.now() + seconds * 1000;
   const result: Burst = { answers: [], returns: [] };
-  const pending: Promise<void>[] = [];
   const request = async () => {
     const answer = await ask(service);
     result.answers.push(answer);
@@ -74,14 +73,8 @@ async function burst(
     await setTimeout(answer.retryAfterSeconds * 1000);
     result.returns.push(await ask(service));
   };
-  let at = performance.now();
-  for (;;) {
-    at -= (Math.log(1 - random.next()) / perSecond) * 1000;
-    if (at > endsAt) break;
-    await setTimeout(Math.max(0, at - performance.now()));
-    pending.push(request());
-  }
-  await Promise.all(pending);
+  const times = arrivalTimes({ kind: 'poisson' }, perSecond, seconds * 1000, randomStream(5, 'arrivals'));
+  await openLoop(times, request);
   return result;
 }
 

@@ -6,6 +6,7 @@ const usage = `Usage: altup <command> [arguments]
   serve                 serve the models of a folder over HTTP
   export <checkpoint>   write a checkpoint as ONNX graphs
   inspect <model>       show what a checkpoint or an export holds
+  loadtest              put servers under load, models side by side
 
 altup <command> --help tells more.
 `;
@@ -17,6 +18,7 @@ const commands: Record<string, () => Promise<Command>> = {
   serve: async () => (await import('./cli/serve-command.ts')).serveCommand,
   export: async () => (await import('./cli/export-command.ts')).exportCommand,
   inspect: async () => (await import('./cli/inspect-command.ts')).inspectCommand,
+  loadtest: async () => (await import('./cli/loadtest-command.ts')).loadtestCommand,
 };
 
 /** @returns the exit code; null: the process goes on */

@@ -1,0 +1,95 @@
+interface Flag {
+  /** What stands for its value; absent: it is there or not. */
+  value?: string;
+  default?: string;
+  /** May be given several times. */
+  isList?: true;
+  description: string;
+}
+
+/** The flags of `altup loadtest`; the usage and the table of docs/loadtest.md are made from them. */
+export const flags: Record<string, Flag> = {
+  url: { value: 'URL', default: 'http://127.0.0.1:8080', isList: true, description: 'server, without /v1' },
+  model: {
+    value: 'NAME',
+    isList: true,
+    description: 'model; the first of /v1/models where neither is given',
+  },
+  baseline: { value: 'NAME', isList: true, description: 'model that the others are compared with' },
+  endpoint: { value: 'completions|chat', default: 'completions', description: 'API that is asked' },
+  rate: {
+    value: 'R,…',
+    default: '1',
+    description: 'requests per second for each model; a stage for each rate',
+  },
+  sweep: { description: 'go on with higher rates until no model keeps up' },
+  'sweep-factor': { value: 'F', default: '1.5', description: 'from one rate of a sweep to the next' },
+  arrivals: {
+    value: 'poisson|constant|gamma:B',
+    default: 'poisson',
+    description: 'gaps between arrivals; burstiness B below 1 comes in bursts',
+  },
+  trace: {
+    value: 'FILE',
+    description: 'arrival times instead of a rate: seconds a line, or JSON lines with timestamp',
+  },
+  concurrency: { value: 'N,…', description: 'closed loop instead: N clients that wait for their answers' },
+  duration: { value: 'SECONDS', default: '30', description: 'how long a stage sends requests' },
+  requests: { value: 'N', description: 'most requests of a stage' },
+  order: {
+    value: 'turns|interleaved',
+    default: 'turns',
+    description: 'models of a stage one after the other, or all at the same time',
+  },
+  prompts: {
+    value: 'FILE',
+    description: 'prompts: text, one a line, or JSON lines with prompt and max_tokens',
+  },
+  'prompt-words': {
+    value: 'LENGTHS',
+    default: 'lognormal:32,0.5,128',
+    description: 'words of the prompts cut from the built-in text',
+  },
+  'output-tokens': { value: 'LENGTHS', default: '64', description: 'max_tokens' },
+  temperature: { value: 'T', default: '0', description: 'of every request' },
+  'ignore-eos': { description: 'generate all of max_tokens, where the server knows ignore_eos' },
+  body: { value: 'JSON', description: 'object with further fields of every request' },
+  'warm-up': { value: 'N', default: '4', description: 'requests to each model before the first stage' },
+  slo: {
+    value: 'LIST',
+    description: 'objectives for goodput, milliseconds: ttft:200,itl:50,tpot:40,e2e:3000',
+  },
+  timeout: { value: 'SECONDS', default: '120', description: 'when a request is given up' },
+  'max-lag': {
+    value: 'MS',
+    default: '50',
+    description: 'most lag of the client behind its schedule (p99); with more, a stage is invalid',
+  },
+  seed: { value: 'N', default: '1', description: 'of arrivals, prompts and lengths' },
+  'api-key': {
+    value: 'KEY',
+    description: 'sent as a bearer token; better in the environment: ALTUP_API_KEY',
+  },
+  json: { value: 'FILE', description: "write results with the field names of vLLM's bench serve" },
+  html: { value: 'FILE', description: 'write a page with plots' },
+  help: { description: 'print this' },
+};
+
+/** Every flag as written on the command line, what it does, and its default. */
+export function flagRows(): { flag: string; description: string; default: string }[] {
+  return Object.entries(flags).map(([name, { value, default: otherwise = '', isList, description }]) => ({
+    flag: `--${name}${value === undefined ? '' : ` ${value}`}`,
+    description: isList ? `${description} (repeatable)` : description,
+    default: otherwise,
+  }));
+}
+
+export function loadtestUsage(): string {
+  const rows = flagRows();
+  const width = Math.max(...rows.map(({ flag }) => flag.length));
+  const lines = rows.map(({ flag, description, default: otherwise }) =>
+    `  ${flag.padEnd(width)}  ${description}${otherwise === '' ? '' : ` (default: ${otherwise})`}`.trimEnd(),
+  );
+  const lengths = '  LENGTHS: N, uniform:FROM,TO, or lognormal:MEDIAN,SIGMA[,MOST]';
+  return `Usage: altup loadtest [options]\n\nPuts OpenAI-compatible servers under load and reports latency, throughput and goodput.\n\n${lines.join('\n')}\n\n${lengths}\n`;
+}

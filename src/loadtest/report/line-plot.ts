@@ -1,0 +1,93 @@
+import { escaped } from './escape.ts';
+import { short } from './figures.ts';
+import { linearScale, logScale, type Scale } from './scale.ts';
+
+type ScaleKind = 'linear' | 'log';
+
+export interface Series {
+  label: string;
+  /** Which of the page's colours. */
+  colour: number;
+  isDashed?: boolean;
+  points: readonly (readonly [x: number, y: number])[];
+}
+
+export interface LinePlot {
+  title: string;
+  xLabel: string;
+  xScale: ScaleKind;
+  yScale: ScaleKind;
+  series: readonly Series[];
+  /** Height to mark with a line across. */
+  mark?: number;
+  /** A dot at each point, which tells its value when pointed at. */
+  hasDots: boolean;
+}
+
+/** Small enough to be shown at its own size on a phone, where a larger one's text would shrink. */
+const width = 360;
+const height = 240;
+const inner = { left: 44, right: 348, top: 12, bottom: 196 };
+
+/** An inline SVG image; colours come from the page's style sheet. */
+export function linePlot(plot: LinePlot): string {
+  const points = plot.series.flatMap((series) => series.points);
+  if (points.length === 0) return '';
+  const x = scaleOf(
+    plot.xScale,
+    points.map(([value]) => value),
+  );
+  const y = scaleOf(plot.yScale, [
+    ...points.map(([, value]) => value),
+    ...(plot.mark === undefined ? [] : [plot.mark]),
+  ]);
+  const toX = (value: number) => (inner.left + x.place(value) * (inner.right - inner.left)).toFixed(1);
+  const toY = (value: number) => (inner.bottom - y.place(value) * (inner.bottom - inner.top)).toFixed(1);
+  return [
+    `<figure><figcaption>${escaped(plot.title)}</figcaption>`,
+    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(plot.title)}">`,
+    ...axes(x, y, toX, toY),
+    `<text x="${(inner.left + inner.right) / 2}" y="${height - 8}" text-anchor="middle">${escaped(plot.xLabel)}</text>`,
+    plot.mark === undefined ? '' : `<path class="mark" d="M${inner.left} ${toY(plot.mark)}H${inner.right}"/>`,
+    ...plot.series.map((series) => line(series, plot.hasDots, toX, toY)),
+    '</svg></figure>',
+  ].join('\n');
+}
+
+const scaleOf = (kind: ScaleKind, values: readonly number[]) =>
+  kind === 'log' ? logScale(Math.min(...values), Math.max(...values)) : linearScale(Math.max(...values));
+
+type ToPlace = (value: number) => string;
+
+function axes(x: Scale, y: Scale, toX: ToPlace, toY: ToPlace): string[] {
+  const tick = (value: number) => escaped(short(value));
+  return [
+    ...y.ticks.map((value) => `<path class="grid" d="M${inner.left} ${toY(value)}H${inner.right}"/>`),
+    ...y.ticks.map(
+      (value) =>
+        `<text x="${inner.left - 6}" y="${toY(value)}" dy="4" text-anchor="end">${tick(value)}</text>`,
+    ),
+    ...x.ticks.map((value) => `<path class="grid" d="M${toX(value)} ${inner.bottom}v4"/>`),
+    ...x.ticks.map(
+      (value) =>
+        `<text x="${toX(value)}" y="${inner.bottom + 17}" text-anchor="middle">${tick(value)}</text>`,
+    ),
+  ];
+}
+
+function line(
+  { label, colour, isDashed, points }: Series,
+  hasDots: boolean,
+  toX: ToPlace,
+  toY: ToPlace,
+): string {
+  const places = points.map(([x, y]) => `${toX(x)},${toY(y)}`).join(' ');
+  const dots = points.map(
+    ([x, y]) =>
+      `<circle class="c${colour}" cx="${toX(x)}" cy="${toY(y)}" r="2.5"><title>${escaped(`${label}: ${short(x)}, ${short(y)}`)}</title></circle>`,
+  );
+  return [
+    `<polyline class="c${colour}${isDashed ? ' dashed' : ''}" points="${places}"/>`,
+    ...(hasDots && !isDashed ? dots : []),
+  ].join('');
+}

@@ -1,0 +1,99 @@
+import { countsAgree } from '../cross-check.ts';
+import { describeLoad } from '../plan.ts';
+import type { LoadtestResult } from '../run-plan.ts';
+import type { Stage } from '../stage.ts';
+import { comparedFigures, compareWithBaselines } from './compare.ts';
+import { short, times } from './figures.ts';
+import { textTable } from './text-table.ts';
+
+const summaries = ['ttft', 'itl', 'tpot', 'e2e'] as const;
+const quantiles = ['p50', 'p90', 'p99', 'p99.9'] as const;
+
+/** What is printed at the end. */
+export function textReport({ stages, checks }: LoadtestResult): string {
+  return [
+    throughput(stages),
+    latencies(stages),
+    comparison(stages),
+    ...stages.flatMap(warnings),
+    `\n${checkLine(checks)}\n`,
+  ].join('');
+}
+
+export function warnings(stage: Stage): string[] {
+  const name = `${stage.target.label}, ${describeLoad(stage.load)}`;
+  const failures = Object.entries(stage.failures).map(([kind, count]) => `${count} × ${kind}`);
+  return [
+    failures.length > 0 ? `${name}: failed: ${failures.join(', ')}\n` : '',
+    stage.isValid
+      ? ''
+      : `${name}: INVALID, the client was late: p99 lag ${short(stage.lag?.p99)} ms (--max-lag)\n`,
+    stage.isSaturated ? `${name}: saturated, the server did not keep up\n` : '',
+  ].filter((line) => line !== '');
+}
+
+/** Whether the counts agree, in a line. */
+export function checkLine(checks: LoadtestResult['checks']): string {
+  const agree = countsAgree(checks);
+  if (agree === null) return `counts: not checked, ${checks[0]?.reason ?? 'nothing was sent'}`;
+  const unchecked = checks.filter(({ server }) => server === null);
+  const besides = unchecked.map(
+    ({ target, what, reason }) => `${what} of ${target.label} not checked: ${reason}`,
+  );
+  const different = checks
+    .filter(({ client, server }) => server !== null && client !== server)
+    .map(({ target, what, client, server }) => `${what} of ${target.label}: ${client} here, ${server} there`);
+  const verdict = agree
+    ? `${checks.length - unchecked.length} counts agree with /metrics exactly`
+    : `counts DIFFER from /metrics (is the server used by others?): ${different.join('; ')}`;
+  return [verdict, ...besides].join('; ');
+}
+
+function throughput(stages: readonly Stage[]): string {
+  const head = [
+    'model',
+    'load',
+    'requests',
+    'failed',
+    'req/s',
+    'good/s',
+    'tokens/s',
+    'at once',
+    'lag p99 ms',
+  ];
+  return textTable(
+    head,
+    stages.map((stage) => [
+      stage.target.label,
+      describeLoad(stage.load),
+      String(stage.requests),
+      String(stage.requests - stage.completed),
+      short(stage.requestsPerSecond),
+      short(stage.goodRequestsPerSecond),
+      short(stage.outputTokensPerSecond),
+      String(stage.maxConcurrent),
+      short(stage.lag?.p99),
+    ]),
+  );
+}
+
+function latencies(stages: readonly Stage[]): string {
+  const rows = stages.flatMap((stage) =>
+    summaries.map((name) => [
+      stage.target.label,
+      describeLoad(stage.load),
+      name.toUpperCase(),
+      ...quantiles.map((quantile) => short(stage[name]?.[quantile])),
+    ]),
+  );
+  return `\n${textTable(['model', 'load', 'ms', ...quantiles], rows)}`;
+}
+
+function comparison(stages: readonly Stage[]): string {
+  const rows = compareWithBaselines(stages).map(({ model, baseline, load, ratios }) => [
+    `${model} ÷ ${baseline}`,
+    load,
+    ...Object.values(ratios).map(times),
+  ]);
+  return rows.length === 0 ? '' : `\n${textTable(['', 'load', ...Object.keys(comparedFigures)], rows)}`;
+}

@@ -1,0 +1,53 @@
+import { writeFileSync } from 'node:fs';
+import { ConfigurationError } from '../errors.ts';
+import { countsAgree } from './cross-check.ts';
+import { type FlagValues, readPlan } from './read-plan.ts';
+import { benchJson } from './report/bench-json.ts';
+import { htmlReport } from './report/html-report.ts';
+import { progressLine } from './report/progress.ts';
+import { textReport } from './report/text-report.ts';
+import { type LoadtestResult, runPlan } from './run-plan.ts';
+
+type Surroundings = Pick<NodeJS.Process, 'env' | 'stdout' | 'stderr'>;
+
+/**
+ * `altup loadtest`: from the flags to the reports.
+ * @returns whether the figures can be trusted: something was answered, the client kept to its schedule, and no count differs
+ * @throws ConfigurationError
+ */
+export async function runLoadtest(
+  values: FlagValues,
+  { env, stdout, stderr }: Surroundings,
+): Promise<boolean> {
+  const plan = await readPlan(values, env);
+  const progress = progressLine(stderr);
+  let result: LoadtestResult;
+  try {
+    result = await runPlan(plan, progress);
+  } finally {
+    progress.stop();
+  }
+  stdout.write(`\n${textReport(result)}`);
+  const reports = {
+    json: () => `${JSON.stringify(benchJson(plan, result), null, 2)}\n`,
+    html: () => htmlReport(plan, result),
+  };
+  for (const [flag, report] of Object.entries(reports)) {
+    const file = values.text(flag);
+    if (file !== undefined) write(flag, file, report());
+  }
+  const { stages, checks } = result;
+  return (
+    countsAgree(checks) !== false &&
+    stages.every(({ isValid }) => isValid) &&
+    stages.some(({ completed }) => completed > 0)
+  );
+}
+
+function write(flag: string, file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (cause) {
+    throw new ConfigurationError(`--${flag}: cannot write ${file}: ${(cause as Error).message}`, { cause });
+  }
+}

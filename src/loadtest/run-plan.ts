@@ -1,0 +1,141 @@
+import { ConfigurationError } from '../errors.ts';
+import { arrivalTimes } from './arrivals.ts';
+import { Client } from './client.ts';
+import { closedLoop } from './closed-loop.ts';
+import { type CheckedCount, CrossCheck } from './cross-check.ts';
+import { openLoop } from './open-loop.ts';
+import type { Plan } from './plan.ts';
+import { randomStream } from './random-stream.ts';
+import type { RequestRecord } from './request-record.ts';
+import { type Load, type Stage, summarizeStage } from './stage.ts';
+import type { Target } from './target.ts';
+
+export interface LoadtestResult {
+  startedAt: Date;
+  stages: Stage[];
+  checks: CheckedCount[];
+}
+
+/** Is told how a load test goes on. */
+export interface RunObserver {
+  warmingUp(target: Target): void;
+  /** @param seconds how long requests will be sent for; null where their number decides */
+  stageBegan(targets: readonly Target[], load: Load, seconds: number | null): void;
+  requestEnded(record: RequestRecord): void;
+  stageEnded(): void;
+}
+
+/** One target, what was sent to it so far, and whether more makes sense. */
+interface Subject {
+  target: Target;
+  client: Client;
+  check: CrossCheck;
+  sent: RequestRecord[];
+  isSaturated: boolean;
+}
+
+/** Warms every target up, puts it under each load of the plan, and compares the counts with the targets' own. */
+export async function runPlan(plan: Plan, observer: RunObserver): Promise<LoadtestResult> {
+  const startedAt = new Date();
+  const subjects = await Promise.all(
+    plan.targets.map(async (target): Promise<Subject> => {
+      const check = await CrossCheck.begin(target, plan.request);
+      return { target, client: new Client(target, plan.request), check, sent: [], isSaturated: false };
+    }),
+  );
+  try {
+    for (const subject of subjects) await warmUp(plan, subject, observer);
+    const stages: Stage[] = [];
+    for (const [index, load] of loadsOf(plan)) {
+      const open = subjects.filter(({ isSaturated }) => plan.sweepFactor === null || !isSaturated);
+      if (open.length === 0) break;
+      // Neither of two models is always the first.
+      const turns = index % 2 === 0 ? open : open.toReversed();
+      const groups = plan.order === 'interleaved' ? [open] : turns.map((subject) => [subject]);
+      for (const group of groups) stages.push(...(await runGroup(plan, group, load, index, observer)));
+    }
+    const checks = await Promise.all(subjects.map(({ check, sent }) => check.end(sent)));
+    return { startedAt, stages, checks: checks.flat() };
+  } finally {
+    for (const { client } of subjects) client.close();
+  }
+}
+
+/** A sweep that no load saturates ends all the same. */
+const mostSweepStages = 40;
+
+function* loadsOf({ loads, sweepFactor }: Plan): Generator<[number, Load]> {
+  yield* loads.entries();
+  const last = loads.at(-1);
+  if (sweepFactor === null || last?.kind !== 'open' || last.rate === null) return;
+  let { rate } = last;
+  for (let index = loads.length; index < mostSweepStages; index += 1) {
+    rate *= sweepFactor;
+    yield [index, { kind: 'open', rate }];
+  }
+}
+
+/** Far from those of the stages. */
+const warmUpSeed = 1_000_000;
+
+async function warmUp({ promptsOf, seed, warmUpRequests }: Plan, subject: Subject, observer: RunObserver) {
+  observer.warmingUp(subject.target);
+  const next = promptsOf(seed + warmUpSeed);
+  const { client, sent } = subject;
+  for (let i = 0; i < warmUpRequests; i += 1) sent.push(await client.send(next(), performance.now()));
+}
+
+async function runGroup(
+  plan: Plan,
+  group: readonly Subject[],
+  load: Load,
+  index: number,
+  observer: RunObserver,
+): Promise<Stage[]> {
+  const { extent } = plan;
+  const seconds = scheduledSeconds(plan, load);
+  observer.stageBegan(
+    group.map(({ target }) => target),
+    load,
+    seconds,
+  );
+  const stages = await Promise.all(
+    group.map(async (subject) => {
+      const began = { date: new Date(), at: performance.now() };
+      const next = plan.promptsOf(plan.seed + index);
+      const send = async (scheduledAt: number) => {
+        const record = await subject.client.send(next(), scheduledAt);
+        observer.requestEnded(record);
+        return record;
+      };
+      const records =
+        load.kind === 'closed'
+          ? await closedLoop(load.concurrency, extent, send)
+          : await openLoop(scheduleOf(plan, load.rate, index), send);
+      subject.sent.push(...records);
+      return summarizeStage(subject.target, load, began, records, plan.judgement);
+    }),
+  );
+  for (const [i, subject] of group.entries()) subject.isSaturated ||= stages[i]!.isSaturated;
+  observer.stageEnded();
+  return stages;
+}
+
+/** Every target gets the same prompts at the same times. */
+function scheduleOf({ arrivals, extent, seed }: Plan, rate: number | null, index: number): readonly number[] {
+  const times =
+    arrivals.kind === 'trace'
+      ? arrivals.times
+      : arrivalTimes(arrivals, rate!, extent.durationMs, randomStream(seed + index, 'arrivals'));
+  if (times.length === 0) {
+    throw new ConfigurationError(
+      `--duration: no request comes within ${extent.durationMs / 1000} s at ${rate}/s`,
+    );
+  }
+  return times.slice(0, extent.requests);
+}
+
+function scheduledSeconds({ arrivals, extent }: Plan, load: Load): number | null {
+  if (load.kind === 'open' && arrivals.kind === 'trace') return arrivals.times.at(-1)! / 1000;
+  return Number.isFinite(extent.durationMs) ? extent.durationMs / 1000 : null;
+}

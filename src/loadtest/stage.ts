@@ -1,0 +1,109 @@
+import { type LatencySummary, summarize } from './latency-summary.ts';
+import { meets, type Objectives } from './objectives.ts';
+import { isCompleted, lastOf, latenciesOf, type RequestRecord } from './request-record.ts';
+import { isSaturated } from './saturation.ts';
+import type { Target } from './target.ts';
+
+/** What a stage offers: requests per second in an open loop (null: by a trace), or clients in a closed one. */
+export type Load = { kind: 'open'; rate: number | null } | { kind: 'closed'; concurrency: number };
+
+/** One load on one target, measured. Latencies count from the scheduled arrivals. */
+export interface Stage {
+  target: Target;
+  load: Load;
+  startedAt: Date;
+  /** From the beginning of the schedule to the last end. */
+  durationSeconds: number;
+  requests: number;
+  completed: number;
+  failures: Record<string, number>;
+  promptTokens: number;
+  outputTokens: number;
+  requestsPerSecond: number;
+  outputTokensPerSecond: number;
+  totalTokensPerSecond: number;
+  /** Requests per second that met every objective; null where none is set. */
+  goodRequestsPerSecond: number | null;
+  maxConcurrent: number;
+  ttft: LatencySummary | null;
+  tpot: LatencySummary | null;
+  itl: LatencySummary | null;
+  e2e: LatencySummary | null;
+  /** How late the client sent what was scheduled. */
+  lag: LatencySummary | null;
+  /** The client kept to its schedule, so that the figures are the server's. */
+  isValid: boolean;
+  /** The target did not keep up with what came. */
+  isSaturated: boolean;
+  records: readonly RequestRecord[];
+}
+
+export interface Judgement {
+  objectives: Objectives | null;
+  /** Most milliseconds the 99th percentile of the client's lag may be. */
+  maxLagMs: number;
+}
+
+/** @param began when its schedule began, by the calendar and by the records' clock */
+export function summarizeStage(
+  target: Target,
+  load: Load,
+  began: { date: Date; at: number },
+  records: readonly RequestRecord[],
+  { objectives, maxLagMs }: Judgement,
+): Stage {
+  const completed = records.filter(isCompleted);
+  const latencies = completed.map(latenciesOf);
+  const durationSeconds = (lastOf(records, 'endedAt') - began.at) / 1000;
+  const sum = (values: readonly (number | null)[]) =>
+    values.reduce<number>((total, value) => total + (value ?? 0), 0);
+  const promptTokens = sum(completed.map((record) => record.promptTokens));
+  const outputTokens = sum(completed.map((record) => record.outputTokens));
+  const lag = summarize(records.map(({ sentAt, scheduledAt }) => sentAt - scheduledAt));
+  const good = objectives && latencies.filter((each) => meets(each, objectives)).length;
+  return {
+    target,
+    load,
+    startedAt: began.date,
+    durationSeconds,
+    requests: records.length,
+    completed: completed.length,
+    failures: countFailures(records),
+    promptTokens,
+    outputTokens,
+    requestsPerSecond: completed.length / durationSeconds,
+    outputTokensPerSecond: outputTokens / durationSeconds,
+    totalTokensPerSecond: (promptTokens + outputTokens) / durationSeconds,
+    goodRequestsPerSecond: good === null ? null : good / durationSeconds,
+    maxConcurrent: mostAtOnce(records),
+    ttft: summarize(latencies.map(({ ttft }) => ttft)),
+    tpot: summarize(latencies.flatMap(({ tpot }) => tpot ?? [])),
+    itl: summarize(latencies.flatMap(({ itl }) => [...itl])),
+    e2e: summarize(latencies.map(({ e2e }) => e2e)),
+    lag,
+    isValid: (lag?.p99 ?? 0) <= maxLagMs,
+    isSaturated: load.kind === 'open' && isSaturated(records, completed.length),
+    records,
+  };
+}
+
+function countFailures(records: readonly RequestRecord[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const record of records) {
+    if (isCompleted(record)) continue;
+    const kind = record.failure ?? 'empty answer';
+    counts[kind] = (counts[kind] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function mostAtOnce(records: readonly RequestRecord[]): number {
+  const changes = records.flatMap(({ sentAt, endedAt }) => [[sentAt, 1] as const, [endedAt, -1] as const]);
+  let open = 0;
+  let most = 0;
+  for (const [, change] of changes.sort(([a, up], [b, down]) => a - b || up - down)) {
+    open += change;
+    most = Math.max(most, open);
+  }
+  return most;
+}
