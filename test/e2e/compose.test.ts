@@ -57,8 +57,8 @@ const tests = (compose: readonly string[]) => {
   });
 };
 
-if (command === null)
-  describe.skip('docker-compose.yml (skipped: neither docker-compose nor docker compose is installed)', () => {});
+const missing = 'neither docker-compose nor docker compose is installed';
+if (command === null) describe.skip(`docker-compose.yml (skipped: ${missing})`, () => tests([]));
 else describeDocker('docker-compose.yml', () => tests(command));
 
 // Grafana's image can be had from a registry alone: what is mounted into it is held together here.
