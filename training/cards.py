@@ -62,8 +62,9 @@ def expert_row(use: dict[str, list[float]] | None) -> str:
         return ""
     busiest = [max(parts) for parts in use.values()]
     at_work = [sum(part >= 0.01 for part in parts) for parts in use.values()]
+    count = f"{min(at_work)} to {max(at_work)}" if min(at_work) < max(at_work) else f"{at_work[0]}"
     return (
-        f"| experts at work | {min(at_work)} to {max(at_work)} of {len(next(iter(use.values())))} by layer compute 1 % of the"
+        f"| experts at work | {count} of {len(next(iter(use.values())))} by layer compute 1 % of the"
         f" held-out tokens or more; the busiest {min(busiest):.0%} to {max(busiest):.0%} |\n"
     )
 
@@ -106,6 +107,8 @@ How to read this:
 - In width the order is the paper's: every AltUp variant is ahead of the dense model of its layer width, alternating is
   ahead of always the same block, Recycled gains without larger tables, and the dense model of twice the width is ahead
   of them. But this is one seed and one short run each, and the distances are small.
+- With experts too: they add to the dense model and to AltUp, less than AltUp adds, and both together are the best model of
+  that layer width.
 - Along the sequence it is not: an encoder that skips or averages tokens loses nothing here, and stride-and-skip is ahead
   of Sequence-AltUp. A model that makes so little of its prompt, as the next point says, cannot tell them apart.
 - **The prompt matters little.** "Own / foreign prefix" is the loss on a sample of the held-out windows, with each
