@@ -48,7 +48,7 @@ export class ConstantLoad {
 
   async #ask(model: string, i: number): Promise<void> {
     const { url, tokens } = this.#options;
-    const prompt = `Chapter ${i % 20}. Elizabeth was not long in the drawing-room before`;
+    const prompt = `Chapter ${i}. Elizabeth was not long in the drawing-room before`;
     const body = { model, prompt, max_tokens: tokens, ignore_eos: true, seed: i, stream: true };
     try {
       const response = await fetch(`${url}/v1/completions`, {
