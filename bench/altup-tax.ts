@@ -19,7 +19,8 @@ const variants: BaseVariant[] = [
   { name: 'sameup-k2', width: 768, altup: { ...alternating(2), selection: 'same' } },
   { name: 'moe', width: 768, altup: null, moe },
   { name: 'altup-moe', width: 768, altup: alternating(2), moe },
-  { name: 'dense2x', width: 1536, altup: null },
+  // As the shipped one: wider in d_model alone.
+  { name: 'dense2x', width: 1536, heads: 12, feedForward: 2048, altup: null },
 ];
 const threads = 2;
 const context = 128;

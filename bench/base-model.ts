@@ -4,17 +4,21 @@ import { join } from 'node:path';
 import type { Manifest } from '../src/catalog/manifest.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 
-/** A model with layers of T5-Base's shape, and what config.json says of the paper's family. */
+/** A model with layers of T5-Base's shape unless it says otherwise, and what config.json says of the paper's family. */
 export interface BaseVariant {
   name: string;
   width: number;
+  /** Of 64 numbers each; as many as make up the width where absent. */
+  heads?: number;
+  /** As many times the width as T5-Base's where absent. */
+  feedForward?: number;
   altup: { num_blocks: number; selection: 'alternating' | 'same'; recycled: boolean } | null;
   sequence?: { stride: number; method: 'altup' | 'skip' | 'average' };
   moe?: { num_experts: number; expert_d_ff: number; top_k: number };
 }
 
 /** How many layers each side has: a benchmark of one side has a single one on the other, which takes no part. */
-interface Layers {
+export interface Layers {
   encoder: number;
   decoder: number;
 }
@@ -31,10 +35,14 @@ const vocab = 32128;
 
 type Tensors = Map<string, number[]>;
 
-function tensorsOf({ width, altup, sequence, moe }: BaseVariant, count: Layers): Tensors {
-  const inner = width;
-  const feedForward = (width / 768) * 2048;
-  const heads = inner / 64;
+function sizesOf({ width, heads = width / 64, feedForward = (width / 768) * 2048 }: BaseVariant) {
+  return { heads, feedForward };
+}
+
+function tensorsOf(variant: BaseVariant, count: Layers): Tensors {
+  const { width, altup, sequence, moe } = variant;
+  const { heads, feedForward } = sizesOf(variant);
+  const inner = heads * 64;
   const wide = altup && !altup.recycled ? altup.num_blocks * width : width;
   const tensors: Tensors = new Map([
     ['shared.weight', [vocab, wide]],
@@ -132,13 +140,14 @@ export async function exportBaseModel(variant: BaseVariant, layers = decoding): 
   const folder = await mkdtemp(join(tmpdir(), `altup-bench-${variant.name}-`));
   const { sequence, moe } = variant;
   const altup = { ...variant.altup, ...(sequence && { sequence }) };
+  const { heads, feedForward } = sizesOf(variant);
   const config = {
     model_type: 't5',
     vocab_size: vocab,
     d_model: variant.width,
-    num_heads: variant.width / 64,
+    num_heads: heads,
     d_kv: 64,
-    d_ff: (variant.width / 768) * 2048,
+    d_ff: feedForward,
     num_layers: layers.encoder,
     num_decoder_layers: layers.decoder,
     relative_attention_num_buckets: 32,
@@ -158,6 +167,14 @@ export async function exportBaseModel(variant: BaseVariant, layers = decoding): 
   const exported = await ensureExport(folder, 'fp32');
   await rm(join(folder, 'model.safetensors'));
   return { ...exported, remove: () => rm(folder, { recursive: true }) };
+}
+
+/** Bytes of all weights of a model with so many layers. */
+export function weightBytes(variant: BaseVariant, layers: Layers): number {
+  return [...tensorsOf(variant, layers).values()].reduce(
+    (sum, shape) => sum + 4 * shape.reduce((a, b) => a * b, 1),
+    0,
+  );
 }
 
 /** Bytes of weights that one decode step reads: all of the decoder but the embedding table, and of experts the chosen. */
