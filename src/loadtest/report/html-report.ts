@@ -15,6 +15,7 @@ import {
   loadToShow,
   plotsAgainstLoad,
 } from './plots.ts';
+import { stageHead, stageRow } from './stage-row.ts';
 import { checkLine, warnings } from './text-report.ts';
 
 /** One page without scripts that needs nothing beside it. */
@@ -89,21 +90,7 @@ const comparisonTable = (stages: readonly Stage[]) =>
     ]),
   );
 
-const stageTable = (stages: readonly Stage[]) =>
-  table(
-    ['model', 'load', 'requests', 'failed', 'req/s', 'good/s', 'tokens/s', 'at once', 'lag p99'],
-    stages.map((stage) => [
-      stage.target.label,
-      describeLoad(stage.load),
-      String(stage.requests),
-      String(stage.requests - stage.completed),
-      short(stage.requestsPerSecond),
-      short(stage.goodRequestsPerSecond),
-      short(stage.outputTokensPerSecond),
-      String(stage.maxConcurrent),
-      short(stage.lag?.p99),
-    ]),
-  );
+const stageTable = (stages: readonly Stage[]) => table(stageHead, stages.map(stageRow));
 
 const latencyTable = (stages: readonly Stage[]) =>
   table(

@@ -66,12 +66,14 @@ export function plotsAgainstLoad(stages: readonly Stage[]): string[] {
   ].filter((image) => image !== '');
 }
 
-/** The largest load that every target kept up with, or the smallest there is. */
+/** The largest load that every target kept up with and whose figures are valid, or the smallest there is. */
 export function loadToShow(stages: readonly Stage[]): string {
   const targets = labelsOf(stages).length;
   const loads = [...new Set(stages.map(({ load }) => describeLoad(load)))];
   const isCalm = (load: string) => {
-    const of = stages.filter((stage) => describeLoad(stage.load) === load && !stage.isSaturated);
+    const of = stages.filter(
+      (stage) => describeLoad(stage.load) === load && !stage.isSaturated && stage.isValid,
+    );
     return of.length === targets;
   };
   return loads.findLast(isCalm) ?? loads[0]!;

@@ -4,6 +4,7 @@ import type { LoadtestResult } from '../run-plan.ts';
 import type { Stage } from '../stage.ts';
 import { comparedFigures, compareWithBaselines } from './compare.ts';
 import { short, times } from './figures.ts';
+import { stageHead, stageRow } from './stage-row.ts';
 import { textTable } from './text-table.ts';
 
 const summaries = ['ttft', 'itl', 'tpot', 'e2e'] as const;
@@ -12,7 +13,7 @@ const quantiles = ['p50', 'p90', 'p99', 'p99.9'] as const;
 /** What is printed at the end. */
 export function textReport({ stages, checks }: LoadtestResult): string {
   return [
-    throughput(stages),
+    textTable(stageHead, stages.map(stageRow)),
     latencies(stages),
     comparison(stages),
     ...stages.flatMap(warnings),
@@ -47,34 +48,6 @@ export function checkLine(checks: LoadtestResult['checks']): string {
     ? `${checks.length - unchecked.length} counts agree with /metrics exactly`
     : `counts DIFFER from /metrics (is the server used by others?): ${different.join('; ')}`;
   return [verdict, ...besides].join('; ');
-}
-
-function throughput(stages: readonly Stage[]): string {
-  const head = [
-    'model',
-    'load',
-    'requests',
-    'failed',
-    'req/s',
-    'good/s',
-    'tokens/s',
-    'at once',
-    'lag p99 ms',
-  ];
-  return textTable(
-    head,
-    stages.map((stage) => [
-      stage.target.label,
-      describeLoad(stage.load),
-      String(stage.requests),
-      String(stage.requests - stage.completed),
-      short(stage.requestsPerSecond),
-      short(stage.goodRequestsPerSecond),
-      short(stage.outputTokensPerSecond),
-      String(stage.maxConcurrent),
-      short(stage.lag?.p99),
-    ]),
-  );
 }
 
 function latencies(stages: readonly Stage[]): string {
