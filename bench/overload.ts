@@ -19,6 +19,7 @@ const factor = 10;
 const closedLoopClients = 16;
 
 interface Answer {
+  /** 0: the connection broke before an answer came. */
   status: number;
   latencyMs: number;
   /** null where the answer has no such header. */
@@ -29,11 +30,14 @@ async function ask(service: ServiceProcess): Promise<Answer> {
   const startedAt = performance.now();
   // A connection of its own: one that idles between two requests may be closed just as the second is sent.
   const headers = { 'content-type': 'application/json', connection: 'close' };
-  const response = await service.post('/v1/completions', body, { headers });
-  await response.arrayBuffer();
-  const header = response.headers.get('retry-after');
-  const retryAfterSeconds = header === null ? null : Number(header);
-  return { status: response.status, latencyMs: performance.now() - startedAt, retryAfterSeconds };
+  const answer = async (): Promise<Pick<Answer, 'status' | 'retryAfterSeconds'>> => {
+    const response = await service.post('/v1/completions', body, { headers });
+    await response.arrayBuffer();
+    const header = response.headers.get('retry-after');
+    return { status: response.status, retryAfterSeconds: header === null ? null : Number(header) };
+  };
+  const { status, retryAfterSeconds } = await answer().catch(() => ({ status: 0, retryAfterSeconds: null }));
+  return { status, latencyMs: performance.now() - startedAt, retryAfterSeconds };
 }
 
 /** Requests per second that clients get who each wait for their answer. */
@@ -131,6 +135,7 @@ export async function run(): Promise<BenchResult> {
           what: `answered ${status}`,
           value: refused.filter((answer) => answer.status === status).length,
         })),
+        { what: 'broken connections', value: refused.filter(({ status }) => status === 0).length },
         { what: 'came back when told', value: result.returns.length },
         {
           what: 'longest Retry-After, s',
