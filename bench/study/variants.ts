@@ -22,7 +22,7 @@ const moe = { num_experts: 128, expert_d_ff: 16, top_k: 1 };
 
 export const dense: Kind = { name: 'dense', altup: null };
 
-/** What is measured beside the dense model; `model` of the shipped ones is named alike. */
+/** What is measured beside the dense model, named as the shipped models are after `austen-t5-`. */
 export const kinds: readonly Kind[] = [
   { name: 'altup-k2', altup: altup(2) },
   { name: 'altup-k4', altup: altup(4) },

@@ -26,12 +26,8 @@ impl CudaMemory {
         // SAFETY: the device was just found; the context is kept as long as the process, as ONNX Runtime does.
         let context = unsafe { primary_ctx::retain(found) }.map_err(driver_words).map_err(Error)?;
         let mut memory = Self { context, start: 0, size };
-        memory
-            .in_context(|| unsafe {
-                // A device has no memory of no bytes.
-                memory_of(size.max(1))
-            })
-            .map(|start| memory.start = start)?;
+        // A device has no memory of no bytes.
+        memory.start = memory.in_context(|| unsafe { zeroes(size.max(1)) })?;
         Ok(memory)
     }
 
@@ -48,7 +44,7 @@ impl CudaMemory {
     }
 }
 
-unsafe fn memory_of(size: usize) -> std::result::Result<CUdeviceptr, cudarc::driver::DriverError> {
+unsafe fn zeroes(size: usize) -> std::result::Result<CUdeviceptr, cudarc::driver::DriverError> {
     unsafe {
         let start = malloc_sync(size)?;
         memset_d8_sync(start, 0, size)?;

@@ -59,7 +59,7 @@ pub mod tests {
 
     const DISTANCE: usize = 1 << 60;
 
-    pub fn far(address: *mut u8) -> *mut u8 {
+    fn far(address: *mut u8) -> *mut u8 {
         address.map_addr(|address| address + DISTANCE)
     }
 
