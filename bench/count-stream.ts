@@ -1,5 +1,7 @@
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 
+/** Connections are kept, as the clients of an API keep theirs. */
+const agent = new Agent({ keepAlive: true });
 const done = Buffer.from('data: [DONE]\n\n');
 
 /**
@@ -11,7 +13,7 @@ export function countStream(url: string, body: object): Promise<void> {
   const payload = JSON.stringify(body);
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
   return new Promise((resolve, reject) => {
-    const call = request(url, { method: 'POST', headers, agent: false }, (response) => {
+    const call = request(url, { method: 'POST', headers, agent }, (response) => {
       let last: Buffer = Buffer.alloc(0);
       response.on('data', (data: Buffer) => {
         last = data.length >= done.length ? data : Buffer.concat([last, data]);

@@ -22,7 +22,7 @@ export async function run(): Promise<BenchResult> {
       const overheads: number[] = [];
       for (let round = 0; round <= rounds; round += 1) {
         engine.steps.length = 0;
-        const speed = await tokensPerSecond(concurrency, maxTokens, complete);
+        const speed = await tokensPerSecond(concurrency, Array(4 * concurrency).fill(maxTokens), complete);
         if (round === 0) continue; // warm-up
         const wallMs = (concurrency * 4 * maxTokens * 1000) / speed;
         const inSession = engine.steps.reduce(

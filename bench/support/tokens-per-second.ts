@@ -1,14 +1,16 @@
-/** Runs `concurrency` clients that each ask for four completions of `tokens` tokens, one after another. */
+/** Has completions of `lengths` tokens done by `concurrency` clients, each of whom takes the next when it has one done. */
 export async function tokensPerSecond(
   concurrency: number,
-  tokens: number,
-  complete: () => Promise<void>,
+  lengths: readonly number[],
+  complete: (tokens: number) => Promise<void>,
 ): Promise<number> {
+  const left = lengths.values();
   const startedAt = performance.now();
   await Promise.all(
     Array.from({ length: concurrency }, async () => {
-      for (let i = 0; i < 4; i += 1) await complete();
+      for (const tokens of left) await complete(tokens);
     }),
   );
-  return (concurrency * 4 * tokens * 1000) / (performance.now() - startedAt);
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  return (tokens * 1000) / (performance.now() - startedAt);
 }

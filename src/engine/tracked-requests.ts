@@ -17,8 +17,8 @@ interface Group {
   readonly stream: EventStream;
   /** Ids of those that have not ended. */
   readonly open: Set<string>;
-  /** Aborted once all have ended. */
-  readonly ended: AbortController;
+  /** Called once all have ended. */
+  forget(): void;
 }
 
 interface Tracked {
@@ -67,13 +67,13 @@ export class TrackedRequests {
     const group: Group = {
       stream: new EventStream(leave),
       open: new Set(requests.map(({ id }) => id)),
-      ended: new AbortController(),
+      forget: () => signal.removeEventListener('abort', leave),
     };
     for (const request of requests) {
       this.#tracked.set(request.id, { request, group, timings: new RequestTimings(request) });
       this.#observer.admitted(request);
     }
-    signal.addEventListener('abort', leave, { signal: group.ended.signal });
+    signal.addEventListener('abort', leave);
     return group.stream;
   }
 
@@ -159,7 +159,7 @@ export class TrackedRequests {
     group.open.delete(request.id);
     if (group.open.size === 0) {
       group.stream.close();
-      group.ended.abort();
+      group.forget();
     }
     if (this.#tracked.size === 0) {
       for (const resolve of this.#onEmpty.splice(0)) resolve();

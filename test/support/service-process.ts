@@ -16,7 +16,10 @@ function spawning(settings: Record<string, string>) {
 export class ServiceProcess {
   readonly #child: ChildProcess;
   readonly #lines: string[] = [];
+  /** Log records so far. */
+  readonly log: Record<string, unknown>[] = [];
   #stderr = '';
+  #url: string | undefined;
   /** Resolves with the next line it writes, or its end. */
   #stir = Promise.withResolvers<void>();
   readonly exited: Promise<number | null>;
@@ -29,6 +32,7 @@ export class ServiceProcess {
     });
     createInterface(this.#child.stdout!).on('line', (line) => {
       this.#lines.push(line);
+      if (line.startsWith('{')) this.log.push(JSON.parse(line));
       this.#stirred();
     });
     this.exited.then(() => this.#stirred());
@@ -81,11 +85,6 @@ export class ServiceProcess {
     return [...this.#lines, this.#stderr].join('\n');
   }
 
-  /** Log records so far. */
-  get log(): Record<string, unknown>[] {
-    return this.#lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
-  }
-
   /** The first log record with this message, once it is there. */
   async logged(message: string): Promise<Record<string, unknown>> {
     for (;;) {
@@ -104,7 +103,9 @@ export class ServiceProcess {
   }
 
   get url(): string {
-    return String(this.log.find(({ msg }) => msg === 'listening')?.url);
+    // Kept: loads of thousands of requests ask for it with each, and the log is long by then.
+    this.#url ??= String(this.log.find(({ msg }) => msg === 'listening')!.url);
+    return this.#url;
   }
 
   async post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
