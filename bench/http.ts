@@ -1,79 +1,119 @@
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Tokenizer } from '../src/catalog/tokenizer.ts';
 import { randomStream } from '../src/loadtest/random-stream.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { countStream } from './count-stream.ts';
+import { MidSizeGemma3n } from './mid-size-gemma3n.ts';
 import { type BenchResult, median, spread } from './result.ts';
 import { EngineAlone } from './support/engine-alone.ts';
 import { tokensPerSecond } from './support/tokens-per-second.ts';
 
-const model = 'austen-t5-altup-k2';
-const checkpoint = join(import.meta.dirname, '../models', model);
 const prompt = 'It was a truth that she had never seen so much of the world as in that long walk';
-/** Of a completion; they differ, so that clients come and go one at a time. */
-const tokens = { fewest: 64, most: 192 };
-const completionsPerClient = 8;
 const slots = 16;
-/** Before those that count: the compiler of either process has seen little yet. */
-const warmUps = 4;
-const rounds = 9;
 /** Of the engine, on either side: the clients, which share the machine with the service, need the other cores. */
 const threads = Math.max(1, availableParallelism() >> 1);
 
-function httpCompletion(service: ServiceProcess): (maxTokens: number) => Promise<void> {
-  const body = { model, prompt, temperature: 0, ignore_eos: true, stream: true };
-  return (maxTokens) => countStream(`${service.url}/v1/completions`, { ...body, max_tokens: maxTokens });
+interface Load {
+  name: string;
+  checkpoint: string;
+  concurrency: number;
+  /** Of a completion, from and to; they differ, so that clients come and go one at a time. */
+  tokens: readonly [number, number];
+  completionsPerClient: number;
+  /** Before those that count: the compiler of either process has seen little yet. */
+  warmUps: number;
+  rounds: number;
 }
 
-function completionLengths(count: number): number[] {
+function completionLengths({ tokens: [fewest, most], completionsPerClient, concurrency }: Load): number[] {
   const random = randomStream(1, 'output lengths');
-  const { fewest, most } = tokens;
-  return Array.from({ length: count }, () => Math.floor(fewest + (most - fewest + 1) * random()));
+  const length = () => Math.floor(fewest + (most - fewest + 1) * random());
+  return Array.from({ length: completionsPerClient * concurrency }, length);
 }
 
-/** Streaming over HTTP beside the engine alone, and how late the HTTP thread's event loop runs meanwhile. */
-export async function run(): Promise<BenchResult> {
+async function measure(load: Load, service: ServiceProcess, engine: EngineAlone, result: BenchResult) {
+  const { name, checkpoint, concurrency, warmUps, rounds } = load;
+  const promptTokens = Tokenizer.load(checkpoint).encode(prompt);
+  const lengths = completionLengths(load);
+  const body = { model: basename(checkpoint), prompt, temperature: 0, ignore_eos: true, stream: true };
+  const overHttp: number[] = [];
+  const alone: number[] = [];
+  const lagMs: number[] = [];
+  for (let round = -warmUps; round < rounds; round += 1) {
+    await service.metric('up'); // Each scrape starts the lag's statistics anew.
+    const http = await tokensPerSecond(concurrency, lengths, (tokens) =>
+      countStream(`${service.url}/v1/completions`, { ...body, max_tokens: tokens }),
+    );
+    const lag = 1000 * (await service.metric('nodejs_eventloop_lag_p99_seconds'));
+    const direct = await tokensPerSecond(
+      concurrency,
+      lengths,
+      async (tokens) => void (await engine.complete(promptTokens, tokens)),
+    );
+    if (round < 0) continue;
+    overHttp.push(http);
+    lagMs.push(lag);
+    alone.push(direct);
+  }
+  const ratios = overHttp.map((value, i) => value / alone[i]!);
+  result.rows.push({
+    model: name,
+    concurrency,
+    'tokens/s over HTTP': median(overHttp),
+    'tokens/s engine alone': median(alone),
+    ratio: median(ratios),
+    'ratio spread': spread(ratios),
+    'event-loop lag p99, ms': median(lagMs),
+    'its worst round': Math.max(...lagMs),
+  });
+  result.ratios[`stream-${name}-c${concurrency}`] = median(ratios);
+}
+
+async function compare(checkpoint: string, loads: readonly Load[], result: BenchResult): Promise<void> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: checkpoint,
     ALTUP_SLOTS: String(slots),
     ALTUP_THREADS: String(threads),
+    ALTUP_CONTEXT: '512',
   });
   const engine = await EngineAlone.open(checkpoint, { slots, threads, maxContext: 512 });
-  const promptTokens = Tokenizer.load(checkpoint).encode(prompt);
-  const engineCompletion = async (maxTokens: number) => void (await engine.complete(promptTokens, maxTokens));
-  const result: BenchResult = { name: 'http', rows: [], ratios: {} };
   try {
-    for (const concurrency of [1, 16, 64]) {
-      const lengths = completionLengths(completionsPerClient * concurrency);
-      const overHttp: number[] = [];
-      const alone: number[] = [];
-      const lagMs: number[] = [];
-      for (let round = -warmUps; round < rounds; round += 1) {
-        await service.metric('up'); // Each scrape starts the lag's statistics anew.
-        const http = await tokensPerSecond(concurrency, lengths, httpCompletion(service));
-        const lag = 1000 * (await service.metric('nodejs_eventloop_lag_p99_seconds'));
-        const direct = await tokensPerSecond(concurrency, lengths, engineCompletion);
-        if (round < 0) continue;
-        overHttp.push(http);
-        lagMs.push(lag);
-        alone.push(direct);
-      }
-      const ratios = overHttp.map((value, i) => value / alone[i]!);
-      result.rows.push({
-        concurrency,
-        'tokens/s over HTTP': median(overHttp),
-        'tokens/s engine alone': median(alone),
-        ratio: median(ratios),
-        'ratio spread': spread(ratios),
-        'event-loop lag p99, ms': median(lagMs),
-        'its worst round': Math.max(...lagMs),
-      });
-      result.ratios[`stream-c${concurrency}`] = median(ratios);
-    }
-    return result;
+    for (const load of loads) await measure(load, service, engine, result);
   } finally {
     await service.stop();
     await engine.close();
   }
+}
+
+/**
+ * Streaming over HTTP beside the engine alone, and how late the HTTP thread's event loop runs meanwhile: for a model of
+ * a real one's size, and for a shipped one, whose step is so short that HTTP keeps a core as busy as the model does.
+ */
+export async function run(): Promise<BenchResult> {
+  const result: BenchResult = { name: 'http', rows: [], ratios: {} };
+  const midSize = await MidSizeGemma3n.write();
+  try {
+    const { checkpoint } = midSize;
+    const large = { name: 'gemma3n-300m', checkpoint, tokens: [8, 24], warmUps: 1, rounds: 5 } as const;
+    await compare(checkpoint, [{ ...large, concurrency: 16, completionsPerClient: 2 }], result);
+  } finally {
+    await midSize.remove();
+  }
+  const name = 'austen-t5-altup-k2';
+  const checkpoint = join(import.meta.dirname, '../models', name);
+  const small = {
+    name,
+    checkpoint,
+    tokens: [64, 192],
+    completionsPerClient: 8,
+    warmUps: 4,
+    rounds: 9,
+  } as const;
+  await compare(
+    checkpoint,
+    [1, 16, 64].map((concurrency) => ({ ...small, concurrency })),
+    result,
+  );
+  return result;
 }
