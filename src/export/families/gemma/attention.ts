@@ -60,7 +60,7 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string, normalize
   const inner = kvHeads * headSize;
   const cache = ['batch', kvHeads, 'capacity', headSize];
   const parts = ['key', 'value'] as const;
-  const past = parts.map((part) => graph.input(`past_key_values.${index}.${part}`, type, cache));
+  const past = parts.map((part) => graph.input(pastName(index, part), type, cache));
   const present = parts.map((part) => presentName(index, part));
   for (const name of present) graph.output(name, type, cache);
 
@@ -74,28 +74,23 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string, normalize
 }
 
 /**
- * The layer appends nothing: its keys and values are empty, which GroupQueryAttention takes as a wish to read the cache
- * as the earlier layer left it. The operator cannot be without outputs for the cache, so there is a
- * `present.<shared>.<part>.<layer>`; where that is the memory of `present.<shared>.<part>` too, nothing is copied.
+ * The layer appends what the earlier one did, the same rows to the same cache, so that where `present.<shared>.<part>.<layer>`
+ * is the memory of `present.<shared>.<part>` too, nothing is copied. Empty keys and values, by which GroupQueryAttention
+ * means a cache that is only read, are not understood by every provider: WebGPU's attention without subgroups is wrong then.
  */
 function overSharedCache(layer: AttentionLayer, query: string, shared: number): string {
   const { gemma, index } = layer;
   const { graph, config } = gemma;
   const cache = ['batch', config.kvHeads, 'capacity', config.headSize];
   const parts = ['key', 'value'] as const;
-  const [start, axis] = [graph.integers(0), graph.integers(1)];
-  const none = parts.map((part) => {
-    const name = `/layers.${shared}/attention/no_${part}`;
-    return graph.computes(name)
-      ? name
-      : graph.add('Slice', name, [newName(shared, part), start, start, axis]);
-  });
-  const past = parts.map((part) => presentName(shared, part));
-  const present = past.map((name) => `${name}.${index}`);
+  const made = parts.map((part) => newName(shared, part));
+  const past = parts.map((part) => pastName(shared, part));
+  const present = parts.map((part) => `${presentName(shared, part)}.${index}`);
   for (const name of present) graph.output(name, computeType(gemma.precision), cache);
-  return layer.attend(query, none, past, present);
+  return layer.attend(query, made, past, present);
 }
 
+const pastName = (index: number, part: 'key' | 'value') => `past_key_values.${index}.${part}`;
 const presentName = (index: number, part: 'key' | 'value') => `present.${index}.${part}`;
 const newName = (index: number, part: 'key' | 'value') => `new.${index}.${part}`;
 

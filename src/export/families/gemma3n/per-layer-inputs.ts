@@ -1,5 +1,4 @@
 import { embeddingTable } from '../../layers/embedding.ts';
-import { int } from '../../onnx/attributes.ts';
 import { gelu, rmsNorm, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
 import type { Gemma3nGraph } from './graph.ts';
 
@@ -27,12 +26,11 @@ export function perLayerInputs(gemma: Gemma3nGraph, ids: string, embedded: strin
   const own = scaleBy(graph, `${path}/own`, lookUp(gemma, ids, width), Math.sqrt(size));
   const sum = graph.add('Add', `${path}/sum`, [joined, own]);
   const all = scaleBy(graph, path, sum, Math.SQRT1_2);
-  const outputs = layers.map((_, index) => `${path}/${index}`);
-  graph.add('Split', `${path}/split`, [all], {
-    attributes: { axis: int(-1), num_outputs: int(layers.length) },
-    outputs,
-  });
-  return outputs;
+  // One Split would have a shader of WebGPU write to more buffers, one for each layer, than most GPUs allow.
+  const [axis, at] = [graph.integers(2), (layer: number) => graph.integers(layer * size)];
+  return layers.map((_, layer) =>
+    graph.add('Slice', `${path}/${layer}`, [all, at(layer), at(layer + 1), axis]),
+  );
 }
 
 /** Tokens without a row of their own, those for images and sound, take row 0. */
