@@ -16,6 +16,8 @@ const threads = Math.max(1, availableParallelism() >> 1);
 
 interface Load {
   name: string;
+  /** Its figures are found under `<ratio>-c<concurrency>`. */
+  ratio: string;
   checkpoint: string;
   concurrency: number;
   /** Of a completion, from and to; they differ, so that clients come and go one at a time. */
@@ -33,7 +35,7 @@ function completionLengths({ tokens: [fewest, most], completionsPerClient, concu
 }
 
 async function measure(load: Load, service: ServiceProcess, engine: EngineAlone, result: BenchResult) {
-  const { name, checkpoint, concurrency, warmUps, rounds } = load;
+  const { name, ratio, checkpoint, concurrency, warmUps, rounds } = load;
   const promptTokens = Tokenizer.load(checkpoint).encode(prompt);
   const lengths = completionLengths(load);
   const body = { model: basename(checkpoint), prompt, temperature: 0, ignore_eos: true, stream: true };
@@ -67,7 +69,7 @@ async function measure(load: Load, service: ServiceProcess, engine: EngineAlone,
     'event-loop lag p99, ms': median(lagMs),
     'its worst round': Math.max(...lagMs),
   });
-  result.ratios[`stream-${name}-c${concurrency}`] = median(ratios);
+  result.ratios[`${ratio}-c${concurrency}`] = median(ratios);
 }
 
 async function compare(checkpoint: string, loads: readonly Load[], result: BenchResult): Promise<void> {
@@ -95,7 +97,15 @@ export async function run(): Promise<BenchResult> {
   const midSize = await MidSizeGemma3n.write();
   try {
     const { checkpoint } = midSize;
-    const large = { name: 'gemma3n-300m', checkpoint, tokens: [8, 24], warmUps: 1, rounds: 5 } as const;
+    const name = 'gemma3n-300m';
+    const large = {
+      name,
+      ratio: `stream-${name}`,
+      checkpoint,
+      tokens: [8, 24],
+      warmUps: 1,
+      rounds: 5,
+    } as const;
     await compare(checkpoint, [{ ...large, concurrency: 16, completionsPerClient: 2 }], result);
   } finally {
     await midSize.remove();
@@ -104,6 +114,7 @@ export async function run(): Promise<BenchResult> {
   const checkpoint = join(import.meta.dirname, '../models', name);
   const small = {
     name,
+    ratio: 'stream',
     checkpoint,
     tokens: [64, 192],
     completionsPerClient: 8,
