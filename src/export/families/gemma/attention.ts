@@ -74,9 +74,9 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string, normalize
 }
 
 /**
- * The layer appends what the earlier one did, the same rows to the same cache, so that where `present.<shared>.<part>.<layer>`
- * is the memory of `present.<shared>.<part>` too, nothing is copied. Empty keys and values, by which GroupQueryAttention
- * means a cache that is only read, are not understood by every provider: WebGPU's attention without subgroups is wrong then.
+ * The layer appends what the earlier one did, the same rows to the same cache: where `present.<shared>.<part>.<layer>` is
+ * the memory of `present.<shared>.<part>` too, nothing is copied. Empty keys and values, by which GroupQueryAttention
+ * means a cache that is only read, would be less, but WebGPU's attention without subgroups is wrong then.
  */
 function overSharedCache(layer: AttentionLayer, query: string, shared: number): string {
   const { gemma, index } = layer;
