@@ -2,6 +2,8 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 
 /** How long a client may be behind before more than the limit counts: what comes at once takes its time. */
 const patienceMs = 1000;
+/** Events that come sooner after a write wait and go together: nobody reads so fast, and writing costs most of one. */
+const pauseMs = 5;
 
 export interface EventsReader {
   /** Aborted when the client leaves, after which nothing is written. */
@@ -21,6 +23,9 @@ export class ServerSentEvents {
   readonly #reader: EventsReader;
   /** Since when something has been waiting for the client; null: nothing is. */
   #behindSince: number | null = null;
+  /** Events not written yet. */
+  #held = '';
+  #wroteAt = Number.NEGATIVE_INFINITY;
 
   constructor(response: ServerResponse, headers: OutgoingHttpHeaders, reader: EventsReader) {
     this.#response = response;
@@ -36,13 +41,30 @@ export class ServerSentEvents {
   }
 
   send(json: string): void {
-    if (this.#reader.gone.aborted) return;
-    if (!this.#response.write(`data: ${json}\n\n`)) this.#checkPace();
+    const isScheduled = this.#held !== '';
+    this.#held += `data: ${json}\n\n`;
+    if (isScheduled) return;
+    const pause = this.#wroteAt + pauseMs - performance.now();
+    if (pause <= 0) this.#write();
+    else setTimeout(() => this.#write(), Math.ceil(pause));
   }
 
   /** Ends as OpenAI's streams do. */
   end(): void {
-    if (!this.#reader.gone.aborted) this.#response.end('data: [DONE]\n\n');
+    if (!this.#reader.gone.aborted) this.#response.end(`${this.#take()}data: [DONE]\n\n`);
+  }
+
+  #write(): void {
+    const events = this.#take();
+    if (events === '' || this.#reader.gone.aborted) return;
+    this.#wroteAt = performance.now();
+    if (!this.#response.write(events)) this.#checkPace();
+  }
+
+  #take(): string {
+    const events = this.#held;
+    this.#held = '';
+    return events;
   }
 
   #checkPace(): void {

@@ -1,0 +1,75 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { ServerSentEvents } from '../../src/http/server-sent-events.ts';
+
+/** A response to a client that reads all at once. */
+class Written extends EventEmitter {
+  readonly writes: string[] = [];
+  readonly writableLength = 0;
+
+  writeHead(): void {}
+
+  write(text: string): boolean {
+    this.writes.push(text);
+    return true;
+  }
+
+  end(text: string): void {
+    this.writes.push(text);
+  }
+}
+
+function open(gone: AbortSignal = new AbortController().signal) {
+  const response = new Written();
+  const reader = { gone, bufferLimit: 1000, onSlow: () => {} };
+  const events = new ServerSentEvents(response as unknown as ServerResponse, {}, reader);
+  return { events, writes: response.writes };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it('writes an event at once when the last write is a while ago', () => {
+  const { events, writes } = open();
+  events.send('1');
+  vi.advanceTimersByTime(20);
+  events.send('2');
+  expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\n']);
+});
+
+it('writes together what follows a write closely, a few milliseconds after it', () => {
+  const { events, writes } = open();
+  for (const json of ['1', '2', '3']) events.send(json);
+  expect(writes).toEqual(['data: 1\n\n']);
+  vi.advanceTimersByTime(5);
+  expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\ndata: 3\n\n']);
+  events.send('4');
+  vi.advanceTimersByTime(5);
+  expect(writes.at(-1)).toBe('data: 4\n\n');
+});
+
+it('leaves nothing unwritten at its end, and nothing for later', () => {
+  const { events, writes } = open();
+  for (const json of ['1', '2']) events.send(json);
+  events.end();
+  vi.advanceTimersByTime(20);
+  expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\ndata: [DONE]\n\n']);
+});
+
+it('writes nothing to a client that has left', () => {
+  const left = new AbortController();
+  const { events, writes } = open(left.signal);
+  for (const json of ['1', '2']) events.send(json);
+  left.abort();
+  vi.advanceTimersByTime(20);
+  events.send('3');
+  vi.advanceTimersByTime(20);
+  events.end();
+  expect(writes).toEqual(['data: 1\n\n']);
+});
