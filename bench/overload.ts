@@ -82,21 +82,27 @@ async function burst(
   return result;
 }
 
-/** Highest resident memory, MiB, while `work` goes on. */
+/** Resident memory, MiB, every second while `work` goes on. */
 async function memoryDuring<T>(
   service: ServiceProcess,
   work: Promise<T>,
-): Promise<{ result: T; mebibytes: number }> {
-  let mebibytes = 0;
+): Promise<{ result: T; mebibytes: number[] }> {
+  const mebibytes: number[] = [];
   let isDone = false;
   const watched = work.finally(() => {
     isDone = true;
   });
   while (!isDone) {
-    mebibytes = Math.max(mebibytes, (await service.metric('process_resident_memory_bytes')) / 2 ** 20);
+    mebibytes.push((await service.metric('process_resident_memory_bytes')) / 2 ** 20);
     await Promise.race([setTimeout(1000), watched.catch(() => {})]);
   }
   return { result: await watched, mebibytes };
+}
+
+/** Highest value of each fifth of a series. */
+function peaksOfFifths(series: readonly number[]): number[] {
+  const part = (i: number) => series.slice((i * series.length) / 5, ((i + 1) * series.length) / 5);
+  return Array.from({ length: 5 }, (_, i) => Math.max(...part(i)));
 }
 
 const shareOf = (answers: readonly Answer[], isCounted: (answer: Answer) => boolean) =>
@@ -143,15 +149,18 @@ export async function run(): Promise<BenchResult> {
         },
         { what: 'p99 of those served, ms', value: p99 },
         { what: 'deadline, ms', value: deadlineMs },
-        { what: 'memory before, MiB', value: usual.mebibytes },
-        { what: 'memory in the burst and after, MiB', value: mebibytes },
+        { what: 'memory before, MiB', value: Math.max(...usual.mebibytes) },
+        ...peaksOfFifths(mebibytes).map((value, i) => ({
+          what: `memory in fifth ${i + 1} of the burst and the returns, MiB`,
+          value,
+        })),
       ],
       ratios: {
         'refused-with-retry-after': shareOf(refused, ({ retryAfterSeconds }) => retryAfterSeconds !== null),
         'refused-with-429-or-503': shareOf(refused, ({ status }) => status === 429 || status === 503),
         'return-success': shareOf(result.returns, ({ status }) => status === 200),
         'p99-to-deadline': p99 / deadlineMs,
-        memory: mebibytes / usual.mebibytes,
+        memory: Math.max(...mebibytes) / Math.max(...usual.mebibytes),
         recovery: after / median([before, later]),
       },
     };
