@@ -20,12 +20,7 @@ import type {
   Session,
   SessionOptions,
 } from './session.ts';
-
-/**
- * Threads look for work so long, µs, before they sleep: over the gap between two operators of a step, for waking takes
- * as long as a small one, but not over the gap between two steps, in which the HTTP thread needs the core.
- */
-const spinning = { 'session.intra_op.allow_spinning': '1', 'session.intra_op.spin_duration_us': '50' };
+import { spinDurationUs } from './spin-duration.ts';
 
 /** How a native session runs, beyond what every session is told. */
 export interface NativeSettings {
@@ -90,7 +85,7 @@ export class NativeSession implements Session {
       encoderCapacity: session.encoderCapacity,
       vocabSize: manifest.vocabSize,
       threads: options.threads,
-      config: spinning,
+      config: { 'session.intra_op.spin_duration_us': spinDurationUs },
       ...providerRequest(executionProvider, options.folder, manifest.precision),
       ...(kernels === undefined ? {} : { kernels }),
     });

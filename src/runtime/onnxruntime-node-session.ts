@@ -18,6 +18,7 @@ import type {
   SessionOptions,
 } from './session.ts';
 import { type CacheNumbers, SlotCache } from './slot-cache.ts';
+import { spinDurationUs } from './spin-duration.ts';
 
 type Feeds = Record<string, Tensor>;
 
@@ -87,8 +88,7 @@ export class OnnxruntimeNodeSession implements Session {
         executionMode: 'sequential',
         // The cache of memory patterns has an entry per input shape and shapes change with every step.
         enableMemPattern: false,
-        // Spinning would take the core that the HTTP thread needs.
-        extra: { session: { intra_op: { allow_spinning: '0' } } },
+        extra: { session: { intra_op: { spin_duration_us: spinDurationUs } } },
       });
     const decoder = await load(manifest.graphs.decoder);
     const encoder = manifest.graphs.encoder === null ? null : await load(manifest.graphs.encoder);
