@@ -23,12 +23,18 @@ const variants: BaseVariant[] = [
   { name: 'dense2x', width: 1536, heads: 12, feedForward: 2048, altup: null },
 ];
 const threads = 2;
-const context = 128;
+/** Tokens of the prompt, all of which each step reads from the encoder's side. */
+const promptTokens = 128;
+/** Decoder positions before the step: halfway through a short completion, and far into a long one. */
+const pasts = [32, 128] as const;
 const rounds = 25;
 /** Few steps before the next model's turn: a machine that drifts, drifts over all of them alike. */
 const stepsPerRound = 4;
 /** Expand, Predict, Select, 11 CorrectPredict, Correct and Collapse; the fused one costs most. */
 const altupNodes = 16;
+
+/** Keys and values that a step reads: as many for each variant, whose heads are alike. */
+const cacheBytes = (batch: number, past: number) => batch * (promptTokens + past) * 12 * 2 * 768 * 4;
 
 /** Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. */
 export async function run(): Promise<BenchResult> {
@@ -43,11 +49,11 @@ export async function run(): Promise<BenchResult> {
     for (let slot = 0; slot < 8; slot += 1) {
       await session.encode(
         slot,
-        Array.from({ length: context }, (_, i) => 100 + i),
+        Array.from({ length: promptTokens }, (_, i) => 100 + i),
       );
       await session.prefill(
         slot,
-        Array.from({ length: context }, (_, i) => 200 + i),
+        Array.from({ length: Math.max(...pasts) }, (_, i) => 200 + i),
         0,
         null,
       );
@@ -56,7 +62,8 @@ export async function run(): Promise<BenchResult> {
   }
   const rows: BenchResult['rows'] = [];
   const ratios: BenchResult['ratios'] = {};
-  for (const batch of [1, 8]) {
+  for (const [batch, past] of [1, 8].flatMap((batch) => pasts.map((past) => [batch, past] as const))) {
+    const at = `b${batch}${past === 128 ? '' : `-p${past}`}`;
     const times: number[][] = variants.map(() => []);
     for (let round = -4; round < rounds; round += 1) {
       // Forwards and backwards in turn, so that drift of the machine falls on all alike.
@@ -65,7 +72,7 @@ export async function run(): Promise<BenchResult> {
         const steps = [];
         for (let step = 0; step < stepsPerRound; step += 1) {
           const start = performance.now();
-          await session.decode(decodeRows(session, batch, 300 + step, context));
+          await session.decode(decodeRows(session, batch, 300 + step, past));
           steps.push(performance.now() - start);
         }
         // Whatever else runs on the machine only adds time.
@@ -85,25 +92,29 @@ export async function run(): Promise<BenchResult> {
       const kernel = kernels.get(variant.altup?.num_blocks ?? 0) ?? 0;
       const share = (altupNodes * kernel) / 1000 / step;
       const bytes = bytesPerStep(variant, batch) / bytesPerStep(variants[0]!, batch);
+      const cache = cacheBytes(batch, past);
+      const withCache = (bytesPerStep(variant, batch) + cache) / (bytesPerStep(variants[0]!, batch) + cache);
       rows.push({
         model: variant.name,
         batch,
+        past,
         'step ms': step,
         'range ms': spread(times[index] ?? []),
         'to dense': median(relative[index] ?? []),
         'to dense, range': spread(relative[index] ?? []),
         'weight bytes to dense': bytes,
+        'with caches': withCache,
         'AltUp share of step (chain)': share,
       });
-      if (index > 0) ratios[`${variant.name}-b${batch}`] = median(relative[index] ?? []);
-      if (variant.altup !== null) ratios[`${variant.name}-share-b${batch}`] = share;
+      if (index > 0) ratios[`${variant.name}-${at}`] = median(relative[index] ?? []);
+      if (variant.altup !== null) ratios[`${variant.name}-share-${at}`] = share;
       // 1: the step takes as much longer than the dense one as it reads more bytes.
-      if (index > 0) ratios[`${variant.name}-of-bytes-b${batch}`] = bytes / median(relative[index] ?? []);
+      if (index > 0) ratios[`${variant.name}-of-bytes-${at}`] = bytes / median(relative[index] ?? []);
     }
     const of = (name: string) => times[variants.findIndex((variant) => variant.name === name)] ?? [];
     const plain = of('plain-k2');
     const wide = of('dense2x').map((time, round) => time / (plain[round] ?? Number.NaN));
-    ratios[`dense2x-to-plain-k2-b${batch}`] = median(wide);
+    ratios[`dense2x-to-plain-k2-${at}`] = median(wide);
   }
   for (const session of sessions) await session.close();
   for (const model of models) await model.remove();
