@@ -1,6 +1,6 @@
 import { NativeSession } from '../src/runtime/native-session.ts';
 import { nodeTimes, requireAddon } from './altup-graph.ts';
-import { type BaseVariant, bytesPerStep, exportBaseModel } from './base-model.ts';
+import { type BaseVariant, bytesPerStep, cacheBytesPerStep, exportBaseModel } from './base-model.ts';
 import { decodeRows } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
@@ -32,9 +32,6 @@ const rounds = 25;
 const stepsPerRound = 4;
 /** Expand, Predict, Select, 11 CorrectPredict, Correct and Collapse; the fused one costs most. */
 const altupNodes = 16;
-
-/** Keys and values that a step reads: as many for each variant, whose heads are alike. */
-const cacheBytes = (batch: number, past: number) => batch * (promptTokens + past) * 12 * 2 * 768 * 4;
 
 /** Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. */
 export async function run(): Promise<BenchResult> {
@@ -92,7 +89,7 @@ export async function run(): Promise<BenchResult> {
       const kernel = kernels.get(variant.altup?.num_blocks ?? 0) ?? 0;
       const share = (altupNodes * kernel) / 1000 / step;
       const bytes = bytesPerStep(variant, batch) / bytesPerStep(variants[0]!, batch);
-      const cache = cacheBytes(batch, past);
+      const cache = cacheBytesPerStep(batch, promptTokens, past);
       const withCache = (bytesPerStep(variant, batch) + cache) / (bytesPerStep(variants[0]!, batch) + cache);
       rows.push({
         model: variant.name,

@@ -2,7 +2,7 @@ import { NativeSession } from '../src/runtime/native-session.ts';
 import { OnnxruntimeNodeSession } from '../src/runtime/onnxruntime-node-session.ts';
 import type { Session } from '../src/runtime/session.ts';
 import { requireAddon } from './altup-graph.ts';
-import { type BaseVariant, bytesPerStep, exportBaseModel } from './base-model.ts';
+import { type BaseVariant, bytesPerStep, cacheBytesPerStep, exportBaseModel } from './base-model.ts';
 import { decodeRows } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
@@ -88,8 +88,7 @@ export async function run(): Promise<BenchResult> {
     }
     const key = `b${batch}-c${context}`;
     const step = median(times.native);
-    // Keys and values: decoder positions and encoder positions of 12 layers.
-    const bytes = bytesPerStep(variant, batch) + batch * 12 * 2 * 768 * 4 * (context + encoderTokens);
+    const bytes = bytesPerStep(variant, batch) + cacheBytesPerStep(batch, encoderTokens, context);
     ratios[`decode-${key}`] = median(times.portable) / step;
     ratios[`overhead-us-${key}`] = median(times.binding) * 1000;
     ratios[`sampling-us-${key}`] = median(times.sampling) * 1000;

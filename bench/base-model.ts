@@ -177,6 +177,11 @@ export function weightBytes(variant: BaseVariant, layers: Layers): number {
   );
 }
 
+/** Bytes of keys and values that one decode step reads, of a model with as many heads as T5-Base. */
+export function cacheBytesPerStep(batch: number, encoderPositions: number, decoderPositions: number): number {
+  return batch * (encoderPositions + decoderPositions) * decoding.decoder * 2 * 768 * 4;
+}
+
 /** Bytes of weights that one decode step reads: all of the decoder but the embedding table, and of experts the chosen. */
 export function bytesPerStep(variant: BaseVariant, batch: number): number {
   let bytes = 0;

@@ -42,29 +42,25 @@ async function measure(load: Load, service: ServiceProcess, engine: EngineAlone,
   const overHttp: number[] = [];
   const alone: number[] = [];
   const lagMs: number[] = [];
-  for (let round = -warmUps; round < rounds; round += 1) {
-    let [http, lag, direct] = [0, 0, 0];
-    const overService = async () => {
-      await service.metric('up'); // Each scrape starts the lag's statistics anew.
-      http = await tokensPerSecond(concurrency, lengths, (tokens) =>
-        countStream(`${service.url}/v1/completions`, { ...body, max_tokens: tokens }),
-      );
-      lag = 1000 * (await service.metric('nodejs_eventloop_lag_p99_seconds'));
-    };
-    const withoutService = async () => {
-      direct = await tokensPerSecond(
-        concurrency,
-        lengths,
-        async (tokens) => void (await engine.complete(promptTokens, tokens)),
-      );
-    };
-    // Each goes first in turn, so that drift of the machine falls on both alike.
-    const both = [overService, withoutService];
-    for (const turn of round % 2 === 0 ? both : both.reverse()) await turn();
-    if (round < 0) continue;
-    overHttp.push(http);
+  const overService = async (isCounted: boolean) => {
+    await service.metric('up'); // Each scrape starts the lag's statistics anew.
+    const speed = await tokensPerSecond(concurrency, lengths, (tokens) =>
+      countStream(`${service.url}/v1/completions`, { ...body, max_tokens: tokens }),
+    );
+    const lag = 1000 * (await service.metric('nodejs_eventloop_lag_p99_seconds'));
+    if (!isCounted) return;
+    overHttp.push(speed);
     lagMs.push(lag);
-    alone.push(direct);
+  };
+  const engineAlone = async (isCounted: boolean) => {
+    const complete = async (tokens: number) => void (await engine.complete(promptTokens, tokens));
+    const speed = await tokensPerSecond(concurrency, lengths, complete);
+    if (isCounted) alone.push(speed);
+  };
+  for (let round = -warmUps; round < rounds; round += 1) {
+    // Each goes first in turn, so that drift of the machine falls on both alike.
+    const turns = round % 2 === 0 ? [overService, engineAlone] : [engineAlone, overService];
+    for (const turn of turns) await turn(round >= 0);
   }
   const ratios = overHttp.map((value, i) => value / alone[i]!);
   result.rows.push({

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 
 /** How long a client may be behind before more than the limit counts: what comes at once takes its time. */
 const patienceMs = 1000;
-/** Events that come sooner after a write wait and go together: nobody reads so fast, and writing costs most of one. */
+/** Events that come sooner after a write wait and go together: nobody reads so fast, and a third of an event is its write. */
 const pauseMs = 5;
 
 export interface EventsReader {
