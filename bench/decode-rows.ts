@@ -1,11 +1,12 @@
-import type { DecodeRow, Session } from '../src/runtime/session.ts';
+import type { DecodeRow, Sampling, Session } from '../src/runtime/session.ts';
 import { samplingRequest } from '../test/support/sampling-request.ts';
 
-/** A greedy decode step of the first `batch` slots, all at the same position. */
-export function decodeRows(session: Session, batch: number, token: number, past: number): DecodeRow[] {
-  return Array.from({ length: batch }, () => ({
-    token,
-    past,
-    sampling: session.startSampling(samplingRequest()),
-  }));
+/** Greedy completions, one for each of the first `batch` slots: as in the engine, kept for all their steps. */
+export function greedySamplings(session: Session, batch: number): Sampling[] {
+  return Array.from({ length: batch }, () => session.startSampling(samplingRequest()));
+}
+
+/** A decode step of the first slots, one for each of `samplings`, all at the same position. */
+export function decodeRows(samplings: readonly Sampling[], token: number, past: number): DecodeRow[] {
+  return samplings.map((sampling) => ({ token, past, sampling }));
 }

@@ -108,7 +108,7 @@ export async function run(): Promise<BenchResult> {
       checkpoint,
       tokens: [8, 24],
       warmUps: 1,
-      rounds: 5,
+      rounds: 15,
     } as const;
     await compare(checkpoint, [{ ...large, concurrency: 16, completionsPerClient: 2 }], result);
   } finally {
@@ -121,14 +121,13 @@ export async function run(): Promise<BenchResult> {
     ratio: 'stream',
     checkpoint,
     tokens: [64, 192],
-    completionsPerClient: 8,
     warmUps: 4,
   } as const;
   // Rounds differ by a fifth either way: the figure that counts is the median of many.
   const loads = [
-    { ...small, concurrency: 1, rounds: 9 },
-    { ...small, concurrency: 16, rounds: 25 },
-    { ...small, concurrency: 64, rounds: 5 },
+    { ...small, concurrency: 1, completionsPerClient: 8, rounds: 15 },
+    { ...small, concurrency: 16, completionsPerClient: 8, rounds: 25 },
+    { ...small, concurrency: 64, completionsPerClient: 3, rounds: 25 },
   ];
   await compare(checkpoint, loads, result);
   return result;

@@ -5,7 +5,7 @@ import type { Manifest } from '../src/catalog/manifest.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { NativeSession } from '../src/runtime/native-session.ts';
 import { requireAddon } from './altup-graph.ts';
-import { decodeRows } from './decode-rows.ts';
+import { decodeRows, greedySamplings } from './decode-rows.ts';
 import { processMemory } from './process-memory.ts';
 import type { BenchResult } from './result.ts';
 import { slope } from './slope.ts';
@@ -54,7 +54,8 @@ async function step(session: NativeSession, i: number): Promise<void> {
     const tokens = Array.from({ length: 1 + ((request * 7) % context) }, (_, at) => 100 + at);
     await session.encode(request % slots, tokens);
   }
-  await session.decode(decodeRows(session, 1 + (i % slots), 100 + (i % 1000), past));
+  const samplings = greedySamplings(session, 1 + (i % slots));
+  await session.decode(decodeRows(samplings, 100 + (i % 1000), past));
 }
 
 /** Memory of this process while one session takes many steps, and while many are opened, used and closed. */
