@@ -14,7 +14,7 @@ const settings = {
   ALTUP_QUEUE_TIMEOUT_MS: '20000',
   ALTUP_REQUEST_TIMEOUT_MS: String(deadlineMs),
 };
-const body = { prompt: 'It was a truth', max_tokens: 250, ignore_eos: true, temperature: 0 };
+const body = { max_tokens: 250, ignore_eos: true, temperature: 0 };
 const factor = 10;
 const closedLoopClients = 16;
 
@@ -26,12 +26,17 @@ interface Answer {
   retryAfterSeconds: number | null;
 }
 
-async function ask(service: ServiceProcess): Promise<Answer> {
+/** @param number of the request: who is refused and comes back is known by its prompt */
+async function ask(service: ServiceProcess, number: number): Promise<Answer> {
   const startedAt = performance.now();
   // A connection of its own: one that idles between two requests may be closed just as the second is sent.
   const headers = { 'content-type': 'application/json', connection: 'close' };
   const answer = async (): Promise<Pick<Answer, 'status' | 'retryAfterSeconds'>> => {
-    const response = await service.post('/v1/completions', body, { headers });
+    const response = await service.post(
+      '/v1/completions',
+      { ...body, prompt: `Letter ${number}. It is a truth` },
+      { headers },
+    );
     await response.arrayBuffer();
     const header = response.headers.get('retry-after');
     return { status: response.status, retryAfterSeconds: header === null ? null : Number(header) };
@@ -44,9 +49,11 @@ async function ask(service: ServiceProcess): Promise<Answer> {
 async function capacity(service: ServiceProcess, seconds: number): Promise<number> {
   const endsAt = performance.now() + seconds * 1000;
   let served = 0;
+  let asked = 0;
   const client = async () => {
     while (performance.now() < endsAt) {
-      const { status } = await ask(service);
+      asked += 1;
+      const { status } = await ask(service, asked);
       if (status === 200 && performance.now() < endsAt) served += 1;
       // What an earlier burst has left in the queue is waited for.
       if (status !== 200) await setTimeout(50);
@@ -70,12 +77,15 @@ async function burst(
   isObeyed: boolean,
 ): Promise<Burst> {
   const result: Burst = { answers: [], returns: [] };
+  let asked = 0;
   const request = async () => {
-    const answer = await ask(service);
+    asked += 1;
+    const number = asked;
+    const answer = await ask(service, number);
     result.answers.push(answer);
     if (answer.status === 200 || answer.retryAfterSeconds === null || !isObeyed) return;
     await setTimeout(answer.retryAfterSeconds * 1000);
-    result.returns.push(await ask(service));
+    result.returns.push(await ask(service, number));
   };
   const times = arrivalTimes({ kind: 'poisson' }, perSecond, seconds * 1000, randomStream(5, 'arrivals'));
   await openLoop(times, request);

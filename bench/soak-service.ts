@@ -10,6 +10,7 @@ import {
 } from '../test/support/known-completions.ts';
 import { seededRandom } from '../test/support/seeded-random.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
+import { type ProcessMemory, processMemory } from './process-memory.ts';
 import { type BenchResult, median } from './result.ts';
 import { lineCharts } from './support/line-charts.ts';
 import { describeMachine } from './support/machine.ts';
@@ -22,13 +23,19 @@ const sampleSeconds = 5;
 /** Of the run, at its beginning, in which caches fill and code is compiled. */
 const warmUpShare = 0.1;
 
+interface Observed {
+  metrics: Awaited<ReturnType<ServiceProcess['metrics']>>;
+  memory: ProcessMemory;
+}
+
 const sampled = {
-  'resident memory, MiB': ['process_resident_memory_bytes', 2 ** 20],
-  'JavaScript heap in use, MiB': ['nodejs_heap_size_used_bytes', 2 ** 20],
-  'open file descriptors': ['process_open_fds', 1],
-  'active handles': ['nodejs_active_handles_total', 1],
-  'event-loop lag p99, ms': ['nodejs_eventloop_lag_p99_seconds', 0.001],
-} as const;
+  'resident memory, MiB': ({ metrics }) => metrics.sum('process_resident_memory_bytes') / 2 ** 20,
+  'memory of its own, MiB': ({ memory }) => memory.anonymous / 2 ** 20,
+  'JavaScript heap in use, MiB': ({ metrics }) => metrics.sum('nodejs_heap_size_used_bytes') / 2 ** 20,
+  'open file descriptors': ({ metrics }) => metrics.sum('process_open_fds'),
+  'active handles': ({ metrics }) => metrics.sum('nodejs_active_handles_total'),
+  'event-loop lag p99, ms': ({ metrics }) => metrics.sum('nodejs_eventloop_lag_p99_seconds') * 1000,
+} satisfies Record<string, (now: Observed) => number>;
 type Name = keyof typeof sampled;
 type Samples = Record<Name, [minutes: number, value: number][]>;
 
@@ -65,11 +72,10 @@ async function sample(service: ServiceProcess, endsAt: number): Promise<Samples>
   const samples = Object.fromEntries(Object.keys(sampled).map((name) => [name, []])) as unknown as Samples;
   while (performance.now() < endsAt) {
     await setTimeout(sampleSeconds * 1000);
-    const metrics = await service.metrics();
+    const now = { metrics: await service.metrics(), memory: processMemory(service.pid) };
     const minutes = (performance.now() - startedAt) / 60_000;
-    for (const [name, [metric, unit]] of Object.entries(sampled)) {
-      samples[name as Name].push([minutes, metrics.sum(metric) / unit]);
-    }
+    for (const [name, observe] of Object.entries(sampled))
+      samples[name as Name].push([minutes, observe(now)]);
   }
   return samples;
 }

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import { DrainRate } from './drain-rate.ts';
 import type { GenerationRequest } from './generation.ts';
+import { KeptTurns } from './kept-turns.ts';
 
 export interface AdmissionLimits {
   maxQueuedRequests: number;
@@ -9,22 +11,27 @@ export interface AdmissionLimits {
 }
 
 type Queued = Pick<GenerationRequest, 'promptTokens'>;
+type Arriving = Pick<GenerationRequest, 'promptTokens' | 'client'>;
 
 /** `unknown`: nothing has left the queue yet. */
 const retrySeconds = { shortest: 1, unknown: 5, longest: 900 };
 /** Of the rate at which the queue drains, what those who come back are given; new requests take their part. */
 const shareOfReturning = 0.8;
+/** Of the queue, what is kept for those who come back when they were told, while any are expected. */
+const shareKept = 0.25;
 
 /**
  * Bounds what waits for a slot, in requests and in prompt tokens. Checking and reserving is one synchronous step, so a
  * burst cannot slip in between. Those who are refused are told to come back one after another, at the rate at which
- * there will be room: told the same time, they would come together and be refused again.
+ * there will be room: told the same time, they would come together and be refused again. Those who then come are known
+ * by their client and prompt, and have a part of the queue to themselves: the overload may not be over.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #clock: Clock;
   readonly #requestRate: DrainRate;
   readonly #tokenRate: DrainRate;
+  readonly #turns = new KeptTurns();
   #queuedRequests = 0;
   #queuedTokens = 0;
   /** Milliseconds in which something waited, up to #measuredAt: an empty queue says nothing about its speed. */
@@ -51,21 +58,27 @@ export class Admission {
   }
 
   /**
-   * Takes room for all of `requests` or for none.
+   * Takes room for all of `requests`, which are one client's, or for none.
    * @throws ServiceError queue_full, with the seconds after which there should be room
    */
-  reserve(requests: readonly Queued[]): void {
+  reserve(requests: readonly Arriving[]): void {
     const busyMs = this.#measureBusy();
+    const now = this.#measuredAt;
     const tokens = tokensOf(requests);
     const { maxQueuedRequests, maxQueuedTokens } = this.#limits;
     const excessRequests = this.#queuedRequests + requests.length - maxQueuedRequests;
     const excessTokens = this.#queuedTokens + tokens - maxQueuedTokens;
-    if (excessRequests > 0 || excessTokens > 0) {
+    const isUnexpected = !this.#turns.isEmpty(now) && !this.#turns.take(turnKey(requests), now);
+    const kept = (most: number) => (isUnexpected ? Math.floor(most * shareKept) : 0);
+    if (excessRequests + kept(maxQueuedRequests) > 0 || excessTokens + kept(maxQueuedTokens) > 0) {
+      const at = this.#timeOfReturn(requests, excessRequests, excessTokens, busyMs);
+      this.#turns.add(turnKey(requests), at);
       throw new ServiceError(
         'queue_full',
         `${this.#queuedRequests} requests with ${this.#queuedTokens} prompt tokens are waiting; ` +
-          `at most ${maxQueuedRequests} with ${maxQueuedTokens} may.`,
-        { retryAfterSeconds: this.#secondsUntilReturn(requests, excessRequests, excessTokens, busyMs) },
+          `at most ${maxQueuedRequests} with ${maxQueuedTokens} may` +
+          `${isUnexpected ? ', of which a part is kept for those who were told to come back' : ''}.`,
+        { retryAfterSeconds: Math.max(retrySeconds.shortest, Math.ceil((at - now) / 1000)) },
       );
     }
     this.#queuedRequests += requests.length;
@@ -88,20 +101,19 @@ export class Admission {
     return this.#busyMs;
   }
 
-  /** Whole, within bounds: when the excess has left, and those who were refused before have had their turn. */
-  #secondsUntilReturn(
+  /** On the clock, within bounds: when the excess has left, and those who were refused before have had their turn. */
+  #timeOfReturn(
     requests: readonly Queued[],
     excessRequests: number,
     excessTokens: number,
     busyMs: number,
   ): number {
     const now = this.#measuredAt;
-    const { shortest, longest } = retrySeconds;
     const room = now + 1000 * this.#secondsToDrain(excessRequests, excessTokens, busyMs);
-    const at = Math.min(Math.max(room, this.#returnsUntil), now + 1000 * longest);
+    const at = Math.min(Math.max(room, this.#returnsUntil), now + 1000 * retrySeconds.longest);
     const turnSeconds = this.#secondsToDrain(requests.length, tokensOf(requests), busyMs) / shareOfReturning;
     this.#returnsUntil = at + 1000 * turnSeconds;
-    return Math.max(shortest, Math.ceil((at - now) / 1000));
+    return at;
   }
 
   #secondsToDrain(requests: number, tokens: number, busyMs: number): number {
@@ -119,4 +131,11 @@ function secondsToDrain(excess: number, perSecond: number | null): number {
 
 function tokensOf(requests: readonly Queued[]): number {
   return requests.reduce((sum, { promptTokens }) => sum + promptTokens.length, 0);
+}
+
+/** Short, however long the prompt. */
+function turnKey(requests: readonly Arriving[]): string {
+  const [first] = requests;
+  const hash = createHash('sha256').update(`${requests.length} ${first?.client}\0`);
+  return hash.update(Int32Array.from(first?.promptTokens ?? [])).digest('base64');
 }

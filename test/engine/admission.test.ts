@@ -6,7 +6,7 @@ import { ManualClock } from '../support/manual-clock.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const requests = (...lengths: number[]) =>
-  lengths.map((length) => ({ promptTokens: new Array(length).fill(1) }));
+  lengths.map((length) => ({ promptTokens: new Array(length).fill(1), client: 'someone' }));
 
 function refusal(call: () => void): ServiceError {
   try {
@@ -29,15 +29,20 @@ describe('Admission', () => {
     admission.reserve(requests(1, 1, 1));
     expect(refusal(() => admission.reserve(requests(1, 1))).code).toBe('queue_full');
     expect(admission.queuedRequests).toBe(3);
+  });
+
+  it('takes one more while there is room for one', () => {
+    admission.reserve(requests(1, 1, 1));
     admission.reserve(requests(1));
     expect(admission.queuedRequests).toBe(4);
+    expect(refusal(() => admission.reserve(requests(1))).code).toBe('queue_full');
   });
 
   it('takes as many prompt tokens as may wait', () => {
     admission.reserve(requests(60, 30));
-    expect(refusal(() => admission.reserve(requests(11))).code).toBe('queue_full');
     admission.reserve(requests(10));
     expect(admission.queuedTokens).toBe(100);
+    expect(refusal(() => admission.reserve(requests(1))).code).toBe('queue_full');
   });
 
   it('has room again when one leaves', () => {
@@ -91,21 +96,21 @@ describe('Admission', () => {
     expect(refusal(() => admission.reserve(requests(98))).retryAfterSeconds).toBeCloseTo(10, -0.5);
   });
 
-  it('lets in nine of ten of those who come back when they were told, after ten times the load for a minute', () => {
+  it('lets in 19 of 20 of those who come back when they were told, in and after ten times the load for a minute', () => {
     const busy = new Admission({ maxQueuedRequests: 32, maxQueuedTokens: 1000 }, clock.now);
     const random = seededRandom(3);
-    const returns: number[] = [];
+    const returns: { at: number; name: number }[] = [];
     let queued = 0;
     let [tries, successes] = [0, 0];
-    const arrive = (isReturn: boolean, second: number) => {
+    const arrive = (isReturn: boolean, name: number, second: number) => {
       tries += Number(isReturn);
       try {
-        busy.reserve(requests(5));
+        busy.reserve([{ promptTokens: [name, 2, 3, 4, 5], client: 'everyone' }]);
         queued += 1;
         successes += Number(isReturn);
       } catch (error) {
         // Once is what is looked at: who is refused twice has gone elsewhere.
-        if (!isReturn) returns.push(second + (error as ServiceError).retryAfterSeconds!);
+        if (!isReturn) returns.push({ at: second + (error as ServiceError).retryAfterSeconds!, name });
       }
     };
     // Ten a second are served; a hundred a second come, for a minute.
@@ -116,13 +121,36 @@ describe('Admission', () => {
         busy.leave(requests(5)[0]!);
         queued -= 1;
       }
-      const due = returns.filter((at) => at <= second).length;
-      for (const at of returns.splice(0)) if (at > second) returns.push(at);
-      const arrivals = [...Array(due).fill(true), ...Array(tick < 600 ? 10 : 0).fill(false)];
-      while (arrivals.length > 0) arrive(arrivals.splice(random.below(arrivals.length), 1)[0], second);
+      const due = returns.filter(({ at }) => at <= second);
+      for (const each of returns.splice(0)) if (each.at > second) returns.push(each);
+      const fresh = Array.from({ length: tick < 600 ? 10 : 0 }, (_, i) => tick * 10 + i);
+      const arrivals = [
+        ...due.map(({ name }) => ({ isReturn: true, name })),
+        ...fresh.map((name) => ({ isReturn: false, name })),
+      ];
+      while (arrivals.length > 0) {
+        const [{ isReturn, name }] = arrivals.splice(random.below(arrivals.length), 1) as [
+          (typeof arrivals)[0],
+        ];
+        arrive(isReturn, name, second);
+      }
     }
     expect(tries).toBeGreaterThan(5000);
-    expect(successes / tries).toBeGreaterThan(0.9);
+    expect(successes / tries).toBeGreaterThan(0.95);
+  });
+
+  it('keeps a part of the queue for those who come when they were told, and for them alone', () => {
+    const prompt = (name: number) => [{ promptTokens: [name], client: 'someone' }];
+    admission.reserve(requests(1, 1, 1, 1));
+    const told = refusal(() => admission.reserve(prompt(7))).retryAfterSeconds!;
+    admission.leave(requests(1)[0]!);
+    clock.advance(told * 1000);
+    expect(refusal(() => admission.reserve(prompt(8))).message).toContain('kept for those');
+    expect(refusal(() => admission.reserve([{ promptTokens: [7], client: 'another' }])).code).toBe(
+      'queue_full',
+    );
+    admission.reserve(prompt(7));
+    expect(admission.queuedRequests).toBe(4);
   });
 
   it('guesses while nothing has left yet', () => {
