@@ -80,11 +80,17 @@ async function sample(service: ServiceProcess, endsAt: number): Promise<Samples>
   return samples;
 }
 
-/** How the second half of a run after its warm-up compares with the first. */
-function drift(points: readonly (readonly [number, number])[]): { first: number; second: number } {
+/** A half of a run after its warm-up. The lowest value shows what is left once garbage was collected. */
+interface Half {
+  middle: number;
+  lowest: number;
+}
+
+function halves(points: readonly (readonly [number, number])[]): [Half, Half] {
   const values = points.slice(Math.floor(points.length * warmUpShare)).map(([, value]) => value);
-  const middle = values.length >> 1;
-  return { first: median(values.slice(0, middle)), second: median(values.slice(middle)) };
+  const at = values.length >> 1;
+  const half = (part: number[]): Half => ({ middle: median(part), lowest: Math.min(...part) });
+  return [half(values.slice(0, at)), half(values.slice(at))];
 }
 
 /** A service under mixed load, clients that leave included, for as long as `--minutes` says; draws docs/soak.svg. */
@@ -104,13 +110,22 @@ export async function run(): Promise<BenchResult> {
     await service.metricReaches(0, 'altup_requests_running{');
 
     for (const [name, points] of Object.entries(samples)) {
-      const { first, second } = drift(points);
-      result.rows.push({ what: name, 'first half': first, 'second half': second, ratio: second / first });
-      result.ratios[name.replace(/,.*/, '').replaceAll(' ', '-').toLowerCase()] = second / first;
+      const [first, second] = halves(points);
+      const key = name.replace(/,.*/, '').replaceAll(' ', '-').toLowerCase();
+      for (const kind of ['middle', 'lowest'] as const) {
+        const ratio = second[kind] / first[kind];
+        result.rows.push({
+          what: `${name}: ${kind}`,
+          'first half': first[kind],
+          'second half': second[kind],
+          ratio,
+        });
+        result.ratios[kind === 'middle' ? key : `${key}-${kind}`] = ratio;
+      }
     }
     for (const name of new Set(counts.flatMap((each) => [...each.keys()]))) {
       const total = counts.reduce((sum, each) => sum + (each.get(name) ?? 0), 0);
-      result.rows.push({ what: name, 'first half': '', 'second half': '', ratio: total });
+      result.rows.push({ what: name, 'first half': '', 'second half': '', ratio: '', count: total });
     }
     const { cpu, threads } = describeMachine();
     const heading = `${minutes} minutes of mixed load, aborts included: ${clients} clients, ${cpu}, ${threads} threads`;
