@@ -65,8 +65,8 @@ async function capacity(service: ServiceProcess, seconds: number): Promise<numbe
 
 interface Burst {
   answers: Answer[];
-  /** Of those who were refused, came back once, and when they were told. */
-  returns: Answer[];
+  /** Of those who were refused, came back once, and when they were told: while the overload went on, and after it. */
+  returns: { during: Answer[]; after: Answer[] };
 }
 
 /** An open loop: requests come when they come, whatever became of those before. */
@@ -76,7 +76,8 @@ async function burst(
   seconds: number,
   isObeyed: boolean,
 ): Promise<Burst> {
-  const result: Burst = { answers: [], returns: [] };
+  const result: Burst = { answers: [], returns: { during: [], after: [] } };
+  const endsAt = performance.now() + seconds * 1000;
   let asked = 0;
   const request = async () => {
     asked += 1;
@@ -85,8 +86,19 @@ async function burst(
     result.answers.push(answer);
     if (answer.status === 200 || answer.retryAfterSeconds === null || !isObeyed) return;
     await setTimeout(answer.retryAfterSeconds * 1000);
-    result.returns.push(await ask(service, number));
+    const returns = performance.now() < endsAt ? result.returns.during : result.returns.after;
+    returns.push(await ask(service, number));
   };
+  const progress = async () => {
+    await setTimeout(seconds * 1000);
+    const { answers, returns } = result;
+    const told = Math.max(...answers.map(({ retryAfterSeconds }) => retryAfterSeconds ?? 0));
+    console.error(
+      `${answers.length} answered; of ${returns.during.length} who came back ` +
+        `${returns.during.filter(isServed).length} served. The last comes in ${told} s.`,
+    );
+  };
+  if (isObeyed) void progress();
   const times = arrivalTimes({ kind: 'poisson' }, perSecond, seconds * 1000, randomStream(5, 'arrivals'));
   await openLoop(times, request);
   return result;
@@ -115,6 +127,7 @@ function peaksOfFifths(series: readonly number[]): number[] {
   return Array.from({ length: 5 }, (_, i) => Math.max(...part(i)));
 }
 
+const isServed = ({ status }: Answer) => status === 200;
 const shareOf = (answers: readonly Answer[], isCounted: (answer: Answer) => boolean) =>
   answers.filter(isCounted).length / answers.length;
 
@@ -130,8 +143,10 @@ export async function run(): Promise<BenchResult> {
     const usual = await memoryDuring(service, capacity(service, 15));
     const before = usual.result;
     const { result, mebibytes } = await memoryDuring(service, burst(service, factor * before, seconds, true));
-    const served = result.answers.filter(({ status }) => status === 200);
-    const refused = result.answers.filter(({ status }) => status !== 200);
+    const { during, after: afterwards } = result.returns;
+    const returns = [...during, ...afterwards];
+    const served = result.answers.filter(isServed);
+    const refused = result.answers.filter((answer) => !isServed(answer));
     const latencies = served.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b);
     const p99 = latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN;
 
@@ -152,7 +167,10 @@ export async function run(): Promise<BenchResult> {
           value: refused.filter((answer) => answer.status === status).length,
         })),
         { what: 'broken connections', value: refused.filter(({ status }) => status === 0).length },
-        { what: 'came back when told', value: result.returns.length },
+        { what: 'came back when told, during the burst', value: during.length },
+        { what: 'of them served', value: during.filter(isServed).length },
+        { what: 'came back when told, after it', value: afterwards.length },
+        { what: 'of them served', value: afterwards.filter(isServed).length },
         {
           what: 'longest Retry-After, s',
           value: Math.max(...refused.map((each) => each.retryAfterSeconds ?? 0)),
@@ -168,7 +186,7 @@ export async function run(): Promise<BenchResult> {
       ratios: {
         'refused-with-retry-after': shareOf(refused, ({ retryAfterSeconds }) => retryAfterSeconds !== null),
         'refused-with-429-or-503': shareOf(refused, ({ status }) => status === 429 || status === 503),
-        'return-success': shareOf(result.returns, ({ status }) => status === 200),
+        'return-success': shareOf(returns, isServed),
         'p99-to-deadline': p99 / deadlineMs,
         memory: Math.max(...mebibytes) / Math.max(...usual.mebibytes),
         recovery: after / median([before, later]),

@@ -14,7 +14,7 @@ type Queued = Pick<GenerationRequest, 'promptTokens'>;
 type Arriving = Pick<GenerationRequest, 'promptTokens' | 'client'>;
 
 /** `unknown`: nothing has left the queue yet. */
-const retrySeconds = { shortest: 1, unknown: 5, longest: 900 };
+const retrySeconds = { shortest: 1, unknown: 5, longest: 3600 };
 /** Of the rate at which the queue drains, what those who come back are given; new requests take their part. */
 const shareOfReturning = 0.8;
 /** Of the queue, what is kept for those who come back when they were told, while any are expected. */

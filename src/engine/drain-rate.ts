@@ -1,30 +1,33 @@
-/** Weight of an event falls to 1/e in this many milliseconds. */
-const memoryMs = 20_000;
+/** The rate is of the last so many events, which say something of slow queues, */
+const fewestEvents = 64;
+/** and of so many milliseconds at least, since those who run together often end together. */
+const shortestMs = 5000;
 
-/** How much leaves a queue per second, recent times counting most (an exponentially decaying average). */
+/** How much leaves a queue per second, of late. */
 export class DrainRate {
-  readonly #firstAt: number;
-  #lastAt: number;
-  /** Sum of amounts, each decayed by its age at #lastAt. */
-  #decayed = 0;
+  readonly #events: { amount: number; at: number }[] = [];
+  /** What the amounts of #events add up to, and since when. */
+  #sum = 0;
+  #since: number;
 
   /** @param now milliseconds, as in all methods */
   constructor(now: number) {
-    this.#firstAt = now;
-    this.#lastAt = now;
+    this.#since = now;
   }
 
   record(amount: number, now: number): void {
-    this.#decayed = this.#decayed * decay(now - this.#lastAt) + amount;
-    this.#lastAt = now;
+    this.#events.push({ amount, at: now });
+    this.#sum += amount;
+    while (this.#events.length > fewestEvents && now - this.#events[0]!.at >= shortestMs) {
+      const { amount: oldest, at } = this.#events.shift()!;
+      this.#sum -= oldest;
+      this.#since = at;
+    }
   }
 
-  /** Unbiased from the start: the average is over the time watched, not over time before it. null: nothing seen yet. */
+  /** null: nothing seen yet. */
   perSecond(now: number): number | null {
-    const watched = 1 - decay(now - this.#firstAt);
-    if (this.#decayed === 0 || watched === 0) return null;
-    return (this.#decayed * decay(now - this.#lastAt)) / (watched * (memoryMs / 1000));
+    if (this.#sum === 0 || now === this.#since) return null;
+    return (this.#sum * 1000) / (now - this.#since);
   }
 }
-
-const decay = (ageMs: number) => Math.exp(-ageMs / memoryMs);

@@ -68,8 +68,8 @@ describe('Admission', () => {
     expect(first).toBeLessThanOrEqual(8);
     expect(second - first).toBeGreaterThanOrEqual(9);
     expect(second - first).toBeLessThanOrEqual(10);
-    clock.advance(3_600_000);
-    expect(retryAfter()).toBe(900);
+    clock.advance(36_000_000);
+    expect(retryAfter()).toBe(3600);
   });
 
   it('remembers its speed through a quiet hour', () => {
@@ -96,48 +96,55 @@ describe('Admission', () => {
     expect(refusal(() => admission.reserve(requests(98))).retryAfterSeconds).toBeCloseTo(10, -0.5);
   });
 
-  it('lets in 19 of 20 of those who come back when they were told, in and after ten times the load for a minute', () => {
-    const busy = new Admission({ maxQueuedRequests: 32, maxQueuedTokens: 1000 }, clock.now);
-    const random = seededRandom(3);
-    const returns: { at: number; name: number }[] = [];
-    let queued = 0;
-    let [tries, successes] = [0, 0];
-    const arrive = (isReturn: boolean, name: number, second: number) => {
-      tries += Number(isReturn);
-      try {
-        busy.reserve([{ promptTokens: [name, 2, 3, 4, 5], client: 'everyone' }]);
-        queued += 1;
-        successes += Number(isReturn);
-      } catch (error) {
-        // Once is what is looked at: who is refused twice has gone elsewhere.
-        if (!isReturn) returns.push({ at: second + (error as ServiceError).retryAfterSeconds!, name });
-      }
-    };
-    // Ten a second are served; a hundred a second come, for a minute.
-    for (let tick = 0; tick < 10_000; tick++) {
-      const second = tick / 10;
-      clock.advance(100);
-      if (queued > 0) {
-        busy.leave(requests(5)[0]!);
-        queued -= 1;
-      }
-      const due = returns.filter(({ at }) => at <= second);
-      for (const each of returns.splice(0)) if (each.at > second) returns.push(each);
-      const fresh = Array.from({ length: tick < 600 ? 10 : 0 }, (_, i) => tick * 10 + i);
-      const arrivals = [
-        ...due.map(({ name }) => ({ isReturn: true, name })),
-        ...fresh.map((name) => ({ isReturn: false, name })),
-      ];
-      while (arrivals.length > 0) {
-        const [{ isReturn, name }] = arrivals.splice(random.below(arrivals.length), 1) as [
-          (typeof arrivals)[0],
+  it.each([
+    ['', 1],
+    [', in which it is half as fast', 2],
+  ])(
+    'lets in 19 of 20 of those who come back when told, in and after a minute of ten times the load%s',
+    (_, slowness) => {
+      const busy = new Admission({ maxQueuedRequests: 32, maxQueuedTokens: 1000 }, clock.now);
+      const random = seededRandom(3);
+      const returns: { at: number; name: number }[] = [];
+      let queued = 0;
+      let [tries, successes] = [0, 0];
+      const arrive = (isReturn: boolean, name: number, second: number) => {
+        tries += Number(isReturn);
+        try {
+          busy.reserve([{ promptTokens: [name, 2, 3, 4, 5], client: 'everyone' }]);
+          queued += 1;
+          successes += Number(isReturn);
+        } catch (error) {
+          // Once is what is looked at: who is refused twice has gone elsewhere.
+          if (!isReturn) returns.push({ at: second + (error as ServiceError).retryAfterSeconds!, name });
+        }
+      };
+      // Ten a second are served; a hundred a second come, for a minute.
+      for (let tick = 0; tick < 20_000; tick++) {
+        const second = tick / 10;
+        clock.advance(100);
+        const isServing = tick >= 600 || tick % slowness === 0;
+        if (queued > 0 && isServing) {
+          busy.leave(requests(5)[0]!);
+          queued -= 1;
+        }
+        const due = returns.filter(({ at }) => at <= second);
+        for (const each of returns.splice(0)) if (each.at > second) returns.push(each);
+        const fresh = Array.from({ length: tick < 600 ? 10 : 0 }, (_, i) => tick * 10 + i);
+        const arrivals = [
+          ...due.map(({ name }) => ({ isReturn: true, name })),
+          ...fresh.map((name) => ({ isReturn: false, name })),
         ];
-        arrive(isReturn, name, second);
+        while (arrivals.length > 0) {
+          const [{ isReturn, name }] = arrivals.splice(random.below(arrivals.length), 1) as [
+            (typeof arrivals)[0],
+          ];
+          arrive(isReturn, name, second);
+        }
       }
-    }
-    expect(tries).toBeGreaterThan(5000);
-    expect(successes / tries).toBeGreaterThan(0.95);
-  });
+      expect(tries).toBeGreaterThan(5000);
+      expect(successes / tries).toBeGreaterThan(0.95);
+    },
+  );
 
   it('keeps a part of the queue for those who come when they were told, and for them alone', () => {
     const prompt = (name: number) => [{ promptTokens: [name], client: 'someone' }];
@@ -185,7 +192,7 @@ describe('DrainRate', () => {
     expect(rate.perSecond(now)).toBeGreaterThan(4.5);
     expect(rate.perSecond(now)).toBeLessThan(7);
     recordEverySecond(1, 100);
-    expect(rate.perSecond(now)).toBeCloseTo(1, 0);
-    expect(rate.perSecond(now + 600_000)).toBeLessThan(0.001);
+    expect(rate.perSecond(now)).toBeCloseTo(1, 3);
+    expect(rate.perSecond(now + 600_000)).toBeLessThan(0.1);
   });
 });
