@@ -35,7 +35,8 @@ describe('a burst over the queue limit', () => {
     expect(new Set(texts).size).toBe(1);
     expect(await service.metric('altup_requests_rejected_total', 'queue_full')).toBe(refused.length);
 
-    const after = await Promise.all(Array.from({ length: 4 }, () => service.post('/v1/completions', body)));
-    expect(after.map(({ status }) => status)).toEqual(Array(4).fill(200));
+    // A quarter of the queue may still be kept for those who were told to come back.
+    const after = await Promise.all(Array.from({ length: 3 }, () => service.post('/v1/completions', body)));
+    expect(after.map(({ status }) => status)).toEqual(Array(3).fill(200));
   });
 });
