@@ -22,12 +22,13 @@ def fresh(tmp_path_factory):
 
 
 def test_committed_data_is_current(fresh):
-    assert golden.differences(COMMITTED, fresh, list(golden.VARIANTS)) == []
+    assert golden.differences(COMMITTED, fresh, list(golden.VARIANTS), golden.TOLERANCE) == []
 
 
 def test_committed_gemma_data_is_current(tmp_path):
     gemma_golden.write(tmp_path)
-    assert golden.differences(GOLDEN / "gemma", tmp_path, list(gemma_golden.variants())) == []
+    variants, tolerance = list(gemma_golden.variants()), gemma_golden.TOLERANCE
+    assert golden.differences(GOLDEN / "gemma", tmp_path, variants, tolerance) == []
 
 
 @pytest.mark.parametrize("variant", list(golden.VARIANTS))
@@ -52,5 +53,5 @@ def test_a_changed_value_is_found(fresh, tmp_path, value):
     tensors = load_file(file)
     tensors["logits"][0, 0, 0] += value
     save_file(tensors, file)
-    found = golden.differences(fresh, tmp_path, list(golden.VARIANTS))
+    found = golden.differences(fresh, tmp_path, list(golden.VARIANTS), golden.TOLERANCE)
     assert len(found) == 1 and "logits" in found[0]
