@@ -5,7 +5,7 @@ use super::candidates::Candidates;
 use super::fault::Fault;
 use super::logprobs::{Logprobs, logprobs};
 use super::random::uniform;
-use super::scan::{highest_f32, highest_f64, is_finite, take_finite};
+use super::scan::{highest_f64, place_of_highest, take_finite};
 use super::state::SamplingState;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +40,7 @@ impl Sampler {
     ) -> Result<usize, Fault> {
         let is_greedy = state.parameters.temperature == 0.0;
         if is_greedy && is_neutral(state) {
-            if !is_finite(raw) {
-                return Err(first_non_finite(raw));
-            }
-            return Ok(place_of(highest_f32(raw), raw));
+            return place_of_highest(raw).ok_or_else(|| first_non_finite(raw));
         }
         self.logits.resize(raw.len(), 0.0);
         if !take_finite(raw, &mut self.logits) {
@@ -79,7 +76,7 @@ impl Sampler {
     }
 }
 
-fn place_of<T: PartialEq>(value: T, values: &[T]) -> usize {
+fn place_of(value: f64, values: &[f64]) -> usize {
     values.iter().position(|other| *other == value).expect("the value is one of them")
 }
 
