@@ -72,11 +72,15 @@ export interface NativeModel {
     followers: Int32Array,
     alternatives: number,
   ): { sampled: NativeChoice | null; scores: PromptTokenLogprobs[] };
+  /**
+   * A row for each of `samplings`. Where there is one, what comes next takes the place of the row's token.
+   * @returns null where there is no more to say than that
+   */
   decode(
     tokens: Int32Array,
     pasts: Int32Array,
     samplings: readonly (NativeSampling | null)[],
-  ): (NativeChoice | null)[];
+  ): (NativeChoice | null)[] | null;
   copySlot(from: number, to: number, length: number): void;
   /** Nanoseconds that ONNX Runtime itself took for the last decode step. */
   readonly runTime: number;

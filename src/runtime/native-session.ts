@@ -41,6 +41,9 @@ export class NativeSession implements Session {
   readonly vocabSize: number;
   readonly #model: NativeModel;
   readonly #addon: LoadedAddon['addon'];
+  /** What a step's rows bring, by slot. Made with memory of their own, which V8 would else give them at every step. */
+  readonly #tokens: Int32Array;
+  readonly #pasts: Int32Array;
 
   private constructor(
     manifest: Manifest,
@@ -56,6 +59,8 @@ export class NativeSession implements Session {
     this.vocabSize = manifest.vocabSize;
     this.#model = model;
     this.#addon = addon;
+    this.#tokens = new Int32Array(new ArrayBuffer(4 * options.slots));
+    this.#pasts = new Int32Array(new ArrayBuffer(4 * options.slots));
   }
 
   /**
@@ -117,11 +122,16 @@ export class NativeSession implements Session {
   }
 
   async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
-    const tokens = Int32Array.from(rows, ({ token }) => token);
-    const pasts = Int32Array.from(rows, ({ past }) => past);
-    const samplings = rows.map(({ sampling }) => sampling);
+    const [tokens, pasts] = [this.#tokens, this.#pasts];
+    const samplings: (NativeSampling | null)[] = [];
+    for (const { token, past, sampling } of rows) {
+      tokens[samplings.length] = token;
+      pasts[samplings.length] = past;
+      samplings.push(sampling);
+    }
     const choices = this.#model.decode(tokens, pasts, samplings);
-    return choices.map((choice) => choice && sampledToken(choice));
+    if (choices) return choices.map((choice) => choice && sampledToken(choice));
+    return samplings.map((sampling, row) => sampling && { token: tokens[row]!, logprobs: null });
   }
 
   copySlot(from: number, to: number, length: number): void {

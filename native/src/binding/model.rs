@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 
 use napi::Env;
-use napi::bindgen_prelude::{AsyncTask, ClassInstance, Int32Array};
+use napi::bindgen_prelude::{AsyncTask, ClassInstance, Int32Array, Int32ArraySlice};
 use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking, guarded};
@@ -167,22 +167,39 @@ impl NativeModel {
         })
     }
 
-    /// One token for each of the slots from 0 on; what comes next where a sampling is given.
+    /// One token for each of the slots from 0 on, as many as there are `samplings`; behind a slot's `pasts`. Where a
+    /// sampling is given, what comes next takes the token's place; null where there is no more to say than that, which
+    /// saves making objects at every step.
     #[napi]
     pub fn decode(
         &self,
-        tokens: Int32Array,
-        pasts: Int32Array,
+        mut tokens: Int32ArraySlice,
+        pasts: &[i32],
         samplings: Vec<Option<ClassInstance<NativeSampling>>>,
-    ) -> napi::Result<Vec<Option<NativeChoice>>> {
-        let (tokens, pasts) = (wide(&tokens), wide(&pasts));
+    ) -> napi::Result<Option<Vec<Option<NativeChoice>>>> {
+        // SAFETY: JavaScript waits for this call.
+        let tokens = unsafe { tokens.as_mut() };
         let states: Vec<_> = samplings.iter().map(|own| own.as_ref().map(|own| &own.state)).collect();
         self.shared.with(|Open { model, sampler }, run| {
+            let (rows, slots) = (states.len(), tokens.len().min(pasts.len()));
+            if rows > slots {
+                return Err(Error(format!("{rows} rows for {slots} slots")));
+            }
             let vocabulary = model.vocabulary();
-            let (logits, time) = model.decode(run, &tokens, &pasts)?;
+            let (logits, time) = model.decode(run, &wide(&tokens[..rows]), &wide(&pasts[..rows]))?;
             self.shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
             let choices = sampler.sample(logits, vocabulary, &states);
-            Ok(choices.into_iter().map(|choice| choice.map(NativeChoice::from)).collect())
+            for (token, choice) in tokens.iter_mut().zip(&choices) {
+                if let Some(Ok(sampled)) = choice {
+                    *token = sampled.token as i32;
+                }
+            }
+            let is_plain = choices
+                .iter()
+                .flatten()
+                .all(|choice| choice.as_ref().is_ok_and(|sampled| sampled.logprobs.is_none()));
+            let told = || choices.into_iter().map(|choice| choice.map(NativeChoice::from)).collect();
+            Ok((!is_plain).then(told))
         })
     }
 
