@@ -1,6 +1,13 @@
+import type { LoadedAddon } from '../src/runtime/native-addon.ts';
 import { NativeSession } from '../src/runtime/native-session.ts';
 import { nodeTimes, requireAddon } from './altup-graph.ts';
-import { type BaseVariant, bytesPerStep, cacheBytesPerStep, exportBaseModel } from './base-model.ts';
+import {
+  type BaseVariant,
+  bytesPerStep,
+  cacheBytesPerStep,
+  type ExportedModel,
+  exportBaseModel,
+} from './base-model.ts';
 import { decodeRows, greedySamplings } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
@@ -22,62 +29,79 @@ const variants: BaseVariant[] = [
   { name: 'moe', width: 768, altup: null, moe },
   { name: 'altup-moe', width: 768, altup: alternating(2), moe },
 ];
+interface Case {
+  batch: number;
+  past: number;
+}
 const threads = 2;
 /** Tokens of the prompt, all of which each step reads from the encoder's side. */
 const promptTokens = 128;
 /** Decoder positions before the step: halfway through a short completion, and far into a long one. */
 const pasts = [32, 128] as const;
-const rounds = 45;
-/** Few steps before the next model's turn: a machine that drifts, drifts over all of them alike. */
-const stepsPerRound = 4;
+const cases = [1, 8].flatMap((batch) => pasts.map((past): Case => ({ batch, past })));
+const slots = 8;
+const rounds = 15;
+/** The first reads what the model before has driven out of the processor's caches. */
+const stepsPerRound = 6;
 /** Expand, Predict, Select, 11 CorrectPredict, Correct and Collapse; the fused one costs most. */
 const altupNodes = 16;
 
-/** Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. */
+/** Every slot is filled up to the last of `pasts`. */
+async function open({ manifest, folder }: ExportedModel, native: LoadedAddon): Promise<NativeSession> {
+  const session = await NativeSession.open(manifest, { folder, slots, maxContext: 1024, threads }, native);
+  const longest = Math.max(...pasts);
+  await session.encode(
+    0,
+    Array.from({ length: promptTokens }, (_, i) => 100 + i),
+  );
+  await session.prefill(
+    0,
+    Array.from({ length: longest }, (_, i) => 200 + i),
+    0,
+    null,
+  );
+  for (let slot = 1; slot < slots; slot += 1) session.copySlot(0, slot, longest);
+  return session;
+}
+
+/** Milliseconds of a step; whatever else runs on the machine only adds to it. */
+async function stepTime(session: NativeSession, { batch, past }: Case): Promise<number> {
+  const samplings = greedySamplings(session, batch);
+  const steps = [];
+  for (let step = 0; step < stepsPerRound; step += 1) {
+    const rows = decodeRows(samplings, 300 + step, past);
+    const start = performance.now();
+    await session.decode(rows);
+    steps.push(performance.now() - start);
+  }
+  return Math.min(...steps);
+}
+
+/**
+ * Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. Each is opened anew
+ * in every round, alone: of models that stay open, those that were opened first can be a fifth slower for ever, by
+ * which memory they got.
+ */
 export async function run(): Promise<BenchResult> {
   const native = requireAddon();
-  const models = [];
-  const sessions: NativeSession[] = [];
-  for (const variant of variants) {
-    const model = await exportBaseModel(variant);
-    models.push(model);
-    const options = { folder: model.folder, slots: 8, maxContext: 1024, threads };
-    const session = await NativeSession.open(model.manifest, options, native);
-    for (let slot = 0; slot < 8; slot += 1) {
-      await session.encode(
-        slot,
-        Array.from({ length: promptTokens }, (_, i) => 100 + i),
-      );
-      await session.prefill(
-        slot,
-        Array.from({ length: Math.max(...pasts) }, (_, i) => 200 + i),
-        0,
-        null,
-      );
+  const models: ExportedModel[] = [];
+  for (const variant of variants) models.push(await exportBaseModel(variant));
+  const allTimes = cases.map((): number[][] => variants.map(() => []));
+  for (let round = 0; round < rounds; round += 1) {
+    // Forwards and backwards in turn, so that drift of the machine falls on all alike.
+    const order = [...models.entries()];
+    for (const [index, model] of round % 2 === 0 ? order : order.reverse()) {
+      const session = await open(model, native);
+      for (const [i, each] of cases.entries()) allTimes[i]![index]!.push(await stepTime(session, each));
+      await session.close();
     }
-    sessions.push(session);
+    console.error(`round ${round + 1} of ${rounds}`);
   }
   const rows: BenchResult['rows'] = [];
   const ratios: BenchResult['ratios'] = {};
-  for (const [batch, past] of [1, 8].flatMap((batch) => pasts.map((past) => [batch, past] as const))) {
+  for (const [i, { batch, past }] of cases.entries()) {
     const at = `b${batch}${past === 128 ? '' : `-p${past}`}`;
-    const times: number[][] = variants.map(() => []);
-    const samplings = sessions.map((session) => greedySamplings(session, batch));
-    for (let round = -4; round < rounds; round += 1) {
-      // Forwards and backwards in turn, so that drift of the machine falls on all alike.
-      const order = [...sessions.entries()];
-      for (const [index, session] of round % 2 === 0 ? order : order.reverse()) {
-        const steps = [];
-        for (let step = 0; step < stepsPerRound; step += 1) {
-          const rows = decodeRows(samplings[index]!, 300 + step, past);
-          const start = performance.now();
-          await session.decode(rows);
-          steps.push(performance.now() - start);
-        }
-        // Whatever else runs on the machine only adds time.
-        if (round >= 0) times[index]?.push(Math.min(...steps));
-      }
-    }
+    const times = allTimes[i]!;
     const dense = times[0] ?? [];
     const relative = times.map((own) => own.map((time, round) => time / (dense[round] ?? Number.NaN)));
     const kernels = new Map<number, number>();
@@ -115,7 +139,6 @@ export async function run(): Promise<BenchResult> {
     const wide = of('dense2x').map((time, round) => time / (plain[round] ?? Number.NaN));
     ratios[`dense2x-to-plain-k2-${at}`] = median(wide);
   }
-  for (const session of sessions) await session.close();
   for (const model of models) await model.remove();
   return { name: 'altup-tax', rows, ratios };
 }
