@@ -8,7 +8,7 @@ import {
   type ExportedModel,
   exportBaseModel,
 } from './base-model.ts';
-import { decodeRows, greedySamplings } from './decode-rows.ts';
+import { fastestStep } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
 const alternating = (num_blocks: number) => ({
@@ -64,19 +64,6 @@ async function open({ manifest, folder }: ExportedModel, native: LoadedAddon): P
   return session;
 }
 
-/** Milliseconds of a step; whatever else runs on the machine only adds to it. */
-async function stepTime(session: NativeSession, { batch, past }: Case): Promise<number> {
-  const samplings = greedySamplings(session, batch);
-  const steps = [];
-  for (let step = 0; step < stepsPerRound; step += 1) {
-    const rows = decodeRows(samplings, 300 + step, past);
-    const start = performance.now();
-    await session.decode(rows);
-    steps.push(performance.now() - start);
-  }
-  return Math.min(...steps);
-}
-
 /**
  * Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. Each is opened anew
  * in every round, alone: of models that stay open, those that were opened first can be a fifth slower for ever, by
@@ -92,7 +79,9 @@ export async function run(): Promise<BenchResult> {
     const order = [...models.entries()];
     for (const [index, model] of round % 2 === 0 ? order : order.reverse()) {
       const session = await open(model, native);
-      for (const [i, each] of cases.entries()) allTimes[i]![index]!.push(await stepTime(session, each));
+      for (const [i, each] of cases.entries()) {
+        allTimes[i]![index]!.push(await fastestStep(session, { ...each, steps: stepsPerRound }));
+      }
       await session.close();
     }
     console.error(`round ${round + 1} of ${rounds}`);

@@ -2,7 +2,7 @@ import { freemem } from 'node:os';
 import { NativeSession } from '../../src/runtime/native-session.ts';
 import { requireAddon } from '../altup-graph.ts';
 import { type ExportedModel, exportBaseModel, weightBytes } from '../base-model.ts';
-import { decodeRows, greedySamplings } from '../decode-rows.ts';
+import { fastestStep } from '../decode-rows.ts';
 import { median } from '../result.ts';
 import { dense, kinds, layersOf, type ShapeName, variantOf } from './variants.ts';
 
@@ -53,18 +53,8 @@ async function encodeMs(session: NativeSession): Promise<number> {
   return performance.now() - start;
 }
 
-/** Whatever else runs on the machine only adds time, so the fastest of a few. */
-async function decodeMs(session: NativeSession): Promise<number> {
-  const times = [];
-  const samplings = greedySamplings(session, 1);
-  for (let step = 0; step < decodeSteps; step += 1) {
-    const rows = decodeRows(samplings, 300 + step, context);
-    const start = performance.now();
-    await session.decode(rows);
-    times.push(performance.now() - start);
-  }
-  return Math.min(...times);
-}
+const decodeMs = (session: NativeSession) =>
+  fastestStep(session, { batch: 1, past: context, steps: decodeSteps });
 
 function relative(of: readonly number[], to: readonly number[]): Relative {
   const ratios = of.map((time, round) => time / to[round]!);
