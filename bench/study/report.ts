@@ -61,8 +61,8 @@ ${table(
 ## Time at the paper's shapes
 
 T5 v1.1 ${[...new Set(speeds.map((speed) => speed.shape))].join(' and ')} with random weights, fp32, native backend. Time relative to the dense model of the same shape,
-measured side by side in turns: median (least–most). Decode: one step at batch 1 behind 128 positions. Encode: a prompt of 512
-tokens. The Sequence-AltUp variants change the encoder alone.
+the two opened anew in turns: median (least–most) of rounds. Decode: one step at batch 1 behind 128 positions. Encode: a prompt
+of 512 tokens. The Sequence-AltUp variants change the encoder alone.
 
 ![Decode time relative to dense](results-decode.svg)
 
@@ -78,7 +78,7 @@ ${table(
     measured(encode),
   ]),
 )}
-${missing.length === 0 ? '' : '\nNot measured: the machine has not the memory to hold them beside the dense model.\n'}
+${missing.length === 0 ? '' : '\nNot measured: the machine has not the memory to hold them.\n'}
 ## Both together
 
 Loss of the small trained models against the decode time that their kind has at T5-${shape}'s shape. A dense model of the same loss
