@@ -1,5 +1,6 @@
 import type { EqualLoss } from './equal-loss.ts';
 import type { Quality } from './quality.ts';
+import { type Relative, relativeText } from './relative.ts';
 import type { Speed } from './speed.ts';
 
 /** One of the paper's findings (arXiv 2301.13310) and whether it shows in these figures. */
@@ -14,13 +15,13 @@ type Both = { qualities: readonly Quality[]; speeds: readonly Speed[]; equal: re
 /** What the data say of the paper's findings; those whose figures are missing are left out. */
 export function findings({ qualities, speeds, equal }: Both): Finding[] {
   const loss = (name: string) => qualities.find(({ variant }) => variant === name)?.loss ?? Number.NaN;
-  const times = (what: 'decode' | 'encode', name: string) =>
-    speeds.find(({ variant, shape }) => variant === name && shape === 'Base')?.[what] ?? [Number.NaN];
+  const times = (what: 'decode' | 'encode', name: string): Relative =>
+    speeds.find(({ variant, shape }) => variant === name && shape === 'Base')?.[what] ?? [
+      Number.NaN,
+      Number.NaN,
+      Number.NaN,
+    ];
   const time = (what: 'decode' | 'encode', name: string) => times(what, name)[0];
-  const withRounds = (what: 'decode' | 'encode', name: string) => {
-    const [middle, least = Number.NaN, most = Number.NaN] = times(what, name);
-    return `${middle.toFixed(2)} (rounds: ${least.toFixed(2)}–${most.toFixed(2)})`;
-  };
   const better = (claim: string, names: readonly [string, string]): Finding => {
     const [good, bad] = names.map(loss) as [number, number];
     return { claim, holds: good < bad, figures: `loss ${good.toFixed(3)} against ${bad.toFixed(3)}` };
@@ -38,7 +39,7 @@ export function findings({ qualities, speeds, equal }: Both): Finding[] {
       claim: 'Recycled-AltUp costs almost no time',
       holds: Math.max(time('decode', 'recycled-k2'), time('encode', 'recycled-k2')) <= 1.05,
       // A claim of a few hundredths: what single rounds gave says how far to trust it.
-      figures: `decode ${withRounds('decode', 'recycled-k2')}, encode ${withRounds('encode', 'recycled-k2')} of dense`,
+      figures: `decode ${relativeText(times('decode', 'recycled-k2'))}, encode ${relativeText(times('encode', 'recycled-k2'))} of dense`,
     },
     {
       claim: 'AltUp with two blocks is far cheaper than twice the width',

@@ -2,7 +2,8 @@ import { atEqualLoss } from './equal-loss.ts';
 import { findings } from './findings.ts';
 import { barChart, scatter } from './picture.ts';
 import type { Quality } from './quality.ts';
-import type { Relative, Speed } from './speed.ts';
+import { type Relative, relativeText } from './relative.ts';
+import type { Speed } from './speed.ts';
 
 /** All that text and pictures are made from. */
 export interface StudyData {
@@ -18,10 +19,7 @@ function table(header: readonly string[], rows: readonly (readonly string[])[]):
   return [line(header), line(header.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-const measured = (value?: Relative) =>
-  value === undefined
-    ? 'not measured'
-    : `${value[0].toFixed(2)} (${value[1].toFixed(2)}–${value[2].toFixed(2)})`;
+const measured = (value?: Relative) => (value === undefined ? 'not measured' : relativeText(value));
 
 function bars(speeds: readonly Speed[], what: 'decode' | 'encode') {
   return speeds.flatMap(({ shape: group, variant: label, [what]: times }) =>

@@ -4,10 +4,8 @@ import { requireAddon } from '../altup-graph.ts';
 import { type ExportedModel, exportBaseModel, weightBytes } from '../base-model.ts';
 import { fastestStep } from '../decode-rows.ts';
 import { median } from '../result.ts';
+import type { Relative } from './relative.ts';
 import { dense, kinds, layersOf, type ShapeName, variantOf } from './variants.ts';
-
-/** Times relative to the dense model of the same shape, in rounds side by side: median, least, most. */
-export type Relative = [number, number, number];
 
 export interface Speed {
   shape: ShapeName;

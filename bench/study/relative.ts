@@ -1,0 +1,5 @@
+/** Times relative to the dense model of the same shape, in rounds side by side: median, least, most. */
+export type Relative = [number, number, number];
+
+export const relativeText = ([middle, least, most]: Relative) =>
+  `${middle.toFixed(2)} (${least.toFixed(2)}–${most.toFixed(2)})`;
