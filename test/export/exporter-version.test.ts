@@ -13,6 +13,7 @@ const written: Record<string, string> = {
   '3': '8cf681f86bd916d4c32c106401a719e88b33678079d91bc1e19ed4f0b2b03b52',
   '4': '943c00c7ae7b8aa6cc2fa2109a370034d04dc27ba36ac38f080aedaff3cb34dd',
   '5': '2e408ab94b90ed15f987192d76530f80393894d725ae7926e2705c8247d6f0e7',
+  '6': 'f554992698ec343417ee0e35b543a6d562cd88c803ef8e10d17631052e5f444b',
 };
 
 // Exports are kept until the version changes: a changed exporter with the old version would go on serving old graphs.

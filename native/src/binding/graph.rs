@@ -8,6 +8,7 @@ use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking};
 use super::live;
+use crate::ops::Operators;
 use crate::ort::{Binding, Element, Error, Library, Result, RunOptions, Session, SessionOptions, Value};
 
 #[napi(object)]
@@ -70,7 +71,7 @@ impl NativeGraph {
                 settings.config(&key, &value)?;
             }
             if options.kernels {
-                settings.kernels()?;
+                settings.kernels(Operators::OfCpu)?;
             }
             if let Some(prefix) = options.profile {
                 settings.profile(&prefix)?;

@@ -30,6 +30,14 @@ pub unsafe trait Lanes {
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a · b + c
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// 2ⁿ of whole numbers n in −126..=127
+    unsafe fn power_of_two(n: Self::Vector) -> Self::Vector;
+    /// Of all lanes.
+    unsafe fn sum(a: Self::Vector) -> f32;
+    /// The greatest lane; any where one is NaN.
+    unsafe fn highest(a: Self::Vector) -> f32;
+    /// Asks for the cache line of an address that will be read soon, or that does not exist.
+    unsafe fn prefetch(address: *const u8);
 
     unsafe fn load_f32(from: *const f32) -> Self::Vector;
     unsafe fn load_f16(from: *const f16) -> Self::Vector;

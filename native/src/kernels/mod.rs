@@ -1,6 +1,8 @@
 //! The arithmetic of `ai.altup`, free of ONNX Runtime and Node: what Miri and `cargo test` reach.
 
+pub mod attention;
 pub mod element;
+mod exponential;
 pub mod gaussian_top_k;
 pub mod instruction_set;
 pub mod lanes;

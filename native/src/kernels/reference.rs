@@ -54,3 +54,16 @@ pub fn magnitude_scales(blocks: &Blocks) -> Vec<f64> {
     let scale = |block| (first / f64::max(mean_square(block), 1e-5)).sqrt();
     blocks.iter().enumerate().map(|(i, block)| if i == 0 { 1.0 } else { scale(block) }).collect()
 }
+
+/// Σ softmax(scale·q·kⱼ + biasⱼ)·vⱼ, keys and values row by row
+pub fn attention(query: &[f64], keys: &[f64], values: &[f64], bias: &[f64], scale: f64) -> Vec<f64> {
+    let width = query.len();
+    let dot = |key: &[f64]| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>();
+    let scores: Vec<f64> = keys.chunks(width).zip(bias).map(|(key, bias)| scale * dot(key) + bias).collect();
+    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let column =
+        |c: usize| weights.iter().zip(values.chunks(width)).map(|(w, value)| w * value[c]).sum::<f64>();
+    (0..width).map(|c| column(c) / total).collect()
+}

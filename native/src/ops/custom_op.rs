@@ -24,6 +24,11 @@ pub trait Kernel: Send + Sync + Sized + 'static {
     /// The first so many outputs may be written over the inputs of the same place.
     const IN_PLACE: usize;
 
+    /// Of an input; most are of the operator's own type.
+    fn input_type(_input: usize) -> ONNXTensorElementDataType {
+        Self::TYPE
+    }
+
     fn infer(shapes: &Shapes) -> Result<()>;
     fn create(info: &KernelInfo) -> Result<Self>;
     fn compute(&self, context: &Compute) -> Result<()>;
@@ -49,9 +54,9 @@ impl CustomOp {
             CreateKernel: None,
             GetName: Some(name::<K>),
             GetExecutionProviderType: Some(execution_provider::<K>),
-            GetInputType: Some(element_type::<K>),
+            GetInputType: Some(input_type::<K>),
             GetInputTypeCount: Some(input_count::<K>),
-            GetOutputType: Some(element_type::<K>),
+            GetOutputType: Some(output_type::<K>),
             GetOutputTypeCount: Some(output_count::<K>),
             KernelCompute: None,
             KernelDestroy: Some(destroy::<K>),
@@ -94,7 +99,14 @@ unsafe extern "system" fn execution_provider<K: Kernel>(_: *const OrtCustomOp) -
     K::PROVIDER.map_or(ptr::null(), CStr::as_ptr)
 }
 
-unsafe extern "system" fn element_type<K: Kernel>(
+unsafe extern "system" fn input_type<K: Kernel>(
+    _: *const OrtCustomOp,
+    input: usize,
+) -> ONNXTensorElementDataType {
+    K::input_type(input)
+}
+
+unsafe extern "system" fn output_type<K: Kernel>(
     _: *const OrtCustomOp,
     _: usize,
 ) -> ONNXTensorElementDataType {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use half::{bf16, f16};
 use ort_sys::{OrtApi, OrtApiBase, OrtCustomOpDomain, OrtSessionOptions, OrtStatusPtr};
 
+use super::attention::{CrossAttention, SelfAttention};
 use super::collapse::Collapse;
 use super::correct::Correct;
 use super::correct_predict::CorrectPredict;
@@ -31,29 +32,50 @@ fn ops_of<T: Storage>(api: Api) -> [CustomOp; 8] {
     ]
 }
 
+/// Operators that only the CPU has kernels for: registered, they would take a device's data there and back.
+fn cpu_ops_of<T: Storage>(api: Api) -> [CustomOp; 2] {
+    [CustomOp::new::<SelfAttention<T>>(api), CustomOp::new::<CrossAttention<T>>(api)]
+}
+
+/// Which operators a session is to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operators {
+    /// All: it runs on the CPU.
+    OfCpu,
+    /// Those with kernels for every provider that has any.
+    OfEveryProvider,
+}
+
 /// Domains made so far, by the ONNX Runtime they were made for (one, unless a process loads two of them).
 /// Sessions refer to a domain without owning it, so none is ever released.
 static DOMAINS: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
 
 struct Registered {
     api: *const OrtApi,
+    operators: Operators,
     domain: *mut OrtCustomOpDomain,
 }
 
 unsafe impl Send for Registered {}
 
-fn domain(api: Api) -> Result<*mut OrtCustomOpDomain> {
+fn domain(api: Api, operators: Operators) -> Result<*mut OrtCustomOpDomain> {
     let mut domains = DOMAINS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let key = ptr::from_ref::<OrtApi>(&*api);
-    if let Some(found) = domains.iter().find(|registered| registered.api == key) {
+    if let Some(found) = domains.iter().find(|own| own.api == key && own.operators == operators) {
         return Ok(found.domain);
     }
     let cpu = [ops_of::<f32>(api), ops_of::<f16>(api), ops_of::<bf16>(api)].into_iter().flatten();
     // ONNX Runtime makes kernels for a provider only in sessions that have it.
     let gpu =
         [cuda::ops_of::<f32, Cuda>(api), cuda::ops_of::<f16, Cuda>(api), cuda::ops_of::<bf16, Cuda>(api)];
-    let domain = domain_of(api, cpu.chain(gpu.into_iter().flatten()).collect())?;
-    domains.push(Registered { api: key, domain });
+    let mut ops: Vec<_> = cpu.chain(gpu.into_iter().flatten()).collect();
+    if operators == Operators::OfCpu {
+        ops.extend(
+            [cpu_ops_of::<f32>(api), cpu_ops_of::<f16>(api), cpu_ops_of::<bf16>(api)].into_iter().flatten(),
+        );
+    }
+    let domain = domain_of(api, ops)?;
+    domains.push(Registered { api: key, operators, domain });
     Ok(domain)
 }
 
@@ -73,8 +95,12 @@ pub(crate) fn domain_of(api: Api, ops: Vec<CustomOp>) -> Result<*mut OrtCustomOp
 ///
 /// # Safety
 /// `options` belongs to the ONNX Runtime behind `api`.
-pub unsafe fn add_to_session_options(api: Api, options: *mut OrtSessionOptions) -> Result<()> {
-    unsafe { add_domain(api, options, domain(api)?) }
+pub unsafe fn add_to_session_options(
+    api: Api,
+    options: *mut OrtSessionOptions,
+    operators: Operators,
+) -> Result<()> {
+    unsafe { add_domain(api, options, domain(api, operators)?) }
 }
 
 /// # Safety
@@ -101,7 +127,8 @@ pub unsafe extern "system" fn RegisterCustomOps(
     base: *const OrtApiBase,
 ) -> OrtStatusPtr {
     match unsafe { Api::from_base(base) } {
-        Ok(api) => api.guard(|| unsafe { add_to_session_options(api, options) }),
+        // Which providers the session will have is not known yet.
+        Ok(api) => api.guard(|| unsafe { add_to_session_options(api, options, Operators::OfEveryProvider) }),
         // Even an old table has CreateStatus, and at the same place.
         Err(error) => unsafe { Api::oldest(base) }.status(Err(error)),
     }

@@ -1,5 +1,6 @@
 //! The operators of domain `ai.altup`, version 1, as ONNX Runtime custom operators, and their kernels on the CPU.
 
+mod attention;
 pub(crate) mod blocks;
 pub(crate) mod collapse;
 mod compute;
@@ -23,7 +24,7 @@ mod tokens;
 
 pub(crate) use compute::{Compute, Tensor};
 pub(crate) use custom_op::{CustomOp, Kernel};
-pub use domain::{RegisterCustomOps, add_to_session_options};
+pub use domain::{Operators, RegisterCustomOps, add_to_session_options};
 pub(crate) use kernel_info::KernelInfo;
 pub(crate) use shapes::Shapes;
 pub(crate) use storage::Storage;

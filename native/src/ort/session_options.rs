@@ -4,6 +4,7 @@ use std::ptr;
 use ort_sys::{ExecutionMode, GraphOptimizationLevel, OrtSessionOptions};
 
 use super::{Api, Error, Result};
+use crate::ops::Operators;
 
 /// An execution provider as ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`) and its options.
 #[derive(Clone, Debug, Default)]
@@ -61,9 +62,9 @@ impl SessionOptions {
         Err(Error("profiling is only supported on Unix".into()))
     }
 
-    pub fn kernels(&self) -> Result<()> {
+    pub fn kernels(&self, operators: Operators) -> Result<()> {
         // SAFETY: these options were made by this library.
-        unsafe { crate::ops::add_to_session_options(self.api, self.raw) }
+        unsafe { crate::ops::add_to_session_options(self.api, self.raw, operators) }
     }
 
     pub fn provider(&self, provider: &Provider) -> Result<()> {

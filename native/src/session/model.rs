@@ -5,10 +5,11 @@ use super::decoder::{BoundDecoder, Step};
 use super::encoder::encode;
 use super::layers::Layers;
 use super::memory::Place;
+use crate::ops::Operators;
 use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
 
-/// Positions that slots hold at first where a step costs by capacity, not by use: cross-attention computes over all of
-/// it, and a provider with memory of its own is sent all of it. It grows with the longest sequence seen.
+/// Positions that slots hold at first where a step costs by capacity, not by use: ONNX Runtime's cross-attention computes
+/// over all of it, and a provider with memory of its own is sent all of it. It grows with the longest sequence seen.
 const FIRST_CAPACITY: usize = 64;
 
 pub struct ModelOptions {
@@ -36,7 +37,8 @@ impl ModelOptions {
             settings.config(key, value)?;
         }
         if self.kernels {
-            settings.kernels()?;
+            let on_cpu = self.provider.is_none();
+            settings.kernels(if on_cpu { Operators::OfCpu } else { Operators::OfEveryProvider })?;
         }
         if let Some(provider) = &self.provider {
             settings.provider(provider)?;

@@ -1,4 +1,5 @@
 import type { FunctionProto } from 'onnx-buf';
+import { crossAttentionFunction, selfAttentionFunction } from './attention.ts';
 import { collapseFunction, collapseMatchFunction } from './collapse.ts';
 import { correctFunction, correctPerTokenFunction } from './correct.ts';
 import { correctPredictFunction, correctPredictPerTokenFunction } from './correct-predict.ts';
@@ -27,6 +28,8 @@ export function altupFunctions(set: 'paper' | 'gemma3n' = 'paper'): FunctionProt
   }
   return [
     ...common,
+    selfAttentionFunction(),
+    crossAttentionFunction(),
     expandFunction(),
     predictFunction(),
     correctFunction(),

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { type FunctionProto, FunctionProtoSchema } from 'onnx-buf';
 import { callersFloat, callersInt, callersText, float, int, ints, text } from './attributes.ts';
 import { NodeList } from './node-list.ts';
-import { standardOpset } from './opset.ts';
+import { microsoftOpset, standardOpset } from './opset.ts';
 
 export interface FunctionSignature {
   domain: string;
@@ -14,7 +14,7 @@ export interface FunctionSignature {
   doc: string;
 }
 
-/** A model-local function under construction: standard operators that stand for one operator of ours. */
+/** A model-local function under construction: standard operators, or ONNX Runtime's, that stand for one operator of ours. */
 export class FunctionBody extends NodeList {
   readonly #signature: FunctionSignature;
 
@@ -68,7 +68,7 @@ export class FunctionBody extends NodeList {
       output: [...outputs],
       attribute: [...attributes],
       node: this.nodes,
-      opsetImport: [standardOpset],
+      opsetImport: [standardOpset, microsoftOpset],
     });
   }
 }

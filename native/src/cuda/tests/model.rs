@@ -10,8 +10,8 @@ use ort_sys::{ONNXTensorElementDataType, OrtCustomOpDomain};
 use crate::cuda::emulation::Emulation;
 use crate::cuda::ops_of;
 use crate::kernels::Element as Storage;
-use crate::ops::Storage as OnnxStorage;
 use crate::ops::domain::{add_domain, domain_of};
+use crate::ops::{Operators, Storage as OnnxStorage};
 use crate::ort::{
     Api, Binding, Element, Library, Provider, Result, RunOptions, Session, SessionOptions, Value,
 };
@@ -186,7 +186,7 @@ pub fn run<T: OnnxStorage>(case: &Case) -> Result<Vec<Vec<f64>>> {
     let options = SessionOptions::new(api, 1)?;
     let is_on_gpu = std::env::var_os("ALTUP_TEST_CUDA").is_some();
     if is_on_gpu {
-        options.kernels()?;
+        options.kernels(Operators::OfEveryProvider)?;
         options.provider(&Provider { name: "CUDA".into(), options: Vec::new() })?;
     } else {
         // SAFETY: options and domain belong to this library.

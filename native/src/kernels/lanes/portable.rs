@@ -43,6 +43,24 @@ unsafe impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn power_of_two(n: Self::Vector) -> Self::Vector {
+        n.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23))
+    }
+
+    #[inline(always)]
+    unsafe fn sum(a: Self::Vector) -> f32 {
+        a.iter().sum()
+    }
+
+    #[inline(always)]
+    unsafe fn highest(a: Self::Vector) -> f32 {
+        a.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
+
+    #[inline(always)]
     unsafe fn load_f32(from: *const f32) -> Self::Vector {
         unsafe { from.cast::<Self::Vector>().read_unaligned() }
     }

@@ -11,7 +11,7 @@ function poolingStride({ config }: Pick<T5Graph, 'config'>): number | null {
 /**
  * How many positions the encoder gives for rows of `lengths` tokens: as many, or ⌈length/k⌉ averaged ones.
  * @param lengths int32 [batch]
- * @returns int32 or int64 [batch]
+ * @returns int32 [batch]
  */
 export function encoderPositions(t5: T5Graph, path: string, lengths: string): string {
   const stride = poolingStride(t5);
@@ -21,7 +21,8 @@ export function encoderPositions(t5: T5Graph, path: string, lengths: string): st
     attributes: { to: int(elementTypes.int64) },
   });
   const raised = graph.add('Add', `${path}/lengths_raised`, [wide, graph.integer(stride - 1)]);
-  return graph.add('Div', `${path}/positions`, [raised, graph.integer(stride)]);
+  const positions = graph.add('Div', `${path}/positions_int64`, [raised, graph.integer(stride)]);
+  return graph.add('Cast', `${path}/positions`, [positions], { attributes: { to: int(elementTypes.int32) } });
 }
 
 /**

@@ -1,7 +1,7 @@
+import { altupDomain } from '../../altup/domain.ts';
 import { linear } from '../../layers/linear.ts';
 import { computeType, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int } from '../../onnx/attributes.ts';
-import { microsoftDomain } from '../../onnx/opset.ts';
 import { rmsNorm, type T5Graph } from './graph-parts.ts';
 
 /** Names of values that all decoder layers share. */
@@ -12,7 +12,9 @@ export interface DecoderInputs {
   total: string;
   /** [batch, heads, sequence, total], of the compute type */
   bias: string;
-  /** [batch, 1, sequence, encoder capacity], likewise: hides what is beyond a row's encoder length. */
+  /** int32 [batch]: encoder positions of a row. */
+  encoded: string;
+  /** [batch, 1, sequence, encoder capacity], of the compute type: hides what is beyond those. */
   padding: string;
 }
 
@@ -48,11 +50,11 @@ export function selfAttention(t5: T5Graph, index: number, x: string, inputs: Dec
   for (const name of [key, value]) graph.output(name, type, ['batch', 'sequence', inner]);
 
   const mixed = `${path}/attention`;
-  const from = [q, key, value, pastKey, pastValue, inputs.seqlens, inputs.total, '', '', '', inputs.bias];
-  graph.add('GroupQueryAttention', mixed, from, {
-    domain: microsoftDomain,
-    // T5 does not divide scores by √d; without `scale` the operator would.
-    attributes: { num_heads: int(numHeads), kv_num_heads: int(numHeads), scale: float(1) },
+  const from = [q, key, value, pastKey, pastValue, inputs.seqlens, inputs.total, inputs.bias];
+  graph.add('SelfAttention', mixed, from, {
+    domain: altupDomain,
+    // T5 does not divide scores by √d.
+    attributes: { num_heads: int(numHeads), scale: float(1) },
     outputs: [mixed, ...present],
   });
   const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);
@@ -73,9 +75,9 @@ export function crossAttention(t5: T5Graph, index: number, x: string, inputs: De
 
   const normed = toCompute(t5, rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel));
   const q = linear(t5, `${path}/q`, normed, `${attention}.q.weight`, [inner, dModel]);
-  const from = [q, key, value, '', '', inputs.padding];
-  const mixed = graph.add('MultiHeadAttention', `${path}/attention`, from, {
-    domain: microsoftDomain,
+  const from = [q, key, value, inputs.encoded, inputs.padding];
+  const mixed = graph.add('CrossAttention', `${path}/attention`, from, {
+    domain: altupDomain,
     attributes: { num_heads: int(numHeads), scale: float(1) },
   });
   const out = linear(t5, `${path}/o`, mixed, `${attention}.o.weight`, [dModel, inner]);

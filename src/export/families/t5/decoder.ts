@@ -31,7 +31,7 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   const keys = { value: 'cross.0.key', axis: 2 };
   const encoded = encoderPositions(t5, '/decoder/encoder', encoderLengths);
   const padding = paddingBias(t5, '/decoder/padding_bias', encoded, keys, positions);
-  const inputs: DecoderInputs = { seqlens, total, bias, padding };
+  const inputs: DecoderInputs = { seqlens, total, bias, encoded, padding };
   const last = t5.config.decoderLayers - 1;
   const table = tokenTable(t5);
   let x = stream.begin(table.lookUp('/decoder/embed_tokens', ids));

@@ -12,11 +12,10 @@ export const exportT5: FamilyExport = async (reader, weights, precision) => {
   const encoder = await buildEncoder({ weights, config, precision });
   const decoder = await buildDecoder({ weights, config, precision });
   weights.refuseUnused((name) => isCopy(name, config));
-  const hasOperators = config.altup !== null || config.sequence?.method === 'altup';
   return {
     graphs: [encoder, decoder],
-    functions: hasOperators ? altupFunctions() : [],
-    opsets: hasOperators ? [altupOpset] : [],
+    functions: altupFunctions(),
+    opsets: [altupOpset],
     manifest: describe(config, weights.parameters),
   };
 };

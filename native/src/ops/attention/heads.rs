@@ -1,0 +1,146 @@
+//! What both kinds of attention have in common: their attributes, the shape of a query and of a cache, and how the heads
+//! of a batch are shared out to threads.
+
+use crate::kernels::attention::MAX_HEAD_SIZE;
+use crate::ops::compute::{Compute, Tensor};
+use crate::ops::kernel_info::KernelInfo;
+use crate::ops::tokens::SERIAL;
+use crate::ort::Result;
+
+/// So many shares, each of about as many keys, that a few threads come out even.
+const SHARES: usize = 64;
+
+/// The attributes.
+pub struct Heads {
+    count: usize,
+    pub scale: f32,
+}
+
+/// query [rows, sequence, heads · head size], caches [rows, heads, capacity, head size]
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub rows: usize,
+    pub sequence: usize,
+    pub heads: usize,
+    pub capacity: usize,
+    pub head_size: usize,
+}
+
+impl Heads {
+    pub fn of(info: &KernelInfo) -> Result<Self> {
+        let count = info.index(c"num_heads")?;
+        if count == 0 {
+            return Err(info.error(format_args!("attribute num_heads is 0, not 1 or more")));
+        }
+        Ok(Self { count, scale: info.float(c"scale")? })
+    }
+
+    pub fn shape(
+        &self,
+        context: &Compute,
+        query: &Tensor,
+        keys: (&str, &Tensor),
+        values: (&str, &Tensor),
+    ) -> Result<Shape> {
+        let heads = self.count;
+        let [rows, sequence, width] = query.dims else {
+            return Err(context.error(format_args!(
+                "query {:?} is not [batch, sequence, {heads} heads · head size]",
+                query.dims
+            )));
+        };
+        let head_size = *width as usize / heads;
+        if head_size * heads != *width as usize || !(1..=MAX_HEAD_SIZE).contains(&head_size) {
+            return Err(context.error(format_args!(
+                "query {:?} does not split into {heads} heads of 1 to {MAX_HEAD_SIZE} numbers",
+                query.dims
+            )));
+        }
+        let capacity = keys.1.dims.get(2).copied().unwrap_or(-1);
+        let wanted = [*rows, heads as i64, capacity, head_size as i64];
+        for (name, tensor) in [keys, values] {
+            if tensor.dims != wanted {
+                return Err(context.error(format_args!(
+                    "{name} {:?} does not fit query {:?}: [{rows}, {heads}, {}, {head_size}] wanted",
+                    tensor.dims,
+                    query.dims,
+                    if capacity < 0 { "capacity".to_owned() } else { capacity.to_string() },
+                )));
+            }
+        }
+        let [rows, sequence, capacity] = [*rows, *sequence, capacity].map(|dim| dim as usize);
+        Ok(Shape { rows, sequence, heads, capacity, head_size })
+    }
+}
+
+impl Shape {
+    /// Where the part of `head`, counted through all rows, begins in a token of its row's [sequence, heads · head size].
+    pub fn token(&self, head: usize, token: usize) -> usize {
+        let (row, own) = (head / self.heads, head % self.heads);
+        ((row * self.sequence + token) * self.heads + own) * self.head_size
+    }
+
+    /// `task(row · heads + head)` for all heads of all rows, of which `keys(row)` keys are read: rows may be of very
+    /// different lengths.
+    pub fn for_each_head(
+        &self,
+        context: &Compute,
+        keys: &(impl Fn(usize) -> usize + Sync),
+        task: &(impl Fn(usize) + Sync),
+    ) -> Result<()> {
+        let all = self.rows * self.heads;
+        let total = self.heads * (0..self.rows).map(keys).sum::<usize>();
+        if 2 * total * self.head_size * self.sequence < SERIAL {
+            (0..all).for_each(task);
+            return Ok(());
+        }
+        let shares = SHARES.min(all);
+        context.parallel(shares, &|share| {
+            let from = self.head_behind(total * share / shares, keys);
+            (from..self.head_behind(total * (share + 1) / shares, keys)).for_each(task);
+        })
+    }
+
+    /// The first head that so many keys, or more, lie before.
+    fn head_behind(&self, before: usize, keys: &impl Fn(usize) -> usize) -> usize {
+        let mut rest = before;
+        for row in 0..self.rows {
+            let own = keys(row);
+            if rest < own * self.heads {
+                return row * self.heads + rest.div_ceil(own);
+            }
+            rest -= own * self.heads;
+        }
+        self.rows * self.heads
+    }
+}
+
+/// Refuses a tensor of other dims.
+pub fn check_dims(context: &Compute, of: (&str, &Tensor), query: &Tensor, wanted: &[usize]) -> Result<()> {
+    if of.1.dims.iter().copied().eq(wanted.iter().map(|dim| *dim as i64)) {
+        return Ok(());
+    }
+    let (name, dims) = (of.0, of.1.dims);
+    Err(context.error(format_args!("{name} {dims:?} does not fit query {:?}: {wanted:?} wanted", query.dims)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_hold_every_head_once_and_about_as_many_keys() {
+        for lengths in [vec![1], vec![5, 900, 1, 1], vec![129; 8], vec![7, 1, 300, 2, 64]] {
+            let shape = Shape { rows: lengths.len(), sequence: 1, heads: 12, capacity: 1024, head_size: 64 };
+            let keys = |row: usize| lengths[row];
+            let total = 12 * lengths.iter().sum::<usize>();
+            let starts: Vec<_> = (0..=16).map(|share| shape.head_behind(total * share / 16, &keys)).collect();
+            assert_eq!((starts[0], starts[16]), (0, 12 * lengths.len()));
+            let longest = *lengths.iter().max().unwrap();
+            for pair in starts.windows(2) {
+                let read: usize = (pair[0]..pair[1]).map(|head| lengths[head / 12]).sum();
+                assert!(read <= total.div_ceil(16) + longest, "{lengths:?}: {starts:?}");
+            }
+        }
+    }
+}

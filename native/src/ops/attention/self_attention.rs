@@ -1,0 +1,168 @@
+use std::ffi::CStr;
+use std::marker::PhantomData;
+
+use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
+
+use super::heads::{Heads, Shape, check_dims};
+use crate::kernels::InstructionSet;
+use crate::kernels::attention::{Attention, Cached};
+use crate::ops::compute::{Compute, Tensor};
+use crate::ops::custom_op::Kernel;
+use crate::ops::kernel_info::KernelInfo;
+use crate::ops::shapes::Shapes;
+use crate::ops::storage::Storage;
+use crate::ops::tokens::Place;
+use crate::ort::Result;
+
+/// query, key, value [batch, sequence, heads·d], past_key, past_value [batch, heads, capacity, d], seqlens_k int32 [batch]
+/// (a row's total length − 1), total_sequence_length int32 [1], bias [batch, heads, sequence, total] → mixed
+/// [batch, sequence, heads·d], present_key, present_value as the past: the new keys and values are put behind the row's
+/// past, and every query attends to those up to its own. Where the present is the past's memory nothing else is written.
+pub struct SelfAttention<T> {
+    heads: Heads,
+    _storage: PhantomData<T>,
+}
+
+const PAST: [usize; 2] = [3, 4];
+const LENGTHS: usize = 5;
+const TOTAL: usize = 6;
+const BIAS: usize = 7;
+
+impl<T: Storage> Kernel for SelfAttention<T> {
+    const NAME: &'static CStr = c"SelfAttention";
+    const TYPE: ONNXTensorElementDataType = T::TYPE;
+    const INPUTS: usize = 8;
+    const OUTPUTS: usize = 3;
+    const IN_PLACE: usize = 0;
+
+    fn input_type(input: usize) -> ONNXTensorElementDataType {
+        if input == LENGTHS || input == TOTAL { ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 } else { T::TYPE }
+    }
+
+    fn infer(shapes: &Shapes) -> Result<()> {
+        shapes.same(0, 0)?;
+        shapes.same(1, PAST[0])?;
+        shapes.same(2, PAST[1])
+    }
+
+    fn create(info: &KernelInfo) -> Result<Self> {
+        Ok(Self { heads: Heads::of(info)?, _storage: PhantomData })
+    }
+
+    fn compute(&self, context: &Compute) -> Result<()> {
+        let query = context.input(0)?;
+        let past = [context.input(PAST[0])?, context.input(PAST[1])?];
+        let shape = self.heads.shape(context, &query, ("past_key", &past[0]), ("past_value", &past[1]))?;
+        let new = [new_rows(context, 1, "key", &query)?, new_rows(context, 2, "value", &query)?];
+        let total = self.total(context)?;
+        let lengths = lengths(context, &query, &shape, total)?;
+        let bias = context.input(BIAS)?;
+        check_dims(context, ("bias", &bias), &query, &[shape.rows, shape.heads, shape.sequence, total])?;
+
+        let out = Place::of(context.output::<T>(0, query.dims)?);
+        let caches = [0, 1].map(|part| -> Result<Cache<T>> {
+            let present = Place::of(context.output::<T>(1 + part, past[part].dims)?);
+            Ok(Cache { past: Place::of(past[part].data()), new: Place::of(new[part].data()), present })
+        });
+        let [keys, values] = caches;
+        let (keys, values) = (keys?, values?);
+        let (query, bias) = (Place::of(query.data::<T>()), Place::of(bias.data::<T>()));
+        let length = |row: usize| lengths[row] as usize + 1;
+        let cached = |head: usize, count: usize| Cached::<T> {
+            keys: keys.present.at(head * shape.capacity * shape.head_size),
+            values: values.present.at(head * shape.capacity * shape.head_size),
+            count,
+        };
+        let set = InstructionSet::fastest();
+        shape.for_each_head(context, &length, &|head| {
+            let row = head / shape.heads;
+            let first = length(row) - shape.sequence;
+            // SAFETY: the tensors have the shapes just checked, and no other head writes to this one's rows.
+            unsafe {
+                keys.append(&shape, head, first);
+                values.append(&shape, head, first);
+            }
+            for token in 0..shape.sequence {
+                let place = shape.token(head, token);
+                let following =
+                    if head + 1 < shape.rows * shape.heads { length((head + 1) / shape.heads) } else { 0 };
+                let attention = Attention {
+                    query: query.at(place),
+                    cached: cached(head, first + token + 1),
+                    bias: bias.at((head * shape.sequence + token) * total),
+                    out: out.at(place),
+                    head_size: shape.head_size,
+                    scale: self.heads.scale,
+                    next: cached(head + 1, following),
+                };
+                // SAFETY: likewise; the output is no input's memory.
+                unsafe { attention.run(set) };
+            }
+        })
+    }
+}
+
+impl<T> SelfAttention<T> {
+    fn total(&self, context: &Compute) -> Result<usize> {
+        let total = context.input(TOTAL)?;
+        if total.dims != [1] {
+            return Err(context.error(format_args!("total_sequence_length {:?} is not [1]", total.dims)));
+        }
+        // SAFETY: there is one.
+        let value = unsafe { total.data::<i32>().read() };
+        usize::try_from(value)
+            .map_err(|_| context.error(format_args!("total_sequence_length is {value}, below zero")))
+    }
+}
+
+/// `seqlens_k`, each of which leaves room for the new rows before it and lies within the cache and the bias.
+fn lengths<'a>(context: &'a Compute, query: &Tensor, shape: &Shape, total: usize) -> Result<&'a [i32]> {
+    let tensor = context.input(LENGTHS)?;
+    check_dims(context, ("seqlens_k", &tensor), query, &[shape.rows])?;
+    // SAFETY: there is one for each row.
+    let lengths = unsafe { std::slice::from_raw_parts(tensor.data::<i32>().cast_const(), shape.rows) };
+    let (least, limit) = (shape.sequence as i64 - 1, shape.capacity.min(total) as i64 - 1);
+    match lengths.iter().position(|length| !(least..=limit).contains(&i64::from(*length))) {
+        Some(row) => Err(context.error(format_args!(
+            "seqlens_k[{row}] is {}, not {least} to {limit}: {} new tokens, a capacity of {}, a total of {total}",
+            lengths[row], shape.sequence, shape.capacity
+        ))),
+        None => Ok(lengths),
+    }
+}
+
+/// The keys or values of the new tokens.
+fn new_rows<'a>(context: &'a Compute, input: usize, name: &str, query: &Tensor) -> Result<Tensor<'a>> {
+    let tensor = context.input(input)?;
+    if tensor.dims != query.dims {
+        return Err(
+            context.error(format_args!("{name} {:?} does not fit query {:?}", tensor.dims, query.dims))
+        );
+    }
+    Ok(tensor)
+}
+
+/// Keys or values: what was there, what comes, and where both are to be.
+struct Cache<T> {
+    past: Place<T>,
+    new: Place<T>,
+    present: Place<T>,
+}
+
+impl<T: Storage> Cache<T> {
+    /// Puts the new rows of one head behind its `first` ones.
+    unsafe fn append(&self, shape: &Shape, head: usize, first: usize) {
+        let length = shape.capacity * shape.head_size;
+        let present = self.present.at(head * length);
+        let past = self.past.at(head * length).cast_const();
+        unsafe {
+            if present.cast_const() != past {
+                past.copy_to_nonoverlapping(present, length);
+            }
+            for token in 0..shape.sequence {
+                let row = self.new.at(shape.token(head, token)).cast_const();
+                row.copy_to_nonoverlapping(present.add((first + token) * shape.head_size), shape.head_size);
+            }
+        }
+    }
+}
