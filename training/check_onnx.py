@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+from onnx import inliner
 
 STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 OUR_DOMAIN = "ai.altup"
@@ -29,6 +30,26 @@ def nodes_of(nodes) -> Iterator[onnx.NodeProto]:
                 yield from nodes_of(graph.node)
 
 
+def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    yield from nodes_of(model.graph.node)
+    for function in model.functions:
+        yield from nodes_of(function.node)
+
+
+def is_foreign(node: onnx.NodeProto) -> bool:
+    return node.domain not in STANDARD_DOMAINS | {OUR_DOMAIN}
+
+
+def without_foreign_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with those functions inlined whose bodies use operators without a schema.
+
+    Inference passes over such an operator in the graph, but takes the outputs of a function that has
+    one for mistakes.
+    """
+    names = [(f.domain, f.name) for f in model.functions if any(map(is_foreign, nodes_of(f.node)))]
+    return inliner.inline_selected_functions(model, names) if names else model
+
+
 def problems(path: Path) -> tuple[list[str], Counter]:
     """What is wrong with the file, and how many nodes use operators without a schema, by domain."""
     try:
@@ -41,16 +62,14 @@ def problems(path: Path) -> tuple[list[str], Counter]:
     found = []
     bodies = {(function.domain, function.name) for function in model.functions}
     opsets = {opset.domain for opset in model.opset_import}
-    used = list(nodes_of(model.graph.node))
-    for function in model.functions:
-        used += nodes_of(function.node)
-    foreign = Counter(node.domain for node in used if node.domain not in STANDARD_DOMAINS | {OUR_DOMAIN})
-    operators = {(node.domain, node.op_type) for node in used}
+    operators = {(node.domain, node.op_type) for node in all_nodes(model)}
     for domain, name in sorted(operators):
         if domain == OUR_DOMAIN and (domain, name) not in bodies:
             found.append(f"{domain}.{name} is used but has no function body in the file")
     for domain in sorted({domain for domain, _ in operators} - opsets - {"", "ai.onnx"}):
         found.append(f"domain {domain} is used but not imported")
+    model = without_foreign_bodies(model)
+    foreign = Counter(node.domain for node in all_nodes(model) if is_foreign(node))
     try:
         # Strict inference stops at the first mistake, but passes over operators it has no schema for.
         onnx.shape_inference.infer_shapes(model, check_type=not foreign, strict_mode=True)

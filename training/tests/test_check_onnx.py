@@ -17,9 +17,10 @@ def model(nodes, functions=(), domains=("", "ai.altup"), output_shape=(2, 3)):
     return helper.make_model(graph, functions=functions, opset_imports=opsets, ir_version=10)
 
 
-def altup_function():
-    body = [helper.make_node("Add", ["x", "x"], ["y"])]
-    return helper.make_function("ai.altup", "Twice", ["x"], ["y"], body, [helper.make_opsetid("", 21)])
+def altup_function(body=None):
+    body = body or helper.make_node("Add", ["x", "x"], ["y"])
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_function("ai.altup", "Twice", ["x"], ["y"], [body], opsets)
 
 
 def check(tmp_path, proto):
@@ -38,6 +39,15 @@ def test_microsoft_operators_are_counted_as_unchecked(tmp_path):
     node = helper.make_node("BiasGelu", ["x", "x"], ["y"], domain="com.microsoft")
     found, foreign = check(tmp_path, model([node], domains=("", "com.microsoft")))
     assert found == [] and foreign == {"com.microsoft": 1}
+
+
+def test_microsoft_operators_in_function_bodies_are_counted_by_call(tmp_path):
+    calls = [helper.make_node("Twice", ["x"], [name], domain="ai.altup") for name in ("a", "b")]
+    body = helper.make_node("BiasGelu", ["x", "x"], ["y"], domain="com.microsoft")
+    domains = ("", "ai.altup", "com.microsoft")
+    sum_of_calls = helper.make_node("Add", ["a", "b"], ["y"])
+    found, foreign = check(tmp_path, model([*calls, sum_of_calls], [altup_function(body)], domains))
+    assert found == [] and foreign == {"com.microsoft": 2}
 
 
 def test_missing_function_body(tmp_path):
