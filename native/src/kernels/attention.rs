@@ -1,8 +1,11 @@
 //! What one query makes of the keys and values before it: Σ softmax(scale·q·kⱼ + biasⱼ)·vⱼ, in f32.
 //!
-//! A decode step reads each key and value once, so memory sets the pace: while one block of rows is computed with, the
-//! next one is on its way from memory, be it of the same head or, far away in the cache, of the next. Blocks are
-//! gathered with a running maximum (online softmax: Milakov and Gimelshein, arXiv 1805.02867).
+//! A decode step reads each key and value once, so memory sets the pace. The processor sees by itself that rows are read
+//! one behind the other; it is told of what it cannot foresee, the pages of the next block, be it of the same head or,
+//! far away in the cache, of the next. Blocks are gathered with a running maximum (online softmax: Milakov and
+//! Gimelshein, arXiv 1805.02867).
+
+use std::mem::MaybeUninit;
 
 use super::element::Element;
 use super::exponential::exponential;
@@ -12,11 +15,12 @@ use super::row::{load_part, store_part};
 
 /// The widest head; what one makes is gathered on the stack.
 pub const MAX_HEAD_SIZE: usize = 1024;
-/// Keys that are scored before their values are read.
-const BLOCK: usize = 64;
+/// Keys that are scored before their values are read: many, as each turn from one to the other holds up the reading.
+const BLOCK: usize = 256;
 /// Sums side by side, so that additions do not wait for one another.
 const CHAINS: usize = 4;
-const CACHE_LINE: usize = 64;
+/// A line of each page is fetched ahead: lines that are asked for one by one come slower than those foreseen.
+const PAGE: usize = 4096;
 
 /// Keys and values of one head in a cache, `count` rows of each.
 #[derive(Clone, Copy)]
@@ -74,7 +78,10 @@ impl<T: Element> Vectorised for Attention<T> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let (width, count) = (self.head_size, self.cached.count);
-        let mut mixed = [0.0_f32; MAX_HEAD_SIZE + MAX_WIDTH];
+        let mut mixed = [MaybeUninit::<f32>::uninit(); MAX_HEAD_SIZE + MAX_WIDTH];
+        let mixed = mixed.as_mut_ptr().cast::<f32>();
+        // SAFETY: as wide as the widest head and a vector.
+        unsafe { mixed.write_bytes(0, width + L::WIDTH) };
         let (mut highest, mut total) = (f32::NEG_INFINITY, 0.0);
         for from in (0..count).step_by(BLOCK) {
             let mut scores = [f32::NEG_INFINITY; BLOCK];
@@ -83,14 +90,14 @@ impl<T: Element> Vectorised for Attention<T> {
             unsafe {
                 let mut ahead = Ahead::of(after.keys, first, after.count, width, rows);
                 self.score::<L>(from, &mut scores[..rows], &mut ahead);
-                let (kept, weight) = weigh::<L>(&mut scores, &mut highest);
+                let (kept, weight) = weigh::<L>(&mut scores[..rows.next_multiple_of(L::WIDTH)], &mut highest);
                 total = total * kept + weight;
                 let mut ahead = Ahead::of(after.values, first, after.count, width, rows);
                 let values = self.cached.values.add(from * width);
                 let mut column = 0;
                 while column < width {
                     let columns = (width - column).min(CHAINS * L::WIDTH);
-                    let sums = mixed.as_mut_ptr().add(column);
+                    let sums = mixed.add(column);
                     add::<L, T>(
                         &scores[..rows],
                         values.add(column),
@@ -107,7 +114,7 @@ impl<T: Element> Vectorised for Attention<T> {
             let share = L::splat(1.0 / total);
             for column in (0..width).step_by(L::WIDTH) {
                 let part = L::WIDTH.min(width - column);
-                let value = L::mul(L::load_f32(mixed.as_ptr().add(column)), share);
+                let value = L::mul(L::load_f32(mixed.add(column)), share);
                 store_part::<L, T>(self.out.add(column), value, part);
             }
         }
@@ -136,7 +143,7 @@ impl Ahead {
         let until = self.next.wrapping_add(self.share).min(self.end);
         while self.next < until {
             unsafe { L::prefetch(self.next) };
-            self.next = self.next.wrapping_add(CACHE_LINE);
+            self.next = self.next.wrapping_add(PAGE);
         }
     }
 }
@@ -163,21 +170,21 @@ unsafe fn dot<L: Lanes, T: Element>(a: *const T, b: *const T, length: usize) -> 
     }
 }
 
-/// Scores become e^(score − highest), where `highest` rises to theirs.
+/// Scores, whole vectors of them, become e^(score − highest), where `highest` rises to theirs.
 /// What sums so far are to be multiplied by, and the sum of the new weights.
 #[inline(always)]
-unsafe fn weigh<L: Lanes>(scores: &mut [f32; BLOCK], highest: &mut f32) -> (f32, f32) {
+unsafe fn weigh<L: Lanes>(scores: &mut [f32], highest: &mut f32) -> (f32, f32) {
     unsafe {
         let start = scores.as_mut_ptr();
         let mut greatest = L::splat(*highest);
-        for at in (0..BLOCK).step_by(L::WIDTH) {
+        for at in (0..scores.len()).step_by(L::WIDTH) {
             greatest = L::max(greatest, L::load_f32(start.add(at)));
         }
         let risen = L::highest(greatest);
         let mut kept = [0.0; MAX_WIDTH];
         L::store_f32(kept.as_mut_ptr(), exponential::<L>(L::splat(*highest - risen)));
         let mut sum = L::splat(0.0);
-        for at in (0..BLOCK).step_by(L::WIDTH) {
+        for at in (0..scores.len()).step_by(L::WIDTH) {
             let weight = exponential::<L>(L::sub(L::load_f32(start.add(at)), L::splat(risen)));
             L::store_f32(start.add(at), weight);
             sum = L::add(sum, weight);
@@ -306,7 +313,7 @@ mod tests {
         #[test]
         fn every_type_matches_the_reference(
             width in 1..if cfg!(miri) { 20_usize } else { 150 },
-            count in 1..if cfg!(miri) { 70_usize } else { 300 },
+            count in 1..if cfg!(miri) { 70_usize } else { 2 * BLOCK + 50 },
             scale in 0.05_f32..1.5,
             seed in 0..1000_u32,
         ) {
@@ -323,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_is_read_next_changes_no_bit() {
-        let (case, other) = (Case::<f32>::new(64, 129, 1.0, 1), Case::<f32>::new(64, 40, 1.0, 2));
+        let (case, other) = (Case::<f32>::new(64, BLOCK + 1, 1.0, 1), Case::<f32>::new(64, 40, 1.0, 2));
         let next = Cached { keys: other.keys.as_ptr(), values: other.values.as_ptr(), count: 40 };
         for set in InstructionSet::available() {
             assert_eq!(case.run(set, next), case.run(set, nothing()));
@@ -355,8 +362,8 @@ mod tests {
     #[test]
     fn a_key_far_above_the_others_takes_all() {
         for set in InstructionSet::available() {
-            for highest in [0, 63, 64, 149] {
-                let mut case = Case::<f32>::new(16, 150, 1.0, 4);
+            for highest in [0, BLOCK - 1, BLOCK, BLOCK + 9] {
+                let mut case = Case::<f32>::new(16, BLOCK + 10, 1.0, 4);
                 case.bias[highest] = 1e4;
                 assert_eq!(case.run(set, nothing()), case.values[16 * highest..16 * (highest + 1)]);
             }
@@ -366,8 +373,8 @@ mod tests {
     #[test]
     fn a_nan_is_not_hidden() {
         for set in InstructionSet::available() {
-            for place in [0, 70, 128] {
-                let mut case = Case::<f32>::new(16, 129, 1.0, 5);
+            for place in [0, BLOCK - 1, BLOCK] {
+                let mut case = Case::<f32>::new(16, BLOCK + 1, 1.0, 5);
                 case.keys[16 * place] = f32::NAN;
                 assert!(case.run(set, nothing()).iter().all(|value| value.is_nan()), "{set:?} at {place}");
             }

@@ -6,8 +6,7 @@ import { altupDomain } from './domain.ts';
 /**
  * SelfAttention: query, key, value [batch, sequence, heads·d] of new tokens, past_key, past_value [batch, heads, capacity,
  * d], seqlens_k int32 [batch], total_sequence_length int32 [1], bias [batch, heads, sequence, total] → mixed [batch,
- * sequence, heads·d], present_key, present_value: what GroupQueryAttention makes of them. ONNX Runtime's reads a cache of
- * far more capacity than is in use at some 60 % of the memory's speed.
+ * sequence, heads·d], present_key, present_value: what GroupQueryAttention makes of them.
  */
 export function selfAttentionFunction() {
   const outputs = ['mixed', 'present_key', 'present_value'];
