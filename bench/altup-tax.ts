@@ -18,16 +18,30 @@ const alternating = (num_blocks: number) => ({
 });
 /** Experts as small as the paper's: their hidden width is 16. */
 const moe = { num_experts: 128, expert_d_ff: 16, top_k: 1 };
-const variants: BaseVariant[] = [
-  { name: 'dense', width: 768, altup: null },
-  { name: 'recycled', width: 768, altup: { ...alternating(2), recycled: true } },
-  { name: 'plain-k2', width: 768, altup: alternating(2) },
-  // As the shipped one: wider in d_model alone. Next to the one that it is compared with, so in time too.
-  { name: 'dense2x', width: 1536, heads: 12, feedForward: 2048, altup: null },
-  { name: 'plain-k4', width: 768, altup: alternating(4) },
-  { name: 'sameup-k2', width: 768, altup: { ...alternating(2), selection: 'same' } },
-  { name: 'moe', width: 768, altup: null, moe },
-  { name: 'altup-moe', width: 768, altup: alternating(2), moe },
+const dense: BaseVariant = { name: 'dense', width: 768, altup: null };
+/** Each begins with the model that the others are relative to. */
+const groups: { rounds: number; variants: BaseVariant[] }[] = [
+  {
+    // By the memory that a model gets when opened it can be a fifth slower: medians of 31 still differed by 1 % from run to run.
+    rounds: 61,
+    variants: [
+      dense,
+      { name: 'recycled', width: 768, altup: { ...alternating(2), recycled: true } },
+      { name: 'plain-k2', width: 768, altup: alternating(2) },
+      // As the shipped one: wider in d_model alone. Next to the one that it is compared with, so in time too.
+      { name: 'dense2x', width: 1536, heads: 12, feedForward: 2048, altup: null },
+    ],
+  },
+  {
+    rounds: 15,
+    variants: [
+      dense,
+      { name: 'plain-k4', width: 768, altup: alternating(4) },
+      { name: 'sameup-k2', width: 768, altup: { ...alternating(2), selection: 'same' } },
+      { name: 'moe', width: 768, altup: null, moe },
+      { name: 'altup-moe', width: 768, altup: alternating(2), moe },
+    ],
+  },
 ];
 interface Case {
   batch: number;
@@ -40,8 +54,6 @@ const promptTokens = 128;
 const pasts = [32, 128] as const;
 const cases = [1, 8].flatMap((batch) => pasts.map((past): Case => ({ batch, past })));
 const slots = 8;
-/** By the memory that a model gets when opened it can be a fifth slower: medians of 15 still differed by 3 % from run to run. */
-const rounds = 31;
 /** The first reads what the model before has driven out of the processor's caches. */
 const stepsPerRound = 6;
 /** Expand, Predict, Select, 11 CorrectPredict, Correct and Collapse; the fused one costs most. */
@@ -65,70 +77,85 @@ async function open({ manifest, folder }: ExportedModel, native: LoadedAddon): P
   return session;
 }
 
-/**
- * Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. Each is opened anew
- * in every round, alone: of models that stay open, those that were opened first can be a fifth slower for ever, by
- * which memory they got.
- */
-export async function run(): Promise<BenchResult> {
-  const native = requireAddon();
+/** Milliseconds of a step by case, model and round. Every model is opened anew in every round, alone. */
+async function measure(variants: BaseVariant[], rounds: number, native: LoadedAddon): Promise<number[][][]> {
   const models: ExportedModel[] = [];
   for (const variant of variants) models.push(await exportBaseModel(variant));
-  const allTimes = cases.map((): number[][] => variants.map(() => []));
+  const times = cases.map((): number[][] => variants.map(() => []));
   for (let round = 0; round < rounds; round += 1) {
     // Forwards and backwards in turn, so that drift of the machine falls on all alike.
     const order = [...models.entries()];
     for (const [index, model] of round % 2 === 0 ? order : order.reverse()) {
       const session = await open(model, native);
       for (const [i, each] of cases.entries()) {
-        allTimes[i]![index]!.push(await fastestStep(session, { ...each, steps: stepsPerRound }));
+        times[i]![index]!.push(await fastestStep(session, { ...each, steps: stepsPerRound }));
       }
       await session.close();
     }
     console.error(`round ${round + 1} of ${rounds}`);
   }
+  for (const model of models) await model.remove();
+  return times;
+}
+
+/** Milliseconds of the fused operator by number of blocks, in a chain. */
+async function kernelTimes(batch: number, native: LoadedAddon): Promise<Map<number, number>> {
+  const times = new Map<number, number>();
+  for (const blocks of [2, 4]) {
+    const chain = { blocks, width: 768, tokens: batch };
+    const [kernel = []] = await nodeTimes(native, chain, [{ threads, kernels: true }], 9);
+    times.set(blocks, median(kernel) / 1000);
+  }
+  return times;
+}
+
+/**
+ * Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. Of models that stay
+ * open, those that were opened first can be a fifth slower for ever, by which memory they got.
+ */
+export async function run(): Promise<BenchResult> {
+  const native = requireAddon();
   const rows: BenchResult['rows'] = [];
   const ratios: BenchResult['ratios'] = {};
+  const measured = [];
+  for (const { variants, rounds } of groups) {
+    measured.push({ variants, all: await measure(variants, rounds, native) });
+  }
   for (const [i, { batch, past }] of cases.entries()) {
     const at = `b${batch}${past === 128 ? '' : `-p${past}`}`;
-    const times = allTimes[i]!;
-    const dense = times[0] ?? [];
-    const relative = times.map((own) => own.map((time, round) => time / (dense[round] ?? Number.NaN)));
-    const kernels = new Map<number, number>();
-    for (const blocks of [2, 4]) {
-      const chain = { blocks, width: 768, tokens: batch };
-      const [kernel = []] = await nodeTimes(native, chain, [{ threads, kernels: true }], 9);
-      kernels.set(blocks, median(kernel));
+    const kernels = await kernelTimes(batch, native);
+    const cache = cacheBytesPerStep(batch, promptTokens, past);
+    for (const { variants, all } of measured) {
+      const times = all[i]!;
+      const relativeTo = (base: number, index: number) =>
+        times[index]!.map((time, round) => time / times[base]![round]!);
+      for (const [index, variant] of variants.entries()) {
+        if (index === 0 && variants !== groups[0]!.variants) continue;
+        const step = median(times[index]!);
+        const share = (altupNodes * (kernels.get(variant.altup?.num_blocks ?? 0) ?? 0)) / step;
+        const [bytes, denseBytes] = [bytesPerStep(variant, batch), bytesPerStep(dense, batch)];
+        const relative = relativeTo(0, index);
+        rows.push({
+          model: variant.name,
+          batch,
+          past,
+          'step ms': step,
+          'range ms': spread(times[index]!),
+          'to dense': median(relative),
+          'to dense, range': spread(relative),
+          'weight bytes to dense': bytes / denseBytes,
+          'with caches': (bytes + cache) / (denseBytes + cache),
+          'AltUp share of step (chain)': share,
+        });
+        if (variant.altup !== null) ratios[`${variant.name}-share-${at}`] = share;
+        if (index === 0) continue;
+        ratios[`${variant.name}-${at}`] = median(relative);
+        // 1: the step takes as much longer than the dense one as it reads more bytes.
+        ratios[`${variant.name}-of-bytes-${at}`] = bytes / denseBytes / median(relative);
+      }
+      const [plain, wide] = ['plain-k2', 'dense2x'].map((name) => variants.findIndex((v) => v.name === name));
+      if (wide !== -1) ratios[`dense2x-to-plain-k2-${at}`] = median(relativeTo(plain!, wide!));
     }
-    for (const [index, variant] of variants.entries()) {
-      const step = median(times[index] ?? []);
-      const kernel = kernels.get(variant.altup?.num_blocks ?? 0) ?? 0;
-      const share = (altupNodes * kernel) / 1000 / step;
-      const bytes = bytesPerStep(variant, batch) / bytesPerStep(variants[0]!, batch);
-      const cache = cacheBytesPerStep(batch, promptTokens, past);
-      const withCache = (bytesPerStep(variant, batch) + cache) / (bytesPerStep(variants[0]!, batch) + cache);
-      rows.push({
-        model: variant.name,
-        batch,
-        past,
-        'step ms': step,
-        'range ms': spread(times[index] ?? []),
-        'to dense': median(relative[index] ?? []),
-        'to dense, range': spread(relative[index] ?? []),
-        'weight bytes to dense': bytes,
-        'with caches': withCache,
-        'AltUp share of step (chain)': share,
-      });
-      if (index > 0) ratios[`${variant.name}-${at}`] = median(relative[index] ?? []);
-      if (variant.altup !== null) ratios[`${variant.name}-share-${at}`] = share;
-      // 1: the step takes as much longer than the dense one as it reads more bytes.
-      if (index > 0) ratios[`${variant.name}-of-bytes-${at}`] = bytes / median(relative[index] ?? []);
-    }
-    const of = (name: string) => times[variants.findIndex((variant) => variant.name === name)] ?? [];
-    const plain = of('plain-k2');
-    const wide = of('dense2x').map((time, round) => time / (plain[round] ?? Number.NaN));
-    ratios[`dense2x-to-plain-k2-${at}`] = median(wide);
   }
-  for (const model of models) await model.remove();
   return { name: 'altup-tax', rows, ratios };
 }
