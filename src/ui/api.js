@@ -17,6 +17,15 @@ import { eventData } from './event-stream.js';
  * @typedef {object} Chunk
  * @property {{ text?: string, delta?: { content?: string | null }, finish_reason: string | null }[]} choices
  * @property {{ completion_tokens: number }} [usage]
+ * @property {RequestMetrics} [metrics] in the last chunk
+ */
+
+/**
+ * The service's own timings of an answer; null where it has none.
+ *
+ * @typedef {object} RequestMetrics
+ * @property {number | null} time_to_first_token_ms
+ * @property {number | null} mean_itl_ms
  */
 
 /** @typedef {{ path: string, body: object }} ApiRequest */

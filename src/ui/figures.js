@@ -1,4 +1,15 @@
-/** Times a stream as its reader sees it; all times are milliseconds on one clock. */
+/** @import { RequestMetrics } from './api.js' */
+
+/**
+ * Tokens may arrive many at a time, when a proxy or the page itself was busy. Over a shorter time than this, in
+ * milliseconds, their arrivals say nothing of the model's speed.
+ */
+const minRateMs = 250;
+
+/**
+ * How fast a stream is: as its reader sees it while it runs, then by the service's own timings. All times are
+ * milliseconds on one clock.
+ */
 export class Figures {
   #sentAt;
   /** @type {number | null} */
@@ -8,6 +19,8 @@ export class Figures {
   #lastAt = 0;
   /** @type {number | null} */
   #endedAt = null;
+  /** @type {RequestMetrics | null} */
+  #measured = null;
 
   tokens = 0;
 
@@ -39,14 +52,24 @@ export class Figures {
     return this.#endedAt !== null;
   }
 
-  /** From sending the request; null: none has come. */
-  get firstTokenMs() {
-    return this.#firstAt === null ? null : this.#firstAt - this.#sentAt;
+  /** @param {RequestMetrics} metrics from the end of the stream */
+  measured(metrics) {
+    this.#measured = metrics;
   }
 
-  /** From the first token to the last; null: fewer than two moments at which tokens came. */
+  /** From sending the request to the first token; null before it. */
+  get firstTokenMs() {
+    if (this.#firstAt === null) return null;
+    return this.#measured?.time_to_first_token_ms ?? this.#firstAt - this.#sentAt;
+  }
+
+  /** From the first token to the last; null: too few tokens, or too little time, to tell. */
   get tokensPerSecond() {
-    if (this.#firstAt === null || this.#lastAt === this.#firstAt) return null;
+    if (this.#measured) {
+      const { mean_itl_ms: gapMs } = this.#measured;
+      return gapMs === null || gapMs <= 0 ? null : 1000 / gapMs;
+    }
+    if (this.#firstAt === null || this.#lastAt - this.#firstAt < minRateMs) return null;
     return ((this.tokens - this.#firstCount) / (this.#lastAt - this.#firstAt)) * 1000;
   }
 

@@ -69,10 +69,11 @@ export class Lane {
     let ending = 'Ended';
     try {
       const request = requestFor({ model, prompt: isChat ? messages : prompt, settings });
-      for await (const { choices, usage } of this.#api.stream(request, signal)) {
+      for await (const { choices, usage, metrics } of this.#api.stream(request, signal)) {
         const [choice] = choices;
         const added = choice?.text ?? choice?.delta?.content ?? '';
         if (usage) figures.counted(usage.completion_tokens, this.#clock());
+        if (metrics) figures.measured(metrics);
         if (added !== '') this.#view.write(added);
         answer += added;
         ending = endings[choice?.finish_reason ?? ''] ?? ending;

@@ -17,7 +17,7 @@
 const asJson = (typed) => (Number.isFinite(Number(typed)) ? Number(typed) : typed);
 
 /**
- * A request for a stream in which each chunk counts the tokens so far.
+ * A request for a stream in which each chunk counts the tokens so far, and the last has the service's timings.
  *
  * @param {object} asked
  * @param {string} asked.model
@@ -42,6 +42,7 @@ export function requestFor({ model, prompt, settings }) {
       ...Object.fromEntries(given),
       stream: true,
       stream_options: { include_usage: true, continuous_usage_stats: true },
+      return_metrics: true,
     },
   };
 }

@@ -15,15 +15,15 @@ describe('figures of a stream', () => {
       1000,
       [
         [1, 1020],
-        [2, 1030],
-        [5, 1060],
+        [2, 1120],
+        [41, 1420],
       ],
-      1075,
+      1435,
     );
     expect(figures.firstTokenMs).toBe(20);
     expect(figures.tokensPerSecond).toBe(100);
-    expect(figures.tokens).toBe(5);
-    expect(figures.totalMs(9999)).toBe(75);
+    expect(figures.tokens).toBe(41);
+    expect(figures.totalMs(9999)).toBe(435);
   });
 
   it('leave out of the rate the tokens that came together with the first', () => {
@@ -31,18 +31,49 @@ describe('figures of a stream', () => {
       0,
       [
         [3, 10],
-        [4, 20],
+        [33, 310],
       ],
-      20,
+      310,
     );
     expect(figures.tokensPerSecond).toBe(100);
   });
 
-  it('have no rate before tokens came at two moments', () => {
+  it('have no rate before tokens have come for a while', () => {
     const figures = new Figures(0);
     expect([figures.firstTokenMs, figures.tokensPerSecond, figures.totalMs(7)]).toEqual([null, null, 7]);
     figures.counted(1, 10);
     figures.counted(1, 20);
+    expect([figures.firstTokenMs, figures.tokensPerSecond]).toEqual([10, null]);
+    // What was held back somewhere arrives almost at once: 120 tokens in half a millisecond.
+    figures.counted(121, 10.5);
+    expect(figures.tokensPerSecond).toBeNull();
+  });
+
+  it('are the service’s own at the end, however the tokens arrived', () => {
+    const figures = timed(
+      0,
+      [
+        [1, 900],
+        [120, 900.5],
+      ],
+      901,
+    );
+    figures.measured({ time_to_first_token_ms: 30, mean_itl_ms: 7.25 });
+    expect(figures.tokensPerSecond).toBeCloseTo(137.93);
+    expect(figures.firstTokenMs).toBe(30);
+    expect(figures.totalMs(9999)).toBe(901);
+  });
+
+  it.each([null, 0])('have no rate where the service has none (%s)', (gap) => {
+    const figures = timed(
+      0,
+      [
+        [1, 10],
+        [50, 900],
+      ],
+      900,
+    );
+    figures.measured({ time_to_first_token_ms: null, mean_itl_ms: gap });
     expect([figures.firstTokenMs, figures.tokensPerSecond]).toEqual([10, null]);
   });
 });
@@ -68,17 +99,17 @@ describe('figures as text', () => {
       0,
       [
         [1, 10],
-        [11, 110],
+        [41, 410],
       ],
-      110,
+      410,
     );
     const slow = timed(
       0,
       [
         [1, 34],
-        [11, 234],
+        [41, 834],
       ],
-      234,
+      834,
     );
     expect(comparison(quick, slow)).toBe(
       'A wrote 2.00× as many tokens per second as B; its first token came 24 ms sooner.',
@@ -88,5 +119,24 @@ describe('figures as text', () => {
     );
     expect(comparison(quick, quick)).toMatch(/1\.00×.*their first tokens came together/);
     expect(comparison(quick, new Figures(0))).toBeNull();
+  });
+
+  it('compare two streams that arrived all at once by what the service measured', () => {
+    const [a, b] = [0, 1].map((i) =>
+      timed(
+        0,
+        [
+          [1, 500 + i],
+          [120, 500.5 + i],
+        ],
+        502,
+      ),
+    );
+    expect(comparison(a!, b!)).toBeNull();
+    a!.measured({ time_to_first_token_ms: 20, mean_itl_ms: 5 });
+    b!.measured({ time_to_first_token_ms: 30, mean_itl_ms: 10 });
+    expect(comparison(a!, b!)).toBe(
+      'A wrote 2.00× as many tokens per second as B; its first token came 10 ms sooner.',
+    );
   });
 });

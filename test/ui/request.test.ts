@@ -1,7 +1,11 @@
 import { expect, it } from 'vitest';
 import { requestFor } from '../../src/ui/request.js';
 
-const streamed = { stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } };
+const streamed = {
+  stream: true,
+  stream_options: { include_usage: true, continuous_usage_stats: true },
+  return_metrics: true,
+};
 const settings = { max_tokens: ' 40 ', temperature: '0.7', top_p: '', seed: '' };
 
 it('a completion has what was typed, and leaves the rest to the model', () => {
