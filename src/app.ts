@@ -161,17 +161,21 @@ export class Service {
     return runtime;
   }
 
-  async #listen(): Promise<void> {
-    const { host, port } = this.#config;
+  async #listen(host = this.#config.host): Promise<void> {
+    const { port } = this.#config;
     try {
       const url = await this.#server.listen({ host, port });
       this.#logger.info({ url }, 'listening');
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
+      // Every address of a machine without IPv6 is every IPv4 address.
+      if (host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL'))
+        return this.#listen('0.0.0.0');
       const problems: Record<string, string> = {
         EADDRINUSE: `ALTUP_PORT: port ${port} on ${host} is in use; stop what uses it or choose another with --port`,
         EACCES: `ALTUP_PORT: this user may not listen on port ${port}; ports from 1024 up need no privilege`,
         EADDRNOTAVAIL: `ALTUP_HOST: ${host} is no address of this machine`,
+        EAFNOSUPPORT: `ALTUP_HOST: this machine has no IPv6, so it cannot listen on ${host}`,
         ENOTFOUND: `ALTUP_HOST: ${host} cannot be resolved`,
       };
       throw new ConfigurationError(problems[code ?? ''] ?? `cannot listen on ${host}:${port}: ${cause}`, {

@@ -32,7 +32,7 @@ const settings = {
   host: text({
     default: '127.0.0.1',
     description:
-      'Address to listen on. `0.0.0.0` takes connections from other machines and is what a container needs.',
+      'Address to listen on. `::` takes connections from other machines over IPv4 and IPv6, which a container needs; without IPv6 it means `0.0.0.0`.',
   }),
   port: whole(0, 65535, { default: 8080, description: 'Port to listen on; 0 takes a free one.' }),
   backend: oneOf(['auto', 'native', 'onnxruntime-node'], {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -14,22 +14,42 @@ const script = 'deploy/helm/altup-serve/files/fetch-models.ts';
 const content = 'the content of a model';
 const sha256 = createHash('sha256').update(content).digest('hex');
 
-/** Serves `content`, after so many failures. */
-async function serve(failures = 0): Promise<{ url: string; asked: () => number }> {
-  let asked = 0;
-  const server = createServer((_, answer) => {
-    asked += 1;
-    if (asked <= failures) answer.writeHead(503).end('not yet');
-    else answer.end(content);
+interface Source {
+  url: string;
+  host: string;
+  /** The Authorization header of each request so far. */
+  asked: (string | undefined)[];
+}
+
+/** Answers with `content`, unless `answer` does so by itself. */
+async function serve(
+  answer: (response: ServerResponse, asked: number) => boolean = () => false,
+): Promise<Source> {
+  const asked: Source['asked'] = [];
+  const server = createServer(({ headers }, response) => {
+    asked.push(headers.authorization);
+    if (!answer(response, asked.length)) response.end(content);
   });
   onTestFinished(() => void server.close());
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/model`, asked: () => asked };
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { url: `http://${host}/model`, host, asked };
 }
 
-async function fetchModels(folder: string, files: object[]): Promise<{ code: number; stderr: string }> {
-  const list = join(folder, 'files.json');
-  await writeFile(list, JSON.stringify(files));
+/** A source that sends whoever asks to another one. */
+const redirectTo = (url: string) =>
+  serve((response) => {
+    response.writeHead(302, { location: url }).end();
+    return true;
+  });
+
+async function fetchModels(
+  folder: string,
+  files: object[],
+  credentials: object[] = [],
+): Promise<{ code: number; stderr: string }> {
+  const list = join(folder, 'downloads.json');
+  await writeFile(list, JSON.stringify({ files, credentials }));
   const child = spawn(process.execPath, [script, list, folder], { stdio: ['ignore', 'ignore', 'pipe'] });
   const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
   return { code, stderr };
@@ -37,13 +57,16 @@ async function fetchModels(folder: string, files: object[]): Promise<{ code: num
 
 it('puts files in their place, and does not fetch them twice', async () => {
   const folder = await temporaryFolder();
-  const { url, asked } = await serve(1);
+  const { url, asked } = await serve((response, asked) => {
+    if (asked === 1) response.writeHead(503).end('not yet');
+    return asked === 1;
+  });
   const files = [{ url, path: 'novels/config.json', sha256 }];
   expect(await fetchModels(folder, files)).toMatchObject({ code: 0 });
   expect(await readFile(join(folder, 'novels/config.json'), 'utf8')).toBe(content);
-  expect(asked()).toBe(2);
+  expect(asked).toHaveLength(2);
   expect(await fetchModels(folder, files)).toMatchObject({ code: 0 });
-  expect(asked()).toBe(2);
+  expect(asked).toHaveLength(2);
 });
 
 it('refuses what has another digest, and leaves nothing of it', async () => {
@@ -62,4 +85,34 @@ it('writes nowhere but into the folder', async () => {
   const { url } = await serve();
   expect(await fetchModels(folder, [{ url, path: '../../escaped', sha256 }])).toMatchObject({ code: 0 });
   expect(existsSync(join(folder, 'escaped'))).toBe(true);
+});
+
+it('gives each host its own credential, and none where it is redirected', async () => {
+  const folder = await temporaryFolder();
+  const [store, open] = [await serve(), await serve()];
+  const [bearer, basic] = [await redirectTo(store.url), await redirectTo(store.url)];
+  await writeFile(join(folder, 'token'), 'hf_secret\n');
+  await writeFile(join(folder, 'password'), 'user:secret\n');
+  const credentials = [
+    { host: bearer.host, scheme: 'Bearer', file: join(folder, 'token') },
+    { host: basic.host, scheme: 'Basic', file: join(folder, 'password') },
+  ];
+  const files = [bearer, basic, open].map(({ url }, index) => ({ url, path: `model-${index}`, sha256 }));
+  expect(await fetchModels(folder, files, credentials)).toMatchObject({ code: 0 });
+  expect(bearer.asked).toEqual(['Bearer hf_secret']);
+  expect(basic.asked).toEqual([`Basic ${Buffer.from('user:secret').toString('base64')}`]);
+  expect(open.asked).toEqual([undefined]);
+  expect(store.asked).toEqual([undefined, undefined]);
+});
+
+it.each([401, 403, 404])('does not ask again after a %i, and says what it was asked with', async (status) => {
+  const folder = await temporaryFolder();
+  const { url, asked } = await serve((response) => {
+    response.writeHead(status).end();
+    return true;
+  });
+  const { code, stderr } = await fetchModels(folder, [{ url, path: 'model', sha256 }]);
+  expect(code).toBe(1);
+  expect(stderr).toContain(`status ${status}, asked without a credential`);
+  expect(asked).toHaveLength(1);
 });

@@ -11,6 +11,12 @@ const metricNames = createMetricsCatalogue()
   .map(({ name }) => name);
 const routes = Object.keys(JSON.parse(readFileSync('openapi/openapi.json', 'utf8')).paths);
 
+interface Volume {
+  name: string;
+  configMap?: { name: string };
+  projected?: { sources: { secret: { items: { path: string }[] } }[] };
+}
+
 /** What a rendered chart holds: each list of references with what they refer to. */
 class Rendered {
   readonly manifests: Manifest[];
@@ -70,7 +76,10 @@ describeChart('what the chart refers to exists', (chart) => {
       for (const selector of pods) expect(selects(selector, labels), JSON.stringify(selector)).toBe(true);
       for (const { spec } of rendered.all('ServiceMonitor')) {
         expect(selects(spec.selector.matchLabels, rendered.service.metadata.labels)).toBe(true);
-        expect(rendered.service.metadata.labels).toHaveProperty([spec.jobLabel], 'altup-serve');
+        // The alerts and the dashboard ask for this job.
+        expect(spec.endpoints[0].relabelings).toEqual([
+          { action: 'replace', targetLabel: 'job', replacement: 'altup-serve' },
+        ]);
       }
     });
 
@@ -90,6 +99,11 @@ describeChart('what the chart refers to exists', (chart) => {
       const env = Object.fromEntries(
         container.env.map(({ name, value }: Record<string, string>) => [name, value]),
       );
+      for (const { spec } of rendered.all('Ingress')) {
+        for (const { http } of spec.rules)
+          for (const { backend } of http.paths)
+            expect(backend.service).toEqual({ name: service.metadata.name, port: { name: names[0] } });
+      }
       expect(ports).toContain(Number(env.ALTUP_PORT));
     });
 
@@ -129,7 +143,7 @@ describeChart('what the chart refers to exists', (chart) => {
     it('every mount has its volume, every map and account is there', async () => {
       const rendered = await Rendered.of(chart(), variant);
       const { spec } = rendered.pod;
-      const volumes = (spec.volumes ?? []) as { name: string; configMap?: { name: string } }[];
+      const volumes = (spec.volumes ?? []) as Volume[];
       const mounted = rendered.containers.flatMap(({ volumeMounts = [] }) => volumeMounts) as {
         name: string;
       }[];
@@ -137,9 +151,18 @@ describeChart('what the chart refers to exists', (chart) => {
         volumes.map(({ name }) => name).sort(),
       );
       const maps = rendered.all('ConfigMap').map(({ metadata }) => metadata.name);
-      for (const { configMap } of volumes) if (configMap) expect(maps).toContain(configMap.name);
+      for (const { name, configMap } of volumes)
+        if (configMap && name === 'download') expect(maps).toContain(configMap.name);
       const accounts = [...rendered.all('ServiceAccount').map(({ metadata }) => metadata.name), 'default'];
       expect(accounts).toContain(spec.serviceAccountName);
+      if (spec.initContainers) {
+        const downloads = JSON.parse(ofKind(rendered.manifests, 'ConfigMap').data!['downloads.json']!);
+        const { sources = [] } = volumes.find(({ name }) => name === 'download-credentials')?.projected ?? {};
+        const files = sources.flatMap(({ secret }) => secret.items.map(({ path }) => path));
+        expect(downloads.credentials.map(({ file }: { file: string }) => file)).toEqual(
+          files.map((path) => `/download-credentials/${path}`),
+        );
+      }
       for (const { spec } of rendered.all('HTTPRoute')) {
         expect(spec.rules[0].backendRefs[0].name).toBe(
           ofKind(rendered.manifests, 'InferencePool').metadata.name,
@@ -150,7 +173,9 @@ describeChart('what the chart refers to exists', (chart) => {
     it('every setting is one of the service, and no other variable looks like one', async () => {
       const { container, pod } = await Rendered.of(chart(), variant);
       const known = configRows().map(({ variable }) => variable);
-      for (const { name } of container.env) expect(known).toContain(name);
+      const names: string[] = container.env.map(({ name }: { name: string }) => name);
+      for (const name of names) if (name.startsWith('ALTUP_')) expect(known).toContain(name);
+      expect([...new Set(names)]).toEqual(names);
       expect(pod.spec.enableServiceLinks).toBe(false);
     });
 

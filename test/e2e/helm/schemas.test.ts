@@ -1,7 +1,16 @@
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeChart, variants } from '../../support/kubernetes/chart.ts';
 import { kubernetesVersions } from '../../support/kubernetes/kubernetes-schemas.ts';
 import { type Manifest, ofKind } from '../../support/kubernetes/manifest.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
+
+/** Of the chart's page: values that readers copy. */
+const examples = [
+  ...readFileSync('deploy/helm/altup-serve/README.md', 'utf8').matchAll(/```yaml\n(.*?)```/gs),
+].map(([, text]) => text!);
 
 /** Image volumes are newer than the oldest Kubernetes that the chart is for. */
 const versionsFor = (variant: string | null) =>
@@ -22,6 +31,14 @@ describeChart('the Helm chart', (chart) => {
     });
   });
 
+  it.each(examples)('renders what its README shows: %s', async (values) => {
+    const file = join(await temporaryFolder(), 'values.yaml');
+    await writeFile(file, values);
+    const manifests = await chart().render(null, '--values', file);
+    for (const manifest of manifests)
+      expect(chart().schemas.complaints(manifest, 'v1.37.0'), manifest.kind).toEqual([]);
+  });
+
   it('renders every kind of object in one variant or another', async () => {
     const manifests = (await Promise.all(variants.map((variant) => chart().render(variant)))).flat();
     expect([...new Set(manifests.map(({ kind }) => kind))].sort()).toEqual([
@@ -30,6 +47,7 @@ describeChart('the Helm chart', (chart) => {
       'HTTPRoute',
       'HorizontalPodAutoscaler',
       'InferencePool',
+      'Ingress',
       'NetworkPolicy',
       'PodDisruptionBudget',
       'PrometheusRule',

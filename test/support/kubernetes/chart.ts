@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe } from 'vitest';
@@ -10,8 +11,13 @@ const projectRoot = join(import.meta.dirname, '../../..');
 const chart = join(projectRoot, 'deploy/helm/altup-serve');
 
 /** Names of the chart's values files under ci/; null: its defaults. */
-export const variants = [null, 'gpu', 'keda', 'gateway', 'minimal'] as const;
-export type Variant = (typeof variants)[number];
+export type Variant = string | null;
+export const variants: readonly Variant[] = [
+  null,
+  ...readdirSync(join(chart, 'ci'))
+    .map((file) => file.replace(/-values\.yaml$/, ''))
+    .sort(),
+];
 
 /** The chart, and helm to render it. */
 export class Chart {

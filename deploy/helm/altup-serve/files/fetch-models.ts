@@ -1,5 +1,5 @@
-// Run by an init container: node fetch-models.ts FILES_JSON FOLDER. Fetches files into FOLDER; one whose SHA-256 is not the
-// expected one never gets its name there, and ends the pod's start.
+// Run by an init container: node fetch-models.ts DOWNLOADS_JSON FOLDER. Fetches files into FOLDER; a file whose SHA-256 is not
+// the expected one never gets its name there, and ends the pod's start.
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
@@ -13,7 +13,24 @@ interface ModelFile {
   sha256: string;
 }
 
+interface Credential {
+  /** With its port, where that is not the protocol's own. */
+  host: string;
+  scheme: 'Bearer' | 'Basic';
+  /** Holds a token, or for Basic `user:password`. */
+  file: string;
+}
+
+interface Downloads {
+  files: ModelFile[];
+  credentials: Credential[];
+}
+
 const attempts = 5;
+/** What a later attempt may answer otherwise; any other 4xx is final. */
+const passing = new Set([408, 425, 429]);
+
+class FinalError extends Error {}
 
 async function digestOf(path: string): Promise<string | null> {
   const hash = createHash('sha256');
@@ -25,26 +42,49 @@ async function digestOf(path: string): Promise<string | null> {
   return hash.digest('hex');
 }
 
-async function fetchInto(url: string, path: string): Promise<void> {
+/** The Authorization header of each host. */
+async function readHeaders(credentials: readonly Credential[]): Promise<Map<string, string>> {
+  const headers = new Map<string, string>();
+  for (const { host, scheme, file } of credentials) {
+    const secret = (await readFile(file, 'utf8')).trim();
+    const value = scheme === 'Basic' ? Buffer.from(secret).toString('base64') : secret;
+    headers.set(host.toLowerCase(), `${scheme} ${value}`);
+  }
+  return headers;
+}
+
+async function fetchInto(url: string, path: string, headers: ReadonlyMap<string, string>): Promise<void> {
+  const authorization = headers.get(new URL(url).host);
+  // fetch leaves the header out where it is redirected to another origin.
+  const options = authorization === undefined ? {} : { headers: { authorization } };
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const response = await fetch(url);
+      const response = await fetch(url, options);
+      if (response.status >= 400 && response.status < 500 && !passing.has(response.status)) {
+        const hint = authorization === undefined ? 'without a credential' : 'with the credential of its host';
+        throw new FinalError(`status ${response.status}, asked ${hint} (models.download.credentials)`);
+      }
       if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
       return await pipeline(Readable.fromWeb(response.body), createWriteStream(path));
     } catch (error) {
-      if (attempt === attempts) throw new Error(`${url}: ${(error as Error).message}`);
+      if (attempt === attempts || error instanceof FinalError)
+        throw new Error(`${url}: ${(error as Error).message}`);
       await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt));
     }
   }
 }
 
-async function fetchModel({ url, path, sha256 }: ModelFile, folder: string): Promise<void> {
+async function fetchModel(
+  { url, path, sha256 }: ModelFile,
+  folder: string,
+  headers: ReadonlyMap<string, string>,
+): Promise<void> {
   const target = join(folder, normalize(join('/', path)));
   // A restarted pod keeps its volume.
   if ((await digestOf(target)) === sha256) return;
   const partial = `${target}.partial`;
   await mkdir(dirname(target), { recursive: true });
-  await fetchInto(url, partial);
+  await fetchInto(url, partial, headers);
   const found = await digestOf(partial);
   if (found !== sha256) {
     await rm(partial);
@@ -55,5 +95,7 @@ async function fetchModel({ url, path, sha256 }: ModelFile, folder: string): Pro
 }
 
 const [, , list, folder] = process.argv;
-if (!list || !folder) throw new Error('usage: node fetch-models.ts FILES_JSON FOLDER');
-for (const file of JSON.parse(await readFile(list, 'utf8')) as ModelFile[]) await fetchModel(file, folder);
+if (!list || !folder) throw new Error('usage: node fetch-models.ts DOWNLOADS_JSON FOLDER');
+const { files, credentials } = JSON.parse(await readFile(list, 'utf8')) as Downloads;
+const headers = await readHeaders(credentials);
+for (const file of files) await fetchModel(file, folder, headers);

@@ -1,20 +1,30 @@
-{{- define "altup.name" -}}altup-serve{{- end }}
+{{- define "altup.name" -}}
+{{- default "altup-serve" .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
 
 {{- define "altup.fullname" -}}
-{{- if contains "altup-serve" .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-altup-serve" .Release.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- $name := include "altup.name" . }}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "altup.selector" -}}
-app.kubernetes.io/name: {{ include "altup.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "altup.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "altup.labels" -}}
 {{ include "altup.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* The chart's labels with more beside them; takes (list . more). The chart's own win: selectors rely on them. */ -}}
+{{- define "altup.labelsWith" -}}
+{{- $own := fromYaml (include "altup.labels" (first .)) }}
+{{- toYaml (merge $own (default dict (last .))) }}
 {{- end }}
 
 {{- define "altup.serviceAccount" -}}
@@ -22,8 +32,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
 {{- end }}
 
+{{- /* A digest names one image exactly, so nothing is added to what was given with it. */ -}}
 {{- define "altup.image" -}}
-{{- printf "%s:%s%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) (ternary "-cuda" "" .Values.gpu.enabled) }}
+{{- $image := .Values.image }}
+{{- if $image.digest }}{{ printf "%s@%s" $image.repository $image.digest }}
+{{- else if contains "@" (default "" $image.tag) }}{{ printf "%s:%s" $image.repository $image.tag }}
+{{- else }}{{ printf "%s:%s%s" $image.repository (default .Chart.AppVersion $image.tag) (ternary "-cuda" "" .Values.gpu.enabled) }}
+{{- end }}
+{{- end }}
+
+{{- /* A setting's value as text. Helm reads numbers from files as floats, and would write 1048576 as 1.048576e+06. */ -}}
+{{- define "altup.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . }}{{ else }}{{ . }}{{ end }}
 {{- end }}
 
 {{- /* What the restricted pod security standard asks of a container, and a read-only root. */ -}}
@@ -35,13 +55,12 @@ capabilities: { drop: [ALL] }
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
-{{- /* The models' volume, where they are not in the image. */ -}}
-{{- define "altup.modelsVolume" -}}
+{{- define "altup.volumes" -}}
 {{- $models := .Values.models }}
 {{- if eq $models.source "pvc" }}
 - name: models
   persistentVolumeClaim:
-    claimName: {{ required "models.pvc.claimName: names the claim that holds the models" $models.pvc.claimName }}
+    claimName: {{ required "models.pvc.claimName: names the claim that holds the models" $models.pvc.claimName | quote }}
     readOnly: true
 {{- else if eq $models.source "image" }}
 - name: models
@@ -50,8 +69,49 @@ seccompProfile: { type: RuntimeDefault }
     pullPolicy: {{ $models.image.pullPolicy }}
 {{- else if eq $models.source "download" }}
 - name: models
-  emptyDir: { sizeLimit: {{ $models.download.sizeLimit }} }
+  emptyDir: { sizeLimit: {{ $models.download.sizeLimit | quote }} }
 - name: download
   configMap: { name: {{ include "altup.fullname" . }}-download }
+{{- with $models.download.credentials }}
+- name: download-credentials
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range $index, $each := . }}
+      - secret:
+          name: {{ $each.secretName | quote }}
+          items: [{ key: {{ $each.secretKey | quote }}, path: {{ $index | toString | quote }} }]
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.apiKeys.existingSecret }}
+- name: api-keys
+  secret:
+    secretName: {{ .Values.apiKeys.existingSecret | quote }}
+    defaultMode: 0440
+    items:
+      - { key: {{ .Values.apiKeys.secretKey | quote }}, path: {{ .Values.apiKeys.secretKey | quote }} }
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "altup.volumeMounts" -}}
+{{- $models := .Values.models }}
+{{- if ne $models.source "baked" }}
+- name: models
+  mountPath: /models
+  {{- /* What was downloaded is exported in place; the others come exported. */}}
+  readOnly: {{ ne $models.source "download" }}
+  {{- if and (eq $models.source "pvc") $models.pvc.subPath }}
+  subPath: {{ $models.pvc.subPath | quote }}
+  {{- end }}
+{{- end }}
+{{- if .Values.apiKeys.existingSecret }}
+- { name: api-keys, mountPath: /etc/altup-serve, readOnly: true }
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
