@@ -89,6 +89,7 @@ export class MidSizeGemma3n {
       source: await listSourceFiles(this.checkpoint),
       digest: kind,
       onProgress: () => {},
+      signal: new AbortController().signal,
     });
     return { folder, manifest };
   }

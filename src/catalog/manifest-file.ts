@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import Value from 'typebox/value';
@@ -5,6 +6,10 @@ import { ConfigurationError } from '../errors.ts';
 import { type Manifest, ManifestSchema } from './manifest.ts';
 
 export const manifestFile = 'manifest.json';
+
+/** A manifest as it is stored: with the sha256 of all else in it, so that a changed number is noticed. */
+const checksumOf = (manifest: Manifest) =>
+  createHash('sha256').update(JSON.stringify(manifest)).digest('hex');
 
 /** Reads and checks an export folder's manifest.json. */
 export async function readManifest(folder: string): Promise<Manifest> {
@@ -16,14 +21,21 @@ export async function readManifest(folder: string): Promise<Manifest> {
     throw new ConfigurationError(`${path}: cannot be read as JSON: ${(cause as Error).message}`, { cause });
   }
   if (!Value.Check(ManifestSchema, parsed)) throw new ConfigurationError(`${path}: ${firstProblem(parsed)}`);
-  return parsed;
+  const { checksum, ...manifest } = parsed as Manifest & { checksum?: unknown };
+  if (checksum !== checksumOf(manifest)) {
+    throw new ConfigurationError(
+      `${path}: was changed after the exporter wrote it; export the checkpoint again`,
+    );
+  }
+  return manifest;
 }
 
 /** Writes manifest.json so that a reader sees the old one or the new one, never half of it. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   const path = join(folder, manifestFile);
   const unfinished = `${path}.${process.pid}.partial`;
-  await writeFile(unfinished, `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+  const stored = { ...manifest, checksum: checksumOf(manifest) };
+  await writeFile(unfinished, `${JSON.stringify(stored, null, 2)}\n`, { flush: true });
   await rename(unfinished, path);
 }
 

@@ -18,6 +18,8 @@ export const ManifestSchema = Type.Object({
   digest: Type.String(),
   /** The checkpoint's files as they were, so that an unchanged checkpoint need not be hashed again. */
   source: Type.Array(Type.Object({ file: Type.String(), size: count, mtimeMs: Type.Number() })),
+  /** The export's own files, so that a cut or foreign one is noticed. */
+  files: Type.Array(Type.Object({ file: Type.String(), size: count, sha256: Type.String() })),
   family: Type.Union([Type.Literal('t5'), Type.Literal('gemma3'), Type.Literal('gemma3n')]),
   precision: Type.Union([
     Type.Literal('fp32'),

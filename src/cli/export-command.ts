@@ -14,7 +14,10 @@ already and still fits is left as it is.
   --help         print this
 `;
 
-/** @returns the exit code: 0 done, 1 the checkpoint cannot be exported, 2 wrong usage */
+/** Signals that end an export, with the exit code of a shell: 128 and the signal's number. */
+const stopSignals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+/** @returns the exit code: 0 done, 1 the checkpoint cannot be exported, 2 wrong usage, 128 + n stopped by signal n */
 export async function exportCommand(args: string[]): Promise<number> {
   const parsed = parse(args);
   if (typeof parsed === 'string') {
@@ -26,19 +29,33 @@ export async function exportCommand(args: string[]): Promise<number> {
     return 0;
   }
   const display = progressDisplay(process.stderr, parsed.checkpoint);
+  const stop = new AbortController();
+  let stoppedBy: keyof typeof stopSignals | null = null;
+  const onSignal = (signal: NodeJS.Signals) => {
+    stoppedBy = signal as keyof typeof stopSignals;
+    stop.abort();
+  };
+  for (const signal of Object.keys(stopSignals)) process.once(signal, onSignal);
   try {
     const { folder, isNew } = await ensureExport(parsed.checkpoint, parsed.precision, {
       ...(parsed.out === undefined ? {} : { out: parsed.out }),
       onProgress: display.update,
+      signal: stop.signal,
     });
     display.stop();
     process.stdout.write(`${folder}: ${isNew ? 'written' : 'up to date'}\n`);
     return 0;
   } catch (error) {
     display.stop();
+    if (stoppedBy !== null) {
+      process.stderr.write(`altup export: stopped by ${stoppedBy}; nothing was left behind\n`);
+      return stopSignals[stoppedBy];
+    }
     if (!(error instanceof ConfigurationError)) throw error;
     process.stderr.write(`altup export: ${error.message}\n`);
     return 1;
+  } finally {
+    for (const signal of Object.keys(stopSignals)) process.off(signal, onSignal);
   }
 }
 

@@ -2,13 +2,14 @@ import { parseArgs } from 'node:util';
 import { type Precision, precisions } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
 import { formatInspection } from '../export/inspect/format-inspection.ts';
-import { inspectModel } from '../export/inspect/inspect-model.ts';
+import { inspectModel, verifyExport } from '../export/inspect/inspect-model.ts';
 
-const usage = `Usage: altup inspect <model> [--precision ${precisions.join('|')}] [--json]
+const usage = `Usage: altup inspect <model> [--precision ${precisions.join('|')}] [--verify] [--json]
 
 Describes a checkpoint folder or an export folder: family, AltUp, parameters, cache, operators, files.
 
   --precision P  which export of a checkpoint (default: fp32)
+  --verify       compare every byte of the export with what the exporter wrote, and exit with 1 where one differs
   --json         print one JSON object
   --help         print this
 `;
@@ -25,6 +26,7 @@ export async function inspectCommand(args: string[]): Promise<number> {
     return 0;
   }
   try {
+    if (parsed.isVerify) return await verify(parsed);
     const model = await inspectModel(parsed.model, parsed.precision);
     process.stdout.write(parsed.isJson ? `${JSON.stringify(model, null, 2)}\n` : formatInspection(model));
     return 0;
@@ -35,8 +37,17 @@ export async function inspectCommand(args: string[]): Promise<number> {
   }
 }
 
+async function verify({ model, precision, isJson }: Arguments): Promise<number> {
+  const damage = await verifyExport(model, precision);
+  if (isJson) process.stdout.write(`${JSON.stringify({ damage }, null, 2)}\n`);
+  else if (damage.length === 0) process.stdout.write('the export is as it was written\n');
+  else process.stdout.write(`${damage.join('\n')}\nexport the checkpoint again to repair it\n`);
+  return damage.length === 0 ? 0 : 1;
+}
+
 interface Arguments {
   isHelp: boolean;
+  isVerify: boolean;
   isJson: boolean;
   model: string;
   precision: Precision;
@@ -51,6 +62,7 @@ function parse(args: string[]): Arguments | string {
       options: {
         precision: { type: 'string', default: 'fp32' },
         json: { type: 'boolean', default: false },
+        verify: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
     });
@@ -58,7 +70,8 @@ function parse(args: string[]): Arguments | string {
     if (!precision) return `--precision is "${values.precision}"; expected ${precisions.join(', ')}`;
     if (!values.help && positionals.length !== 1)
       return `expected one model folder, got ${positionals.length}`;
-    return { isHelp: values.help, isJson: values.json, model: positionals[0] ?? '', precision };
+    const { help: isHelp, json: isJson, verify: isVerify } = values;
+    return { isHelp, isJson, isVerify, model: positionals[0] ?? '', precision };
   } catch (error) {
     return (error as Error).message;
   }

@@ -1,9 +1,10 @@
-import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ConfigReader } from '../catalog/config-reader.ts';
 import type { Manifest, Precision } from '../catalog/manifest.ts';
 import { manifestFile, readManifest, writeManifest } from '../catalog/manifest-file.ts';
 import { digestOf, isSameFiles, listSourceFiles, type SourceFiles } from './checkpoint/checkpoint-digest.ts';
+import { exportError } from './export-error.ts';
+import { findDamage } from './export-files.ts';
 import { exporterVersion } from './exporter-version.ts';
 import { familyOf } from './families/families.ts';
 import { publishFolder } from './publish-folder.ts';
@@ -13,6 +14,8 @@ export interface EnsureExportOptions {
   /** Where the export goes; `<checkpoint>/onnx/<precision>` unless given. */
   out?: string;
   onProgress?: (progress: ExportProgress) => void;
+  /** Aborted: the export ends soon and leaves nothing behind. */
+  signal?: AbortSignal;
 }
 
 export interface Export {
@@ -24,13 +27,25 @@ export interface Export {
 
 /**
  * The export of a checkpoint: the one that is there, if it was made by this exporter from this very checkpoint, or a
- * new one. Safe to call from several processes at once. Throws `ConfigurationError` for a checkpoint that cannot be
- * exported, with the file and field at fault.
+ * new one. Safe to call from several processes at once.
+ * @throws ConfigurationError in one line: the file at fault, the reason and the remedy
  */
 export async function ensureExport(
   checkpoint: string,
   precision: Precision,
   options: EnsureExportOptions = {},
+): Promise<Export> {
+  try {
+    return await findOrWrite(checkpoint, precision, options);
+  } catch (error) {
+    throw exportError(error, checkpoint);
+  }
+}
+
+async function findOrWrite(
+  checkpoint: string,
+  precision: Precision,
+  options: EnsureExportOptions,
 ): Promise<Export> {
   const folder = resolve(options.out ?? join(checkpoint, 'onnx', precision));
   const config = await ConfigReader.open(join(checkpoint, 'config.json'));
@@ -52,6 +67,7 @@ export async function ensureExport(
     source,
     digest,
     onProgress: options.onProgress ?? (() => {}),
+    signal: options.signal ?? new AbortController().signal,
   };
   const manifest = await publishFolder(folder, manifestFile, (unfinished) => writeExport(unfinished, job));
   return { folder, manifest, isNew: true };
@@ -61,8 +77,7 @@ export async function ensureExport(
 async function readUsable(folder: string, precision: Precision): Promise<Manifest | null> {
   const manifest = await readManifest(folder).catch(() => null);
   if (manifest?.exporter !== exporterVersion || manifest.precision !== precision) return null;
-  const graphs = [manifest.graphs.decoder, manifest.graphs.encoder].filter((file) => file !== null);
-  return graphs.every((file) => existsSync(join(folder, file))) ? manifest : null;
+  return (await findDamage(folder, manifest.files, false)).length === 0 ? manifest : null;
 }
 
 /** The same checkpoint with other times, as after a copy: notes them, so that it is not hashed at every start. */

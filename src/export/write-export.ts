@@ -7,6 +7,7 @@ import { ConfigurationError } from '../errors.ts';
 import { isSameFiles, listSourceFiles, type SourceFiles } from './checkpoint/checkpoint-digest.ts';
 import { CheckpointWeights } from './checkpoint/checkpoint-weights.ts';
 import { WeightSource } from './checkpoint/weight-source.ts';
+import { describeFiles, type ExportedFiles } from './export-files.ts';
 import { exporterVersion } from './exporter-version.ts';
 import type { Family } from './families/families.ts';
 import type { FamilyModel } from './families/family.ts';
@@ -28,6 +29,7 @@ export interface ExportJob {
   source: SourceFiles;
   digest: string;
   onProgress: (progress: ExportProgress) => void;
+  signal: AbortSignal;
 }
 
 /** Writes graphs and manifest of a checkpoint into `folder`, which exists and is empty. */
@@ -35,9 +37,9 @@ export async function writeExport(folder: string, job: ExportJob): Promise<Manif
   const weights = await CheckpointWeights.open(job.checkpoint);
   try {
     const model = await job.family.export(job.config, new WeightSource(weights), job.precision);
-    await writeGraphs(folder, model, job.onProgress);
+    await writeGraphs(folder, model, job);
     // Written last: its presence means that the folder is complete.
-    const manifest = await describe(model, job);
+    const manifest = await describe(model, job, await describeFiles(folder));
     await writeManifest(folder, manifest);
     if (!isSameFiles(job.source, await listSourceFiles(job.checkpoint))) {
       throw new ConfigurationError(`${job.checkpoint}: changed while it was exported`);
@@ -51,7 +53,7 @@ export async function writeExport(folder: string, job: ExportJob): Promise<Manif
 async function writeGraphs(
   folder: string,
   model: FamilyModel,
-  onProgress: ExportJob['onProgress'],
+  { onProgress, signal }: ExportJob,
 ): Promise<void> {
   const tensors = model.graphs.flatMap(({ weights }) => weights.flatMap((weight) => weight.tensors));
   const totalBytes = tensors.reduce((sum, tensor) => sum + byteLengthOf(tensor), 0);
@@ -62,6 +64,7 @@ async function writeGraphs(
       functions: model.functions,
       opsets: model.opsets,
       onBytes: (count) => {
+        signal.throwIfAborted();
         doneBytes += count;
         onProgress({ doneBytes, totalBytes });
       },
@@ -69,7 +72,7 @@ async function writeGraphs(
   }
 }
 
-async function describe(model: FamilyModel, job: ExportJob): Promise<Manifest> {
+async function describe(model: FamilyModel, job: ExportJob, files: ExportedFiles): Promise<Manifest> {
   const specialTokens = await readSpecialTokens(job.checkpoint, job.family.specialTokens);
   const { eos, bos, pad, decoderStart } = specialTokens;
   for (const id of [...eos, bos, pad, decoderStart]) {
@@ -84,6 +87,7 @@ async function describe(model: FamilyModel, job: ExportJob): Promise<Manifest> {
     exporter: exporterVersion,
     digest: job.digest,
     source: job.source,
+    files,
     precision: job.precision,
     graphs: { decoder: 'decoder.onnx', encoder: hasEncoder ? 'encoder.onnx' : null },
     specialTokens,

@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/catalog/manifest.ts';
@@ -10,6 +10,7 @@ const manifest: Manifest = {
   exporter: '1',
   digest: 'abc',
   source: [{ file: 'config.json', size: 1, mtimeMs: 1.5 }],
+  files: [{ file: 'decoder.onnx', size: 2, sha256: 'def' }],
   family: 't5',
   precision: 'fp32',
   altup: { numBlocks: 2, selection: 'alternating', recycled: false },
@@ -61,6 +62,24 @@ describe('manifest.json', () => {
     const reading = readManifest(await folderWith(JSON.stringify({ ...manifest, ...change })));
     await expect(reading).rejects.toThrow(message);
     await expect(reading).rejects.toHaveProperty('name', 'ConfigurationError');
+  });
+
+  it('refuses numbers that were changed after it was written', async () => {
+    const folder = await temporaryFolder();
+    await writeManifest(folder, manifest);
+    const path = join(folder, 'manifest.json');
+    const text = await readFile(path, 'utf8');
+    for (const [was, is] of [
+      ['"contextLength": 16', '"contextLength": 17'],
+      ['"kvHeads": 1', '"kvHeads": 2'],
+      ['"eos": [\n      1', '"eos": [\n      2'],
+    ] as const) {
+      expect(text).toContain(was);
+      await writeFile(path, text.replace(was, is));
+      await expect(readManifest(folder)).rejects.toThrow(
+        /manifest\.json: was changed after the exporter wrote it; export the checkpoint again/,
+      );
+    }
   });
 
   it('refuses a file that is missing or not JSON', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -112,6 +112,23 @@ describe('ensureExport', () => {
       ['of another exporter version', (_checkpoint, folder) => rewriteManifest(folder, { exporter: '0' })],
       ['of another precision', (_checkpoint, folder) => rewriteManifest(folder, { precision: 'int4' })],
       ['whose manifest is not valid', (_checkpoint, folder) => writeFile(join(folder, 'manifest.json'), '{')],
+      [
+        'whose manifest has other numbers than it was written with',
+        (_checkpoint, folder) => rewriteManifest(folder, { contextLength: 9 }),
+      ],
+      ['whose weights are cut', (_checkpoint, folder) => truncate(join(folder, 'decoder.onnx.data'), 100)],
+      ['whose weights are empty', (_checkpoint, folder) => writeFile(join(folder, 'encoder.onnx.data'), '')],
+      [
+        'whose graph holds other bytes',
+        (_checkpoint, folder) => flipLastByte(join(folder, 'encoder.onnx'), true),
+      ],
+      [
+        'with a folder where its weights should be',
+        async (_checkpoint, folder) => {
+          await rm(join(folder, 'decoder.onnx.data'));
+          await mkdir(join(folder, 'decoder.onnx.data'));
+        },
+      ],
       ['whose graph is gone', (_checkpoint, folder) => rm(join(folder, 'decoder.onnx'))],
     ])('%s', async (_when, change) => {
       const checkpoint = await copyCheckpoint('dense');
@@ -147,6 +164,17 @@ describe('ensureExport', () => {
     );
     expect(await readdir(join(checkpoint, 'onnx'))).toEqual(['fp32']);
     expect(await readManifest(folder)).toEqual(manifest);
+  });
+
+  it('leaves nothing behind when it is told to stop', async () => {
+    const checkpoint = await copyCheckpoint('dense');
+    const stop = new AbortController();
+    const exporting = ensureExport(checkpoint, 'fp32', {
+      signal: stop.signal,
+      onProgress: () => stop.abort(),
+    });
+    await expect(exporting).rejects.toHaveProperty('name', 'AbortError');
+    expect(await readdir(join(checkpoint, 'onnx'))).toEqual([]);
   });
 
   it('removes what killed exporters left, and only that', async () => {

@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inspectCommand } from '../../src/cli/inspect-command.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
@@ -134,5 +136,23 @@ describe('altup inspect', () => {
     const { code, stderr } = await run(...args);
     expect(code).toBe(expected);
     expect(stderr).toMatch(message);
+  });
+
+  it('compares every byte of an export with what was written', async () => {
+    const checkpoint = await copyCheckpoint('dense');
+    expect((await run(checkpoint, '--verify')).stderr).toMatch(/holds no export; run 'altup export /);
+    const { folder } = await ensureExport(checkpoint, 'fp32');
+    const intact = { code: 0, stdout: 'the export is as it was written\n', stderr: '' };
+    expect(await run(checkpoint, '--verify')).toEqual(intact);
+    expect(await run(folder, '--verify')).toEqual(intact);
+
+    const path = join(folder, 'decoder.onnx.data');
+    const bytes = await readFile(path);
+    bytes[20]! ^= 1;
+    await writeFile(path, bytes);
+    const damaged = await run(checkpoint, '--verify');
+    expect(damaged).toMatchObject({ code: 1, stderr: '' });
+    expect(damaged.stdout).toContain(`${path}: holds other bytes than were written\n`);
+    expect(JSON.parse((await run(checkpoint, '--verify', '--json')).stdout).damage).toHaveLength(1);
   });
 });

@@ -24,6 +24,7 @@ export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder
     exporter: '1',
     digest: 'sha256:0123456789abcdef0123',
     source: [],
+    files: [],
     family: isPair ? 't5' : 'gemma3',
     precision: 'fp32',
     altup: { numBlocks: 2, selection: 'alternating', recycled: false },

@@ -27,6 +27,11 @@ export class WeightSource {
     return this.#checkpoint.has(name);
   }
 
+  /** Path of the file that holds the tensor. */
+  pathOf(name: string): string {
+    return this.#checkpoint.pathOf(name);
+  }
+
   /** The tensor as it is, an initializer of the same name. */
   asStored(name: string, shape: readonly number[], type: FloatType = 'float32'): Weight {
     const dtype = this.#take(name, shape);
@@ -46,7 +51,7 @@ export class WeightSource {
   transposed(name: string, shape: readonly [number, number], type: FloatType = 'float32'): Weight {
     const dtype = this.#take(name, shape);
     const [rows, columns] = shape;
-    const load = async () => toFloat32(await this.#checkpoint.read(name), dtype);
+    const load = async () => await this.#finite(name, dtype);
     const info = { name, type, dims: [columns, rows] };
     return this.#weight(info, () => transposedPanels(load, rows, columns));
   }
@@ -59,8 +64,21 @@ export class WeightSource {
 
   /** A tensor small enough to compute with. */
   async values(name: string, shape: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
-    const dtype = this.#take(name, shape);
-    return toFloat32(await this.#checkpoint.read(name), dtype);
+    return await this.#finite(name, this.#take(name, shape));
+  }
+
+  /**
+   * Whether the checkpoint has both tensors and they hold other numbers. Both must have `shape`: a head of another
+   * shape than the table is refused by name.
+   */
+  async differ(name: string, other: string, shape: readonly number[]): Promise<boolean> {
+    if (name === other || !this.has(name) || !this.has(other)) return false;
+    const [pieces, others] = [name, other].map((each) => this.#pieces(each, this.#check(each, shape), 1));
+    for await (const values of pieces!) {
+      const compared = (await others!.next()).value as Float32Array;
+      if (values.some((value, n) => value !== compared[n])) return true;
+    }
+    return false;
   }
 
   /** How many numbers the tensors asked for hold. */
@@ -82,6 +100,12 @@ export class WeightSource {
   }
 
   #take(name: string, shape: readonly number[]): Dtype {
+    const dtype = this.#check(name, shape);
+    this.#used.add(name);
+    return dtype;
+  }
+
+  #check(name: string, shape: readonly number[]): Dtype {
     const entry = this.#checkpoint.entry(name);
     const path = this.#checkpoint.pathOf(name);
     if (entry.shape.join() !== shape.join()) {
@@ -90,7 +114,6 @@ export class WeightSource {
     if (entry.dtype !== 'F32' && entry.dtype !== 'F16' && entry.dtype !== 'BF16') {
       throw new ConfigurationError(`${path}: ${name} is ${entry.dtype}; expected F32, F16 or BF16`);
     }
-    this.#used.add(name);
     return entry.dtype;
   }
 
@@ -112,8 +135,28 @@ export class WeightSource {
     const { begin, end } = this.#checkpoint.entry(name);
     const step = Math.max(1, Math.floor(chunkSize / unit)) * unit * bytesPerElement[dtype];
     for (let offset = 0; offset < end - begin; offset += step) {
-      yield toFloat32(await this.#checkpoint.read(name, offset, Math.min(step, end - begin - offset)), dtype);
+      yield await this.#finite(name, dtype, offset, Math.min(step, end - begin - offset));
     }
+  }
+
+  /** Bytes of a tensor as numbers. @throws ConfigurationError where one of them is NaN or infinite */
+  async #finite(
+    name: string,
+    dtype: Dtype,
+    offset?: number,
+    length?: number,
+  ): Promise<Float32Array<ArrayBuffer>> {
+    const values = toFloat32(await this.#checkpoint.read(name, offset, length), dtype);
+    // 0 times NaN or infinity is NaN, and stays NaN in a sum: one pass without a branch.
+    let sum = 0;
+    for (let n = 0; n < values.length; n += 1) sum += 0 * values[n]!;
+    if (sum === 0) return values;
+    const wrong = values.findIndex((value) => !Number.isFinite(value));
+    const index = (offset ?? 0) / bytesPerElement[dtype] + wrong;
+    throw new ConfigurationError(
+      `${this.#checkpoint.pathOf(name)}: ${name} holds ${values[wrong]} (number ${index}); ` +
+        'every weight must be finite: train or download the checkpoint again',
+    );
   }
 }
 

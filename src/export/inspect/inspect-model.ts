@@ -9,6 +9,7 @@ import { ConfigurationError } from '../../errors.ts';
 import { listSourceFiles } from '../checkpoint/checkpoint-digest.ts';
 import { CheckpointWeights } from '../checkpoint/checkpoint-weights.ts';
 import { WeightSource } from '../checkpoint/weight-source.ts';
+import { findDamage } from '../export-files.ts';
 import { familyOf } from '../families/families.ts';
 import { functionsUsed } from '../onnx/functions-used.ts';
 import {
@@ -56,6 +57,21 @@ export interface Inspection {
   functions: FunctionSummary[];
   /** Bytes by name: the checkpoint's config and weights, the export's files. */
   files: Record<string, number>;
+}
+
+/**
+ * Compares every byte of an export with what the exporter wrote.
+ * @param path an export folder, or a checkpoint with an export of this precision
+ * @returns what is wrong, one sentence for each file; none: nothing
+ * @throws ConfigurationError where there is no export, or its manifest was changed
+ */
+export async function verifyExport(path: string, precision: Precision): Promise<string[]> {
+  const given = resolve(path);
+  const folder = existsSync(join(given, manifestFile)) ? given : join(given, 'onnx', precision);
+  if (!existsSync(join(folder, manifestFile))) {
+    throw new ConfigurationError(`${folder}: holds no export; run 'altup export ${path}' first`);
+  }
+  return await findDamage(folder, (await readManifest(folder)).files, true);
 }
 
 /** Describes a checkpoint, exported or not, or an export folder. Writes nothing. */

@@ -66,6 +66,43 @@ describe('WeightSource', () => {
     expect(misplaced).toBe(-1);
   });
 
+  it.each<[string, WrittenTensor, string]>([
+    ['NaN', float32([2], [1, Number.NaN]), 'a holds NaN (number 1)'],
+    ['infinity', float32([3], [1, 2, Number.NEGATIVE_INFINITY]), 'a holds -Infinity (number 2)'],
+    ['a NaN of float16', bits16('F16', [2], [0x7e00, 0x3c00]), 'a holds NaN (number 0)'],
+    ['an infinity of bfloat16', bits16('BF16', [2], [0x3f80, 0x7f80]), 'a holds Infinity (number 1)'],
+  ])('refuses %s by file, tensor and place, however it is read', async (_what, tensor, message) => {
+    const source = await sourceOf({ a: tensor });
+    const size = tensor.shape[0]!;
+    await expect(valuesOf(source.asStored('a', [size]))).rejects.toThrow(message);
+    await expect(valuesOf(source.plusOne('a', [size]))).rejects.toThrow(/model\.safetensors: /);
+    await expect(source.values('a', [size])).rejects.toThrow(message);
+    const matrix = await sourceOf({ a: { ...tensor, shape: [1, size] } });
+    await expect(valuesOf(matrix.transposed('a', [1, size]))).rejects.toThrow(message);
+    await expect(Array.fromAsync(matrix.rows('a', [1, size])())).rejects.toThrow(message);
+  });
+
+  it('finds a number that is not finite beyond the first piece', async () => {
+    const values = new Array<number>(1_500_000).fill(0.5);
+    values[1_234_567] = Number.NaN;
+    const source = await sourceOf({ a: float32([values.length], values) });
+    await expect(valuesOf(source.asStored('a', [values.length]))).rejects.toThrow('(number 1234567)');
+  });
+
+  it('tells whether two tensors hold other numbers', async () => {
+    const source = await sourceOf({
+      a: float32([2], [1, 2]),
+      same: bits16('BF16', [2], [0x3f80, 0x4000]),
+      other: float32([2], [1, 2.5]),
+      wide: float32([1, 2], [1, 2]),
+    });
+    expect(await source.differ('a', 'same', [2])).toBe(false);
+    expect(await source.differ('a', 'other', [2])).toBe(true);
+    expect(await source.differ('a', 'a', [2])).toBe(false);
+    expect(await source.differ('a', 'missing', [2])).toBe(false);
+    await expect(source.differ('wide', 'a', [2])).rejects.toThrow('wide is [1,2]; config.json makes it [2]');
+  });
+
   it('counts each tensor once', async () => {
     const source = await sourceOf({ a: wide(2, 3), b: wide(5, 1) });
     source.asStored('a', [2, 3]);

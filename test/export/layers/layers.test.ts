@@ -184,7 +184,9 @@ describe('linear and tables', () => {
   it('int4 refuses what is not finite by name', async () => {
     const context = await modelGraph([new Float32Array(32).fill(Number.NaN)], 'int4');
     linear(context, '/linear', 'x', 'w', [1, 32]);
-    await expect(storedMatrix(context, 1, 32)).rejects.toThrow(/w: holds a number that is not finite/);
+    await expect(storedMatrix(context, 1, 32)).rejects.toThrow(
+      /model\.safetensors: w holds NaN \(number 0\); every weight must be finite/,
+    );
   });
 
   it('int8 and int4 always round the inputs: int8 has no other kernel', async () => {

@@ -2,6 +2,7 @@ import type { FunctionProto } from 'onnx-buf';
 import type { ConfigReader } from '../../../catalog/config-reader.ts';
 import type { Manifest } from '../../../catalog/manifest.ts';
 import { altupOpset } from '../../altup/domain.ts';
+import type { WeightSource } from '../../checkpoint/weight-source.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import type { FamilyExport } from '../family.ts';
 import type { GemmaConfig } from './config.ts';
@@ -29,9 +30,9 @@ export interface GemmaFamily<Config extends GemmaConfig> {
 export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Config>): FamilyExport {
   return async (outer, weights, precision) => {
     const text = outer.object('text_config');
-    const config = family.readConfig(text ?? outer, outer);
-    const graph = new GraphBuilder('decoder');
     const prefix = weightPrefix(weights);
+    const config = await withOwnHead(family.readConfig(text ?? outer, outer), weights, prefix);
+    const graph = new GraphBuilder('decoder');
     const { hasCentredNorms } = family;
     family.buildDecoder({ graph, weights, precision, config, prefix, hasCentredNorms });
     weights.refuseUnused((name) => {
@@ -64,4 +65,16 @@ export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Conf
       },
     };
   };
+}
+
+/** A head that differs from the table is used whatever `tie_word_embeddings` says, as transformers 5 does. */
+async function withOwnHead<Config extends GemmaConfig>(
+  config: Config,
+  weights: WeightSource,
+  prefix: string,
+): Promise<Config> {
+  const { isTied, vocabSize, hiddenSize } = config;
+  const table = `${prefix}embed_tokens.weight`;
+  if (!isTied || !(await weights.differ(table, headName(weights), [vocabSize, hiddenSize]))) return config;
+  return { ...config, isTied: false };
 }

@@ -20,9 +20,7 @@ export interface T5Config {
   numBuckets: number;
   maxDistance: number;
   epsilon: number;
-  /** The output table is the input table. */
-  isTied: boolean;
-  /** What a tied head's input is multiplied with. */
+  /** What the head's input is multiplied with. */
   headScale: number;
   /** Positions the model is good for, encoder and decoder each. */
   contextLength: number;
@@ -42,7 +40,9 @@ export function readT5Config(config: ConfigReader): T5Config {
   refuseUnsupported(config);
   const dModel = config.positiveInteger('d_model');
   const encoderLayers = config.positiveInteger('num_layers');
+  // T5 1.0 scales and v1.1 does not; older files tell them apart by tie_word_embeddings alone (T5Config, transformers 5).
   const isTied = config.boolean('tie_word_embeddings', true);
+  const hasScale = config.boolean('scale_decoder_outputs', isTied);
   const dKv = config.positiveInteger('d_kv');
   // ONNX Runtime's GroupQueryAttention takes no other head sizes.
   if (dKv % 8 !== 0) throw config.refuse('d_kv', 'a multiple of 8');
@@ -64,8 +64,7 @@ export function readT5Config(config: ConfigReader): T5Config {
     numBuckets,
     maxDistance,
     epsilon: config.positiveNumber('layer_norm_epsilon', 1e-6),
-    isTied,
-    headScale: isTied ? dModel ** -0.5 : 1,
+    headScale: hasScale ? dModel ** -0.5 : 1,
     contextLength: config.positiveInteger('n_positions', 512),
     altup: readAltUp(config.object('altup')),
     sequence: readSequence(config.object('altup')?.object('sequence') ?? null, encoderLayers),
@@ -79,12 +78,6 @@ function refuseUnsupported(config: ConfigReader): void {
   if (!config.boolean('is_gated_act', true)) throw config.refuse('is_gated_act', 'true, as in T5 v1.1');
   if (!config.boolean('is_encoder_decoder', true)) {
     throw config.refuse('is_encoder_decoder', 'true: an encoder alone generates nothing');
-  }
-  if (config.has('scale_decoder_outputs')) {
-    const isTied = config.boolean('tie_word_embeddings', true);
-    if (config.boolean('scale_decoder_outputs') !== isTied) {
-      throw config.refuse('scale_decoder_outputs', `${isTied}, as tie_word_embeddings`);
-    }
   }
   if (config.has('quantization_config')) {
     throw config.refuse('quantization_config', 'none: it is not supported by this version');

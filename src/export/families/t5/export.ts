@@ -1,17 +1,25 @@
 import type { Manifest } from '../../../catalog/manifest.ts';
+import { ConfigurationError } from '../../../errors.ts';
 import { altupOpset } from '../../altup/domain.ts';
 import { altupFunctions } from '../../altup/functions.ts';
+import type { WeightSource } from '../../checkpoint/weight-source.ts';
 import type { FamilyExport } from '../family.ts';
 import { readT5Config, type T5Config } from './config.ts';
 import { buildDecoder } from './decoder.ts';
 import { buildEncoder } from './encoder.ts';
+import { tableName, tableNames, tableWidth } from './graph-parts.ts';
+import { headName } from './output-head.ts';
 
 /** T5 v1.1, dense or with the paper's AltUp, Sequence-AltUp and its baselines, and sparse experts. */
 export const exportT5: FamilyExport = async (reader, weights, precision) => {
   const config = readT5Config(reader);
-  const encoder = await buildEncoder({ weights, config, precision });
-  const decoder = await buildDecoder({ weights, config, precision });
-  weights.refuseUnused((name) => isCopy(name, config));
+  await refuseOtherTables(weights, config);
+  // transformers 5 uses a head that differs from the table, whatever tie_word_embeddings says.
+  const shape = [config.vocabSize, tableWidth(config)];
+  const hasOwnHead = await weights.differ(tableName(weights), headName, shape);
+  const encoder = await buildEncoder({ weights, config, precision, hasOwnHead });
+  const decoder = await buildDecoder({ weights, config, precision, hasOwnHead });
+  weights.refuseUnused(isCopy);
   return {
     graphs: [encoder, decoder],
     functions: altupFunctions(),
@@ -21,10 +29,20 @@ export const exportT5: FamilyExport = async (reader, weights, precision) => {
 };
 
 /** Tensors that repeat another one, or that Hugging Face's loader skips too. */
-function isCopy(name: string, config: T5Config): boolean {
-  if (/^(shared|(encoder|decoder)\.embed_tokens)\.weight$/.test(name)) return true;
-  if (name === 'decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight') return true;
-  return name === 'lm_head.weight' && config.isTied;
+function isCopy(name: string): boolean {
+  if (tableNames.includes(name) || name === headName) return true;
+  return name === 'decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight';
+}
+
+/** Encoder and decoder look tokens up in one table: a second one would be dropped in silence. */
+async function refuseOtherTables(weights: WeightSource, config: T5Config): Promise<void> {
+  const table = tableName(weights);
+  for (const name of tableNames) {
+    if (!(await weights.differ(table, name, [config.vocabSize, tableWidth(config)]))) continue;
+    throw new ConfigurationError(
+      `${weights.pathOf(name)}: ${name} differs from ${table}; a T5 has one table for both stacks`,
+    );
+  }
 }
 
 function describe(config: T5Config, parameters: number): Awaited<ReturnType<FamilyExport>>['manifest'] {

@@ -9,6 +9,8 @@ import { experts } from './experts.ts';
 /** What every part of a T5 graph is built with. */
 export interface T5Graph extends ModelGraph {
   config: T5Config;
+  /** The head is a matrix of its own, not the table. */
+  hasOwnHead: boolean;
 }
 
 /** x / √(mean(x²) + ε) · w over the last axis of `width`; the value is called `output`, or like the node. */
@@ -61,10 +63,11 @@ export function tokenTable(t5: T5Graph): EmbeddingTable {
   return embeddingTable(t5, tableName(weights), [config.vocabSize, tableWidth(config)]);
 }
 
+export const tableNames = ['shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'];
+
 /** Some checkpoints hold the table only under one of its users' names. */
-function tableName(weights: WeightSource): string {
-  const names = ['shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'];
-  return names.find((name) => weights.has(name)) ?? 'shared.weight';
+export function tableName(weights: WeightSource): string {
+  return tableNames.find((name) => weights.has(name)) ?? 'shared.weight';
 }
 
 /** Width of the embedding table, of the decoder's last norm and of the head: K·d for plain AltUp, d otherwise. */
