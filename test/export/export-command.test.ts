@@ -24,11 +24,11 @@ describe('altup export', () => {
   });
 
   it('says what is wrong with a checkpoint', async () => {
-    const checkpoint = await copyCheckpoint('dense', { feed_forward_proj: 'relu' });
+    const checkpoint = await copyCheckpoint('dense', { is_encoder_decoder: false });
     expect(await run(checkpoint)).toEqual({
       code: 1,
       stdout: '',
-      stderr: `altup export: ${checkpoint}/config.json: feed_forward_proj is "relu"; expected "gated-gelu"\n`,
+      stderr: `altup export: ${checkpoint}/config.json: is_encoder_decoder is false; expected true: an encoder alone generates nothing\n`,
     });
   });
 

@@ -14,6 +14,7 @@ const written: Record<string, string> = {
   '4': '943c00c7ae7b8aa6cc2fa2109a370034d04dc27ba36ac38f080aedaff3cb34dd',
   '5': '2e408ab94b90ed15f987192d76530f80393894d725ae7926e2705c8247d6f0e7',
   '6': 'f554992698ec343417ee0e35b543a6d562cd88c803ef8e10d17631052e5f444b',
+  '7': 'ef5ccd57713ef9ef5a2c7dc6410cef143e992598b68a6e59c5bc9a5d73cb5933',
 };
 
 // Exports are kept until the version changes: a changed exporter with the old version would go on serving old graphs.

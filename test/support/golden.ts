@@ -5,11 +5,19 @@ import { SafetensorsFile } from '../../src/export/checkpoint/safetensors-file.ts
 
 /** Where a variant's checkpoint and golden data are. */
 export function goldenFolder(variant: string): string {
-  const family = (gemmaVariants as readonly string[]).includes(variant) ? 'gemma' : 't5';
-  return join(import.meta.dirname, '..', 'golden', family, variant);
+  return join(import.meta.dirname, '..', 'golden', folderOf(variant), variant);
 }
 
-/** Models that training/golden.py writes, with what every one of them must compute. */
+function folderOf(variant: string): string {
+  const isOneOf = (variants: readonly string[]) => variants.includes(variant);
+  if (isOneOf(gemmaVariants)) return 'gemma';
+  return isOneOf(t5Relatives) ? 't5-relatives' : 't5';
+}
+
+/** Models that training/t5_golden.py writes. */
+export const t5Relatives = ['t5-1.0', 't5-saved-again', 't5-silu', 'mt5', 'umt5'] as const;
+
+/** Encoder-decoders that training/golden.py and training/t5_golden.py write. */
 export const goldenVariants = [
   'dense',
   'altup-k2',
@@ -26,6 +34,7 @@ export const goldenVariants = [
   'recycled-identity',
   'altup-k1-identity',
   'sequence-identity',
+  ...t5Relatives,
 ] as const;
 
 /** Models that training/gemma_golden.py writes. */

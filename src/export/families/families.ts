@@ -4,6 +4,7 @@ import type { SpecialTokens } from '../../catalog/special-tokens.ts';
 import type { FamilyExport } from './family.ts';
 import { exportGemma3 } from './gemma3/export.ts';
 import { exportGemma3n } from './gemma3n/export.ts';
+import { t5Types } from './t5/config.ts';
 import { exportT5 } from './t5/export.ts';
 
 export interface Family {
@@ -17,13 +18,11 @@ const gemmaTokens = { eos: [1], bos: 2, pad: 0 };
 const gemma3: Family = { name: 'gemma3', export: exportGemma3, specialTokens: gemmaTokens };
 const gemma3n: Family = { name: 'gemma3n', export: exportGemma3n, specialTokens: gemmaTokens };
 
+// T5 starts its decoder with the padding token.
+const t5: Family = { name: 't5', export: exportT5, specialTokens: { eos: [1], pad: 0, decoderStart: 0 } };
+
 const families: Readonly<Record<string, Family>> = {
-  // T5 starts its decoder with the padding token.
-  t5: {
-    name: 't5',
-    export: exportT5,
-    specialTokens: { eos: [1], pad: 0, decoderStart: 0 },
-  },
+  ...Object.fromEntries(t5Types.map((type) => [type, t5])),
   // `_text` is what transformers calls the text model by itself.
   gemma3,
   gemma3_text: gemma3,

@@ -18,6 +18,9 @@ describe('readT5Config', () => {
       numHeads: 3,
       dKv: 8,
       dFf: 40,
+      activation: 'gelu_new',
+      isGated: true,
+      hasBiasByLayer: false,
       encoderLayers: 3,
       decoderLayers: 3,
       numBuckets: 16,
@@ -53,6 +56,23 @@ describe('readT5Config', () => {
     });
   });
 
+  it.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+    ['T5 1.0 says nothing', { model_type: 't5' }, { activation: 'relu', isGated: false, headScale: 0.25 }],
+    [
+      'mT5 is never scaled',
+      { model_type: 'mt5', tie_word_embeddings: true },
+      { activation: 'gelu_new', isGated: true, headScale: 1, hasBiasByLayer: false },
+    ],
+    [
+      'UMT5 always is',
+      { model_type: 'umt5', tie_word_embeddings: false },
+      { activation: 'gelu_new', isGated: true, headScale: 0.25, hasBiasByLayer: true },
+    ],
+  ])('knows the relatives: %s', (_what, change, expected) => {
+    const unsaid = { feed_forward_proj: undefined, dense_act_fn: undefined, is_gated_act: undefined };
+    expect(read({ ...unsaid, tie_word_embeddings: undefined, ...change })).toMatchObject(expected);
+  });
+
   it("has Hugging Face's defaults where a field is missing", () => {
     const missing = [
       'num_decoder_layers',
@@ -75,10 +95,13 @@ describe('readT5Config', () => {
   });
 
   it.each<[Record<string, unknown>, RegExp]>([
-    [{ feed_forward_proj: 'relu' }, /^config\.json: feed_forward_proj is "relu"; expected "gated-gelu"$/],
-    [{ feed_forward_proj: undefined }, /feed_forward_proj is missing/],
+    [
+      { feed_forward_proj: 'tanh' },
+      /^config\.json: feed_forward_proj is "tanh"; expected "relu" or "gated-gelu"/,
+    ],
+    [{ feed_forward_proj: 'relu' }, /dense_act_fn is "gelu_new"; expected "relu"/],
     [{ dense_act_fn: 'silu' }, /dense_act_fn is "silu"; expected "gelu_new"/],
-    [{ is_gated_act: false }, /is_gated_act is false; expected true/],
+    [{ is_gated_act: false }, /is_gated_act is false; expected true, as in feed_forward_proj "gated-gelu"/],
     [{ is_encoder_decoder: false }, /is_encoder_decoder is false/],
     [{ scale_decoder_outputs: 'no' }, /scale_decoder_outputs is "no"; expected true or false/],
     [{ moe: { num_experts: 8 } }, /moe\.expert_d_ff is missing/],

@@ -8,12 +8,20 @@ interface AltUpConfig {
   recycled: boolean;
 }
 
+/** What stands between the two products of a feed-forward layer. */
+export type Activation = 'relu' | 'gelu_new' | 'silu';
+
 export interface T5Config {
   vocabSize: number;
   dModel: number;
   numHeads: number;
   dKv: number;
   dFf: number;
+  activation: Activation;
+  /** The activated product gates a second one (T5 v1.1). */
+  isGated: boolean;
+  /** Every layer has position biases of its own (UMT5), not the first one's. */
+  hasBiasByLayer: boolean;
   encoderLayers: number;
   decoderLayers: number;
   /** Relative positions: how many buckets, and from which distance on all share the last one. */
@@ -32,17 +40,29 @@ export interface T5Config {
   moe: MoeConfig | null;
 }
 
+export const t5Types = ['t5', 'mt5', 'umt5'] as const;
+type T5Type = (typeof t5Types)[number];
+
+/** What Hugging Face's config classes have where the file says nothing. */
+const defaultFeedForward = { t5: 'relu', mt5: 'gated-gelu', umt5: 'gated-gelu' } as const;
+
+/** Values of `feed_forward_proj`. */
+const feedForwards: Readonly<Record<string, { activation: Activation; isGated: boolean }>> = {
+  relu: { activation: 'relu', isGated: false },
+  'gated-gelu': { activation: 'gelu_new', isGated: true },
+  'gated-silu': { activation: 'silu', isGated: true },
+  'gated-relu': { activation: 'relu', isGated: true },
+};
+
 /**
- * Reads a Hugging Face T5 config (v1.1: gated GELU) with our `altup` and `moe` objects. A field that changes the computation is
- * honoured or refused, never ignored. Missing fields have Hugging Face's defaults.
+ * Reads a Hugging Face T5, mT5 or UMT5 config with our `altup` and `moe` objects. A field that changes the computation
+ * is honoured or refused, never ignored. Missing fields have Hugging Face's defaults.
  */
 export function readT5Config(config: ConfigReader): T5Config {
   refuseUnsupported(config);
+  const type = config.oneOf('model_type', t5Types, 't5');
   const dModel = config.positiveInteger('d_model');
   const encoderLayers = config.positiveInteger('num_layers');
-  // T5 1.0 scales and v1.1 does not; older files tell them apart by tie_word_embeddings alone (T5Config, transformers 5).
-  const isTied = config.boolean('tie_word_embeddings', true);
-  const hasScale = config.boolean('scale_decoder_outputs', isTied);
   const dKv = config.positiveInteger('d_kv');
   // ONNX Runtime's GroupQueryAttention takes no other head sizes.
   if (dKv % 8 !== 0) throw config.refuse('d_kv', 'a multiple of 8');
@@ -59,12 +79,14 @@ export function readT5Config(config: ConfigReader): T5Config {
     numHeads: config.positiveInteger('num_heads'),
     dKv,
     dFf: config.positiveInteger('d_ff'),
+    ...readFeedForward(config, type),
+    hasBiasByLayer: type === 'umt5',
     encoderLayers,
     decoderLayers: config.positiveInteger('num_decoder_layers', encoderLayers),
     numBuckets,
     maxDistance,
     epsilon: config.positiveNumber('layer_norm_epsilon', 1e-6),
-    headScale: hasScale ? dModel ** -0.5 : 1,
+    headScale: isHeadScaled(config, type) ? dModel ** -0.5 : 1,
     contextLength: config.positiveInteger('n_positions', 512),
     altup: readAltUp(config.object('altup')),
     sequence: readSequence(config.object('altup')?.object('sequence') ?? null, encoderLayers),
@@ -72,10 +94,28 @@ export function readT5Config(config: ConfigReader): T5Config {
   };
 }
 
+/** `dense_act_fn` and `is_gated_act` repeat `feed_forward_proj` in newer files. */
+function readFeedForward(config: ConfigReader, type: T5Type): Pick<T5Config, 'activation' | 'isGated'> {
+  const name = config.oneOf('feed_forward_proj', Object.keys(feedForwards), defaultFeedForward[type]);
+  const { activation, isGated } = feedForwards[name]!;
+  config.oneOf('dense_act_fn', [activation], activation);
+  if (config.boolean('is_gated_act', isGated) !== isGated) {
+    throw config.refuse('is_gated_act', `${isGated}, as in feed_forward_proj "${name}"`);
+  }
+  return { activation, isGated };
+}
+
+/**
+ * T5 1.0 scales and v1.1 does not; older files tell them apart by `tie_word_embeddings` alone. mT5 never scales and UMT5
+ * always does, whatever the file says (configuration and modeling files of transformers 5).
+ */
+function isHeadScaled(config: ConfigReader, type: T5Type): boolean {
+  const isTied = config.boolean('tie_word_embeddings', true);
+  const isScaled = config.boolean('scale_decoder_outputs', isTied);
+  return type === 't5' ? isScaled : type === 'umt5';
+}
+
 function refuseUnsupported(config: ConfigReader): void {
-  config.oneOf('feed_forward_proj', ['gated-gelu']);
-  config.oneOf('dense_act_fn', ['gelu_new'], 'gelu_new');
-  if (!config.boolean('is_gated_act', true)) throw config.refuse('is_gated_act', 'true, as in T5 v1.1');
   if (!config.boolean('is_encoder_decoder', true)) {
     throw config.refuse('is_encoder_decoder', 'true: an encoder alone generates nothing');
   }

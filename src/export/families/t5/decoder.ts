@@ -27,16 +27,18 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   graph.output('logits', 'float32', ['rows', t5.config.vocabSize]);
 
   const stream = residualStream(t5, 'decoder');
-  const bias = await positionBias(t5, positions, total);
+  const row = biasRow(t5, positions, total);
   const keys = { value: 'cross.0.key', axis: 2 };
   const encoded = encoderPositions(t5, '/decoder/encoder', encoderLengths);
   const padding = paddingBias(t5, '/decoder/padding_bias', encoded, keys, positions);
-  const inputs: DecoderInputs = { seqlens, total, bias, encoded, padding };
   const last = t5.config.decoderLayers - 1;
   const table = tokenTable(t5);
   let x = stream.begin(table.lookUp('/decoder/embed_tokens', ids));
+  let bias = '';
   for (let index = 0; index <= last; index += 1) {
     const path = `/decoder/block.${index}`;
+    if (index === 0 || t5.config.hasBiasByLayer) bias = await positionBias(t5, index, row);
+    const inputs: DecoderInputs = { seqlens, total, bias, encoded, padding };
     x = selfAttention(t5, index, x, inputs);
     x = crossAttention(t5, index, x, inputs);
     // The last feed-forward layer serves logits alone: it runs for the tokens that want them.
@@ -56,17 +58,11 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
 }
 
 /**
- * Computed once for all layers: [batch, heads, sequence, total], gathered by query position − key position. Keys after
- * the query get the bias of distance 0, and GroupQueryAttention hides them.
+ * Rows of a bias table, by query position − key position: int64 [batch, sequence, total]. Keys after the query get the
+ * row of distance 0, and attention hides them.
  */
-async function positionBias(t5: T5Graph, positions: string, total: string): Promise<string> {
-  const { graph, weights, config } = t5;
-  const { numBuckets, numHeads, maxDistance } = config;
-  const embedding = 'decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight';
-  const made = causalBiasTable(await weights.values(embedding, [numBuckets, numHeads]), config);
+function biasRow({ graph, config }: T5Graph, positions: string, total: string): string {
   const path = '/decoder/position_bias';
-  const table = graph.weight(weightOf(`${path}/table`, made.dims, made.values));
-
   const wideTotal = graph.add('Cast', `${path}/total_int64`, [total], {
     attributes: { to: int(elementTypes.int64) },
   });
@@ -74,7 +70,16 @@ async function positionBias(t5: T5Graph, positions: string, total: string): Prom
   const key = graph.add('Range', `${path}/key`, [graph.integer(0), count, graph.integer(1)]);
   const query = graph.add('Unsqueeze', `${path}/query`, [positions, graph.integers(2)]);
   const before = graph.add('Sub', `${path}/before`, [query, key]);
-  const row = graph.add('Clip', `${path}/row`, [before, graph.integer(0), graph.integer(maxDistance)]);
+  return graph.add('Clip', `${path}/row`, [before, graph.integer(0), graph.integer(config.maxDistance)]);
+}
+
+/** A layer's bias: [batch, heads, sequence, total]. The first one's is every layer's, except in UMT5. */
+async function positionBias(t5: T5Graph, index: number, row: string): Promise<string> {
+  const { graph, weights, config } = t5;
+  const embedding = `decoder.block.${index}.layer.0.SelfAttention.relative_attention_bias.weight`;
+  const made = causalBiasTable(await weights.values(embedding, [config.numBuckets, config.numHeads]), config);
+  const path = config.hasBiasByLayer ? `/decoder/block.${index}/position_bias` : '/decoder/position_bias';
+  const table = graph.weight(weightOf(`${path}/table`, made.dims, made.values));
   const byPair = graph.add('Gather', `${path}/by_pair`, [table, row], { attributes: { axis: int(0) } });
   const byHead = graph.add('Transpose', path, [byPair], { attributes: { perm: ints([0, 3, 1, 2]) } });
   return toCompute(t5, byHead);

@@ -29,9 +29,14 @@ export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   const keys = { value: pooled, axis: 1 };
   const positions = encoderPositions(t5, '/encoder', lengths);
   const padding = paddingBias(t5, '/encoder/padding_bias', positions, keys);
-  const bias = graph.add('Add', '/encoder/bias', [await positionBias(t5, pooled), padding]);
+  const row = biasRow(t5, pooled);
   let x = stream.begin(pooled);
+  let bias = '';
   for (let index = 0; index < config.encoderLayers; index += 1) {
+    if (index === 0 || config.hasBiasByLayer) {
+      const name = config.hasBiasByLayer ? `/encoder/block.${index}/bias` : '/encoder/bias';
+      bias = graph.add('Add', name, [await positionBias(t5, index, row), padding]);
+    }
     const path = `/encoder/block.${index}`;
     const block = `encoder.block.${index}`;
     x = stridedLayer(t5, index, x, bias, (tokens, scores) => {
@@ -49,15 +54,10 @@ export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   return graph;
 }
 
-/** Computed once for all layers: [1, heads, positions, positions], gathered by key position − query position. */
-async function positionBias(t5: T5Graph, x: string): Promise<string> {
-  const { graph, weights, config } = t5;
-  const { numBuckets, numHeads, maxDistance } = config;
-  const embedding = 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight';
-  const made = bidirectionalBiasTable(await weights.values(embedding, [numBuckets, numHeads]), config);
+/** Rows of a bias table, by key position − query position: int64 [positions, positions]. */
+function biasRow({ graph, config }: T5Graph, x: string): string {
+  const { maxDistance } = config;
   const path = '/encoder/position_bias';
-  const table = graph.weight(weightOf(`${path}/table`, made.dims, made.values));
-
   const shape = graph.add('Shape', `${path}/shape`, [x]);
   const count = graph.add('Gather', `${path}/sequence`, [shape, graph.integer(1)], {
     attributes: { axis: int(0) },
@@ -70,7 +70,19 @@ async function positionBias(t5: T5Graph, x: string): Promise<string> {
     graph.integer(-maxDistance),
     graph.integer(maxDistance),
   ]);
-  const row = graph.add('Add', `${path}/row`, [clipped, graph.integer(maxDistance)]);
+  return graph.add('Add', `${path}/row`, [clipped, graph.integer(maxDistance)]);
+}
+
+/** A layer's bias: [1, heads, positions, positions]. The first one's is every layer's, except in UMT5. */
+async function positionBias(t5: T5Graph, index: number, row: string): Promise<string> {
+  const { graph, weights, config } = t5;
+  const embedding = `encoder.block.${index}.layer.0.SelfAttention.relative_attention_bias.weight`;
+  const made = bidirectionalBiasTable(
+    await weights.values(embedding, [config.numBuckets, config.numHeads]),
+    config,
+  );
+  const path = config.hasBiasByLayer ? `/encoder/block.${index}/position_bias` : '/encoder/position_bias';
+  const table = graph.weight(weightOf(`${path}/table`, made.dims, made.values));
   const byPair = graph.add('Gather', `${path}/by_pair`, [table, row], { attributes: { axis: int(0) } });
   const byHead = graph.add('Transpose', `${path}/by_head`, [byPair], {
     attributes: { perm: ints([2, 0, 1]) },

@@ -30,29 +30,38 @@ export function rmsNorm(
 }
 
 /**
- * T5 v1.1's feed-forward layer with its residual: x + W_o(gelu(W_0 n) ⊙ W_1 n), n = norm(x), gelu by tanh. With sparse
- * experts what they make of n is added.
+ * The feed-forward layer with its residual: x + W_o a, where a = f(W_i n) (T5 1.0), or f(W_0 n) ⊙ W_1 n where it is
+ * gated (v1.1), and n = norm(x). With sparse experts what they make of n is added.
  */
 export function feedForward(t5: T5Graph, path: string, x: string, layer: string): string {
   const { graph } = t5;
-  const { dModel, dFf } = t5.config;
+  const { dModel, dFf, isGated, moe } = t5.config;
   const dense = `${layer}.DenseReluDense`;
   const exact = rmsNorm(t5, `${path}/norm`, x, `${layer}.layer_norm.weight`, dModel);
   const normed = toCompute(t5, exact);
-  const gate = linear(t5, `${path}/wi_0`, normed, `${dense}.wi_0.weight`, [dFf, dModel]);
-  const activated = graph.add('Gelu', `${path}/gelu`, [gate], { attributes: { approximate: text('tanh') } });
-  const up = linear(t5, `${path}/wi_1`, normed, `${dense}.wi_1.weight`, [dFf, dModel]);
-  const gated = graph.add('Mul', `${path}/gated`, [activated, up]);
+  const product = (part: string) =>
+    linear(t5, `${path}/${part}`, normed, `${dense}.${part}.weight`, [dFf, dModel]);
+  const activated = activate(t5, path, product(isGated ? 'wi_0' : 'wi'));
+  const inner = isGated ? graph.add('Mul', `${path}/gated`, [activated, product('wi_1')]) : activated;
   // What wo gives leaves float16's range in large checkpoints; Hugging Face's code keeps it in float32 too.
   const wide = t5.precision === 'fp16' ? { ...t5, precision: 'fp32' as const } : t5;
-  const down = linear(wide, `${path}/wo`, toStream(t5, gated), `${dense}.wo.weight`, [dModel, dFf]);
-  const computed = t5.config.moe
+  const down = linear(wide, `${path}/wo`, toStream(t5, inner), `${dense}.wo.weight`, [dModel, dFf]);
+  const computed = moe
     ? graph.add('Add', `${path}/sum`, [down, experts(t5, `${path}/experts`, exact, `${layer}.experts`)])
     : down;
   return graph.add('Add', `${path}/residual`, [x, computed]);
 }
 
-/** What graphs call the axis of the encoder's positions: averaged tokens are fewer than those of `input_ids`. */
+/** GELU is the approximation by tanh; SiLU is x · sigmoid(x). */
+function activate({ graph, config }: T5Graph, path: string, x: string): string {
+  if (config.activation === 'relu') return graph.add('Relu', `${path}/relu`, [x]);
+  if (config.activation === 'silu') {
+    return graph.add('Mul', `${path}/silu`, [x, graph.add('Sigmoid', `${path}/sigmoid`, [x])]);
+  }
+  return graph.add('Gelu', `${path}/gelu`, [x], { attributes: { approximate: text('tanh') } });
+}
+
+/** What the graph calls the axis of the encoder's positions: averaged tokens are fewer than those of `input_ids`. */
 export function encoderAxis({ sequence }: T5Config): string {
   return sequence?.method === 'average' ? 'positions' : 'sequence';
 }

@@ -43,9 +43,9 @@ function everyNth({ graph }: T5Graph, name: string, x: string, axes: number[], s
   return graph.add('Slice', name, from);
 }
 
-/** Kept tokens keep their places, so their bias is a part of all tokens' bias; the same for all layers. */
+/** Kept tokens keep their places, so their bias is a part of all tokens' bias, cut out once for layers that share it. */
 function keptBias(t5: T5Graph, bias: string, stride: number): string {
-  const name = '/encoder/kept_bias';
+  const name = `${bias}/kept`;
   return t5.graph.computes(name) ? name : everyNth(t5, name, bias, [2, 3], stride);
 }
 
