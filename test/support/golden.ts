@@ -15,7 +15,7 @@ function folderOf(variant: string): string {
 }
 
 /** Models that training/t5_golden.py writes. */
-export const t5Relatives = ['t5-1.0', 't5-saved-again', 't5-silu', 'mt5', 'umt5'] as const;
+const t5Relatives = ['t5-1.0', 't5-saved-again', 't5-silu', 'mt5', 'umt5'] as const;
 
 /** Encoder-decoders that training/golden.py and training/t5_golden.py write. */
 export const goldenVariants = [

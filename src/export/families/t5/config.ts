@@ -9,7 +9,7 @@ interface AltUpConfig {
 }
 
 /** What stands between the two products of a feed-forward layer. */
-export type Activation = 'relu' | 'gelu_new' | 'silu';
+type Activation = 'relu' | 'gelu_new' | 'silu';
 
 export interface T5Config {
   vocabSize: number;
