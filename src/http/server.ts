@@ -76,6 +76,8 @@ export function buildServer(dependencies: ServerDependencies): App {
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.removeContentTypeParser('text/plain');
+  // Schemas describe answers; they never decide what of them is sent.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   for (const shared of [ErrorSchema, CompletionSchema, ChatCompletionSchema, ModelSchema, ReadySchema])
     app.addSchema(shared);
   recordAccess(app, dependencies);

@@ -9,6 +9,7 @@ import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
 import type { CompileGrammar } from '../../src/sampling/grammar.ts';
+import { documentedAnswersOnly } from './documented-answers.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { fakeRuntime } from './fake-session.ts';
 import { fakeTokenizer } from './fake-tokenizer.ts';
@@ -81,15 +82,6 @@ interface FakeServerOptions {
   compileGrammar?: CompileGrammar;
 }
 
-/** Makes an answer whose status the API's description does not list a 500, so that tests see it. */
-function documentedOnly(app: App): void {
-  app.addHook('onSend', async (request, reply) => {
-    const documented = request.routeOptions.schema?.response as Record<number, unknown> | undefined;
-    if (!documented || reply.statusCode === 500 || reply.statusCode in documented) return;
-    throw new Error(`${request.routeOptions.url} does not document the status ${reply.statusCode}`);
-  });
-}
-
 /** The whole HTTP side on a fake engine, with the time in the test's hands. */
 export function fakeServer({
   models = [fakeModel('tiny')],
@@ -124,7 +116,7 @@ export function fakeServer({
     version: '1.2.3',
     isDraining: () => isDraining,
   });
-  documentedOnly(app);
+  documentedAnswersOnly(app);
   const drain = () => {
     isDraining = true;
   };
