@@ -21,6 +21,11 @@ export const errorCatalogue = {
     type: 'invalid_request_error',
     when: 'The request body is larger than the limit.',
   },
+  unsupported_media_type: {
+    status: 415,
+    type: 'invalid_request_error',
+    when: 'The body is not sent as `application/json`, or it is compressed or not UTF-8 by its headers.',
+  },
   rate_limited: {
     status: 429,
     type: 'rate_limit_error',

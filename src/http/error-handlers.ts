@@ -1,7 +1,9 @@
+import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.ts';
 import { allowedMethods } from './allowed-methods.ts';
 import { errorBody, retryAfterSeconds, toServiceError } from './error-response.ts';
+import { invalidRequest } from './invalid-request.ts';
 import type { App } from './server-dependencies.ts';
 
 function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceError): FastifyReply {
@@ -10,6 +12,7 @@ function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceErro
     request.log.error({ requestId: request.id, err: error.cause ?? error }, error.message);
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== null) reply.header('retry-after', Math.max(1, Math.ceil(retryAfter)));
+  if (error.status === 415) reply.headers({ accept: 'application/json', 'accept-encoding': 'identity' });
   return reply.code(error.status).type('application/json').send(errorBody(error));
 }
 
@@ -17,20 +20,38 @@ function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceErro
 export function handleErrors(app: App): void {
   const methodsOf = allowedMethods(app);
   app.setErrorHandler((error, request, reply) => refuse(request, reply, toServiceError(error)));
-  // Before the body is looked at, which is of no interest where there is no route.
+  // Where a handler finds nothing; a path without a route is refused before its body is read.
+  app.setNotFoundHandler((request, reply) => refuse(request, reply, notFound(request)));
   app.addHook('onRequest', async (request, reply) => {
     if (!request.is404) return;
-    const path = request.url.split('?')[0]!.slice(0, 200);
+    if (!isReadablePath(request.originalUrl)) {
+      throw invalidRequest(
+        null,
+        'The path is not valid: each `%` must begin the two hexadecimal digits of a byte of UTF-8.',
+      );
+    }
+    const path = pathOf(request.url);
     const methods = methodsOf(path);
-    if (methods.length === 0) throw new ServiceError('not_found', `There is no ${path}; see /docs.`);
+    if (methods.length === 0) throw notFound(request);
     reply.header('allow', methods.join(', '));
-    const takes = `${path} takes ${methods.join(' and ')}, not ${request.method}.`;
+    const takes = `${path.slice(0, 200)} takes ${methods.join(' and ')}, not ${request.method}.`;
     throw new ServiceError('method_not_allowed', takes);
   });
 }
 
-/** A path that cannot be decoded, which no hook and no handler of the app gets to see. */
-export function refuseBadUrl(_error: unknown, _request: unknown, reply: FastifyReply): void {
-  const error = new ServiceError('invalid_request', 'The path cannot be decoded.');
-  reply.code(error.status).type('application/json').send(errorBody(error));
+const notFound = ({ url }: FastifyRequest) =>
+  new ServiceError('not_found', `There is no ${pathOf(url).slice(0, 200)}; see /docs.`);
+
+const pathOf = (url: string) => url.split(/[?#]/)[0]!;
+
+function isReadablePath(url: string): boolean {
+  try {
+    decodeURI(pathOf(url));
+    return true;
+  } catch {
+    return false;
+  }
 }
+
+/** Sends a path that cannot be decoded where no route is, so that it is refused, logged and counted like all others. */
+export const readableUrl = ({ url = '/' }: IncomingMessage): string => (isReadablePath(url) ? url : '/%25');

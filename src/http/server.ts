@@ -1,3 +1,4 @@
+import { maxHeaderSize } from 'node:http';
 import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
@@ -6,7 +7,8 @@ import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { recordAccess } from './access.ts';
 import { ClientLimits } from './client-limits.ts';
 import { nameClient } from './client-name.ts';
-import { handleErrors, refuseBadUrl } from './error-handlers.ts';
+import { handleErrors, readableUrl } from './error-handlers.ts';
+import { readJsonBodies } from './json-body.ts';
 import { limitRate } from './limit-rate.ts';
 import { refuseMalformedHttp } from './malformed-http.ts';
 import { openapiOptions, swaggerUiOptions } from './openapi-options.ts';
@@ -70,20 +72,25 @@ export function buildServer(dependencies: ServerDependencies): App {
     },
     // What is still asked of a closing service gets our own answer.
     return503OnClosing: false,
-    frameworkErrors: refuseBadUrl,
-    clientErrorHandler: refuseMalformedHttp,
+    rewriteUrl: readableUrl,
+    // Names longer than those of models are not found; requests are bounded by what their headers may hold.
+    routerOptions: { maxParamLength: maxHeaderSize },
+    clientErrorHandler: refuseMalformedHttp(dependencies),
     ajv,
   }).withTypeProvider<TypeBoxTypeProvider>();
 
-  app.removeContentTypeParser('text/plain');
   // Schemas describe answers; they never decide what of them is sent.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   for (const shared of [ErrorSchema, CompletionSchema, ChatCompletionSchema, ModelSchema, ReadySchema])
     app.addSchema(shared);
+  // An expectation nobody can meet is passed over, and the request answered like any other.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   recordAccess(app, dependencies);
-  handleErrors(app);
+  readJsonBodies(app);
   // The pages under /docs bring their own content policy; transport security is the proxy's to promise.
   app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false });
+  // After helmet, so that a path without a route is refused with its headers.
+  app.after(() => handleErrors(app));
   app.register(swagger, openapiOptions(version));
   app.register(swaggerUi, swaggerUiOptions);
 

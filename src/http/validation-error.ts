@@ -20,7 +20,10 @@ const written = (path: string) =>
     .replace(/\/(\d+)(?=\/|$)/g, '[$1]')
     .replaceAll('/', '.');
 
-const short = (name: string) => (name.length > 64 ? `${name.slice(0, 64)}…` : name);
+export const shortName = (name: string): string => (name.length > 64 ? `${name.slice(0, 64)}…` : name);
+
+/** The field that an error blames for what is wrong at `path`: the whole list where an item is at fault. */
+export const paramOf = (path: string): string => path.replace(/\[.*/s, '');
 
 /** The value found, where it is short and no text of the user's. */
 const found = (data: unknown) =>
@@ -32,14 +35,14 @@ export function validationError({ validation, validationContext }: FastifyError)
   const { keyword, instancePath, params, parentSchema, data } = validation!.at(-1) as unknown as Failure;
   const path = written(instancePath);
   const inside = (name: unknown) => (path === '' ? String(name) : `${path}.${name}`);
-  const param = path.replace(/\[.*/, '');
+  const param = paramOf(path);
 
   if (keyword === 'required') {
     const name = inside(params.missingProperty);
     return invalidRequest(name, `\`${name}\` is required.`);
   }
   if (keyword === 'additionalProperties') {
-    const name = short(inside(params.additionalProperty));
+    const name = shortName(inside(params.additionalProperty));
     const meant = nearMiss(
       String(params.additionalProperty).slice(0, 64),
       Object.keys(parentSchema?.properties ?? {}),
@@ -52,7 +55,10 @@ export function validationError({ validation, validationContext }: FastifyError)
   if (parentSchema?.['x-unsupported']) {
     return invalidRequest(param, `\`${path}\` is not supported: ${parentSchema['x-unsupported']}.`);
   }
-  const subject = path === '' ? `The request ${validationContext}` : `\`${short(path)}\``;
+  const subject = path === '' ? `The request ${validationContext}` : `\`${shortName(path)}\``;
   const expected = parentSchema ? schemaExpectation(parentSchema) : 'valid';
-  return invalidRequest(path === '' ? null : short(param), `${subject} must be ${expected}${found(data)}.`);
+  return invalidRequest(
+    path === '' ? null : shortName(param),
+    `${subject} must be ${expected}${found(data)}.`,
+  );
 }

@@ -1,12 +1,11 @@
-/** A bad request for a completion, and the field its refusal must name; `type` where the body is not sent as JSON. */
+/** A bad request for a completion, and the field its refusal must name. */
 export interface BadRequest {
   what: string;
   body: Record<string, unknown>;
-  param: string | null;
-  type?: string;
+  param: string;
 }
 
-const bad = (param: string | null, ...bodies: Record<string, unknown>[]): BadRequest[] =>
+const bad = (param: string, ...bodies: Record<string, unknown>[]): BadRequest[] =>
   bodies.map((body) => ({ what: JSON.stringify(body).slice(0, 80), body, param }));
 
 const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`unknown${i}`, 'x'.repeat(40)]));
@@ -38,5 +37,4 @@ export const badRequests: readonly BadRequest[] = [
   ...bad('prompt', { prompt: Array.from({ length: 100_000 }, () => 5) }),
   ...bad('unknown0', many),
   ...bad('stop', { stop: Array.from({ length: 10_000 }, () => '\u0000') }),
-  { what: 'a form', body: {}, param: null, type: 'application/x-www-form-urlencoded' },
 ];

@@ -8,5 +8,17 @@ export const oddCharacters: readonly string[] = [
     .map((code) => String.fromCodePoint(code))
     .filter((character) => /[\p{Cc}\p{Cf}\p{Z}\p{Noncharacter_Code_Point}]/u.test(character)),
   ...['"', '\\', '/', '<', '$', '\ufffd', '\u0301', '\u{1f600}', '\ue000', '\u{f0000}'],
-  ...['\r\n', 'a\nb', '$&', '\\u0000', '</script>', '__proto__', 'constructor', 'toString', '0', '-1', 'null'],
+  ...[
+    '\r\n',
+    'a\nb',
+    '$&',
+    '\\u0000',
+    '</script>',
+    '__proto__',
+    'constructor',
+    'toString',
+    '0',
+    '-1',
+    'null',
+  ],
 ];

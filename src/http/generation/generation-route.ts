@@ -71,7 +71,7 @@ export function generationRoute<Body extends Type.TSchema>(
           'text/event-stream': { schema: eventSchema(route.streamExample) },
         },
       },
-      ...errorResponses(400, 401, 404, 413, 429, 500, 503, 504),
+      ...errorResponses(400, 401, 404, 413, 415, 429, 500, 503, 504),
     },
   };
   app.post(route.url, { schema, onRequest: refuseWhileDraining(isDraining) }, async (request, reply) => {

@@ -10,7 +10,7 @@ const schema = {
   summary: 'Turn tokens into text',
   security: [{ apiKey: [] }],
   body: DetokenizeRequestSchema,
-  response: { 200: DetokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 500, 503) },
+  response: { 200: DetokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 415, 500, 503) },
 };
 
 export function detokenizeRoute(app: App, { models }: ServerDependencies): void {

@@ -11,7 +11,7 @@ const schema = {
   summary: 'Turn text into tokens',
   security: [{ apiKey: [] }],
   body: TokenizeRequestSchema,
-  response: { 200: TokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 500, 503) },
+  response: { 200: TokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 415, 500, 503) },
 };
 
 export function tokenizeRoute(app: App, { models }: ServerDependencies): void {
