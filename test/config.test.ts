@@ -39,6 +39,7 @@ describe('loadConfig', () => {
       prefillChunk: 256,
       maxQueuedRequests: 256,
       maxQueuedTokens: 65_536,
+      clientQueueShare: 75,
       queueTimeoutMs: 30_000,
       requestTimeoutMs: 300_000,
       drainTimeoutMs: 30_000,

@@ -39,7 +39,10 @@ export class EngineAlone {
         options: { runtime, threads: 2, maxContext: 2048, stepTokens: 512, prefillChunk: 256, ...options },
       },
       {
-        admission: new Admission({ maxQueuedRequests: 1000, maxQueuedTokens: 1_000_000 }, sharedClock),
+        admission: new Admission(
+          { maxQueuedRequests: 1000, maxQueuedTokens: 1_000_000, clientQueueShare: 100 },
+          sharedClock,
+        ),
         observer: {
           admitted: ignore,
           rejected: ignore,

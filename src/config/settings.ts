@@ -81,6 +81,11 @@ const settings = {
     default: 65_536,
     description: 'Most prompt tokens that wait for a slot; more are refused with 429.',
   }),
+  clientQueueShare: whole(1, 100, {
+    default: 75,
+    description:
+      'Most of the queue, in percent of its sequences and of its prompt tokens, that one API key, or without keys one address, may hold; less while others wait.',
+  }),
   queueTimeoutMs: whole(1, day, {
     default: 30_000,
     description: 'Longest wait for a slot, in milliseconds; then 504.',

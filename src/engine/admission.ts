@@ -1,60 +1,54 @@
 import { createHash } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from './clock.ts';
-import { DrainRate } from './drain-rate.ts';
 import type { GenerationRequest } from './generation.ts';
-import { KeptTurns } from './kept-turns.ts';
+import { type QueueAmount, QueueBound, type Refusal } from './queue-bound.ts';
 
 export interface AdmissionLimits {
   maxQueuedRequests: number;
   maxQueuedTokens: number;
+  /** Percent of both that one client may hold alone. */
+  clientQueueShare: number;
 }
 
-type Queued = Pick<GenerationRequest, 'promptTokens'>;
 type Arriving = Pick<GenerationRequest, 'promptTokens' | 'client'>;
 
-/** `unknown`: nothing has left the queue yet. */
-const retrySeconds = { shortest: 1, unknown: 5, longest: 3600 };
-/** Of the rate at which the queue drains, what those who come back are given; new requests take their part. */
-const shareOfReturning = 0.8;
-/** Of the queue, what is kept for those who come back when they were told, while any are expected. */
-const shareKept = 0.25;
+const keptPart = ', of which a part is kept for those who were told to come back';
+
+/** What one client may hold of an empty queue: a request for more is never admitted. */
+export function clientQueueLimit(limits: AdmissionLimits): QueueAmount {
+  const share = (limit: number) => Math.max(1, Math.floor((limit * limits.clientQueueShare) / 100));
+  return { requests: share(limits.maxQueuedRequests), tokens: share(limits.maxQueuedTokens) };
+}
 
 /**
  * Bounds what waits for a slot, in requests and in prompt tokens. Checking and reserving is one synchronous step, so a
- * burst cannot slip in between. Those who are refused are told to come back one after another, at the rate at which
- * there will be room: told the same time, they would come together and be refused again. Those who then come are known
- * by their client and prompt, and have a part of the queue to themselves: the overload may not be over.
+ * burst cannot slip in between.
+ *
+ * A client that has requests waiting may add to them in proportion to what is free (dynamic thresholds, Choudhury and
+ * Hahne 1998): up to its whole share while it is alone, less beside others. Over that bound it waits for its own requests
+ * only: nobody else is told to come back later because of it. The exception is a full queue in which it holds no more
+ * than an equal part.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #clock: Clock;
-  readonly #requestRate: DrainRate;
-  readonly #tokenRate: DrainRate;
-  readonly #turns = new KeptTurns();
-  #queuedRequests = 0;
-  #queuedTokens = 0;
-  /** Milliseconds in which something waited, up to #measuredAt: an empty queue says nothing about its speed. */
-  #busyMs = 0;
-  #measuredAt: number;
-  /** Until then, those who were refused before are expected back. */
-  #returnsUntil: number;
+  readonly #all: QueueBound;
+  readonly #clients = new Map<string, QueueBound>();
 
   constructor(limits: AdmissionLimits, clock: Clock) {
     this.#limits = limits;
     this.#clock = clock;
-    this.#requestRate = new DrainRate(0);
-    this.#tokenRate = new DrainRate(0);
-    this.#measuredAt = clock();
-    this.#returnsUntil = this.#measuredAt;
+    const { maxQueuedRequests: requests, maxQueuedTokens: tokens } = limits;
+    this.#all = new QueueBound({ requests, tokens }, clock);
   }
 
   get queuedRequests(): number {
-    return this.#queuedRequests;
+    return this.#all.held.requests;
   }
 
   get queuedTokens(): number {
-    return this.#queuedTokens;
+    return this.#all.held.tokens;
   }
 
   /**
@@ -62,74 +56,85 @@ export class Admission {
    * @throws ServiceError queue_full, with the seconds after which there should be room
    */
   reserve(requests: readonly Arriving[]): void {
-    const busyMs = this.#measureBusy();
-    const now = this.#measuredAt;
-    const tokens = tokensOf(requests);
-    const { maxQueuedRequests, maxQueuedTokens } = this.#limits;
-    const excessRequests = this.#queuedRequests + requests.length - maxQueuedRequests;
-    const excessTokens = this.#queuedTokens + tokens - maxQueuedTokens;
-    const isUnexpected = !this.#turns.isEmpty(now) && !this.#turns.take(turnKey(requests), now);
-    const kept = (most: number) => (isUnexpected ? Math.floor(most * shareKept) : 0);
-    if (excessRequests + kept(maxQueuedRequests) > 0 || excessTokens + kept(maxQueuedTokens) > 0) {
-      const at = this.#timeOfReturn(requests, excessRequests, excessTokens, busyMs);
-      this.#turns.add(turnKey(requests), at);
-      throw new ServiceError(
-        'queue_full',
-        `${this.#queuedRequests} requests with ${this.#queuedTokens} prompt tokens are waiting; ` +
-          `at most ${maxQueuedRequests} with ${maxQueuedTokens} may` +
-          `${isUnexpected ? ', of which a part is kept for those who were told to come back' : ''}.`,
-        { retryAfterSeconds: Math.max(retrySeconds.shortest, Math.ceil((at - now) / 1000)) },
-      );
+    const name = requests[0]?.client ?? '';
+    const client = this.#clients.get(name) ?? this.#newClient();
+    const asked = { requests: requests.length, tokens: tokensOf(requests) };
+    const excess = {
+      requests: this.queuedRequests + asked.requests - this.#limits.maxQueuedRequests,
+      tokens: this.queuedTokens + asked.tokens - this.#limits.maxQueuedTokens,
+    };
+    const key = turnKey(requests);
+    const beyondShare = this.#beyondShare(client.held, asked, excess);
+    const isFull = excess.requests > 0 || excess.tokens > 0;
+    if (beyondShare && !(isFull && this.#isWithinEqualPart(client.held, asked))) {
+      const refused = client.refusal(key, asked, beyondShare);
+      if (refused) throw this.#clientIsOver(client.held, refused);
     }
-    this.#queuedRequests += requests.length;
-    this.#queuedTokens += tokens;
+    const refused = this.#all.refusal(key, asked, excess);
+    if (refused) throw this.#queueIsFull(refused);
+    this.#clients.set(name, client);
+    client.add(asked);
+    this.#all.add(asked);
   }
 
   /** One that was reserved has got a slot, or was given up while it waited. */
-  leave(request: Queued): void {
-    const busyMs = this.#measureBusy();
-    this.#queuedRequests -= 1;
-    this.#queuedTokens -= request.promptTokens.length;
-    this.#requestRate.record(1, busyMs);
-    this.#tokenRate.record(request.promptTokens.length, busyMs);
+  leave({ client, promptTokens }: Arriving): void {
+    const own = this.#clients.get(client);
+    own?.leave(promptTokens.length);
+    if (own?.held.requests === 0) this.#clients.delete(client);
+    this.#all.leave(promptTokens.length);
   }
 
-  #measureBusy(): number {
-    const now = this.#clock();
-    if (this.#queuedRequests > 0) this.#busyMs += now - this.#measuredAt;
-    this.#measuredAt = now;
-    return this.#busyMs;
+  #newClient(): QueueBound {
+    return new QueueBound(clientQueueLimit(this.#limits), this.#clock, this.#all);
   }
 
-  /** On the clock, within bounds: when the excess has left, and those who were refused before have had their turn. */
-  #timeOfReturn(
-    requests: readonly Queued[],
-    excessRequests: number,
-    excessTokens: number,
-    busyMs: number,
-  ): number {
-    const now = this.#measuredAt;
-    const room = now + 1000 * this.#secondsToDrain(excessRequests, excessTokens, busyMs);
-    const at = Math.min(Math.max(room, this.#returnsUntil), now + 1000 * retrySeconds.longest);
-    const turnSeconds = this.#secondsToDrain(requests.length, tokensOf(requests), busyMs) / shareOfReturning;
-    this.#returnsUntil = at + 1000 * turnSeconds;
-    return at;
+  /** The part each client would have, with one more that may come. */
+  #isWithinEqualPart(held: QueueAmount, asked: QueueAmount): boolean {
+    const { maxQueuedRequests, maxQueuedTokens } = this.#limits;
+    const parts = this.#clients.size + 1;
+    return (
+      (held.requests + asked.requests) * parts <= maxQueuedRequests &&
+      (held.tokens + asked.tokens) * parts <= maxQueuedTokens
+    );
   }
 
-  #secondsToDrain(requests: number, tokens: number, busyMs: number): number {
-    return Math.max(
-      secondsToDrain(requests, this.#requestRate.perSecond(busyMs)),
-      secondsToDrain(tokens, this.#tokenRate.perSecond(busyMs)),
+  /**
+   * held + asked ≤ share / (1 − share) × free, solved for what has to leave of the client's own.
+   * @returns null where there is no such bound
+   */
+  #beyondShare(held: QueueAmount, asked: QueueAmount, excess: QueueAmount): QueueAmount | null {
+    const percent = this.#limits.clientQueueShare;
+    if (held.requests === 0 || percent === 100) return null;
+    const toLeave = (own: number, beyond: number) =>
+      Math.ceil(((100 - percent) * own + percent * beyond) / 100);
+    return {
+      requests: toLeave(held.requests + asked.requests, excess.requests),
+      tokens: toLeave(held.tokens + asked.tokens, excess.tokens),
+    };
+  }
+
+  #clientIsOver({ requests, tokens }: QueueAmount, { retryAfterSeconds, isKept }: Refusal): ServiceError {
+    return new ServiceError(
+      'queue_full',
+      `${requests} requests of this client with ${tokens} prompt tokens are waiting; one client may hold ` +
+        `${this.#limits.clientQueueShare} % of the queue, and less while others wait${isKept ? keptPart : ''}.`,
+      { retryAfterSeconds },
+    );
+  }
+
+  #queueIsFull({ retryAfterSeconds, isKept }: Refusal): ServiceError {
+    const { maxQueuedRequests, maxQueuedTokens } = this.#limits;
+    return new ServiceError(
+      'queue_full',
+      `${this.queuedRequests} requests with ${this.queuedTokens} prompt tokens are waiting; ` +
+        `at most ${maxQueuedRequests} with ${maxQueuedTokens} may${isKept ? keptPart : ''}.`,
+      { retryAfterSeconds },
     );
   }
 }
 
-function secondsToDrain(excess: number, perSecond: number | null): number {
-  if (excess <= 0) return 0;
-  return perSecond === null ? retrySeconds.unknown : excess / perSecond;
-}
-
-function tokensOf(requests: readonly Queued[]): number {
+function tokensOf(requests: readonly Arriving[]): number {
   return requests.reduce((sum, { promptTokens }) => sum + promptTokens.length, 0);
 }
 

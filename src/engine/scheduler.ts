@@ -64,6 +64,10 @@ export class Scheduler {
   readonly #contents: SlotContents;
   /** In the order they started. */
   readonly #holders = new Map<string, Holder>();
+  /** By client, the step that last computed a part of one of its prompts. */
+  readonly #prefilledIn = new Map<string, number>();
+  #step = 0;
+  #now = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -111,9 +115,10 @@ export class Scheduler {
       this.#holders.delete(id);
       this.#table.release(holder);
       this.#keep(holder, generated);
+      this.#settle(holder);
       return holder.stage === 'prefill' ? 'prefill' : 'decode';
     }
-    return this.#queue.remove((request) => request.id === id).length > 0 ? 'queued' : null;
+    return this.#queue.remove((request) => request.id === id, this.#now).length > 0 ? 'queued' : null;
   }
 
   /** What finished requests have left in `slot` is not to be trusted. */
@@ -124,11 +129,13 @@ export class Scheduler {
 
   /** @param now on the clock of the requests' deadlines */
   next(now: number): StepPlan {
+    this.#now = now;
+    this.#step += 1;
     this.#recordDone();
     const expired = this.#expire(now);
     const moves = this.#arrangeSlots();
     const rows = this.#planDecode();
-    const prefill = this.#planPrefill(this.#prefillBudget(rows.length), now);
+    const prefill = this.#planPrefill(this.#prefillBudget(rows.length));
     return { expired, moves, rows, ...prefill };
   }
 
@@ -151,6 +158,15 @@ export class Scheduler {
     }
   }
 
+  /** Charges a client for what its request computed, and no more. */
+  #settle({ request, filled, stage }: Holder): void {
+    const { client, promptTokens } = request;
+    const encoded = this.#hasEncoder && stage !== 'prefill' ? promptTokens.length : 0;
+    this.#queue.release(request, encoded + filled, this.#now);
+    const isLast = ![...this.#holders.values()].some((other) => other.request.client === client);
+    if (isLast) this.#prefilledIn.delete(client);
+  }
+
   get #hasEncoder(): boolean {
     return this.#options.encoderCapacity > 0;
   }
@@ -160,7 +176,7 @@ export class Scheduler {
     const late = [...this.#holders.values()].filter((holder) => isLate(holder.request));
     const lateIds = late.map((holder) => holder.request.id);
     const running = lateIds.map((id) => ({ id, stage: this.release(id)! }));
-    const queued = this.#queue.remove((request) => now > request.queueDeadline || isLate(request));
+    const queued = this.#queue.remove((request) => now > request.queueDeadline || isLate(request), now);
     return [...running, ...queued.map(({ id }) => ({ id, stage: 'queued' as const }))];
   }
 
@@ -205,24 +221,37 @@ export class Scheduler {
     return rows === 0 ? stepTokens : Math.max(1, Math.min(stepTokens - rows, prefillChunk));
   }
 
-  /** Prompts that were begun go on first, then the queue moves up, as far as `budget` tokens and the slots go. */
-  #planPrefill(budget: number, now: number): PrefillPlan {
+  /**
+   * Prompts under way go on, then the queue moves up, as far as `budget` tokens and the slots go. Clients take turns: one
+   * whose prompts were computed less recently goes first, so that a short prompt waits for one chunk of another client's.
+   */
+  #planPrefill(budget: number): PrefillPlan {
     const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0 };
     const left = () => budget - plan.prefillTokens;
-    for (const holder of this.#holders.values()) {
-      if (holder.stage === 'prefill') this.#planPrompt(holder, left(), plan);
-    }
-    for (let next = this.#queue.first(now); next !== null && left() > 0; next = this.#queue.first(now)) {
-      const shared = this.#contents.find(next);
-      // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.
-      const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > left();
-      if (isLong && plan.started.length > 0) break;
-      const holder = this.#start(next, shared, plan);
-      if (holder === null) break;
-      plan.started.push(next.id);
+    const turnOf = ({ client }: Schedulable) => this.#prefilledIn.get(client) ?? -1;
+    const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
+    for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {
+      const hasTurnBefore = (next: Schedulable) => turnOf(next) < turnOf(holder.request);
+      while (left() > 0 && this.#startNext(left(), plan, hasTurnBefore));
       this.#planPrompt(holder, left(), plan);
     }
+    while (left() > 0 && this.#startNext(left(), plan));
     return plan;
+  }
+
+  /** Gives the next in the queue a slot and computes what `budget` allows of its prompt. @returns whether it could */
+  #startNext(budget: number, plan: PrefillPlan, isWanted = (_next: Schedulable) => true): boolean {
+    const next = this.#queue.first(this.#now, this.#table.free.length);
+    if (next === null || !isWanted(next)) return false;
+    const shared = this.#contents.find(next);
+    // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.
+    const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
+    if (isLong && plan.started.length > 0) return false;
+    const holder = this.#start(next, shared, plan);
+    if (holder === null) return false;
+    plan.started.push(next.id);
+    this.#planPrompt(holder, budget, plan);
+    return true;
   }
 
   /** Gives `request` a slot; null when there is none. */
@@ -250,7 +279,8 @@ export class Scheduler {
 
   #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): void {
     if (this.#isToWait(holder, plan) || budget < 1) return;
-    const { id, promptTokens } = holder.request;
+    const { id, client, promptTokens } = holder.request;
+    this.#prefilledIn.set(client, this.#step);
     const slot = this.#table.slotOf(holder);
     if (this.#hasEncoder) {
       plan.encodes.push({ id, slot });

@@ -5,69 +5,125 @@ type Ranked = Pick<
   'id' | 'priority' | 'arrivedAt' | 'client' | 'promptTokens' | 'maxTokens'
 >;
 
-/** Waiting this long makes a request one priority more urgent, so that none waits for ever behind others. */
+interface Client<T> {
+  waiting: T[];
+  /** Slots its requests hold. */
+  holding: number;
+  /** Tokens it has been charged, counted from the floor it started at. */
+  served: number;
+  /** When it last had a request here, in milliseconds. */
+  seenAt: number;
+}
+
+/** Waiting this long makes a request one priority more urgent than its client's others. */
 export const ageingMs = 10_000;
+/** A client counts as active for this long after its last request. */
+export const activeMs = 10_000;
+/** Tokens by which an urgent request's client may run ahead of its share. */
+export const headStartTokens = 4096;
 
 /**
- * Requests that wait for a slot. The most urgent goes first; of equals, one of the client that has had the least,
- * counted in the tokens a request may take (start-time fair queueing, Goyal et al. 1996); of one client's, the oldest.
+ * Requests that wait for a slot, shared out between clients by start-time fair queueing (Goyal et al. 1996): the client
+ * that was charged the fewest tokens goes first. A request is charged its prompt and `maxTokens` when it starts; what
+ * it did not compute is refunded when it ends.
+ *
+ * - Priority and age order one client's own requests only. Priorities below 0 also give their client a bounded head
+ *   start.
+ * - The last free slot is for clients that hold none, while any such client waits or was active lately. A client with
+ *   few requests thus never waits for a long sequence of a client with many.
  */
 export class WaitingQueue<T extends Ranked> {
-  #requests: T[] = [];
-  /** Tokens by client. */
-  readonly #served = new Map<string, number>();
-  /** What the client that was last served had had: where one that has not waited before begins. */
+  readonly #clients = new Map<string, Client<T>>();
+  #size = 0;
+  /** The share of the client that was served last: new clients start there, so nobody saves up while away. */
   #floor = 0;
 
   get size(): number {
-    return this.#requests.length;
+    return this.#size;
   }
 
   add(request: T): void {
-    const { client } = request;
-    if (!this.#requests.some((other) => other.client === client)) {
-      this.#served.set(client, Math.max(this.#servedTo(client), this.#floor));
+    let client = this.#clients.get(request.client);
+    if (!client) {
+      client = { waiting: [], holding: 0, served: this.#floor, seenAt: request.arrivedAt };
+      this.#clients.set(request.client, client);
     }
-    this.#requests.push(request);
+    if (client.waiting.length === 0) client.served = Math.max(client.served, this.#floor);
+    client.waiting.push(request);
+    this.#size += 1;
   }
 
-  /** Who is to get the next slot. @param now milliseconds, on the clock of `arrivedAt` */
-  first(now: number): T | null {
-    let best: T | null = null;
-    for (const request of this.#requests) {
-      if (best === null || this.#comesBefore(request, best, now)) best = request;
+  /**
+   * The request that gets the next slot; null when the slot stays free for another client.
+   * @param free slots
+   * @param now milliseconds, on the clock of `arrivedAt`
+   */
+  first(now: number, free: number): T | null {
+    this.#forgetInactive(now);
+    const isKept = free === 1 && [...this.#clients.values()].some(({ holding }) => holding === 0);
+    let best: { head: T; share: number } | null = null;
+    for (const client of this.#clients.values()) {
+      if (client.waiting.length === 0 || (isKept && client.holding > 0)) continue;
+      const head = headOf(client, now);
+      const share = shareOf(client, head);
+      const isBefore =
+        best === null || (share === best.share ? head.arrivedAt < best.head.arrivedAt : share < best.share);
+      if (isBefore) best = { head, share };
     }
-    return best;
+    return best?.head ?? null;
   }
 
-  /** `request` has got its slot. */
+  /** `request`, which waited here, has a slot now. */
   take(request: T): void {
-    const { client, promptTokens, maxTokens } = request;
-    this.#floor = this.#servedTo(client);
-    this.#served.set(client, this.#floor + promptTokens.length + maxTokens);
-    this.remove((other) => other === request);
+    const client = this.#clients.get(request.client)!;
+    this.#floor = Math.max(this.#floor, shareOf(client, request));
+    client.served += costOf(request);
+    client.holding += 1;
+    client.waiting.splice(client.waiting.indexOf(request), 1);
+    this.#size -= 1;
+  }
+
+  /** `request` gave its slot back. @param computed tokens, its prompt included */
+  release(request: T, computed: number, now: number): void {
+    const client = this.#clients.get(request.client)!;
+    const refunded = client.served - Math.max(0, costOf(request) - computed);
+    client.served = Math.max(refunded, Math.min(client.served, this.#floor));
+    client.holding -= 1;
+    client.seenAt = now;
   }
 
   /** Takes out and returns those that `isLeaving` picks. */
-  remove(isLeaving: (request: T) => boolean): T[] {
-    const leaving = this.#requests.filter(isLeaving);
-    if (leaving.length > 0) this.#requests = this.#requests.filter((request) => !leaving.includes(request));
-    // Nobody to be fair to; what was counted is forgotten with it.
-    if (this.#requests.length === 0) this.#served.clear();
-    return leaving;
+  remove(isLeaving: (request: T) => boolean, now: number): T[] {
+    const gone: T[] = [];
+    for (const client of this.#clients.values()) {
+      const leaving = new Set(client.waiting.filter(isLeaving));
+      if (leaving.size === 0) continue;
+      client.waiting = client.waiting.filter((request) => !leaving.has(request));
+      client.seenAt = now;
+      gone.push(...leaving);
+    }
+    this.#size -= gone.length;
+    return gone;
   }
 
-  #comesBefore(a: T, b: T, now: number): boolean {
-    const urgency = level(a, now) - level(b, now);
-    if (urgency !== 0) return urgency < 0;
-    const share = this.#servedTo(a.client) - this.#servedTo(b.client);
-    return share !== 0 ? share < 0 : a.arrivedAt < b.arrivedAt;
-  }
-
-  #servedTo(client: string): number {
-    return this.#served.get(client) ?? 0;
+  /** Bounds the memory, and how long a slot is kept for a client. */
+  #forgetInactive(now: number): void {
+    for (const [name, { waiting, holding, seenAt }] of this.#clients) {
+      if (waiting.length === 0 && holding === 0 && now - seenAt >= activeMs) this.#clients.delete(name);
+    }
   }
 }
 
-const level = ({ priority, arrivedAt }: Ranked, now: number) =>
-  priority - Math.floor((now - arrivedAt) / ageingMs);
+const costOf = ({ promptTokens, maxTokens }: Ranked) => promptTokens.length + maxTokens;
+
+const shareOf = <T extends Ranked>({ served }: Client<T>, { priority }: T) =>
+  priority < 0 ? served - headStartTokens : served;
+
+/** A client's next request: the most urgent, of equals the oldest. */
+function headOf<T extends Ranked>({ waiting }: Client<T>, now: number): T {
+  const level = ({ priority, arrivedAt }: T) => priority - Math.floor((now - arrivedAt) / ageingMs);
+  return waiting.reduce((head, request) => {
+    const difference = level(request) - level(head);
+    return difference < 0 || (difference === 0 && request.arrivedAt < head.arrivedAt) ? request : head;
+  });
+}

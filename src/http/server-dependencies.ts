@@ -21,6 +21,7 @@ export type ServerConfig = Pick<
   | 'requestTimeoutMs'
   | 'maxQueuedRequests'
   | 'maxQueuedTokens'
+  | 'clientQueueShare'
 >;
 
 export interface ServerDependencies {

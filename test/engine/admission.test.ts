@@ -22,7 +22,10 @@ describe('Admission', () => {
   let admission: Admission;
   beforeEach(() => {
     clock = new ManualClock(1000);
-    admission = new Admission({ maxQueuedRequests: 4, maxQueuedTokens: 100 }, clock.now);
+    admission = new Admission(
+      { maxQueuedRequests: 4, maxQueuedTokens: 100, clientQueueShare: 100 },
+      clock.now,
+    );
   });
 
   it('takes as many requests as may wait, all of a group or none', () => {
@@ -102,7 +105,10 @@ describe('Admission', () => {
   ])(
     'lets in 19 of 20 of those who come back when told, in and after a minute of ten times the load%s',
     (_, slowness) => {
-      const busy = new Admission({ maxQueuedRequests: 32, maxQueuedTokens: 1000 }, clock.now);
+      const busy = new Admission(
+        { maxQueuedRequests: 32, maxQueuedTokens: 1000, clientQueueShare: 100 },
+        clock.now,
+      );
       const random = seededRandom(3);
       const returns: { at: number; name: number }[] = [];
       let queued = 0;
@@ -174,6 +180,88 @@ describe('Admission', () => {
       admission.reserve(requests(1));
     }
     expect(refusal(() => admission.reserve(requests(1))).retryAfterSeconds).toBe(1);
+  });
+});
+
+describe('what one client may hold', () => {
+  const of = (client: string, count: number, tokens = 1) =>
+    requests(...new Array(count).fill(tokens)).map((request) => ({ ...request, client }));
+  let clock: ManualClock;
+  let admission: Admission;
+  beforeEach(() => {
+    clock = new ManualClock(1000);
+    const limits = { maxQueuedRequests: 100, maxQueuedTokens: 1000, clientQueueShare: 75 };
+    admission = new Admission(limits, clock.now);
+  });
+  /** One by one until the first refusal. @returns how many were taken */
+  const fill = (client: string, tokens = 1): number => {
+    for (let taken = 0; ; taken++) {
+      try {
+        admission.reserve(of(client, 1, tokens));
+      } catch {
+        return taken;
+      }
+    }
+  };
+
+  it.each([
+    ['sequences', 1, 75],
+    ['prompt tokens', 20, 37],
+  ])('is its share while it is alone: %s', (_, tokens, count) => {
+    expect(fill('a', tokens)).toBe(count);
+    const { code, message } = refusal(() => admission.reserve(of('a', 1, tokens)));
+    expect(code).toBe('queue_full');
+    expect(message).toContain('one client may hold 75 % of the queue');
+    admission.reserve(of('b', 1, tokens));
+  });
+
+  it('is less beside others, and leaves room for one more', () => {
+    const taken = ['a', 'b', 'c', 'd'].map((client) => fill(client));
+    expect(taken[0]).toBe(75);
+    expect(taken.slice(1)).toEqual([18, 5, 1]);
+    admission.reserve(of('newcomer', 1));
+  });
+
+  it('takes a large request whole or not at all, beside what the client holds', () => {
+    admission.reserve(of('a', 50));
+    admission.reserve(of('a', 25));
+    expect(admission.queuedRequests).toBe(75);
+    for (const request of of('a', 25)) admission.leave(request);
+    expect(refusal(() => admission.reserve(of('a', 26))).code).toBe('queue_full');
+    expect(admission.queuedRequests).toBe(50);
+  });
+
+  it('tells a client when its own have left, and nobody else to come later for it', () => {
+    admission.reserve(of('a', 75));
+    for (let i = 0; i < 20; i++) {
+      clock.advance(1000);
+      admission.leave(of('a', 1)[0]!);
+      admission.reserve(of('a', 1));
+    }
+    const refused = Array.from({ length: 500 }, () => refusal(() => admission.reserve(of('a', 1))));
+    expect(refused[0]!.retryAfterSeconds).toBeLessThanOrEqual(2);
+    expect(refused[499]!.retryAfterSeconds).toBeGreaterThan(500);
+    expect(refused[499]!.retryAfterSeconds).toBeLessThan(700);
+    admission.reserve(of('b', 20));
+    expect(refusal(() => admission.reserve(of('c', 6))).retryAfterSeconds).toBeLessThanOrEqual(2);
+  });
+
+  it('keeps room for its own returns, but not from others', () => {
+    fill('a');
+    const prompt = (name: number) => [{ promptTokens: [name], client: 'a' }];
+    const told = refusal(() => admission.reserve(prompt(7))).retryAfterSeconds!;
+    admission.leave(prompt(1)[0]!);
+    clock.advance(told * 1000);
+    expect(refusal(() => admission.reserve(prompt(8))).message).toContain('kept for those');
+    admission.reserve(prompt(7));
+    admission.reserve(of('b', 20));
+  });
+
+  it('gives back what was given up', () => {
+    fill('a');
+    for (const request of of('a', 75)) admission.leave(request);
+    expect([admission.queuedRequests, admission.queuedTokens]).toEqual([0, 0]);
+    expect(fill('a')).toBe(75);
   });
 });
 

@@ -66,7 +66,10 @@ describe('EngineClient', () => {
       },
       interrupt: () => interrupt(),
       models: ['m', 'other'],
-      admission: new Admission({ maxQueuedRequests: 3, maxQueuedTokens: 100 }, clock.now),
+      admission: new Admission(
+        { maxQueuedRequests: 3, maxQueuedTokens: 100, clientQueueShare: 100 },
+        clock.now,
+      ),
       observer,
       clock: clock.now,
       onModelState: (model, state) => states.set(model, state),

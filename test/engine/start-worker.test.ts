@@ -24,7 +24,10 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
       },
     },
     {
-      admission: new Admission({ maxQueuedRequests: 1, maxQueuedTokens: 10 }, sharedClock),
+      admission: new Admission(
+        { maxQueuedRequests: 1, maxQueuedTokens: 10, clientQueueShare: 100 },
+        sharedClock,
+      ),
       observer: new RecordingObserver(),
       clock: sharedClock,
       onModelState: (model, state) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ageingMs, WaitingQueue } from '../../src/engine/waiting-queue.ts';
+import { activeMs, ageingMs, headStartTokens, WaitingQueue } from '../../src/engine/waiting-queue.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const request = (id: string, more: RequestOverrides = {}) =>
@@ -13,15 +13,19 @@ function queueOf(...requests: Waiting[]): WaitingQueue<Waiting> {
   return queue;
 }
 
-/** Ids in the order in which they get a slot, `count` at most, all at the moment `now`. */
+/** Ids in the order in which they get one of many free slots, `count` at most, all at the moment `now`. */
 function served(queue: WaitingQueue<Waiting>, now = 100, count = 100): string[] {
   const ids: string[] = [];
-  for (let next = queue.first(now); next !== null && ids.length < count; next = queue.first(now)) {
-    queue.take(next);
-    ids.push(next.id);
+  const next = () => queue.first(now, 1000);
+  for (let request = next(); request !== null && ids.length < count; request = next()) {
+    queue.take(request);
+    ids.push(request.id);
   }
   return ids;
 }
+
+const many = (count: number, client: string, more: RequestOverrides = {}) =>
+  Array.from({ length: count }, (_, i) => request(`${client}${i}`, { client, ...more }));
 
 describe('WaitingQueue', () => {
   it('serves the lower priority value first, then the one that came first', () => {
@@ -36,7 +40,7 @@ describe('WaitingQueue', () => {
     expect(queue.size).toBe(0);
   });
 
-  it('is strict between priorities until waiting has made up for them', () => {
+  it('is strict between the priorities of a client until waiting has made up for them', () => {
     const queue = () =>
       queueOf(
         request('patient', { arrivedAt: 0, priority: 2 }),
@@ -62,18 +66,82 @@ describe('WaitingQueue', () => {
     expect(served(queue)).toEqual(['l0', 's0', 's1', 's2', 's3', 'l1', 's4']);
   });
 
+  it.each([0, 1, 2, 100])('shares before it looks at age: a backlog as old as %i levels', (levels) => {
+    const now = levels * ageingMs;
+    const queue = queueOf(...many(50, 'a'));
+    for (const each of many(2, 'b', { arrivedAt: now })) queue.add(each);
+    expect(served(queue, now, 4)).toEqual(['a0', 'b0', 'a1', 'b1']);
+  });
+
+  it.each([-1, -(2 ** 31)])('lets the priority %i run ahead of its share only so far', (priority) => {
+    const each = { promptTokens: [1, 2], maxTokens: 98 };
+    const queue = queueOf(...many(200, 'urgent', { ...each, priority }), ...many(200, 'other', each));
+    const order = served(queue, 100, 200);
+    const ahead = order.findIndex((id) => id.startsWith('other'));
+    expect(ahead).toBe(Math.ceil(headStartTokens / 100));
+    const afterwards = order.slice(ahead);
+    const others = afterwards.filter((id) => id.startsWith('other')).length;
+    expect(Math.abs(2 * others - afterwards.length)).toBeLessThanOrEqual(1);
+  });
+
+  it.each([1, 2 ** 31 - 1])(
+    'takes nothing from the share of a client that asks for priority %i',
+    (priority) => {
+      const queue = queueOf(...many(9, 'a'), ...many(9, 'b', { priority }));
+      expect(served(queue, 100, 4)).toEqual(['a0', 'b0', 'a1', 'b1']);
+    },
+  );
+
   it('gives a client that comes back no credit for the time it was away', () => {
-    const of = (client: string) => (_: unknown, i: number) => request(`${client}${i}`, { client });
-    const queue = queueOf(request('b', { client: 'b' }), ...Array.from({ length: 20 }, of('a')));
+    const queue = queueOf(request('b', { client: 'b' }), ...many(20, 'a'));
     served(queue, 100, 11);
-    for (const each of Array.from({ length: 5 }, of('b'))) queue.add(each);
+    for (const each of many(5, 'b', { arrivedAt: 1 })) queue.add(each);
     expect(served(queue, 100, 6).filter((id) => id.startsWith('b'))).toHaveLength(3);
+  });
+
+  it('refunds what a request did not compute, and gives no credit with it', () => {
+    const long = { promptTokens: [1, 2], maxTokens: 998 };
+    const queue = queueOf(...many(3, 'early', long), ...many(10, 'exact', { maxTokens: 98 }));
+    const early = queue.first(0, 9)!;
+    expect(early.id).toBe('early0');
+    queue.take(early);
+    expect(served(queue, 0, 3)).toEqual(['exact0', 'exact1', 'exact2']);
+    queue.release(early, 150, 0);
+    // Charged 150, though others were charged 300 meanwhile; the last of those began at 200.
+    expect(served(queue, 0, 2)).toEqual(['early1', 'exact3']);
+    queue.release(early, 0, 0);
+    for (const each of many(3, 'new')) queue.add(each);
+    expect(served(queue, 0, 2)).toEqual(['early2', 'new0']);
+  });
+
+  it('keeps the last free slot for clients that hold none, as long as they are active', () => {
+    const queue = queueOf(...many(5, 'many'));
+    const [one] = many(1, 'one');
+    queue.take(queue.first(0, 2)!);
+    queue.add(one!);
+    expect(queue.first(0, 1)).toBe(one);
+    queue.take(one!);
+    queue.release(one!, 10, 1000);
+    expect(queue.first(1000 + activeMs - 1, 1)).toBeNull();
+    expect(queue.first(1000 + activeMs - 1, 2)?.id).toBe('many1');
+    expect(queue.first(1000 + activeMs, 1)?.id).toBe('many1');
+  });
+
+  it('gives the only slot of a model to every client in turn', () => {
+    const queue = queueOf(...many(3, 'a'), ...many(3, 'b'));
+    const order = Array.from({ length: 6 }, (_, now) => {
+      const next = queue.first(now, 1)!;
+      queue.take(next);
+      queue.release(next, 10, now);
+      return next.id;
+    });
+    expect(order).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2']);
   });
 
   it('takes out those that are picked', () => {
     const queue = queueOf(request('a'), request('b'), request('c'));
-    expect(queue.remove(({ id }) => id !== 'b').map(({ id }) => id)).toEqual(['a', 'c']);
+    expect(queue.remove(({ id }) => id !== 'b', 0).map(({ id }) => id)).toEqual(['a', 'c']);
     expect(served(queue)).toEqual(['b']);
-    expect(queue.first(0)).toBeNull();
+    expect(queue.first(0, 1)).toBeNull();
   });
 });

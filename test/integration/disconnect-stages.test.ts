@@ -28,6 +28,7 @@ async function gatedService() {
       requestTimeoutMs: 1e6,
       maxQueuedRequests: 10,
       maxQueuedTokens: 1000,
+      clientQueueShare: 100,
     },
     models: new Map([['tiny', fakeModel('tiny', state, 'decoder-only')]]),
     engine: engine.client,

@@ -11,6 +11,7 @@ describe('a burst over the queue limit', () => {
       ALTUP_MODELS: 'models/austen-t5-dense',
       ALTUP_SLOTS: '2',
       ALTUP_MAX_QUEUED_REQUESTS: '4',
+      ALTUP_CLIENT_QUEUE_SHARE: '100',
     });
   });
   afterAll(() => service.stop());

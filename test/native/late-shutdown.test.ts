@@ -18,7 +18,10 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
   const client = startEngine(
     { models: [{ name: 'model', checkpoint, folder }], options: { runtime, ...limits } },
     {
-      admission: new Admission({ maxQueuedRequests: slots, maxQueuedTokens: 100_000 }, sharedClock),
+      admission: new Admission(
+        { maxQueuedRequests: slots, maxQueuedTokens: 100_000, clientQueueShare: 100 },
+        sharedClock,
+      ),
       observer: new RecordingObserver(),
       clock: sharedClock,
       onModelState: () => {},

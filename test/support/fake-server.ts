@@ -104,6 +104,7 @@ export function fakeServer({
       requestTimeoutMs: 1000,
       maxQueuedRequests: 256,
       maxQueuedTokens: 1000,
+      clientQueueShare: 100,
       ...config,
     },
     models: new Map(models.map((model) => [model.name, model])),

@@ -41,7 +41,7 @@ export class InProcessEngine {
       interrupt: () => {},
       models: names,
       admission: new Admission(
-        limits ?? { maxQueuedRequests: 1000, maxQueuedTokens: 100_000 },
+        limits ?? { maxQueuedRequests: 1000, maxQueuedTokens: 100_000, clientQueueShare: 100 },
         this.clock.now,
       ),
       observer: this.observer,

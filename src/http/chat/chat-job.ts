@@ -1,3 +1,4 @@
+import { clientQueueLimit } from '../../engine/admission.ts';
 import { createJob, type GenerationJob, type JobContext } from '../generation/generation-job.ts';
 import { readMaxTokens } from '../generation/read-max-tokens.ts';
 import { readPrompt } from '../generation/read-prompt.ts';
@@ -17,7 +18,7 @@ export async function createChat(
   body: ChatRequest,
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: ChatFormat }> {
-  const { model } = context;
+  const { model, config } = context;
   const logprobs = readLogprobs(body);
   const prompt = await readPrompt(renderChat(body, model), {
     model,
@@ -28,6 +29,14 @@ export async function createChat(
     truncateTo: body.truncate_prompt_tokens ?? null,
     generates: 1,
   });
+  const { tokens: most } = clientQueueLimit(config);
+  const n = body.n ?? 1;
+  if (prompt.length * n > most) {
+    throw invalidRequest(
+      'messages',
+      `The chat has ${prompt.length} tokens; with this \`n\`, at most ${Math.floor(most / n)} are taken at once.`,
+    );
+  }
   const newer = body.max_completion_tokens ?? null;
   const asked = {
     param: newer === null ? 'max_tokens' : 'max_completion_tokens',

@@ -1,3 +1,4 @@
+import { clientQueueLimit } from '../../engine/admission.ts';
 import type { ReadyModel } from '../find-model.ts';
 import {
   createJob,
@@ -60,9 +61,10 @@ export async function createCompletion(
   const promptLogprobs = readPromptLogprobs(body, model);
   const sequences = sequencesPerPrompt(body, body.best_of ?? null, config);
   const given = separatePrompts(body.prompt);
+  const most = clientQueueLimit(config);
   const limits = {
-    prompts: Math.floor(config.maxQueuedRequests / sequences),
-    tokens: Math.floor(config.maxQueuedTokens / sequences),
+    prompts: Math.floor(most.requests / sequences),
+    tokens: Math.floor(most.tokens / sequences),
   };
   const prompts = await readPrompts(given, limits, {
     model,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { clientQueueLimit } from '../../engine/admission.ts';
 import type { GenerationRequest } from '../../engine/generation.ts';
 import type { CompileGrammar, Grammar } from '../../sampling/grammar.ts';
 import type { ReadyModel } from '../find-model.ts';
@@ -57,11 +58,12 @@ export interface JobContext {
 export function sequencesPerPrompt(
   { n, stream }: GenerationFields,
   bestOf: number | null,
-  { maxQueuedRequests }: ServerConfig,
+  config: ServerConfig,
 ): number {
   const given = n ?? 1;
-  if (given > maxQueuedRequests) {
-    throw invalidRequest('n', `\`n\` is ${given}; at most ${maxQueuedRequests} choices are taken at once.`);
+  const { requests: most } = clientQueueLimit(config);
+  if (given > most) {
+    throw invalidRequest('n', `\`n\` is ${given}; at most ${most} choices are taken at once.`);
   }
   if (bestOf === null) return given;
   if (bestOf < given) {
@@ -76,11 +78,8 @@ export function sequencesPerPrompt(
       '`best_of` above `n` does not go with `stream`: the best is known at the end.',
     );
   }
-  if (bestOf > maxQueuedRequests) {
-    throw invalidRequest(
-      'best_of',
-      `\`best_of\` is ${bestOf}; at most ${maxQueuedRequests} choices are taken at once.`,
-    );
+  if (bestOf > most) {
+    throw invalidRequest('best_of', `\`best_of\` is ${bestOf}; at most ${most} choices are taken at once.`);
   }
   return bestOf;
 }

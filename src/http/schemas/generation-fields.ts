@@ -125,7 +125,7 @@ export const generationFields = {
     minimum: -(2 ** 31),
     maximum: 2 ** 31 - 1,
     default: 0,
-    description: 'Of those that wait for a slot, lower ones go first; all rise as they wait.',
+    description: 'Of one client’s requests that wait for a slot, lower ones go first; all rise as they wait.',
   }),
   request_id: optional<string>('string', {
     minLength: 1,

@@ -1,0 +1,45 @@
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ageingMs } from '../../src/engine/waiting-queue.ts';
+import { ServiceProcess } from '../support/service-process.ts';
+
+describe('two tenants on two slots', () => {
+  let service: ServiceProcess;
+  beforeAll(async () => {
+    service = await ServiceProcess.start({
+      ALTUP_MODELS: 'models/austen-t5-dense',
+      ALTUP_SLOTS: '2',
+      ALTUP_THREADS: '1',
+      ALTUP_API_KEYS: 'large,small',
+    });
+  });
+  afterAll(() => service.stop());
+
+  const post = (key: string, body: object, signal?: AbortSignal) =>
+    service.post('/v1/completions', body, {
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+      ...(signal ? { signal } : {}),
+    });
+
+  it('a backlog of 128 sequences, older than its ageing, does not keep the other from its slot', async () => {
+    const leaving = new AbortController();
+    const long = { prompt: 'She had been', max_tokens: 500, ignore_eos: true, n: 128 };
+    const backlog = post('large', long, leaving.signal).catch(() => 'left');
+    await service.metricReaches(2, 'altup_requests_running');
+    await setTimeout(ageingMs + 500);
+    const waits: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      const small = { prompt: 'It is a truth', max_tokens: 8, return_metrics: true };
+      const response = await post('small', small);
+      expect(response.status).toBe(200);
+      const { metrics } = (await response.json()) as { metrics: { queue_time_ms: number } };
+      waits.push(metrics.queue_time_ms);
+    }
+    expect(await service.metric('altup_requests_waiting'), 'the backlog is still there').toBeGreaterThan(10);
+    leaving.abort();
+    expect(await backlog).toBe('left');
+    // The first may come while both slots are held; a sequence of 500 tokens takes longer than this.
+    const [, ...others] = waits.map(Math.round);
+    expect(Math.max(...others), others.join(' ')).toBeLessThan(250);
+  });
+});
