@@ -4,6 +4,12 @@ import { Service } from '../app.ts';
 import { configHelp, loadConfig } from '../config.ts';
 import { createLogger } from '../observability/logger.ts';
 
+/**
+ * Signals that a fault of native code raises. A JavaScript handler would return to the instruction that faulted, for ever:
+ * the system ends the process instead, so that its supervisor sees the signal.
+ */
+const faultSignals = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGABRT'] as const;
+
 /** What closing the engine and the connections may take beyond the drain deadline. */
 export const closingMs = 15_000;
 
@@ -20,7 +26,8 @@ export async function serveCommand(args: string[]): Promise<number | null> {
   const config = loadConfig(process.env, args);
   const logger = createLogger(config.logLevel);
   const service = new Service(config, logger, packageJson.version);
-  const grace = closeWithGrace({ delay: config.drainTimeoutMs + closingMs, logger }, async ({ err }) => {
+  const delay = config.drainTimeoutMs + closingMs;
+  const grace = closeWithGrace({ delay, logger, skip: [...faultSignals] }, async ({ err }) => {
     if (err) logger.fatal({ err }, 'unexpected error');
     await service.stop();
   });

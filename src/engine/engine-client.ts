@@ -55,7 +55,7 @@ export class EngineClient implements Engine {
     this.#interrupt = interrupt;
     this.#worker = new SupervisedWorker(startWorker, clock, {
       take: (report) => this.#take(report),
-      ended: (restartInMs) => this.#workerEnded(restartInMs),
+      ended: (restartInMs, exitCode) => this.#workerEnded(restartInMs, exitCode),
       restarting: () => observer.restarted(),
     });
     this.#lateCheck = setInterval(() => this.#abort(this.#requests.failLate()), lateCheckMs).unref();
@@ -153,7 +153,11 @@ export class EngineClient implements Engine {
   }
 
   /** A second death in a row, before the models were loaded again, is more than requests that wait can sit out. */
-  #workerEnded(restartInMs: number | null): void {
+  #workerEnded(restartInMs: number | null, exitCode?: number): void {
+    if (exitCode !== undefined) {
+      const next = restartInMs === null ? 'it is not started again' : `another starts in ${restartInMs} ms`;
+      this.#onFault(null, `The engine's thread exited with code ${exitCode}; ${next}.`);
+    }
     this.#requests.failStarted('engine_failure', 'The engine stopped while it ran the request.');
     if (restartInMs === null || !this.#states.isServing) {
       for (const model of this.#states.models) this.#failWaiting(model);

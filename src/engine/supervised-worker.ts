@@ -5,17 +5,20 @@ import { RestartDelay } from './restart-delay.ts';
 /**
  * Starts an engine worker.
  * @param onReport is called with all it says
- * @param onEnd once, when it is gone, whether it was told to end or not
+ * @param onEnd is called once, when it is gone, whether it was told to end or not
  */
 export type StartWorker = (
   onReport: (report: EngineReport) => void,
-  onEnd: () => void,
+  onEnd: (exitCode: number) => void,
 ) => { postMessage(command: EngineCommand): void };
 
 interface WorkerListener {
   take(report: EngineReport): void;
-  /** @param restartInMs until another is started; null: none will be */
-  ended(restartInMs: number | null): void;
+  /**
+   * @param restartInMs until another is started; null: none will be
+   * @param exitCode of the thread, if it ended by itself
+   */
+  ended(restartInMs: number | null, exitCode?: number): void;
   restarting(): void;
 }
 
@@ -68,11 +71,11 @@ export class SupervisedWorker {
         }
         this.#listener.take(report);
       },
-      () => this.#end(),
+      (exitCode) => this.#end(exitCode),
     );
   }
 
-  #end(): void {
+  #end(exitCode: number): void {
     this.#worker = null;
     const readyMs = this.#readyAt === null ? null : this.#clock() - this.#readyAt;
     const delayMs = this.#isClosing || !this.#wasEverReady ? null : this.#delay.next(readyMs);
@@ -82,6 +85,7 @@ export class SupervisedWorker {
         this.#launch();
       }, delayMs);
     }
-    this.#listener.ended(delayMs);
+    if (this.#isClosing) this.#listener.ended(null);
+    else this.#listener.ended(delayMs, exitCode);
   }
 }

@@ -46,7 +46,8 @@ describe('EngineClient', () => {
   let observer: RecordingObserver;
   let sent: EngineCommand[];
   let report: (report: EngineReport) => void;
-  let end: () => void;
+  let end: (exitCode?: number) => void;
+  let faults: string[];
   let client: EngineClient;
   let states: Map<string, ModelState>;
   let interrupt: () => void;
@@ -56,12 +57,13 @@ describe('EngineClient', () => {
     clock = new ManualClock();
     observer = new RecordingObserver();
     sent = [];
+    faults = [];
     states = new Map();
     interrupt = vi.fn();
     client = new EngineClient({
       startWorker: (onReport, onEnd) => {
         report = onReport;
-        end = onEnd;
+        end = (exitCode = 1) => onEnd(exitCode);
         return { postMessage: (command) => sent.push(command) };
       },
       interrupt: () => interrupt(),
@@ -73,7 +75,7 @@ describe('EngineClient', () => {
       observer,
       clock: clock.now,
       onModelState: (model, state) => states.set(model, state),
-      onFault: () => {},
+      onFault: (_, detail) => faults.push(detail),
     });
     load();
   });
@@ -311,6 +313,11 @@ describe('EngineClient', () => {
       expect(await drained).toBe(true);
     });
 
+    it('reports its exit code, and what comes next', () => {
+      end(134);
+      expect(faults).toEqual(["The engine's thread exited with code 134; another starts in 100 ms."]);
+    });
+
     it('starts no other once it drains', async () => {
       end();
       const drained = client.drain(0);
@@ -323,6 +330,7 @@ describe('EngineClient', () => {
   it('does not start again a worker that never was ready', async () => {
     end();
     expect(states.get('m')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
+    expect(faults).toEqual(["The engine's thread exited with code 1; it is not started again."]);
     await client.whenLoaded();
     expect(observer.restarts).toBe(0);
   });

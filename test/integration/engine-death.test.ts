@@ -60,5 +60,11 @@ describe('an engine that dies', () => {
     expect(await (await running).json()).toMatchObject({ error: { code: 'engine_failure' } });
     await recovered();
     expect(service.log.map(({ msg }) => msg)).toContain('model is being restarted');
+    expect(service.log).toContainEqual(
+      expect.objectContaining({
+        msg: 'engine fault',
+        detail: expect.stringMatching(/exited with code 1; another starts in \d+ ms/),
+      }),
+    );
   });
 });

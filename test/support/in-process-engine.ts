@@ -34,7 +34,7 @@ export class InProcessEngine {
         port1.on('message', onReport);
         this.ended = this.#runLoop(port2, models, beforeLoad).finally(() => {
           port2.close();
-          onEnd();
+          onEnd(0);
         });
         return port1;
       },

@@ -1,7 +1,17 @@
+import { createRequire } from 'node:module';
 import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads';
 
-// Preloaded into a service under test: SIGWINCH makes its engine's thread end on the spot, as a fault of it would.
+// Preloaded into a service under test. SIGWINCH ends its engine's thread on the spot; SIGURG, under the flag
+// --expose-internals, makes native code on that thread write to address 0.
 const channel = new BroadcastChannel('mortal-engine');
 channel.unref();
-if (isMainThread) process.on('SIGWINCH', () => channel.postMessage('die'));
-else if (workerData?.models) channel.onmessage = () => process.exit(1);
+if (isMainThread) {
+  process.on('SIGWINCH', () => channel.postMessage('exit'));
+  process.on('SIGURG', () => channel.postMessage('fault'));
+} else if (workerData?.options) {
+  channel.onmessage = ({ data }) => {
+    if (data === 'exit') process.exit(1);
+    const { internalBinding } = createRequire(import.meta.url)('internal/test/binding');
+    internalBinding('process_methods').causeSegfault();
+  };
+}

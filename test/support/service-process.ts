@@ -42,8 +42,9 @@ export class ServiceProcess {
   static async start(
     settings: Record<string, string> = {},
     args: readonly string[] = [],
+    nodeFlags: readonly string[] = [],
   ): Promise<ServiceProcess> {
-    const service = ServiceProcess.#serve(settings, args);
+    const service = ServiceProcess.launch(settings, args, nodeFlags);
     await service.logged('ready');
     return service;
   }
@@ -66,18 +67,28 @@ export class ServiceProcess {
     settings: Record<string, string> = {},
     args: readonly string[] = [],
   ): Promise<{ code: number | null; output: string }> {
-    const service = ServiceProcess.#serve(settings, args);
+    const service = ServiceProcess.launch(settings, args);
     const code = await service.exited;
     return { code, output: service.output };
   }
 
-  static #serve(settings: Record<string, string>, args: readonly string[]): ServiceProcess {
-    const script = [join(projectRoot, 'src/cli.ts'), 'serve', ...args];
+  /** Does not wait until it is ready. */
+  static launch(
+    settings: Record<string, string> = {},
+    args: readonly string[] = [],
+    nodeFlags: readonly string[] = [],
+  ): ServiceProcess {
+    const script = [...nodeFlags, join(projectRoot, 'src/cli.ts'), 'serve', ...args];
     return new ServiceProcess(spawn(process.execPath, script, { ...spawning(settings), cwd: projectRoot }));
   }
 
   get pid(): number {
     return this.#child.pid!;
+  }
+
+  /** The signal that ended it. */
+  get endSignal(): NodeJS.Signals | null {
+    return this.#child.signalCode;
   }
 
   /** Everything it wrote so far. */
@@ -90,7 +101,7 @@ export class ServiceProcess {
     for (;;) {
       const record = this.log.find(({ msg }) => msg === message);
       if (record) return record;
-      if (this.#child.exitCode !== null)
+      if (this.#child.exitCode !== null || this.endSignal !== null)
         throw new Error(`the service stopped before "${message}":\n${this.output}`);
       await this.#stir.promise;
     }
