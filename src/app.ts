@@ -17,6 +17,7 @@ import { type Export, ensureExport } from './export/export-checkpoint.ts';
 import { buildServer } from './http/server.ts';
 import type { App } from './http/server-dependencies.ts';
 import { UnusedConnections } from './http/unused-connections.ts';
+import type { LogOutputListener } from './observability/log-output.ts';
 import { Metrics } from './observability/metrics.ts';
 import { createMetricsCatalogue } from './observability/metrics-catalogue.ts';
 import { OtlpExporter } from './observability/otlp-exporter.ts';
@@ -68,6 +69,14 @@ export class Service {
       isDraining: () => this.#isDraining,
     });
     this.#unusedConnections = new UnusedConnections(this.#server.server);
+  }
+
+  /** Counts the log lines that are lost, and says so in the log once it takes lines again. */
+  get logListener(): LogOutputListener {
+    return {
+      dropped: () => this.#metrics.logLineDropped(),
+      recovered: (lines) => this.#logger.warn({ lines }, 'log lines dropped'),
+    };
   }
 
   /** Resolves when every model is ready or failed. @throws ConfigurationError when nothing, or not all of a strict list, can be served */

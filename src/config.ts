@@ -18,6 +18,8 @@ export interface Config
   /** The first is the one of models named without one. */
   precisions: readonly Precision[];
   apiKeys: ApiKeys;
+  /** Sentences on what was given and is ignored. */
+  warnings: readonly string[];
   /** null: none. */
   rateLimit: RateLimit | null;
 }
@@ -28,7 +30,8 @@ export interface Config
  * @throws ConfigurationError for an unknown, malformed or contradictory setting, by name
  */
 export function loadConfig(env: Record<string, string | undefined>, argv: readonly string[]): Config {
-  const given = new Map([...readEnvironment(env), ...readFlags(argv)]);
+  const environment = readEnvironment(env);
+  const given = new Map([...environment.given, ...readFlags(argv)]);
   const values = Object.fromEntries(
     settingNames.flatMap((name) => {
       const schema = settingSchema(name);
@@ -49,6 +52,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     ...rest,
     threads: rest.threads === 0 ? availableThreads() : rest.threads,
     models: folders,
+    warnings: environment.warnings,
     precisions: parsePrecisions(given.get('precision')?.source ?? '', precision),
     apiKeys: new ApiKeys(apiKeys, apiKeysFile),
     rateLimit: rateLimit === undefined ? null : parseRateLimit(given.get('rateLimit')!.source, rateLimit),

@@ -27,6 +27,7 @@ describe('loadConfig', () => {
   it('has a default for everything', () => {
     expect(loadConfig({ PATH: '/bin' }, [])).toEqual({
       models: ['models'],
+      warnings: [],
       host: '127.0.0.1',
       port: 8080,
       backend: 'auto',
@@ -101,6 +102,39 @@ describe('loadConfig', () => {
     [{ ALTUP_PRECISION: 'int8,' }, [], `ALTUP_PRECISION: '' is not valid; ${precisionList}`],
   ] as [Record<string, string>, string[], string][])('refuses %j %j', (env, argv, message) => {
     expect(refusal(env, argv)).toBe(message);
+  });
+});
+
+describe('a variable that Kubernetes makes of a Service’s name', () => {
+  it.each([
+    ['ALTUP_PORT', 'tcp://10.0.0.1:8080'],
+    ['ALTUP_SERVE_PORT', 'tcp://10.0.0.1:8080'],
+    ['ALTUP_SERVE_SERVICE_HOST', '10.0.0.1'],
+    ['ALTUP_SERVICE_HOST', 'fd00::1'],
+    ['ALTUP_SERVE_SERVICE_PORT', '8080'],
+    ['ALTUP_SERVE_SERVICE_PORT_HTTP', '8080'],
+    ['ALTUP_PORT_8080_TCP', 'tcp://10.0.0.1:8080'],
+    ['ALTUP_PORT_8080_TCP_PROTO', 'tcp'],
+    ['ALTUP_PORT_8080_TCP_PORT', '8080'],
+    ['ALTUP_PORT_8080_TCP_ADDR', '10.0.0.1'],
+    ['ALTUP_DNS_PORT_53_UDP', 'udp://10.0.0.1:53'],
+  ])('%s=%s is ignored, with a warning', (variable, value) => {
+    const { port, warnings } = loadConfig({ [variable]: value }, []);
+    expect(port).toBe(8080);
+    expect(warnings).toEqual([
+      expect.stringMatching(new RegExp(`^${variable} is ignored: Kubernetes .*enableServiceLinks: false`)),
+    ]);
+  });
+
+  it('is refused where its value is another, with where it may come from', () => {
+    expect(refusal({ ALTUP_SERVE_SERVICE_HOST: 'altup' })).toMatch(
+      /^ALTUP_SERVE_SERVICE_HOST: no such setting; Kubernetes .*enableServiceLinks: false/,
+    );
+    expect(refusal({ ALTUP_PORT: '10.0.0.1:8080' })).toMatch(/^ALTUP_PORT: '10.0.0.1:8080' is not valid/);
+  });
+
+  it('does not hide a port that is given as a flag', () => {
+    expect(loadConfig({ ALTUP_PORT: 'tcp://10.0.0.1:8080' }, ['--port', '81']).port).toBe(81);
   });
 });
 

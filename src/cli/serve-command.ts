@@ -2,7 +2,11 @@ import closeWithGrace from 'close-with-grace';
 import packageJson from '../../package.json' with { type: 'json' };
 import { Service } from '../app.ts';
 import { configHelp, loadConfig } from '../config.ts';
+import { LogOutput } from '../observability/log-output.ts';
 import { createLogger } from '../observability/logger.ts';
+
+/** How long a log that takes no lines may hold up the end. */
+const lastLinesMs = 500;
 
 /**
  * Signals that a fault of native code raises. A JavaScript handler would return to the instruction that faulted, for ever:
@@ -24,12 +28,19 @@ export async function serveCommand(args: string[]): Promise<number | null> {
     return 0;
   }
   const config = loadConfig(process.env, args);
-  const logger = createLogger(config.logLevel);
+  const logOutput = new LogOutput(1);
+  const logger = createLogger(config.logLevel, logOutput);
+  for (const warning of config.warnings) logger.warn(warning);
   const service = new Service(config, logger, packageJson.version);
+  logOutput.watch(service.logListener);
   const delay = config.drainTimeoutMs + closingMs;
   const grace = closeWithGrace({ delay, logger, skip: [...faultSignals] }, async ({ err }) => {
     if (err) logger.fatal({ err }, 'unexpected error');
-    await service.stop();
+    try {
+      await service.stop();
+    } finally {
+      await logOutput.flush(lastLinesMs);
+    }
   });
   try {
     await service.start();
@@ -37,6 +48,7 @@ export async function serveCommand(args: string[]): Promise<number | null> {
   } catch (error) {
     grace.uninstall();
     await service.abandon();
+    await logOutput.flush(lastLinesMs);
     throw error;
   }
 }

@@ -8,8 +8,8 @@ import type { App } from './server-dependencies.ts';
 
 function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceError): FastifyReply {
   request.context.errorCode = error.code;
-  if (error.status >= 500)
-    request.log.error({ requestId: request.id, err: error.cause ?? error }, error.message);
+  // Refusals such as `not_ready` are in the access log; only a fault needs its cause and stack.
+  if (error.status === 500) request.log.error({ err: error.cause ?? error }, error.message);
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== null) reply.header('retry-after', Math.max(1, Math.ceil(retryAfter)));
   if (error.status === 415) reply.headers({ accept: 'application/json', 'accept-encoding': 'identity' });

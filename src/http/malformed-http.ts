@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ConnectionError } from 'fastify';
 import { errorBody } from './error-response.ts';
@@ -12,13 +13,20 @@ const reasons: Record<number, string> = {
   431: 'Request Header Fields Too Large',
 };
 
+/** How long a client may take to read its refusal and to close; then the connection is cut. */
+const closingMs = 1000;
+
+/** With Node's field for the answer that the connection is in the middle of. */
+type ServerSocket = Socket & { _httpMessage?: ServerResponse | null };
+
 /**
  * Answers bytes that are no HTTP request, headers that are too large and requests that take too long to arrive; logs and
  * counts them like requests.
  */
 export function refuseMalformedHttp({ logger, metrics }: Pick<ServerDependencies, 'logger' | 'metrics'>) {
-  return ({ code }: ConnectionError, socket: Socket): void => {
-    if (code === 'ECONNRESET' || !socket.writable) {
+  return ({ code }: ConnectionError, socket: ServerSocket): void => {
+    const isAnswering = socket._httpMessage?.headersSent ?? false;
+    if (code === 'ECONNRESET' || !socket.writable || isAnswering) {
       socket.destroy();
       return;
     }
@@ -36,5 +44,7 @@ export function refuseMalformedHttp({ logger, metrics }: Pick<ServerDependencies
       'Connection: close',
     ];
     socket.end(`${headers.join('\r\n')}\r\n\r\n${body}`);
+    // A client that never closes its half of the connection would keep the descriptor.
+    setTimeout(() => socket.destroy(), closingMs).unref();
   };
 }

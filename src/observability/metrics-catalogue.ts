@@ -58,6 +58,11 @@ export function createMetricsCatalogue() {
       'Times the engine’s thread was started again after it had died.',
       [],
     ),
+    logLinesDropped: counter(
+      'altup_log_lines_dropped_total',
+      'Log lines lost because the disk was full or nobody read the pipe.',
+      [],
+    ),
     waiting: gauge('altup_requests_waiting', 'Sequences waiting for a slot.', ofModel),
     running: gauge('altup_requests_running', 'Sequences that hold a slot.', ofModel),
     queueTokens: gauge('altup_queue_tokens', 'Prompt tokens of the sequences waiting for a slot.', ofModel),

@@ -77,6 +77,10 @@ export class Metrics implements EngineObserver {
     this.#catalogue.rejected.inc({ model, reason }, count);
   }
 
+  logLineDropped(): void {
+    this.#catalogue.logLinesDropped.inc();
+  }
+
   restarted(): void {
     this.#catalogue.engineRestarts.inc();
   }

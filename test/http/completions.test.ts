@@ -10,6 +10,8 @@ async function complete(payload: object, server = fakeServer()) {
   return { ...server, response, status: response.statusCode, body: response.json() };
 }
 
+const errorLines = (log: Record<string, unknown>[]) => log.filter(({ level }) => level === 'error');
+
 describe('what the engine is asked', () => {
   it('has the defaults', async () => {
     const { engine, status } = await complete({ prompt: 'ab' });
@@ -271,10 +273,12 @@ describe('the model', () => {
     [{ state: 'loading' } as const, '5'],
     [{ state: 'failed', message: 'no such file' } as const, '60'],
   ])('must be ready: %j', async (state, retryAfter) => {
-    const { status, body, response } = await complete(
+    const { status, body, response, log } = await complete(
       { prompt: 'a' },
       fakeServer({ models: [fakeModel('tiny', state)] }),
     );
+    expect(errorLines(log)).toEqual([]);
+    expect(log.at(-1)).toMatchObject({ status: 503, errorCode: 'not_ready' });
     expect(status).toBe(503);
     expect(body.error.code).toBe('not_ready');
     expect(response.headers['retry-after']).toBe(retryAfter);
@@ -304,11 +308,12 @@ describe('what goes wrong', () => {
     ['engine_failure', 500],
     ['deadline_exceeded', 504],
   ] as const)('%s is a %d', async (code, expected) => {
-    const { status, body } = await complete(
+    const { status, body, log } = await complete(
       { prompt: 'a' },
       scripted((id) => [failure(id, code, 'it is so')]),
     );
     expect(status).toBe(expected);
+    expect(errorLines(log)).toHaveLength(expected === 500 ? 1 : 0);
     expect(body.error).toEqual({ message: 'it is so', type: 'server_error', param: null, code });
   });
 
@@ -347,18 +352,24 @@ describe('what goes wrong', () => {
     server.engine.script = () => {
       throw new Error('secret detail');
     };
-    const { status, body, log } = await complete({ prompt: 'a' }, server);
+    const { status, body, log, response } = await complete({ prompt: 'a' }, server);
     expect(status).toBe(500);
     expect(body.error.code).toBe('internal_error');
     expect(body.error.message).not.toContain('secret');
-    expect(JSON.stringify(log)).toContain('secret detail');
+    expect(errorLines(log)).toEqual([
+      expect.objectContaining({
+        requestId: response.headers['x-request-id'],
+        err: expect.objectContaining({ stack: expect.stringContaining('secret detail') }),
+      }),
+    ]);
   });
 
   it('nothing is begun while the service drains', async () => {
     const server = fakeServer();
     server.drain();
-    const { status, body, response, engine } = await complete({ prompt: 'a' }, server);
+    const { status, body, response, engine, log } = await complete({ prompt: 'a' }, server);
     expect(status).toBe(503);
+    expect(errorLines(log)).toEqual([]);
     expect(body.error.code).toBe('shutting_down');
     expect(response.headers['retry-after']).toBe('1');
     expect(response.headers.connection).toBe('close');

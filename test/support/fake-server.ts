@@ -82,6 +82,13 @@ interface FakeServerOptions {
   compileGrammar?: CompileGrammar;
 }
 
+/** @throws Error when a field stands twice */
+function parseLogLine(line: string): Record<string, unknown> {
+  const record = JSON.parse(line);
+  if (JSON.stringify(record) !== line.trimEnd()) throw new Error(`a log line with a field twice: ${line}`);
+  return record;
+}
+
 /** The whole HTTP side on a fake engine, with the time in the test's hands. */
 export function fakeServer({
   models = [fakeModel('tiny')],
@@ -112,7 +119,7 @@ export function fakeServer({
     compileGrammar,
     metrics,
     traces,
-    logger: createLogger('debug', { write: (line) => log.push(JSON.parse(line)) }),
+    logger: createLogger('debug', { write: (line) => log.push(parseLogLine(line)) }),
     clock: () => clock.now,
     version: '1.2.3',
     isDraining: () => isDraining,
