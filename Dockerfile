@@ -17,7 +17,7 @@ COPY package.json package-lock.json ./
 # onnxruntime-node brings its libraries for every platform; its install script would fetch those of CUDA.
 RUN --mount=type=secret,id=extra_ca --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/extra_ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/extra_ca; fi; \
-    npm ci --omit=dev --ignore-scripts --no-audit --no-fund && \
+    npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund && \
     cd node_modules/onnxruntime-node/bin/napi-v6 && \
     arch=$(node -p process.arch) && \
     find . -mindepth 2 -maxdepth 2 ! -path "./linux/$arch" -exec rm -rf {} +
