@@ -11,6 +11,7 @@ export interface FieldSchema {
   properties?: Record<string, FieldSchema>;
   'x-expects'?: string;
   'x-unsupported'?: string;
+  'x-accepted'?: string;
 }
 
 function range({ minimum, maximum, exclusiveMinimum }: FieldSchema): string {

@@ -29,6 +29,13 @@ export const paramOf = (path: string): string => path.replace(/\[.*/s, '');
 const found = (data: unknown) =>
   typeof data === 'number' || typeof data === 'boolean' || data === null ? `, not ${data}` : '';
 
+/** The refusal of a field that has no effect here, for a value that should have one. */
+export function unsupportedField(path: string, schema: object): ServiceError {
+  const { 'x-unsupported': reason, 'x-accepted': accepted } = schema as FieldSchema;
+  const fix = accepted ? ` Leave it out, or send ${accepted}.` : '';
+  return invalidRequest(paramOf(path), `\`${path}\` is not supported: ${reason}.${fix}`);
+}
+
 /** What is wrong with a request, in the words of its fields. */
 export function validationError({ validation, validationContext }: FastifyError): ServiceError {
   // Where a value fits none of several forms, the last failure is the one that says so.
@@ -53,7 +60,7 @@ export function validationError({ validation, validationContext }: FastifyError)
     );
   }
   if (parentSchema?.['x-unsupported']) {
-    return invalidRequest(param, `\`${path}\` is not supported: ${parentSchema['x-unsupported']}.`);
+    return unsupportedField(path, parentSchema);
   }
   const subject = path === '' ? `The request ${validationContext}` : `\`${shortName(path)}\``;
   const expected = parentSchema ? schemaExpectation(parentSchema) : 'valid';

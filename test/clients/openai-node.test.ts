@@ -1,5 +1,10 @@
 import OpenAI, { APIError } from 'openai';
-import type { ChatCompletion, ChatCompletionChunk, ChatCompletionCreateParams } from 'openai/resources/chat';
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatCompletionCreateParams,
+  ChatCompletionMessageParam,
+} from 'openai/resources/chat';
 import type { Completion, CompletionCreateParams } from 'openai/resources/completions';
 import { expect, it, onTestFinished } from 'vitest';
 import { chatModel } from '../support/chat-model.ts';
@@ -100,7 +105,8 @@ function check(
   }
 }
 
-it('OpenAI’s own client for Node gets what it expects from every call', async () => {
+/** A client of a service that serves `model`. */
+async function startService(): Promise<(apiKey: string) => OpenAI> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel(model),
     ALTUP_API_KEYS: 'sesame',
@@ -108,20 +114,60 @@ it('OpenAI’s own client for Node gets what it expects from every call', async 
   onTestFinished(async () => {
     await service.stop();
   });
+  return (apiKey) => new OpenAI({ baseURL: `${service.url}/v1`, apiKey, maxRetries: 0 });
+}
+
+it('OpenAI’s own client for Node gets what it expects from every call', async () => {
+  const clientFor = await startService();
   const seen = new Map<string, string[]>();
   expect(calls.length).toBeGreaterThanOrEqual(20);
   for (const call of calls as Call[]) {
-    const client = new OpenAI({
-      baseURL: `${service.url}/v1`,
-      apiKey: call.key ?? 'sesame',
-      maxRetries: 0,
-    });
     try {
-      check(call, await result(client, call), seen);
+      check(call, await result(clientFor(call.key ?? 'sesame'), call), seen);
     } catch (error) {
       if (!(error instanceof APIError)) throw error;
       const { status, code, param } = error;
       expect({ status, code, param }, call.name).toMatchObject(call.expect);
     }
   }
+});
+
+it('takes back what that client makes of its answers', async () => {
+  const { chat } = (await startService())('sesame');
+  const question = { role: 'user' as const, content: 'Who is he?' };
+  const settings = { model, messages: [question], temperature: 0, max_completion_tokens: 40 };
+  // The client's stream helper takes only answers that end by themselves.
+  const asked = { ...settings, structured_outputs: { choice: ['A proud man.'] } };
+  const schema = {
+    type: 'object',
+    properties: { he: { type: 'boolean' } },
+    required: ['he'],
+    additionalProperties: false,
+  };
+  const format = { type: 'json_schema' as const, json_schema: { name: 'answer', schema } };
+
+  const message = async (created: PromiseLike<ChatCompletion>) => (await created).choices[0]!.message;
+  const accumulated: Record<string, unknown> = {};
+  for await (const { choices } of await chat.completions.create({ ...asked, stream: true })) {
+    for (const [name, value] of Object.entries(choices[0]!.delta)) {
+      const before = accumulated[name];
+      accumulated[name] = typeof before === 'string' && typeof value === 'string' ? before + value : value;
+    }
+  }
+  // Each view has the same text, so the model goes on from each alike.
+  const views = {
+    message: await message(chat.completions.create(asked)),
+    chunks: { role: 'assistant', ...accumulated },
+    stream: await chat.completions.stream(asked).finalMessage(),
+    'stream of a completion': await message(chat.completions.stream(asked).finalChatCompletion()),
+  };
+  const goOn = async (view: unknown) => {
+    const messages = [question, view, question] as ChatCompletionMessageParam[];
+    return (await message(chat.completions.create({ ...settings, messages }))).content;
+  };
+  const answers = await Promise.all(Object.values(views).map(goOn));
+  expect(new Set(answers).size, JSON.stringify({ views, answers })).toBe(1);
+  const parsed = await message(chat.completions.parse({ ...settings, response_format: format }));
+  expect(parsed).toHaveProperty('parsed');
+  expect(await goOn(parsed)).toEqual(expect.any(String));
 });

@@ -7,7 +7,8 @@ import { ServiceProcess } from '../support/service-process.ts';
 
 const here = import.meta.dirname;
 
-it('OpenAI’s own client for Python gets what it expects from every call', async () => {
+/** What a script says of a service that it calls with OpenAI's client. */
+async function run(script: string): Promise<string> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel('chat-model'),
     ALTUP_API_KEYS: 'sesame',
@@ -15,13 +16,23 @@ it('OpenAI’s own client for Python gets what it expects from every call', asyn
   onTestFinished(async () => {
     await service.stop();
   });
-  const script = join(here, 'openai_calls.py');
   const { stdout } = await promisify(execFile)(join(here, 'run'), [
     'python',
-    script,
+    join(here, script),
     `${service.url}/v1`,
     'sesame',
   ]).catch((error) => error as { stdout: string });
-  expect(stdout).not.toMatch(/^failed/m);
-  expect(stdout).toMatch(/^(\d+) of \1 calls as expected$/m);
+  return stdout;
+}
+
+it('OpenAI’s own client for Python gets what it expects from every call', async () => {
+  const said = await run('openai_calls.py');
+  expect(said).not.toMatch(/^failed/m);
+  expect(said).toMatch(/^(\d+) of \1 calls as expected$/m);
+});
+
+it('takes back what that client makes of its answers, and every field that it can send', async () => {
+  const said = await run('openai_round_trip.py');
+  expect(said).not.toMatch(/^failed/m);
+  expect(said).toMatch(/^4 of 4 checks passed$/m);
 });

@@ -247,7 +247,7 @@ describe('a bad request is a 400 that names its field', () => {
     [
       { messages: [{ ...user('a'), tool_calls: [{}] }] },
       'messages',
-      '`messages[0].tool_calls` is not supported: there are no tools.',
+      '`messages[0].tool_calls` is not supported: the models served call no tools; describe them in a message. Leave it out, or send `[]`.',
     ],
     [
       { messages: [{ role: 'assistant', content: 'a' }] },
@@ -271,9 +271,9 @@ describe('a bad request is a 400 that names its field', () => {
     ],
     [{ messages: [user('a')], top_logprobs: 1 }, 'top_logprobs', '`top_logprobs` goes only with `logprobs`.'],
     [
-      { messages: [user('a')], tools: [] },
+      { messages: [user('a')], tools: [{}] },
       'tools',
-      '`tools` is not supported: there are no tools; describe them in a message.',
+      '`tools` is not supported: the models served call no tools; describe them in a message. Leave it out, or send `[]` or any with `"tool_choice": "none"`.',
     ],
   ])('%j', async (payload, param, message) => {
     expect(await refusal(payload)).toMatchObject({ code: 'invalid_request', param, message });

@@ -40,13 +40,12 @@ describe('a bad parameter is a 400 that names it', () => {
     ['logprobs', -1, '`logprobs` must be a whole number from 0 to 5 or null, not -1.'],
     ['logprobs', 6, '`logprobs` must be a whole number from 0 to 5 or null, not 6.'],
     ['logprobs', true, '`logprobs` must be a whole number from 0 to 5 or null, not true.'],
-    ['stop', '', '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.'],
-    ['stop', [''], '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.'],
-    ['stop', [], '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.'],
+    ['stop', '', '`stop` must be a non-empty string, a list of at most 4 non-empty strings, or null.'],
+    ['stop', [''], '`stop` must be a non-empty string, a list of at most 4 non-empty strings, or null.'],
     [
       'stop',
       ['a', 'b', 'c', 'd', 'e'],
-      '`stop` must be a non-empty string, a list of 1 to 4 non-empty strings, or null.',
+      '`stop` must be a non-empty string, a list of at most 4 non-empty strings, or null.',
     ],
     [
       'stop_token_ids',
@@ -76,7 +75,11 @@ describe('a bad parameter is a 400 that names it', () => {
     ['prompt', [[5], [-1]], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', 'a'.repeat(24), 'The prompt has 25 tokens; the model takes at most 24 tokens.'],
     ['prompt', ['a', 'a'.repeat(24)], 'Prompt 1 has 25 tokens; the model takes at most 24 tokens.'],
-    ['suffix', 'x', '`suffix` is not supported: the models served do not fill in the middle.'],
+    [
+      'suffix',
+      'x',
+      '`suffix` is not supported: the models served do not fill in the middle. Leave it out, or send `""`.',
+    ],
     [
       'prompt_logprobs',
       1,
@@ -102,7 +105,11 @@ describe('a bad parameter is a 400 that names it', () => {
     ['bad_words', [''], '`bad_words[0]` must be a non-empty string.'],
     ['request_id', 'a b', '`request_id` must be at most 128 letters, digits and `._:/+=@-`, or null.'],
     ['priority', 0.5, '`priority` must be a whole number from -2147483648 to 2147483647 or null, not 0.5.'],
-    ['use_beam_search', true, '`use_beam_search` is not supported: there is no beam search.'],
+    [
+      'use_beam_search',
+      true,
+      '`use_beam_search` is not supported: the service has no beam search. Leave it out, or send `false`.',
+    ],
     ['guided_json', {}, '`guided_json` is not supported: send `structured_outputs`.'],
     ['temprature', 1, '`temprature` is not a known field; did you mean `temperature`?'],
     ['zzz', 1, '`zzz` is not a known field.'],

@@ -4,6 +4,8 @@ import { readMaxTokens } from '../generation/read-max-tokens.ts';
 import { readPrompt } from '../generation/read-prompt.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { ChatRequest } from '../schemas/chat-request.ts';
+import { withoutEffectInChat } from '../schemas/fields-without-effect.ts';
+import { unsupportedField } from '../validation-error.ts';
 import { ChatFormat } from './chat-format.ts';
 import { renderChat } from './render-chat.ts';
 
@@ -13,12 +15,20 @@ function readLogprobs({ logprobs, top_logprobs: top }: ChatRequest): number | nu
   return null;
 }
 
+/** Tools are taken where none may be called. */
+function refuseTools({ tools, tool_choice, functions, function_call }: ChatRequest): void {
+  if (tools?.length && tool_choice !== 'none') throw unsupportedField('tools', withoutEffectInChat.tools);
+  if (functions?.length && function_call !== 'none')
+    throw unsupportedField('functions', withoutEffectInChat.functions);
+}
+
 /** @throws ServiceError `invalid_request` for what the schema cannot tell */
 export async function createChat(
   body: ChatRequest,
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: ChatFormat }> {
   const { model, config } = context;
+  refuseTools(body);
   const logprobs = readLogprobs(body);
   const prompt = await readPrompt(renderChat(body, model), {
     model,

@@ -1,6 +1,7 @@
 import type { ChatMessage } from '../../catalog/chat-template.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { RequestMessage, TextPart } from '../schemas/chat-request.ts';
+import { withoutEffectInParts } from '../schemas/fields-without-effect.ts';
 
 function readPart(part: TextPart, where: string): string {
   const { type, text, ...others } = part as { type: string; text?: unknown };
@@ -11,7 +12,7 @@ function readPart(part: TextPart, where: string): string {
     );
   }
   if (typeof text !== 'string') throw invalidRequest('messages', `\`${where}.text\` must be a string.`);
-  const [unknown] = Object.keys(others);
+  const unknown = Object.keys(others).find((name) => !Object.hasOwn(withoutEffectInParts, name));
   if (unknown === undefined) return text;
   throw invalidRequest('messages', `\`${where}.${unknown.slice(0, 64)}\` is not a known field.`);
 }

@@ -91,7 +91,7 @@ export async function createJob(
   context: JobContext,
 ): Promise<GenerationJob> {
   const { model, config, compileGrammar, arrivedAt, client } = context;
-  if (fields.stream_options && !fields.stream) {
+  if (!fields.stream && Object.values(fields.stream_options ?? {}).some(Boolean)) {
     throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);

@@ -1,7 +1,11 @@
 import Type from 'typebox';
 import { optional, optionalBoolean, optionalInteger } from './field.ts';
+import {
+  withoutEffectInChat,
+  withoutEffectInMessages,
+  withoutEffectInParts,
+} from './fields-without-effect.ts';
 import { generationFields } from './generation-fields.ts';
-import { unsupportedInChat } from './unsupported-fields.ts';
 
 const roles = ['system', 'developer', 'user', 'assistant'] as const;
 
@@ -15,9 +19,6 @@ export interface RequestMessage {
   content: string | TextPart[];
   name?: string | null;
 }
-
-/** Null in what clients send back of an assistant's message. */
-const absent = (reason: string) => ({ enum: [null], 'x-unsupported': reason });
 
 const messageSchema = {
   type: 'object',
@@ -37,7 +38,11 @@ const messageSchema = {
           items: {
             type: 'object',
             required: ['type'],
-            properties: { type: { type: 'string', minLength: 1 }, text: { type: 'string' } },
+            properties: {
+              type: { type: 'string', minLength: 1 },
+              text: { type: 'string' },
+              ...withoutEffectInParts,
+            },
           },
         },
       ],
@@ -45,11 +50,7 @@ const messageSchema = {
       'x-expects': 'a string or a list of parts with a `type`',
     },
     name: { type: ['string', 'null'], description: 'Whose message it is, for templates that tell.' },
-    refusal: absent('messages hold text alone'),
-    audio: absent('messages hold text alone'),
-    tool_calls: absent('there are no tools'),
-    function_call: absent('there are no tools'),
-    tool_call_id: absent('there are no tools'),
+    ...withoutEffectInMessages,
   },
   additionalProperties: false,
 };
@@ -98,7 +99,7 @@ const fields = {
 };
 
 export const ChatRequestSchema = Type.Object(
-  { ...fields, ...generationFields, ...unsupportedInChat },
+  { ...fields, ...generationFields, ...withoutEffectInChat },
   {
     additionalProperties: false,
     examples: [

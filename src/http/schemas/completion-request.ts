@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { optionalBoolean, optionalInteger } from './field.ts';
+import { withoutEffectInCompletions } from './fields-without-effect.ts';
 import { generationFields, nonEmptyText, tokenId } from './generation-fields.ts';
-import { unsupportedInCompletions } from './unsupported-fields.ts';
 
 const tokenIds = { type: 'array', items: tokenId, minItems: 1 };
 
@@ -54,7 +54,7 @@ const fields = {
 };
 
 export const CompletionRequestSchema = Type.Object(
-  { ...fields, ...generationFields, ...unsupportedInCompletions },
+  { ...fields, ...generationFields, ...withoutEffectInCompletions },
   {
     additionalProperties: false,
     examples: [

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 
-/** JSON Schema keywords, and two of ours, that a field may carry. */
+/** JSON Schema keywords, and one of ours, that a field may carry. */
 interface FieldOptions {
   description: string;
   default?: unknown;
@@ -29,15 +29,35 @@ export const optionalNumber = (options: FieldOptions) => optional<number>('numbe
 export const optionalInteger = (options: FieldOptions) => optional<number>('integer', options);
 export const optionalBoolean = (options: FieldOptions) => optional<boolean>('boolean', options);
 
-/** A field clients know from elsewhere: only values that change nothing are taken, others refused with the reason. */
-export const unsupported = (neutral: readonly (string | number | boolean | null)[], reason: string) =>
+/**
+ * A field clients know from elsewhere: only values that change nothing are taken, others refused with the reason.
+ * @param unless values that only the code can tell, in words; of this type
+ */
+export function unsupported<T = unknown>(
+  neutral: readonly unknown[],
+  reason: string,
+  unless?: { type: string; words: string },
+) {
+  const all = [...neutral.map((value) => `\`${JSON.stringify(value)}\``), ...(unless ? [unless.words] : [])];
+  return Type.Optional(
+    Type.Unsafe<T>({
+      ...(unless ? { type: [unless.type, 'null'] } : { enum: neutral }),
+      description: `Not supported: ${reason}. Accepted: ${all.join(', ')}.`,
+      'x-unsupported': reason,
+      'x-accepted': all.filter((value) => value !== '`null`').join(' or '),
+    }),
+  );
+}
+
+/** A field clients know from elsewhere that changes nothing, whatever its value. */
+export const unused = (type: string | undefined, reason: string) =>
   Type.Optional(
     Type.Unsafe<unknown>({
-      enum: neutral,
-      description: `Not supported: ${reason}. Accepted: ${neutral.map((value) => `\`${value}\``).join(', ')}.`,
-      'x-unsupported': reason,
+      ...(type ? { type: [type, 'null'] } : {}),
+      description: `Accepted and not used: ${reason}.`,
+      'x-unused': reason,
     }),
   );
 
 /** Ours among the keywords, for the validator, which refuses unknown ones. */
-export const ownKeywords = ['x-expects', 'x-unsupported'];
+export const ownKeywords = ['x-expects', 'x-unsupported', 'x-accepted', 'x-unused'];

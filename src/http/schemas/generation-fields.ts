@@ -1,5 +1,6 @@
-import Type from 'typebox';
+import type Type from 'typebox';
 import { optional, optionalBoolean, optionalInteger, optionalNumber } from './field.ts';
+import { withoutEffectInStreamOptions } from './fields-without-effect.ts';
 import { structureFields } from './structure-fields.ts';
 
 export const tokenId = { type: 'integer', minimum: 0 };
@@ -13,11 +14,9 @@ interface StreamOptions {
 
 /** What every request for generated text may say, whatever its prompt looks like. */
 export const generationFields = {
-  model: Type.Optional(
-    Type.String({
-      description: 'The model to use, as /v1/models names it. May be left out where only one is served.',
-    }),
-  ),
+  model: optional<string>('string', {
+    description: 'The model to use, as /v1/models names it. May be left out where only one is served.',
+  }),
   n: optionalInteger({
     minimum: 1,
     maximum: 128,
@@ -78,9 +77,9 @@ export const generationFields = {
       'Same seed, prompt and parameters: same tokens. Choice 0 of each prompt uses the seed itself, choice i one derived from it and i. Left out, it is random.',
   }),
   stop: optional<string | string[]>(undefined, {
-    anyOf: [nonEmptyText, { type: 'array', items: nonEmptyText, minItems: 1, maxItems: 4 }, { type: 'null' }],
+    anyOf: [nonEmptyText, { type: 'array', items: nonEmptyText, maxItems: 4 }, { type: 'null' }],
     description: 'Texts that end the completion, and are not part of it.',
-    'x-expects': 'a non-empty string, a list of 1 to 4 non-empty strings, or null',
+    'x-expects': 'a non-empty string, a list of at most 4 non-empty strings, or null',
   }),
   stop_token_ids: optional<number[]>('array', {
     items: tokenId,
@@ -135,7 +134,6 @@ export const generationFields = {
     'x-expects': 'at most 128 letters, digits and `._:/+=@-`, or null',
   }),
   cache_salt: optional<string>('string', {
-    minLength: 1,
     maxLength: 256,
     description: 'Share what was computed for a prompt only with requests that have the same.',
   }),
@@ -155,17 +153,11 @@ export const generationFields = {
         default: false,
         description: 'With `include_usage`: every chunk holds the `usage` of all choices so far.',
       },
-      include_obfuscation: {
-        enum: [null, false],
-        description: 'Not supported: chunks are not padded. Accepted: `null`, `false`.',
-        'x-unsupported': 'chunks are not padded',
-      },
+      ...withoutEffectInStreamOptions,
     },
     additionalProperties: false,
     description: 'Only with `stream`.',
   }),
-  user: optional<string>('string', { description: 'Accepted and not used.' }),
-  safety_identifier: optional<string>('string', { description: 'Accepted and not used.' }),
 };
 
 export type GenerationFields = Type.Static<Type.TObject<typeof generationFields>>;

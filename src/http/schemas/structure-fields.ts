@@ -1,4 +1,5 @@
 import { optional } from './field.ts';
+import { withoutEffectInStructuredOutputs } from './fields-without-effect.ts';
 
 const nonEmptyText = { type: 'string', minLength: 1 };
 
@@ -60,8 +61,10 @@ export const structureFields = {
       },
       grammar: orNull({ ...nonEmptyText, description: 'A grammar in llguidance’s variant of Lark.' }),
       json_object: { type: ['boolean', 'null'], description: 'Any JSON object.' },
+      ...withoutEffectInStructuredOutputs,
     },
     additionalProperties: false,
-    description: 'What the text is like: exactly one of its fields. Needs the native backend.',
+    description:
+      'What the text is like: exactly one of `json`, `regex`, `choice`, `grammar` and `json_object`. Needs the native backend.',
   }),
 };

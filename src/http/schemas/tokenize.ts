@@ -1,9 +1,9 @@
 import Type from 'typebox';
-import { optionalBoolean } from './field.ts';
+import { optional, optionalBoolean } from './field.ts';
 
-const model = Type.Optional(
-  Type.String({ description: 'Whose tokenizer to use. May be left out where only one model is served.' }),
-);
+const model = optional<string>('string', {
+  description: 'Whose tokenizer to use. May be left out where only one model is served.',
+});
 
 export const TokenizeRequestSchema = Type.Object(
   {

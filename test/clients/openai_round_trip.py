@@ -1,0 +1,127 @@
+"""Sends back whatever OpenAI's Python client makes of an answer, and every field that the client can send.
+
+    openai_round_trip.py <base URL> <API key>
+
+Prints a line a check; ends with 1 if one failed.
+"""
+
+import sys
+
+from openai import APIStatusError, OpenAI
+from openai.types import completion_create_params as completion_params
+from openai.types.chat import completion_create_params as chat_params
+from openai.types.chat.chat_completion_assistant_message_param import ChatCompletionAssistantMessageParam
+from openai.types.chat.chat_completion_content_part_text_param import ChatCompletionContentPartTextParam
+from openai.types.chat.chat_completion_stream_options_param import ChatCompletionStreamOptionsParam
+from pydantic import BaseModel
+
+base_url, api_key = sys.argv[1:]
+client = OpenAI(base_url=base_url, api_key=api_key, max_retries=0)
+model = "chat-model"
+question = {"role": "user", "content": "Who is he?"}
+settings = {"model": model, "temperature": 0, "max_completion_tokens": 40}
+# The client's stream helper takes only answers that end by themselves.
+ending = {**settings, "extra_body": {"structured_outputs": {"choice": ["A proud man."]}}}
+known = {"text": "", "type": "text", "role": "assistant", "content": "", "messages": [question], "prompt": "a"}
+
+
+class Answer(BaseModel):
+    he: bool
+
+
+def ask(message):
+    """The model's answer to a history with this message of its own."""
+    messages = [question, message, {"role": "user", "content": "And she?"}]
+    return client.chat.completions.create(messages=messages, **settings).choices[0].message.content
+
+
+def accumulated(chunks):
+    """What clients make of a stream by hand: texts added up, everything else as the last chunk has it."""
+    message = {}
+    for chunk in chunks:
+        for name, value in chunk.choices[0].delta.model_dump().items():
+            both = isinstance(value, str) and isinstance(message.get(name), str)
+            message[name] = message[name] + value if both else message.get(name) if value is None else value
+    return message
+
+
+def messages():
+    """Every view of an answer's message, with the same content."""
+    create = client.chat.completions.create
+    message = create(messages=[question], **ending).choices[0].message
+    yield "the message", message
+    yield "model_dump()", message.model_dump()
+    yield "model_dump(exclude_unset)", message.model_dump(exclude_unset=True)
+    yield "to_dict()", message.to_dict()
+    yield "chunks", accumulated(create(messages=[question], stream=True, **ending))
+    with client.chat.completions.stream(messages=[question], **ending) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    yield "a stream's message", streamed
+    yield "model_dump() of a stream's message", streamed.model_dump()
+
+
+def back():
+    answers = {}
+    for name, message in messages():
+        answers[name] = ask(message)
+        print(f"ok: {name} sent back")
+    assert len(set(answers.values())) == 1, answers
+
+
+def parsed():
+    message = client.chat.completions.parse(messages=[question], response_format=Answer, **settings).choices[0].message
+    assert isinstance(message.parsed, Answer), message
+    ask(message.model_dump())
+    ask({"role": "assistant", "content": [{"type": "text", "text": message.content, "annotations": None}]})
+
+
+def completion():
+    settings = {"model": client.models.list().data[0].id, "max_tokens": 4, "temperature": 0}
+    choice = client.completions.create(prompt="It was", extra_body={"return_token_ids": True}, **settings).choices[0]
+    client.completions.create(prompt=choice.text, **settings)
+    client.completions.create(prompt=choice.prompt_token_ids + choice.token_ids, **settings)
+
+
+def accepts(create, params, place=None):
+    """Every field of `params` is known, at its null."""
+    for name in params.__annotations__:
+        if name in known or name == "model":
+            continue
+        body = place({name: None}) if place else {name: None}
+        try:
+            create(body)
+        except APIStatusError as error:
+            raise AssertionError(f"{params.__name__}: {name}: {error.message}") from error
+
+
+def fields():
+    def chat(body):
+        given = {"messages": [question], "max_completion_tokens": 1}
+        client.chat.completions.create(messages=[], model=model, extra_body={**given, **body})
+
+    def complete(body):
+        client.completions.create(prompt="a", model=model, extra_body={"max_tokens": 1, **body})
+
+    def message(fields):
+        return {"messages": [question, {"role": "assistant", "content": "a", **fields}]}
+
+    def part(fields):
+        return {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", **fields}]}]}
+
+    accepts(chat, chat_params.CompletionCreateParamsBase)
+    accepts(complete, completion_params.CompletionCreateParamsBase)
+    accepts(chat, ChatCompletionAssistantMessageParam, message)
+    accepts(chat, ChatCompletionContentPartTextParam, part)
+    accepts(chat, ChatCompletionStreamOptionsParam, lambda fields: {"stream_options": fields})
+
+
+failed = 0
+for check in (back, parsed, completion, fields):
+    try:
+        check()
+        print(f"ok: {check.__name__}")
+    except Exception as error:  # noqa: BLE001 - every check is reported
+        failed += 1
+        print(f"failed: {check.__name__}: {type(error).__name__}: {error}")
+print(f"{4 - failed} of 4 checks passed")
+sys.exit(1 if failed else 0)

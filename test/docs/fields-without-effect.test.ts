@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import {
+  withoutEffect,
+  withoutEffectInChat,
+  withoutEffectInCompletions,
+  withoutEffectInMessages,
+  withoutEffectInParts,
+  withoutEffectInStreamOptions,
+  withoutEffectInStructuredOutputs,
+} from '../../src/http/schemas/fields-without-effect.ts';
+import { readDoc, tableRows } from '../support/markdown-table.ts';
+
+/** As the tables' values are at run time: JSON Schema with keywords of ours. */
+interface Field {
+  'x-unsupported'?: string;
+  'x-accepted'?: string;
+  'x-unused'?: string;
+}
+
+const rowsOf = (place: string, table: object, without: object = {}) =>
+  Object.entries(table as Record<string, Field>)
+    .filter(([name]) => !(name in without))
+    .map(([name, field]) => [
+      `\`${name}\``,
+      place,
+      field['x-unused'] ? 'anything' : field['x-accepted'] || '`null`',
+      field['x-unused'] ?? field['x-unsupported'],
+    ]);
+
+it('docs/api.md has every field without effect, with the values that are taken, and no other', () => {
+  const rows = [
+    ...rowsOf('requests', withoutEffect),
+    ...rowsOf('completions', withoutEffectInCompletions, withoutEffect),
+    ...rowsOf('chats', withoutEffectInChat, withoutEffect),
+    ...rowsOf('`messages`', withoutEffectInMessages),
+    ...rowsOf('parts of messages', withoutEffectInParts),
+    ...rowsOf('`stream_options`', withoutEffectInStreamOptions),
+    ...rowsOf('`structured_outputs`', withoutEffectInStructuredOutputs),
+  ];
+  const header = ['field', 'of', 'taken', 'because'];
+  const written = tableRows(readDoc('api.md'), header);
+  expect(written, rows.map((row) => `| ${row.join(' | ')} |`).join('\n')).toEqual(rows);
+});
