@@ -17,9 +17,12 @@ describe('a client that keeps its half of a connection open', () => {
     let text = '';
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.write(sent));
     socket.on('data', (data) => (text += data)).on('error', () => {});
+    const ended = new Promise((resolve) => socket.once('end', resolve).once('close', resolve));
     await once(server.server, 'connection');
     const connections = promisify(server.server.getConnections.bind(server.server));
     await vi.waitUntil(async () => (await connections()) === 0, { timeout: 20_000 });
+    // What the server wrote may still be on its way.
+    await ended;
     socket.destroy();
     await server.close();
     return text.split('\r\n')[0]!;
