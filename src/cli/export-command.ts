@@ -2,12 +2,15 @@ import { parseArgs } from 'node:util';
 import { type Precision, precisions } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
 import { ensureExport } from '../export/export-checkpoint.ts';
-import { progressDisplay } from '../export/progress.ts';
+import { type ProgressDisplay, progressDisplay } from '../export/progress.ts';
+import { downloadModel } from '../hub/download-model.ts';
+import { nameOfFolder, readHubName } from '../hub/hub-name.ts';
 
 const usage = `Usage: altup export <checkpoint> [--precision ${precisions.join('|')}] [--out DIR]
 
 Writes the checkpoint (config.json, model.safetensors) as ONNX graphs with ai.altup operators. An export that is there
-already and still fits is left as it is.
+already and still fits is left as it is. The checkpoint is a folder, or a model of the Hugging Face hub, such as
+google/gemma-3n-E2B-it or google/gemma-3n-E2B-it@<revision>, which is downloaded into the hub's cache first.
 
   --precision P  what the weights become (default: fp32)
   --out DIR      where to write (default: <checkpoint>/onnx/<precision>)
@@ -28,7 +31,7 @@ export async function exportCommand(args: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const display = progressDisplay(process.stderr, parsed.checkpoint);
+  let display: ProgressDisplay | null = null;
   const stop = new AbortController();
   let stoppedBy: keyof typeof stopSignals | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -37,18 +40,26 @@ export async function exportCommand(args: string[]): Promise<number> {
   };
   for (const signal of Object.keys(stopSignals)) process.once(signal, onSignal);
   try {
-    const { folder, isNew } = await ensureExport(parsed.checkpoint, parsed.precision, {
+    const hubName = readHubName(parsed.checkpoint);
+    if (hubName) display = progressDisplay(process.stderr, `downloading ${hubName.repo}`);
+    const { signal } = stop;
+    const checkpoint = hubName
+      ? await downloadModel(hubName, { onProgress: display!.update, signal })
+      : parsed.checkpoint;
+    display?.stop();
+    display = progressDisplay(process.stderr, `exporting ${nameOfFolder(checkpoint)}`);
+    const { folder, isNew } = await ensureExport(checkpoint, parsed.precision, {
       ...(parsed.out === undefined ? {} : { out: parsed.out }),
       onProgress: display.update,
-      signal: stop.signal,
+      signal,
     });
     display.stop();
     process.stdout.write(`${folder}: ${isNew ? 'written' : 'up to date'}\n`);
     return 0;
   } catch (error) {
-    display.stop();
+    display?.stop();
     if (stoppedBy !== null) {
-      process.stderr.write(`altup export: stopped by ${stoppedBy}; nothing was left behind\n`);
+      process.stderr.write(`altup export: stopped by ${stoppedBy}; run it again to go on\n`);
       return stopSignals[stoppedBy];
     }
     if (!(error instanceof ConfigurationError)) throw error;

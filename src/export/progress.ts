@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import { timeLeft } from './time-left.ts';
 import type { ExportProgress } from './write-export.ts';
@@ -14,26 +13,28 @@ const plainIntervalMs = 5000;
 
 const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20);
 
-/** Shows how far an export is and what is left: a bar on a terminal, a line every few seconds elsewhere. */
+/**
+ * Shows how far an export or a download is and what is left: a bar on a terminal, a line every few seconds elsewhere.
+ * @param what is done, such as `exporting gemma`
+ */
 export function progressDisplay(
   stream: NodeJS.WritableStream & { isTTY?: boolean },
-  checkpoint: string,
+  what: string,
   now: () => number = Date.now,
 ): ProgressDisplay {
-  const name = basename(checkpoint);
-  // The first bytes come after the checkpoint was hashed, which says nothing of the speed.
+  // The first bytes come after the checkpoint was hashed, which says nothing about the speed.
   let startMs: number | null = null;
   const left: Left = ({ doneBytes, totalBytes }) => {
     startMs ??= now();
     return timeLeft(doneBytes / totalBytes, now() - startMs);
   };
-  return stream.isTTY ? barDisplay(stream, name, left) : lineDisplay(stream, name, left, now);
+  return stream.isTTY ? barDisplay(stream, what, left) : lineDisplay(stream, what, left, now);
 }
 
 type Left = (progress: ExportProgress) => string;
 
-function barDisplay(stream: NodeJS.WritableStream, name: string, left: Left): ProgressDisplay {
-  const format = `exporting ${name} [{bar}] {doneMiB}/{totalMiB} MiB {left}`;
+function barDisplay(stream: NodeJS.WritableStream, what: string, left: Left): ProgressDisplay {
+  const format = `${what} [{bar}] {doneMiB}/{totalMiB} MiB {left}`;
   const bar = new SingleBar({ stream, format, clearOnComplete: true, hideCursor: true });
   let isStarted = false;
   return {
@@ -53,7 +54,7 @@ function barDisplay(stream: NodeJS.WritableStream, name: string, left: Left): Pr
 
 function lineDisplay(
   stream: NodeJS.WritableStream,
-  name: string,
+  what: string,
   left: Left,
   now: () => number,
 ): ProgressDisplay {
@@ -64,7 +65,7 @@ function lineDisplay(
       if (now() - lastMs < plainIntervalMs) return;
       lastMs = now();
       const amount = `${mebibytes(doneBytes)} of ${mebibytes(totalBytes)} MiB`;
-      stream.write(`exporting ${name}: ${amount}${rest && `, ${rest}`}\n`);
+      stream.write(`${what}: ${amount}${rest && `, ${rest}`}\n`);
     },
     stop() {},
   };

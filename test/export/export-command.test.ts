@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { exportCommand } from '../../src/cli/export-command.ts';
 import { captureOutput } from '../support/capture-output.ts';
 import { copyCheckpoint } from '../support/checkpoint-copy.ts';
+import { goldenFolder } from '../support/golden.ts';
+import { HubServer } from '../support/hub-server.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const run = (...args: string[]) => captureOutput(() => exportCommand(args));
 
@@ -29,6 +33,32 @@ describe('altup export', () => {
       code: 1,
       stdout: '',
       stderr: `altup export: ${checkpoint}/config.json: is_encoder_decoder is false; expected true: an encoder alone generates nothing\n`,
+    });
+  });
+
+  it('downloads a model of a hub, and exports it in its cache', async () => {
+    const files = Object.fromEntries(
+      ['config.json', 'model.safetensors'].map((file) => [
+        file,
+        readFileSync(join(goldenFolder('dense'), file)),
+      ]),
+    );
+    const empty = Buffer.from('{}');
+    const hub = await HubServer.start({ 'someone/tiny': { files: { ...files, 'tokenizer.json': empty } } });
+    const cache = await temporaryFolder();
+    vi.stubEnv('HF_ENDPOINT', hub.url);
+    vi.stubEnv('HF_HUB_CACHE', cache);
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    const folder = join(cache, 'models--someone--tiny/snapshots', HubServer.commit, 'onnx/fp32');
+    expect(await run('someone/tiny')).toMatchObject({ code: 0, stdout: `${folder}: written\n` });
+    expect(await run('someone/tiny@v1')).toMatchObject({ code: 0, stdout: `${folder}: up to date\n` });
+    expect(await run('someone/other')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^altup export: someone\/other: is no folder here, and the hub has no such/,
+      ),
     });
   });
 

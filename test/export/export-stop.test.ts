@@ -49,7 +49,7 @@ describe('an export that cannot go on', () => {
     });
     expect(await ended).toEqual({
       code: expected,
-      stderr: `altup export: stopped by ${signal}; nothing was left behind\n`,
+      stderr: `altup export: stopped by ${signal}; run it again to go on\n`,
     });
     expect(await readdir(parent)).toEqual([]);
   });

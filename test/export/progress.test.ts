@@ -18,7 +18,7 @@ const at = (doneMiB: number) => ({ doneBytes: doneMiB * 2 ** 20, totalBytes: 100
 it('writes a plain line every few seconds where there is no terminal', () => {
   const stream = new Recorder();
   let nowMs = 0;
-  const display = progressDisplay(stream, '/models/small', () => nowMs);
+  const display = progressDisplay(stream, 'exporting small', () => nowMs);
   display.update(at(1));
   nowMs = 4999;
   display.update(at(10));
