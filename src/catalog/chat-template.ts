@@ -2,10 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { ConfigurationError } from '../errors.ts';
+import { type ContentForm, type ContentPart, contentForm, formContent } from './content-form.ts';
 
 export interface ChatMessage {
   role: string;
-  content: string;
+  /** A text, or its parts as the client sent them. */
+  content: string | readonly ContentPart[];
   name?: string;
 }
 
@@ -30,11 +32,13 @@ export class ChatTemplateError extends Error {
  */
 export class ChatTemplate {
   readonly #template: Template;
+  readonly #contentForm: ContentForm;
   readonly #specialTokens: Record<string, string>;
 
   /** @param specialTokens as templates name them: `bos_token`, `eos_token` */
   constructor(source: string, specialTokens: Record<string, string> = {}) {
     this.#template = new Template(source);
+    this.#contentForm = contentForm(this.#template.parsed);
     this.#specialTokens = specialTokens;
   }
 
@@ -62,7 +66,10 @@ export class ChatTemplate {
       return this.#template.render({
         ...this.#specialTokens,
         ...variables,
-        messages,
+        messages: messages.map((message) => ({
+          ...message,
+          content: formContent(this.#contentForm, message.role, message.content),
+        })),
         add_generation_prompt: addGenerationPrompt,
       });
     } catch (cause) {

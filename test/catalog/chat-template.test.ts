@@ -83,3 +83,56 @@ describe('a chat template', () => {
     expect(template.render(chat, { addGenerationPrompt: true, variables })).toBe('calm  Who is he? ');
   });
 });
+
+describe('the parts of a message', () => {
+  const part = (text: string) => ({ type: 'text' as const, text });
+  const parts = [part('Who is '), part('he?')];
+  const turns = [
+    { role: 'system', content: [part('Be '), part('brief.')] },
+    { role: 'user', content: parts },
+    { role: 'assistant', content: 'A proud man.' },
+  ];
+  /** After Gemma's, which looks at the first part alone of what the system says. */
+  const gemma = `{%- if messages[0]['content'] is string -%}
+    {%- set prefix = messages[0]['content'] + ' ' -%}
+{%- else -%}
+    {%- set prefix = messages[0]['content'][0]['text'] + ' ' -%}
+{%- endif -%}
+{%- for message in messages[1:] -%}
+    {{ '<turn>' + (prefix if loop.first else '') }}
+    {%- if message['content'] is string -%}
+        {{ message['content'] | trim }}
+    {%- elif message['content'] is iterable -%}
+        {%- for item in message['content'] -%}
+            {%- if item['type'] == 'text' -%}{{ item['text'] | trim }}{%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endfor -%}`;
+
+  it.each([
+    [
+      'texts',
+      '{% for m in messages %}[{{ m.content }}]{% endfor %}',
+      '[Be brief.][Who is he?][A proud man.]',
+    ],
+    ['either, as Gemma’s', gemma, '<turn>Be brief. Who ishe?<turn>A proud man.'],
+    [
+      'either, through a macro',
+      '{% macro write(content) %}{% if content is string %}{{ content }}{% else %}{% for p in content %}({{ p.text }}){% endfor %}{% endif %}{% endmacro %}{% for m in messages %}[{{ write(m.content) }}]{% endfor %}',
+      '[Be brief.][(Who is )(he?)][A proud man.]',
+    ],
+    [
+      'parts alone',
+      "{% for m in messages %}[{% for content in m['content'] | selectattr('type', 'equalto', 'text') %}({{ content['text'] }}){% endfor %}]{% endfor %}",
+      '[(Be brief.)][(Who is )(he?)][(A proud man.)]',
+    ],
+    [
+      'the words of a text',
+      "{% for m in messages %}[{% for word in m.content.split(' ') %}{{ word }},{% endfor %}]{% endfor %}",
+      '[Be,brief.,][Who,is,he?,][A,proud,man.,]',
+    ],
+  ])('come as a template that reads %s takes them', (_form, source, text) => {
+    const rendering = { addGenerationPrompt: false, variables: {} };
+    expect(new ChatTemplate(source).render(turns, rendering)).toBe(text);
+  });
+});

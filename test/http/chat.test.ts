@@ -46,12 +46,12 @@ describe('the prompt', () => {
     expect(await prompted({ messages, chat_template_kwargs: { mark: '!' } })).toBe('s:S!u:hi!a:yo!>');
   });
 
-  it('has text parts as lines, developers as system and names', async () => {
+  it('has text parts without a gap, developers as system and names', async () => {
     const parts = [
       { type: 'text', text: 'a' },
       { type: 'text', text: 'b' },
     ];
-    expect(await prompted({ messages: [{ role: 'developer', content: parts }] })).toBe('s:a\nb;>');
+    expect(await prompted({ messages: [{ role: 'developer', content: parts }] })).toBe('s:ab;>');
     expect(await prompted({ messages: [{ ...user('a'), name: 'Jo' }] })).toBe('uJo:a;>');
   });
 
@@ -72,9 +72,31 @@ describe('the prompt', () => {
     });
   });
 
+  it('ends within the last part of a last message in parts', async () => {
+    const template = new ChatTemplate(
+      '{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}<{{ p.text }}>{% endfor %}{% endif %};{% endfor %}',
+    );
+    const content = ['It ', 'is '].map((text) => ({ type: 'text', text }));
+    const payload = {
+      messages: [user('a'), { role: 'assistant', content }],
+      add_generation_prompt: false,
+      continue_final_message: true,
+    };
+    expect(await prompted(payload, { chatTemplate: template })).toBe('a;<It ><is');
+  });
+
   it('is cut from the front where asked', async () => {
     expect(await prompted({ messages: [user('abc')], truncate_prompt_tokens: 3 })).toBe('c;>');
     expect(await prompted({ messages: [user('a'.repeat(90))], truncate_prompt_tokens: -1 })).toHaveLength(31);
+    const long = { messages: [user('a'.repeat(90))], truncate_prompt_tokens: -1 };
+    expect(await prompted({ ...long, max_completion_tokens: 10 })).toHaveLength(22);
+    const model = { defaults: { ...noDefaults, maxNewTokens: 7 } };
+    expect(await prompted(long, model)).toHaveLength(25);
+    expect(await prompted({ ...long, max_tokens: 31 })).toHaveLength(1);
+    expect(await refusal({ ...long, max_tokens: 32 })).toMatchObject({
+      param: 'max_tokens',
+      message: "The prompt's 1 tokens and `max_tokens` of 32 are more than this model's 32.",
+    });
   });
 });
 

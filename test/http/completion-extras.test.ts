@@ -4,8 +4,12 @@ import { type FakeEngine, textEvents, timings } from '../support/fake-engine.ts'
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 import { eos, tokenOf } from '../support/fake-tokenizer.ts';
 
-async function complete(payload: object, script?: FakeEngine['script']) {
-  const server = fakeServer({ models: [fakeModel('gpt', undefined, 'decoder-only')] });
+async function complete(
+  payload: object,
+  script?: FakeEngine['script'],
+  kind: 'decoder-only' | 'encoder-decoder' = 'decoder-only',
+) {
+  const server = fakeServer({ models: [fakeModel('gpt', undefined, kind)] });
   if (script) server.engine.script = script;
   const response = await server.app.inject({ method: 'POST', url: '/v1/completions', payload });
   expect(response.statusCode, response.body).toBe(200);
@@ -247,8 +251,15 @@ describe('the other extras', () => {
   it('cut the prompt from the front', async () => {
     const { engine } = await complete({ prompt: 'abc', truncate_prompt_tokens: 2 });
     expect(engine.submitted[0]!.promptTokens).toEqual([tokenOf('c'), eos]);
-    const longest = await complete({ prompt: 'a'.repeat(9000), truncate_prompt_tokens: -1 });
-    expect(longest.engine.submitted[0]!.promptTokens).toHaveLength(31);
+    const kept = async (fields: object, kind?: 'encoder-decoder') => {
+      const payload = { prompt: 'a'.repeat(9000), truncate_prompt_tokens: -1, ...fields };
+      return (await complete(payload, undefined, kind)).engine.submitted[0]!.promptTokens.length;
+    };
+    // Of 32, beside the 16 tokens that a completion has by itself, or as many as it asks for.
+    expect(await kept({})).toBe(16);
+    expect(await kept({ max_tokens: 5 })).toBe(27);
+    expect(await kept({ max_tokens: 0, echo: true })).toBe(32);
+    expect(await kept({ max_tokens: 32 }, 'encoder-decoder')).toBe(24);
   });
 
   it('leave out the tokenizer’s special tokens', async () => {

@@ -30,6 +30,12 @@ export async function createChat(
   const { model, config } = context;
   refuseTools(body);
   const logprobs = readLogprobs(body);
+  const newer = body.max_completion_tokens ?? null;
+  const toGenerate = {
+    param: newer === null ? 'max_tokens' : 'max_completion_tokens',
+    asked: newer ?? body.max_tokens ?? null,
+    fallback: model.defaults.maxNewTokens ?? Number.POSITIVE_INFINITY,
+  };
   const prompt = await readPrompt(renderChat(body, model), {
     model,
     param: 'messages',
@@ -37,7 +43,7 @@ export async function createChat(
     // Templates write them out.
     addSpecialTokens: body.add_special_tokens ?? false,
     truncateTo: body.truncate_prompt_tokens ?? null,
-    generates: 1,
+    toGenerate,
   });
   const { tokens: most } = clientQueueLimit(config);
   const n = body.n ?? 1;
@@ -47,19 +53,13 @@ export async function createChat(
       `The chat has ${prompt.length} tokens; with this \`n\`, at most ${Math.floor(most / n)} are taken at once.`,
     );
   }
-  const newer = body.max_completion_tokens ?? null;
-  const asked = {
-    param: newer === null ? 'max_tokens' : 'max_completion_tokens',
-    asked: newer ?? body.max_tokens ?? null,
-    fallback: model.defaults.maxNewTokens ?? Number.POSITIVE_INFINITY,
-  };
   const job = await createJob(
     body,
     {
       idPrefix: 'chatcmpl',
       prompts: [prompt],
       bestOf: null,
-      maxTokens: (promptLength) => readMaxTokens(asked, promptLength, model),
+      maxTokens: (promptLength) => readMaxTokens(toGenerate, promptLength, model),
       logprobs,
       promptLogprobs: null,
     },

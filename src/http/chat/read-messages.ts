@@ -1,9 +1,10 @@
 import type { ChatMessage } from '../../catalog/chat-template.ts';
+import type { ContentPart } from '../../catalog/content-form.ts';
 import { invalidRequest } from '../invalid-request.ts';
-import type { RequestMessage, TextPart } from '../schemas/chat-request.ts';
+import type { RequestMessage } from '../schemas/chat-request.ts';
 import { withoutEffectInParts } from '../schemas/fields-without-effect.ts';
 
-function readPart(part: TextPart, where: string): string {
+function readPart(part: ContentPart, where: string): ContentPart {
   const { type, text, ...others } = part as { type: string; text?: unknown };
   if (type !== 'text') {
     throw invalidRequest(
@@ -13,11 +14,11 @@ function readPart(part: TextPart, where: string): string {
   }
   if (typeof text !== 'string') throw invalidRequest('messages', `\`${where}.text\` must be a string.`);
   const unknown = Object.keys(others).find((name) => !Object.hasOwn(withoutEffectInParts, name));
-  if (unknown === undefined) return text;
+  if (unknown === undefined) return { type, text };
   throw invalidRequest('messages', `\`${where}.${unknown.slice(0, 64)}\` is not a known field.`);
 }
 
-/** The messages as chat templates take them: text alone. @throws ServiceError naming a part that is none */
+/** The messages for a chat template: text alone, in parts where the client sent parts. @throws ServiceError naming a part that is none */
 export function readMessages(messages: readonly RequestMessage[]): ChatMessage[] {
   return messages.map(({ role, content, name }, index) => ({
     // Newer clients' word; templates know the older one.
@@ -25,7 +26,7 @@ export function readMessages(messages: readonly RequestMessage[]): ChatMessage[]
     content:
       typeof content === 'string'
         ? content
-        : content.map((part, i) => readPart(part, `messages[${index}].content[${i}]`)).join('\n'),
+        : content.map((part, i) => readPart(part, `messages[${index}].content[${i}]`)),
     ...(name ? { name } : {}),
   }));
 }

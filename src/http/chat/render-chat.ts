@@ -6,7 +6,7 @@ import { readMessages } from './read-messages.ts';
 
 /** The text up to the end of the last message's content, for the model to go on with. */
 function uptoFinalContent(text: string, { content }: ChatMessage): string {
-  const final = content.trim();
+  const final = (typeof content === 'string' ? content : content.at(-1)!.text).trim();
   const at = text.lastIndexOf(final);
   if (final !== '' && at >= 0) return text.slice(0, at + final.length);
   throw invalidRequest(

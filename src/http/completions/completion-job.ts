@@ -66,21 +66,21 @@ export async function createCompletion(
     prompts: Math.floor(most.requests / sequences),
     tokens: Math.floor(most.tokens / sequences),
   };
+  const toGenerate = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
   const prompts = await readPrompts(given, limits, {
     model,
     addSpecialTokens: body.add_special_tokens ?? true,
     truncateTo: body.truncate_prompt_tokens ?? null,
-    generates: body.max_tokens === 0 ? 0 : 1,
+    toGenerate,
   });
   const logprobs = body.logprobs ?? null;
-  const asked = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
   const job = await createJob(
     body,
     {
       idPrefix: 'cmpl',
       prompts,
       bestOf: body.best_of ?? null,
-      maxTokens: (promptLength) => readMaxTokens(asked, promptLength, model),
+      maxTokens: (promptLength) => readMaxTokens(toGenerate, promptLength, model),
       // The best are chosen by them.
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,

@@ -1,5 +1,6 @@
 import type { ReadyModel } from '../find-model.ts';
 import { invalidRequest } from '../invalid-request.ts';
+import type { AskedTokens } from './read-max-tokens.ts';
 import { checkTokenIds } from './vocabulary.ts';
 
 /** No vocabulary has longer tokens: text beyond this many bytes a token need not be tokenized to know it is too long. */
@@ -13,21 +14,31 @@ export interface PromptReading {
   name: string;
   /** Run the tokenizer's post-processor over a text. */
   addSpecialTokens: boolean;
-  /** As the request has it: tokens to keep of a longer prompt, -1 for all there is room for; null: refuse it. */
+  /** As the request has it: tokens to keep of a longer prompt, -1 for all there is room for beside what is generated; null: refuse it. */
   truncateTo: number | null;
-  /** Tokens that will be generated at least. */
-  generates: number;
+  /** What is generated after it. */
+  toGenerate: AskedTokens;
 }
 
-/** Most tokens the prompt may have. */
-function roomOf({ model: { manifest, capacity, encoderCapacity }, generates }: PromptReading): number {
-  return manifest.graphs.encoder ? encoderCapacity : capacity - generates;
+/** Most tokens the prompt may have, with room for one that is generated. */
+function roomOf({ model: { manifest, capacity, encoderCapacity }, toGenerate }: PromptReading): number {
+  if (manifest.graphs.encoder) return encoderCapacity;
+  return toGenerate.asked === 0 ? capacity : capacity - 1;
+}
+
+/** Most tokens the prompt may have, with room for all that is generated. */
+function roomBeside({ model: { manifest, capacity, encoderCapacity }, toGenerate }: PromptReading): number {
+  if (manifest.graphs.encoder) return encoderCapacity;
+  const { asked, fallback } = toGenerate;
+  const generated = asked ?? (fallback < capacity ? fallback : 1);
+  return Math.max(1, capacity - generated);
 }
 
 /** How many of the last tokens to keep; null: all, or the prompt is refused. */
-function readTruncation(truncateTo: number | null, room: number): number | null {
+function readTruncation(reading: PromptReading, room: number): number | null {
+  const { truncateTo } = reading;
   if (truncateTo === null) return null;
-  if (truncateTo === -1) return room;
+  if (truncateTo === -1) return roomBeside(reading);
   if (truncateTo >= 1 && truncateTo <= room) return truncateTo;
   throw invalidRequest(
     'truncate_prompt_tokens',
@@ -52,9 +63,9 @@ export async function readPrompt(
   prompt: string | readonly number[],
   reading: PromptReading,
 ): Promise<readonly number[]> {
-  const { model, param, name, addSpecialTokens, truncateTo } = reading;
+  const { model, param, name, addSpecialTokens } = reading;
   const room = roomOf(reading);
-  const kept = readTruncation(truncateTo, room);
+  const kept = readTruncation(reading, room);
   const tooLong = (size: string) =>
     invalidRequest(param, `${name} has ${size}; the model takes at most ${room} tokens.`);
   if (typeof prompt !== 'string') checkTokenIds(param, prompt, model.manifest.vocabSize);

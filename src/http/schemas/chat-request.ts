@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import type { ContentPart } from '../../catalog/content-form.ts';
 import { optional, optionalBoolean, optionalInteger } from './field.ts';
 import {
   withoutEffectInChat,
@@ -9,14 +10,9 @@ import { generationFields } from './generation-fields.ts';
 
 const roles = ['system', 'developer', 'user', 'assistant'] as const;
 
-export interface TextPart {
-  type: 'text';
-  text: string;
-}
-
 export interface RequestMessage {
   role: (typeof roles)[number];
-  content: string | TextPart[];
+  content: string | ContentPart[];
   name?: string | null;
 }
 
@@ -46,7 +42,7 @@ const messageSchema = {
           },
         },
       ],
-      description: 'A text, or parts of the type `text`, which are joined by line ends.',
+      description: 'A text, or parts of the type `text`, which templates that read no parts get as one text.',
       'x-expects': 'a string or a list of parts with a `type`',
     },
     name: { type: ['string', 'null'], description: 'Whose message it is, for templates that tell.' },

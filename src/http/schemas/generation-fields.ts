@@ -110,7 +110,7 @@ export const generationFields = {
   truncate_prompt_tokens: optional<number>('integer', {
     minimum: -1,
     description:
-      'Keep only this many of the last tokens of a longer prompt; -1: as many as there is room for.',
+      'Keep only this many of the last tokens of a longer prompt; -1: as many as there is room for beside the tokens to generate.',
   }),
   return_token_ids: optionalBoolean({
     default: false,

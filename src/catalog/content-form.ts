@@ -1,0 +1,77 @@
+/** A part of a message's content. */
+export interface ContentPart {
+  type: 'text';
+  text: string;
+}
+
+/** How a chat template reads a message's content: as a text, as a list of parts, or as either. */
+export type ContentForm = 'text' | 'parts' | 'either';
+
+/** A node of a template's syntax tree, as @huggingface/jinja parses it. */
+interface Node {
+  type: string;
+  [field: string]: unknown;
+}
+
+const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
+
+/** Whether this is a message's content itself, whole, filtered or in part; not what a call makes of it. */
+function isContent(node: unknown): boolean {
+  if (!isNode(node)) return false;
+  switch (node.type) {
+    case 'Identifier':
+      return node.value === 'content';
+    case 'MemberExpression':
+      return isNode(node.property) && node.property.type === 'SliceExpression'
+        ? isContent(node.object)
+        : isNode(node.property) && node.property.value === 'content';
+    case 'FilterExpression':
+      return isContent(node.operand);
+    case 'SelectExpression':
+      return isContent(node.lhs);
+    default:
+      return false;
+  }
+}
+
+/**
+ * What a template takes, by what it does with contents: those that loop over them take lists of parts, and texts as well
+ * where they ask whether one `is string`. vLLM decides alike.
+ * @param program the template's syntax tree
+ */
+export function contentForm(program: unknown): ContentForm {
+  let loops = false;
+  let asksForText = false;
+  const open: unknown[] = [program];
+  while (open.length > 0) {
+    const value = open.pop();
+    if (Array.isArray(value)) open.push(...value);
+    if (!isNode(value)) continue;
+    if (value.type === 'For') loops ||= isContent(value.iterable);
+    if (value.type === 'TestExpression' && isNode(value.test) && value.test.value === 'string')
+      asksForText ||= isContent(value.operand);
+    open.push(...Object.values(value));
+  }
+  if (!loops) return 'text';
+  return asksForText ? 'either' : 'parts';
+}
+
+const contentText = (content: string | readonly ContentPart[]): string =>
+  typeof content === 'string' ? content : content.map(({ text }) => text).join('');
+
+/**
+ * A message's content as a template of this form reads it. Parts that become one text follow each other without a gap.
+ * A system message is always in one piece: templates that put it into the first turn, as Gemma's does, look at its first
+ * part alone.
+ */
+export function formContent(
+  form: ContentForm,
+  role: string,
+  content: string | readonly ContentPart[],
+): string | readonly ContentPart[] {
+  if (form === 'text') return contentText(content);
+  if (role !== 'system' && typeof content !== 'string') return content;
+  const text = contentText(content);
+  return form === 'either' ? text : [{ type: 'text', text }];
+}
