@@ -2,17 +2,28 @@ import type { Precision } from './catalog/manifest.ts';
 import { ApiKeys } from './config/api-keys.ts';
 import { availableThreads } from './config/available-threads.ts';
 import { configRows } from './config/config-rows.ts';
+import { isLoopback, parseAllowedHosts, parseTrustedProxies } from './config/network.ts';
 import { parseValue } from './config/parse-value.ts';
 import { parsePrecisions } from './config/precisions.ts';
 import { parseRateLimit, type RateLimit } from './config/rate-limit.ts';
 import { readEnvironment } from './config/read-environment.ts';
 import { readFlags } from './config/read-flags.ts';
-import { type Settings, settingNames, settingSchema } from './config/settings.ts';
+import { type SettingName, type Settings, settingNames, settingSchema } from './config/settings.ts';
 import { ConfigurationError } from './errors.ts';
 
 /** What the service is started with; durations in milliseconds, sizes in bytes. */
 export interface Config
-  extends Omit<Settings, 'models' | 'precision' | 'apiKeys' | 'apiKeysFile' | 'rateLimit'> {
+  extends Omit<
+    Settings,
+    | 'models'
+    | 'precision'
+    | 'apiKeys'
+    | 'apiKeysFile'
+    | 'urgentKeys'
+    | 'rateLimit'
+    | 'trustedProxies'
+    | 'allowedHosts'
+  > {
   /** Folders to look for models in. */
   models: readonly string[];
   /** The first is the one of models named without one. */
@@ -20,8 +31,14 @@ export interface Config
   apiKeys: ApiKeys;
   /** Sentences on what was given and is ignored. */
   warnings: readonly string[];
+  /** Names of keys whose requests may be urgent; `*` stands for every client. */
+  urgentKeys: ReadonlySet<string>;
   /** null: none. */
   rateLimit: RateLimit | null;
+  /** As fastify takes them; false: none. */
+  trustedProxies: string[] | false;
+  /** Names in `Host` headers beside addresses and `localhost`; null: all. */
+  allowedHosts: readonly string[] | null;
 }
 
 /**
@@ -40,7 +57,17 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
       return value === undefined ? [] : [[name, value]];
     }),
   ) as Settings;
-  const { models, precision, apiKeys, apiKeysFile, rateLimit, ...rest } = values;
+  const {
+    models,
+    precision,
+    apiKeys,
+    apiKeysFile,
+    urgentKeys,
+    rateLimit,
+    trustedProxies,
+    allowedHosts,
+    ...rest
+  } = values;
   const folders = models.split(',').map((folder) => folder.trim());
   if (folders.includes(''))
     throw new ConfigurationError(`${given.get('models')?.source}: a folder's name is empty`);
@@ -48,14 +75,23 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     throw new ConfigurationError(
       `${given.get('otelEndpoint')?.source}: '${rest.otelEndpoint.slice(0, 100)}' is not valid; expected a URL such as http://localhost:4318`,
     );
+  const keys = new ApiKeys(apiKeys, apiKeysFile);
+  const sourceOf = (name: SettingName) => given.get(name)?.source ?? '';
+  // A page on the web may make its own name resolve to this machine, and what then looks like its own server answer it.
+  const defaultHosts = keys.isOpen && isLoopback(rest.host) ? [] : null;
   return {
     ...rest,
     threads: rest.threads === 0 ? availableThreads() : rest.threads,
     models: folders,
     warnings: environment.warnings,
     precisions: parsePrecisions(given.get('precision')?.source ?? '', precision),
-    apiKeys: new ApiKeys(apiKeys, apiKeysFile),
-    rateLimit: rateLimit === undefined ? null : parseRateLimit(given.get('rateLimit')!.source, rateLimit),
+    apiKeys: keys,
+    urgentKeys: new Set(urgentKeys?.split(',').map((name) => name.trim())),
+    rateLimit: rateLimit === undefined ? null : parseRateLimit(sourceOf('rateLimit'), rateLimit),
+    trustedProxies:
+      trustedProxies !== undefined && parseTrustedProxies(sourceOf('trustedProxies'), trustedProxies),
+    allowedHosts:
+      allowedHosts === undefined ? defaultHosts : parseAllowedHosts(sourceOf('allowedHosts'), allowedHosts),
   };
 }
 

@@ -16,6 +16,11 @@ export const errorCatalogue = {
     type: 'invalid_request_error',
     when: 'The route does not take this method; the `Allow` header has those it takes.',
   },
+  host_not_allowed: {
+    status: 421,
+    type: 'invalid_request_error',
+    when: 'The `Host` header has a name that is not in `ALTUP_ALLOWED_HOSTS`.',
+  },
   payload_too_large: {
     status: 413,
     type: 'invalid_request_error',
@@ -29,7 +34,7 @@ export const errorCatalogue = {
   rate_limited: {
     status: 429,
     type: 'rate_limit_error',
-    when: 'This API key, or address, is over its rate or concurrency limit.',
+    when: 'This API key, or address, is over its rate or concurrency limit, or too many wrong keys came from its address.',
   },
   queue_full: {
     status: 429,

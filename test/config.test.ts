@@ -41,6 +41,9 @@ describe('loadConfig', () => {
       maxQueuedRequests: 256,
       maxQueuedTokens: 65_536,
       clientQueueShare: 75,
+      urgentKeys: new Set(),
+      trustedProxies: false,
+      allowedHosts: [],
       queueTimeoutMs: 30_000,
       requestTimeoutMs: 300_000,
       drainTimeoutMs: 30_000,
@@ -166,10 +169,34 @@ describe('API keys', () => {
     const { apiKeys } = config;
     expect(apiKeys.isOpen).toBe(false);
     const names = ['gamma', 'delta', 'alpha', 'beta'].map((key) => apiKeys.nameOf(key));
-    expect(new Set(names).size).toBe(4);
-    for (const name of names) expect(name).toMatch(/^key [0-9a-f]{16}$/);
+    expect(names).toEqual(['key-1', 'key-2', 'key-3', 'key-4']);
     for (const other of ['', 'gamm', '# staff', 'alpha ']) expect(apiKeys.nameOf(other)).toBeNull();
     expect(inspect(config, { showHidden: true, depth: 9 })).not.toMatch(/gamma|delta|alpha|beta/);
+  });
+
+  it('have the names that the file gives them; of one client, two keys may have the same', () => {
+    const file = join(folder, 'named');
+    writeFileSync(file, 'alpha alice\r\nbeta\t alice\ngamma\ndelta team_b.x-1\nalpha\n');
+    const { apiKeys } = loadConfig({ ALTUP_API_KEYS: 'delta', ALTUP_API_KEYS_FILE: file }, []);
+    expect(['alpha', 'beta', 'gamma', 'delta', 'alice'].map((key) => apiKeys.nameOf(key))).toEqual([
+      'alice',
+      'alice',
+      'key-2',
+      'team_b.x-1',
+      null,
+    ]);
+  });
+
+  it.each([
+    ['sesame open wide', 'expected a key and at most a name'],
+    ['sesame äö', 'a name has at most 64 letters, digits and ._-'],
+    [`sesame ${'x'.repeat(65)}`, 'a name has at most 64 letters, digits and ._-'],
+    ['sesame key-1', "the name key-1 is the service's own; choose another"],
+    ['sesame other', "the name other is the service's own; choose another"],
+  ])('are refused with the line they are in: %s', (line, problem) => {
+    const file = join(folder, 'wrong');
+    writeFileSync(file, `# keys\nalpha\n${line}\n`);
+    expect(refusal({ ALTUP_API_KEYS_FILE: file })).toBe(`ALTUP_API_KEYS_FILE: line 3: ${problem}`);
   });
 
   it('are never silently none, and never echoed', () => {
@@ -178,7 +205,9 @@ describe('API keys', () => {
     expect(refusal({ ALTUP_API_KEYS_FILE: file })).toBe('ALTUP_API_KEYS_FILE: holds no key');
     expect(refusal({ ALTUP_API_KEYS: ' , ' })).toBe('ALTUP_API_KEYS: holds no key');
     expect(refusal({ ALTUP_API_KEYS: '' })).toMatch(/^ALTUP_API_KEYS: its value is not valid/);
-    expect(refusal({ ALTUP_API_KEYS: 'sesame street' })).toBe('ALTUP_API_KEYS: a key contains white space');
+    expect(refusal({ ALTUP_API_KEYS: 'sesame street' })).toBe(
+      'ALTUP_API_KEYS: a key contains white space; names of keys go into ALTUP_API_KEYS_FILE',
+    );
     expect(refusal({ ALTUP_API_KEYS_FILE: join(folder, 'nowhere') })).toMatch(
       /^ALTUP_API_KEYS_FILE: cannot read .*nowhere/,
     );
@@ -186,6 +215,57 @@ describe('API keys', () => {
     expect(onCommandLine).toMatch(/^--api-keys: a secret.*set ALTUP_API_KEYS$/);
     expect(onCommandLine).not.toContain('sesame');
   });
+});
+
+describe('trusted proxies', () => {
+  it('are addresses, prefixes and named ranges', () => {
+    const text = '10.0.0.1, 10.1.0.0/16,::1 ,fd00::/8,loopback';
+    const proxies = ['10.0.0.1', '10.1.0.0/16', '::1', 'fd00::/8', 'loopback'];
+    expect(loadConfig({ ALTUP_TRUSTED_PROXIES: text }, []).trustedProxies).toEqual(proxies);
+    expect(loadConfig({}, []).trustedProxies).toBe(false);
+  });
+
+  it.each([
+    '',
+    '10.0.0',
+    '10',
+    'proxy.example.com',
+    '10.0.0.0/33',
+    '0.0.0.0/0',
+    '::/0',
+    '10.0.0.1,',
+    'fd00::/8/9',
+  ])('are never %j', (text) => {
+    expect(refusal({ ALTUP_TRUSTED_PROXIES: text })).toMatch(
+      /^ALTUP_TRUSTED_PROXIES: '.*' is not valid; exp/,
+    );
+  });
+});
+
+describe('allowed hosts', () => {
+  const hostsOf = (env: Record<string, string>) => loadConfig(env, []).allowedHosts;
+
+  it.each(['127.0.0.1', '127.0.0.9', 'localhost', '::1'])(
+    'are none beside addresses on %s without keys',
+    (host) => {
+      expect(hostsOf({ ALTUP_HOST: host })).toEqual([]);
+      expect(hostsOf({ ALTUP_HOST: host, ALTUP_API_KEYS: 'alpha' })).toBeNull();
+      expect(hostsOf({ ALTUP_HOST: host, ALTUP_ALLOWED_HOSTS: '*' })).toEqual(['*']);
+    },
+  );
+
+  it.each(['0.0.0.0', '::', '192.168.0.7', 'my-machine'])('are all on %s, unless they are named', (host) => {
+    expect(hostsOf({ ALTUP_HOST: host })).toBeNull();
+    const named = { ALTUP_HOST: host, ALTUP_ALLOWED_HOSTS: 'API.example.com, *.example.org' };
+    expect(hostsOf(named)).toEqual(['api.example.com', '*.example.org']);
+  });
+
+  it.each(['https://example.com', 'example.com:80', 'a b', 'example..com', '*.*.com', 'example.com,'])(
+    'are never %j',
+    (text) => {
+      expect(refusal({ ALTUP_ALLOWED_HOSTS: text })).toMatch(/^ALTUP_ALLOWED_HOSTS: '.*' is not valid; exp/);
+    },
+  );
 });
 
 describe('availableThreads', () => {

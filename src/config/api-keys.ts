@@ -7,16 +7,39 @@ const lookEveryMs = 1000;
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
-/** @throws ConfigurationError when a source is given but holds no key: an open service would be a surprise */
-function readKeys(source: string, lines: readonly string[]): Buffer[] {
-  const keys = lines.map((line) => line.trim()).filter((key) => key !== '');
-  if (keys.length === 0) throw new ConfigurationError(`${source}: holds no key`);
-  if (keys.some((key) => /\s/.test(key)))
-    throw new ConfigurationError(`${source}: a key contains white space`);
-  return keys.map(sha256);
+interface NamedKey {
+  digest: Buffer;
+  /** null: none was given. */
+  name: string | null;
 }
 
-function readKeysFile(file: string): Buffer[] {
+/** Names that the service gives itself, in logs and metrics. */
+const ownNames = /^(anonymous|other|key-\d+)$/;
+
+/** @throws ConfigurationError that never shows the key */
+function readKey(source: string, words: string): NamedKey {
+  const [key = '', name = null, ...more] = words.split(/\s+/);
+  if (more.length > 0) throw new ConfigurationError(`${source}: expected a key and at most a name`);
+  if (name !== null && !/^[\w.-]{1,64}$/.test(name))
+    throw new ConfigurationError(`${source}: a name has at most 64 letters, digits and ._-`);
+  if (name !== null && ownNames.test(name))
+    throw new ConfigurationError(`${source}: the name ${name} is the service's own; choose another`);
+  return { digest: sha256(key), name };
+}
+
+/** @throws ConfigurationError when the variable holds no key: an open service would be a surprise */
+function readList(list: string): NamedKey[] {
+  const keys = list.split(',').flatMap((key) => (key.trim() === '' ? [] : [key.trim()]));
+  if (keys.length === 0) throw new ConfigurationError('ALTUP_API_KEYS: holds no key');
+  if (keys.some((key) => /\s/.test(key)))
+    throw new ConfigurationError(
+      'ALTUP_API_KEYS: a key contains white space; names of keys go into ALTUP_API_KEYS_FILE',
+    );
+  return keys.map((key) => ({ digest: sha256(key), name: null }));
+}
+
+/** @throws ConfigurationError when the file cannot be read or holds no key */
+function readKeysFile(file: string): NamedKey[] {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -25,10 +48,12 @@ function readKeysFile(file: string): Buffer[] {
       cause,
     });
   }
-  return readKeys(
-    'ALTUP_API_KEYS_FILE',
-    text.split('\n').filter((line) => !line.startsWith('#')),
-  );
+  const keys = text.split('\n').flatMap((line, index) => {
+    if (line.startsWith('#') || line.trim() === '') return [];
+    return [readKey(`ALTUP_API_KEYS_FILE: line ${index + 1}`, line.trim())];
+  });
+  if (keys.length === 0) throw new ConfigurationError('ALTUP_API_KEYS_FILE: holds no key');
+  return keys;
 }
 
 /** Tells one content of a file from the next, by the file's state: a mounted secret is a link to a folder that is replaced. */
@@ -39,39 +64,54 @@ function stateOf(file: string): string {
 
 /** The keys that clients may use. Only digests are held, so that no key stays in memory or reaches a log. */
 export class ApiKeys {
-  readonly #listed: readonly Buffer[];
+  readonly #listed: readonly NamedKey[];
   readonly #file: string | null;
-  #inFile: readonly Buffer[];
+  #inFile: readonly NamedKey[];
+  /** By digest, the numbers of keys without a name, which stay while the process runs. */
+  readonly #numbers = new Map<string, number>();
   /** Of the file that was read last. */
   #state = '';
 
   /**
    * @param list keys separated by commas
-   * @param file path of a file with a key a line
+   * @param file path of a file with a key a line, and perhaps its name
    * @throws ConfigurationError
    */
   constructor(list?: string, file?: string) {
-    this.#listed = list === undefined ? [] : readKeys('ALTUP_API_KEYS', list.split(','));
+    this.#listed = list === undefined ? [] : readList(list);
     this.#file = file ?? null;
     this.#inFile = file === undefined ? [] : this.#read(file);
+    this.#number();
   }
 
-  #read(file: string): readonly Buffer[] {
+  #read(file: string): readonly NamedKey[] {
     // Looked at before it is read: a change in between is seen at the next look.
     this.#state = stateOf(file);
     return readKeysFile(file);
   }
 
-  /** No key is set: whoever reaches the service may use it. */
-  get isOpen(): boolean {
-    return this.#digests.length === 0;
+  #number(): void {
+    for (const { digest, name } of this.#keys) {
+      const id = digest.toString('hex');
+      if (name === null && !this.#numbers.has(id)) this.#numbers.set(id, this.#numbers.size + 1);
+    }
   }
 
-  /** @returns a name for the key that does not give it away; null where it is not known. Takes as long whichever it is. */
+  /** No key is set: whoever reaches the service may use it. */
+  get isOpen(): boolean {
+    return this.#keys.length === 0;
+  }
+
+  /**
+   * @returns the key's name, or `key-1` and so on for one without: nothing that gives the key away. null where the key is
+   *   not known. Takes as long whichever it is
+   */
   nameOf(key: string): string | null {
     const given = sha256(key);
-    const matches = this.#digests.filter((digest) => timingSafeEqual(digest, given));
-    return matches.length === 0 ? null : `key ${given.toString('hex').slice(0, 16)}`;
+    const matches = this.#keys.filter(({ digest }) => timingSafeEqual(digest, given));
+    if (matches.length === 0) return null;
+    const named = matches.find(({ name }) => name !== null)?.name;
+    return named ?? `key-${this.#numbers.get(given.toString('hex'))}`;
   }
 
   /**
@@ -85,7 +125,8 @@ export class ApiKeys {
       if (stateOf(file) === this.#state) return;
       try {
         this.#inFile = this.#read(file);
-        onChange(this.#digests.length);
+        this.#number();
+        onChange(this.#keys.length);
       } catch (error) {
         onFault(error as Error);
       }
@@ -94,7 +135,7 @@ export class ApiKeys {
     return () => clearInterval(timer);
   }
 
-  get #digests(): readonly Buffer[] {
+  get #keys(): readonly NamedKey[] {
     return [...this.#listed, ...this.#inFile];
   }
 }

@@ -109,11 +109,23 @@ const settings = {
   }),
   apiKeysFile: optionalText({
     description:
-      'File with one API key a line, added to those above; empty lines and lines that begin with `#` are skipped. Read again when it changes.',
+      'File with one API key a line, added to those above, each with a name behind it if you like: `<key> <name>`. Empty lines and lines that begin with `#` are skipped. Read again when it changes.',
+  }),
+  urgentKeys: optionalText({
+    description:
+      'Names of the API keys, separated by commas, whose requests may have a `priority` below 0; `*`: every client. None: nobody’s.',
   }),
   rateLimit: optionalText({
     description:
       'What each API key, or without keys each address, may ask: requests per second, minute or hour, sequences at a time, or both, as `120/minute, 16 concurrent`. More are refused with 429.',
+  }),
+  trustedProxies: optionalText({
+    description:
+      'Proxies whose `X-Forwarded-For` is believed: addresses, prefixes such as `10.0.0.0/8`, or `loopback`, `linklocal`, `uniquelocal`, separated by commas. None: a client has the address it connects from.',
+  }),
+  allowedHosts: optionalText({
+    description:
+      'Host names, separated by commas, that requests may be sent to: `api.example.com`, `*.example.com` or `*`; addresses and `localhost` always may. None: every name, except on a loopback address without API keys, where only those may.',
   }),
   streamBuffer: whole(1024, 1_073_741_824, {
     default: 1_048_576,

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { logAccess } from '../observability/access-log.ts';
 import { generationSpans } from '../observability/generation-spans.ts';
+import { clientAddress } from './client-name.ts';
 import { newContext, routeOf } from './request-context.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
 import { traceOf } from './trace-generation.ts';
@@ -16,11 +17,14 @@ export function recordAccess(app: App, { clock, logger, metrics, traces }: Serve
     const trace = traces && traceOf(request, status, clock());
     if (trace) traces.add(generationSpans(trace, Date.now() - clock()));
     metrics.responded(context.model ?? '', routeOf(request), status);
+    if (context.client !== '') metrics.clientResponded(context.client, status);
     logAccess(logger, {
       requestId: request.id,
       method,
       route: routeOf(request),
       status,
+      client: context.keyName,
+      address: context.address,
       durationMs: round(clock() - context.arrivedAt),
       model: context.model,
       completionId: context.completionId,
@@ -35,7 +39,7 @@ export function recordAccess(app: App, { clock, logger, metrics, traces }: Serve
 
   app.decorateRequest('context', undefined as never);
   app.addHook('onRequest', async (request, reply) => {
-    request.context = newContext(clock());
+    request.context = newContext(clock(), clientAddress(request));
     // Not fastify's onResponse, which does not run for a client that left.
     let isSent = false;
     reply.raw.once('finish', () => {

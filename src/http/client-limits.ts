@@ -1,17 +1,8 @@
 import type { Config } from '../config.ts';
 import type { Clock } from '../engine/clock.ts';
 import { ServiceError } from '../errors.ts';
+import { Allowances } from './allowances.ts';
 import { invalidRequest } from './invalid-request.ts';
-
-/** What is left of a client's requests: fills up steadily, at most to the whole count. */
-interface Allowance {
-  left: number;
-  /** Milliseconds on the clock. */
-  at: number;
-}
-
-/** Clients that have asked for nothing lately are forgotten when this many are known. */
-const sweepAt = 10_000;
 
 const concurrencyRetrySeconds = 1;
 
@@ -19,12 +10,14 @@ const concurrencyRetrySeconds = 1;
 export class ClientLimits {
   readonly #limit: Config['rateLimit'];
   readonly #clock: Clock;
-  readonly #allowances = new Map<string, Allowance>();
+  readonly #allowances: Allowances | null;
   readonly #sequences = new Map<string, number>();
 
   constructor(limit: Config['rateLimit'], clock: Clock) {
     this.#limit = limit;
     this.#clock = clock;
+    const requests = limit?.requests;
+    this.#allowances = requests ? new Allowances(requests.count, requests.withinMs) : null;
   }
 
   /**
@@ -34,19 +27,14 @@ export class ClientLimits {
    */
   admit(client: string): { count: number; left: number } | null {
     const requests = this.#limit?.requests;
-    if (!requests) return null;
+    if (!requests || !this.#allowances) return null;
     const { count, withinMs } = requests;
     const now = this.#clock();
-    const before = this.#allowances.get(client) ?? { left: count, at: now };
-    const left = Math.min(count, before.left + ((now - before.at) * count) / withinMs);
-    if (left < 1) {
-      throw new ServiceError('rate_limited', `More requests than ${count} in ${withinMs / 1000} s.`, {
-        retryAfterSeconds: ((1 - left) * withinMs) / count / 1000,
-      });
-    }
-    this.#allowances.set(client, { left: left - 1, at: now });
-    if (this.#allowances.size > sweepAt) this.#forgetIdle(now, withinMs);
-    return { count, left: Math.floor(left - 1) };
+    const left = this.#allowances.take(client, now);
+    if (left !== null) return { count, left };
+    throw new ServiceError('rate_limited', `More requests than ${count} in ${withinMs / 1000} s.`, {
+      retryAfterSeconds: this.#allowances.secondsToNext(client, now),
+    });
   }
 
   /**
@@ -79,11 +67,5 @@ export class ClientLimits {
       if (left > 0) this.#sequences.set(client, left);
       else this.#sequences.delete(client);
     };
-  }
-
-  #forgetIdle(now: number, withinMs: number): void {
-    for (const [client, { at }] of this.#allowances) {
-      if (now - at >= withinMs) this.#allowances.delete(client);
-    }
   }
 }

@@ -1,3 +1,4 @@
+import type { preValidationAsyncHookHandler } from 'fastify';
 import type { ChatTemplate } from '../catalog/chat-template.ts';
 import type { EncodeText } from '../catalog/encode-text.ts';
 import type { GenerationDefaults } from '../catalog/generation-defaults.ts';
@@ -47,6 +48,24 @@ export function findModel(models: Models, name: string | null | undefined): Serv
   throw new ServiceError('model_not_found', `No model is named '${shown}'; served: ${listed(models)}.`, {
     param: 'model',
   });
+}
+
+/**
+ * Notes which model a request is about before anything else of it is checked, so that what is refused for its fields
+ * counts as that model's.
+ */
+export function noteModel(models: Models): preValidationAsyncHookHandler {
+  return async ({ body, params, context }) => {
+    const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
+    const { id: name } = params as { id?: string };
+    const asked = name ?? (isObject ? (body as { model?: unknown }).model : false) ?? null;
+    if (asked !== null && typeof asked !== 'string') return;
+    try {
+      context.model = findModel(models, asked).name;
+    } catch {
+      // The handler says what is wrong with it.
+    }
+  };
 }
 
 const failedToLoad = (name: string) =>

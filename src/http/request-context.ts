@@ -5,8 +5,12 @@ import type { Attributes } from '../observability/otlp-span.ts';
 export interface RequestContext {
   /** On the shared clock, milliseconds. */
   arrivedAt: number;
-  /** Whose request it is; the empty string where that does not matter. */
+  /** Whose request it is, to share out and to limit by; the empty string where that does not matter. */
   client: string;
+  /** The name of its API key; null where none was needed, or it is not known. */
+  keyName: string | null;
+  /** Of the client, as trusted proxies report it. */
+  address: string;
   /** The served model's name. */
   model: string | null;
   completionId: string | null;
@@ -35,10 +39,12 @@ declare module 'fastify' {
   }
 }
 
-export function newContext(arrivedAt: number): RequestContext {
+export function newContext(arrivedAt: number, address: string): RequestContext {
   return {
     arrivedAt,
     client: '',
+    keyName: null,
+    address,
     model: null,
     completionId: null,
     generation: null,

@@ -14,6 +14,9 @@ import type { CompileGrammar } from '../sampling/grammar.ts';
 export type ServerConfig = Pick<
   Config,
   | 'apiKeys'
+  | 'urgentKeys'
+  | 'trustedProxies'
+  | 'allowedHosts'
   | 'bodyLimit'
   | 'rateLimit'
   | 'streamBuffer'
@@ -30,7 +33,7 @@ export interface ServerDependencies {
   models: ReadonlyMap<string, ServedModel>;
   engine: Engine;
   compileGrammar: CompileGrammar;
-  metrics: Pick<Metrics, 'render' | 'responded' | 'rejected'>;
+  metrics: Pick<Metrics, 'render' | 'responded' | 'clientResponded' | 'rejected'>;
   /** null: requests are not traced. */
   traces: Pick<OtlpExporter, 'add'> | null;
   logger: Logger;

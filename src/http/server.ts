@@ -5,9 +5,11 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { recordAccess } from './access.ts';
+import { checkHosts } from './allowed-hosts.ts';
 import { ClientLimits } from './client-limits.ts';
 import { nameClient } from './client-name.ts';
 import { handleErrors, readableUrl } from './error-handlers.ts';
+import { noteModel } from './find-model.ts';
 import { readJsonBodies } from './json-body.ts';
 import { limitRate } from './limit-rate.ts';
 import { refuseMalformedHttp } from './malformed-http.ts';
@@ -27,7 +29,7 @@ import { tokenizeRoute } from './routes/tokenize.ts';
 import { versionRoute } from './routes/version.ts';
 import { ChatCompletionSchema } from './schemas/chat-response.ts';
 import { CompletionSchema } from './schemas/completion-response.ts';
-import { ErrorSchema } from './schemas/error.ts';
+import { documentErrors, ErrorSchema } from './schemas/error.ts';
 import { ownKeywords } from './schemas/field.ts';
 import { ReadySchema } from './schemas/health.ts';
 import { ModelSchema } from './schemas/model.ts';
@@ -62,6 +64,7 @@ export function buildServer(dependencies: ServerDependencies): App {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestId,
     bodyLimit: config.bodyLimit,
+    trustProxy: config.trustedProxies,
     requestTimeout: arrival.wholeMs,
     connectionTimeout: config.requestTimeoutMs + idleBeyondMs,
     http: {
@@ -86,6 +89,7 @@ export function buildServer(dependencies: ServerDependencies): App {
   // An expectation nobody can meet is passed over, and the request answered like any other.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   recordAccess(app, dependencies);
+  checkHosts(app, config);
   readJsonBodies(app);
   // The pages under /docs bring their own content policy; transport security is the proxy's to promise.
   app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false });
@@ -108,8 +112,10 @@ export function buildServer(dependencies: ServerDependencies): App {
   });
   app.register(async (guarded) => {
     const limits = new ClientLimits(config.rateLimit, dependencies.clock);
-    guarded.addHook('onRequest', nameClient(config));
+    guarded.addHook('onRequest', nameClient(config, dependencies.clock));
     guarded.addHook('onRequest', limitRate(limits, dependencies.metrics));
+    guarded.addHook('preValidation', noteModel(dependencies.models));
+    guarded.addHook('onRoute', (route) => documentErrors(route, 401, 429));
     for (const route of [
       completionsRoute,
       chatCompletionsRoute,

@@ -7,6 +7,9 @@ export interface AccessRecord {
   route: string;
   /** 499: the client left first. */
   status: number;
+  /** The name of the API key. */
+  client: string | null;
+  address: string;
   durationMs: number;
   model: string | null;
   /** The answer's `id`. */

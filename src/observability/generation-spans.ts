@@ -11,6 +11,10 @@ export interface GenerationTrace {
   route: string;
   status: number;
   errorCode: string | null;
+  /** The name of the API key. */
+  keyName: string | null;
+  /** Of the client. */
+  address: string;
   arrivedAt: number;
   startedAt: number | null;
   firstTokenAt: number | null;
@@ -66,6 +70,8 @@ function attributesOf(trace: GenerationTrace): Attributes {
     'http.request.method': 'POST',
     'http.route': trace.route,
     'http.response.status_code': status,
+    'client.address': trace.address,
+    'altup.client.name': trace.keyName,
     'altup.request.id': trace.requestId,
     'error.type': errorCode ?? (status >= 400 ? String(status) : null),
   };

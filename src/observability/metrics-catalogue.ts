@@ -10,6 +10,8 @@ const requestBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 20, 40, 80, 160,
   320,
 ];
+/** Seconds; fewer, since each client has a series for each. */
+const clientBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const batchBuckets = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512, 1024];
 
 const eventLoopTickMs = 2;
@@ -32,6 +34,7 @@ export function createMetricsCatalogue() {
     buckets: number[],
   ) => new Histogram<L>({ name, help, labelNames, buckets, registers });
   const ofModel = ['model'] as const;
+  const ofClient = ['client'] as const;
   const seconds = (name: string, help: string, buckets: number[]) => histogram(name, help, ofModel, buckets);
 
   return {
@@ -65,6 +68,38 @@ export function createMetricsCatalogue() {
     ),
     waiting: gauge('altup_requests_waiting', 'Sequences waiting for a slot.', ofModel),
     running: gauge('altup_requests_running', 'Sequences that hold a slot.', ofModel),
+    clientRequests: counter(
+      'altup_client_requests_total',
+      'HTTP requests of a client that were answered, by status.',
+      ['client', 'status'],
+    ),
+    clientWaiting: gauge(
+      'altup_client_requests_waiting',
+      'A client’s sequences waiting for a slot.',
+      ofClient,
+    ),
+    clientQueueSeconds: histogram(
+      'altup_client_queue_seconds',
+      'Wait for a slot, by client.',
+      ofClient,
+      clientBuckets,
+    ),
+    clientTimeToFirstToken: histogram(
+      'altup_client_time_to_first_token_seconds',
+      'From the arrival of a client’s request to its first token.',
+      ofClient,
+      clientBuckets,
+    ),
+    clientPromptTokens: counter(
+      'altup_client_prompt_tokens_total',
+      'Prompt tokens of a client’s sequences that got a slot.',
+      ofClient,
+    ),
+    clientGeneratedTokens: counter(
+      'altup_client_generated_tokens_total',
+      'Tokens generated for a client.',
+      ofClient,
+    ),
     queueTokens: gauge('altup_queue_tokens', 'Prompt tokens of the sequences waiting for a slot.', ofModel),
     queueSeconds: seconds('altup_queue_seconds', 'Wait for a slot.', requestBuckets),
     prefillSeconds: seconds(

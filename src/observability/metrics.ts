@@ -17,6 +17,9 @@ interface ModelLoad {
   queueTokens: number;
 }
 
+/** Clients with series of their own; further ones share the label `other`. */
+const maxClients = 100;
+
 const seconds = (milliseconds: number) => milliseconds / 1000;
 
 /** The one place that observes: the engine's reports and the answered HTTP requests become metrics here. */
@@ -24,6 +27,8 @@ export class Metrics implements EngineObserver {
   readonly #catalogue: MetricsCatalogue;
   readonly #sights = new Map<string, Sight>();
   readonly #loads = new Map<string, ModelLoad>();
+  /** Names of keys that have a label of their own. */
+  readonly #clients = new Set<string>();
 
   constructor(catalogue: MetricsCatalogue, version: string) {
     this.#catalogue = catalogue;
@@ -65,7 +70,13 @@ export class Metrics implements EngineObserver {
     this.#catalogue.requests.inc({ model, route, status });
   }
 
-  admitted({ id, model, promptTokens }: GenerationRequest): void {
+  /** @param client as requests name theirs */
+  clientResponded(client: string, status: number): void {
+    this.#catalogue.clientRequests.inc({ client: this.#clientLabel(client), status });
+  }
+
+  admitted({ id, model, promptTokens, client }: GenerationRequest): void {
+    this.#catalogue.clientWaiting.inc({ client: this.#clientLabel(client) });
     this.#sights.set(id, { isRunning: false, lastTokenAt: null });
     const load = this.#loadOf(model);
     load.waiting++;
@@ -85,7 +96,7 @@ export class Metrics implements EngineObserver {
     this.#catalogue.engineRestarts.inc();
   }
 
-  started({ id, model, promptTokens, arrivedAt }: GenerationRequest, at: number): void {
+  started({ id, model, promptTokens, arrivedAt, client: name }: GenerationRequest, at: number): void {
     const sight = this.#sights.get(id);
     if (!sight || sight.isRunning) return;
     sight.isRunning = true;
@@ -96,12 +107,18 @@ export class Metrics implements EngineObserver {
     this.#showLoad(model);
     this.#catalogue.queueSeconds.observe({ model }, seconds(at - arrivedAt));
     this.#catalogue.promptTokens.inc({ model }, promptTokens.length);
+    const client = this.#clientLabel(name);
+    this.#catalogue.clientWaiting.dec({ client });
+    this.#catalogue.clientQueueSeconds.observe({ client }, seconds(at - arrivedAt));
+    this.#catalogue.clientPromptTokens.inc({ client }, promptTokens.length);
   }
 
-  token({ id, model, arrivedAt }: GenerationRequest, at: number, count: number): void {
+  token({ id, model, arrivedAt, client: name }: GenerationRequest, at: number, count: number): void {
     const sight = this.#sights.get(id);
     if (!sight || count === 0) return;
+    const client = this.#clientLabel(name);
     if (sight.lastTokenAt === null) {
+      this.#catalogue.clientTimeToFirstToken.observe({ client }, seconds(at - arrivedAt));
       this.#catalogue.timeToFirstToken.observe({ model }, seconds(at - arrivedAt));
     } else {
       for (let i = 0; i < count; i++) {
@@ -110,6 +127,7 @@ export class Metrics implements EngineObserver {
     }
     sight.lastTokenAt = at;
     this.#catalogue.generatedTokens.inc({ model }, count);
+    this.#catalogue.clientGeneratedTokens.inc({ client }, count);
   }
 
   stepped(step: StepReport): void {
@@ -124,7 +142,7 @@ export class Metrics implements EngineObserver {
     this.#showCacheUsage(model, this.#loadOf(model).running === 0 ? 0 : step.cacheUsage);
   }
 
-  ended({ id, model, promptTokens }: GenerationRequest, event: EndEvent): void {
+  ended({ id, model, promptTokens, client }: GenerationRequest, event: EndEvent): void {
     const sight = this.#sights.get(id);
     if (!sight) return;
     this.#sights.delete(id);
@@ -133,6 +151,7 @@ export class Metrics implements EngineObserver {
     else {
       load.waiting--;
       load.queueTokens -= promptTokens.length;
+      this.#catalogue.clientWaiting.dec({ client: this.#clientLabel(client) });
     }
     this.#showLoad(model);
     if (load.running === 0) this.#showCacheUsage(model, 0);
@@ -146,6 +165,13 @@ export class Metrics implements EngineObserver {
     }
     if (event.type === 'aborted') this.#catalogue.aborted.inc({ model, stage: event.stage });
     if (event.type === 'failed') this.#catalogue.failed.inc({ model, code: event.code });
+  }
+
+  /** Names of keys are the operator's; addresses anybody can have many of, so they share a label. */
+  #clientLabel(client: string): string {
+    if (client === '' || client.startsWith('address ')) return 'anonymous';
+    if (this.#clients.size < maxClients) this.#clients.add(client);
+    return this.#clients.has(client) ? client : 'other';
   }
 
   #loadOf(model: string): ModelLoad {

@@ -12,7 +12,7 @@ it('a keys file is read again when it changes, and a bad one changes nothing', a
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);
   };
-  replace('alpha\n');
+  replace('alpha\ndelta\n');
   const keys = new ApiKeys('always', file);
   const changes: number[] = [];
   const faults: string[] = [];
@@ -22,8 +22,15 @@ it('a keys file is read again when it changes, and a bad one changes nothing', a
       ({ message }) => faults.push(message),
     ),
   );
-  replace('beta\ngamma\n');
-  await expect.poll(() => changes, { timeout: 10_000 }).toEqual([3]);
+  expect(keys.nameOf('delta')).toBe('key-3');
+  replace('beta\ngamma alice\ndelta\n');
+  await expect.poll(() => changes, { timeout: 10_000 }).toEqual([4]);
+  expect(['always', 'beta', 'gamma', 'delta'].map((key) => keys.nameOf(key))).toEqual([
+    'key-1',
+    'key-4',
+    'alice',
+    'key-3',
+  ]);
   expect(keys.nameOf('alpha')).toBeNull();
   for (const key of ['always', 'beta', 'gamma']) expect(keys.nameOf(key)).not.toBeNull();
   replace('# none\n');

@@ -23,6 +23,7 @@ describe('the access log', () => {
         method: 'POST',
         route: '/v1/completions',
         status: 200,
+        address: '127.0.0.1',
         durationMs: 250.124,
         model: 'tiny',
         completionId: id,

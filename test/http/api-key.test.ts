@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ApiKeys } from '../../src/config/api-keys.ts';
 import { fakeServer } from '../support/fake-server.ts';
 
@@ -19,6 +19,11 @@ const guarded = [
   '/tokenize',
   '/detokenize',
 ];
+
+// Enough for the refusals of the tests before to be forgotten.
+beforeEach(() => {
+  server.clock.now += 60_000;
+});
 
 describe('with API keys', () => {
   it.each(guarded)('%s needs one', async (url) => {
@@ -63,4 +68,54 @@ describe('with API keys', () => {
     await ask('/v1/completions', 'Bearer gamma');
     expect(JSON.stringify(server.log)).not.toMatch(/alpha|gamma/);
   });
+});
+
+describe('wrong keys from one address', () => {
+  const keyed = () => {
+    const { app, clock } = fakeServer({ config: { apiKeys: new ApiKeys('alpha,beta') } });
+    const statusOf = async (key: string | null, remoteAddress = '192.0.2.1') => {
+      const headers = key === null ? {} : { authorization: `Bearer ${key}` };
+      const response = await app.inject({ url: '/v1/models', headers, remoteAddress });
+      if (response.statusCode === 429) expect(Number(response.headers['retry-after'])).toBe(3);
+      return response.statusCode;
+    };
+    const statuses = async (count: number, key: string | null, address?: string) => {
+      const found: number[] = [];
+      for (let i = 0; i < count; i++) found.push(await statusOf(key, address));
+      return found;
+    };
+    return { clock, statusOf, statuses };
+  };
+
+  it.each(['wrong', null])('are refused with 429 from the 21st of a minute on: %j', async (key) => {
+    const { clock, statuses } = keyed();
+    expect(await statuses(21, key)).toEqual([...Array(20).fill(401), 429]);
+    clock.now += 3000;
+    expect(await statuses(2, key)).toEqual([401, 429]);
+  });
+
+  it('keep a right guess from being told, and those who use their key there already go on', async () => {
+    const { clock, statusOf, statuses } = keyed();
+    expect(await statusOf('alpha')).toBe(200);
+    await statuses(20, 'wrong');
+    expect([await statusOf('beta'), await statusOf('alpha')]).toEqual([429, 200]);
+    clock.now += 3000;
+    expect([await statusOf('beta'), await statusOf('beta')]).toEqual([200, 200]);
+  });
+
+  it('are no other address’s, of IPv6 no other network’s', async () => {
+    const { statusOf, statuses } = keyed();
+    await statuses(20, 'wrong');
+    expect(await statusOf('alpha', '192.0.2.2')).toBe(200);
+    await statuses(20, 'wrong', '2001:db8:1:2::1');
+    expect(await statusOf('alpha', '2001:db8:1:2:3::4')).toBe(429);
+    expect(await statusOf('alpha', '2001:db8:1:3::1')).toBe(200);
+  });
+
+  it('take a bounded memory, however many addresses they come from', async () => {
+    const { statusOf, statuses } = keyed();
+    await statuses(20, 'wrong');
+    for (let i = 0; i < 10_000; i++) await statusOf('wrong', `2001:db8:${i.toString(16)}::`);
+    expect(await statusOf('wrong'), 'forgotten').toBe(401);
+  }, 60_000);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ApiKeys } from '../../src/config/api-keys.ts';
 import { parseRateLimit } from '../../src/config/rate-limit.ts';
+import type { OtlpSpan } from '../../src/observability/otlp-span.ts';
 import { fakeServer } from '../support/fake-server.ts';
 
 const serverWith = (limit: string, keys?: string) =>
@@ -105,13 +106,102 @@ describe('sequences at a time', () => {
   });
 });
 
+describe('behind proxies', () => {
+  const addressSeen = async (trustedProxies: string[] | false, remoteAddress: string, forwarded?: string) => {
+    const { app, log } = fakeServer({ config: { trustedProxies } });
+    const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
+    await app.inject({ url: '/v1/models', remoteAddress, headers });
+    return log.find(({ msg }) => msg === 'request')?.address;
+  };
+
+  it('a client has the address that the trusted ones report', async () => {
+    const trusted = ['10.0.0.0/8', 'fd00::1'];
+    expect(await addressSeen(trusted, '10.1.2.3', '192.0.2.7')).toBe('192.0.2.7');
+    expect(await addressSeen(trusted, '10.1.2.3', '198.51.100.1, 192.0.2.7, 10.9.9.9')).toBe('192.0.2.7');
+    expect(await addressSeen(trusted, '::ffff:10.1.2.3', '2001:db8::7')).toBe('2001:db8::7');
+    expect(await addressSeen(trusted, 'fd00::1', '192.0.2.7')).toBe('192.0.2.7');
+    expect(await addressSeen(trusted, '10.1.2.3')).toBe('10.1.2.3');
+  });
+
+  it('nobody else is believed', async () => {
+    expect(await addressSeen(false, '10.1.2.3', '192.0.2.7')).toBe('10.1.2.3');
+    expect(await addressSeen(['10.0.0.1'], '10.0.0.2', '192.0.2.7')).toBe('10.0.0.2');
+    expect(await addressSeen(['fd00::1'], 'fd00::2', '192.0.2.7')).toBe('fd00::2');
+  });
+
+  it.each(['unknown', '_hidden', '<b>', '192.0.2.7:1234', ''])(
+    'what is no address is not passed on: %j',
+    async (text) => {
+      expect(await addressSeen(['10.0.0.1'], '10.0.0.1', text)).toBe('10.0.0.1');
+    },
+  );
+
+  it('a client cannot choose its limits by the header', async () => {
+    const limit = parseRateLimit('test', '1/minute');
+    const { app } = fakeServer({ config: { rateLimit: limit, trustedProxies: ['10.0.0.1'] } });
+    const statusOf = async (forwarded: string) => {
+      const headers = { 'x-forwarded-for': forwarded };
+      return (await app.inject({ url: '/v1/models', remoteAddress: '10.0.0.1', headers })).statusCode;
+    };
+    expect(await statusOf('1.1.1.1, 192.0.2.7')).toBe(200);
+    expect(await statusOf('2.2.2.2, 192.0.2.7')).toBe(429);
+    expect(await statusOf('192.0.2.8')).toBe(200);
+  });
+});
+
 describe('a client', () => {
   it('is named to the engine, which shares slots out fairly', async () => {
     const keyed = serverWith('9/second', 'alpha');
     await post(keyed, {}, 'alpha');
-    expect(keyed.engine.submitted[0]!.client).toMatch(/^key [0-9a-f]{16}$/);
+    expect(keyed.engine.submitted[0]!.client).toBe('key-1');
     const open = fakeServer();
     await post(open);
     expect(open.engine.submitted[0]!.client).toBe('address 1.2.3.4');
+  });
+
+  it('is named by its key in the log, in spans and in metrics', async () => {
+    const spans: OtlpSpan[] = [];
+    const traces = { add: (added: readonly OtlpSpan[]) => spans.push(...added) };
+    const server = fakeServer({ config: { apiKeys: new ApiKeys('alpha') }, traces });
+    await post(server, {}, 'alpha');
+    await post(server, { n: 0 }, 'alpha');
+    await post(server, {}, 'wrong');
+    const lines = server.log.filter(({ msg }) => msg === 'request');
+    expect(lines.map(({ client, address, status }) => [client, address, status])).toEqual([
+      ['key-1', '1.2.3.4', 200],
+      ['key-1', '1.2.3.4', 400],
+      [undefined, '1.2.3.4', 401],
+    ]);
+    expect(spans[0]!.attributes).toContainEqual({
+      key: 'altup.client.name',
+      value: { stringValue: 'key-1' },
+    });
+    expect(spans[0]!.attributes).toContainEqual({ key: 'client.address', value: { stringValue: '1.2.3.4' } });
+    const { text } = await server.metrics.render();
+    expect(text.match(/^altup_client_requests_total.*/gm)).toEqual([
+      'altup_client_requests_total{client="key-1",status="200"} 1',
+      'altup_client_requests_total{client="key-1",status="400"} 1',
+    ]);
+  });
+
+  it.each([
+    ['alpha', -1, 400],
+    ['alpha', -(2 ** 31), 400],
+    ['alpha', 0, 200],
+    ['alpha', 5, 200],
+    ['beta', -1, 200],
+  ])('%s may ask for priority %i: %i', async (key, priority, status) => {
+    const config = { apiKeys: new ApiKeys('alpha,beta'), urgentKeys: new Set(['key-2']) };
+    const server = fakeServer({ config });
+    const answer = await post(server, { priority }, key);
+    expect(answer.statusCode).toBe(status);
+    if (status === 400) expect(answer.json().error.param).toBe('priority');
+    else expect(server.engine.submitted[0]!.priority).toBe(priority);
+  });
+
+  it('without a key may be urgent only where everybody may', async () => {
+    expect((await post(fakeServer(), { priority: -1 })).statusCode).toBe(400);
+    const open = fakeServer({ config: { urgentKeys: new Set(['*']) } });
+    expect((await post(open, { priority: -1 })).statusCode).toBe(200);
   });
 });

@@ -237,13 +237,13 @@ describe('the other extras', () => {
       prompt: 'ab',
       allowed_token_ids: [5, 9, 5],
       bad_words: ['no'],
-      priority: -3,
+      priority: 3,
       cache_salt: 'mine',
     });
     const no = [tokenOf('n'), tokenOf('o')];
     expect(engine.submitted[0]).toMatchObject({
       sampling: { allowedTokens: [5, 9], badWords: [no, [tokenOf(' '), ...no]] },
-      priority: -3,
+      priority: 3,
       cacheSalt: 'mine',
     });
   });

@@ -62,11 +62,11 @@ describe('/metrics', () => {
     expect(response.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
     const counted = response.body.split('\n').filter((line) => line.startsWith('altup_requests_total'));
     expect(counted.sort()).toEqual([
-      'altup_requests_total{model="",route="/v1/completions",status="400"} 1',
       'altup_requests_total{model="",route="/v1/completions",status="404"} 1',
       'altup_requests_total{model="",route="/v1/models/:id",status="404"} 1',
       'altup_requests_total{model="",route="none",status="404"} 1',
       'altup_requests_total{model="tiny",route="/v1/completions",status="200"} 2',
+      'altup_requests_total{model="tiny",route="/v1/completions",status="400"} 1',
     ]);
   });
 
@@ -92,5 +92,25 @@ describe('/docs', () => {
       expect(asset).toMatch(/^\/docs\//);
       expect((await app.inject(asset)).statusCode).toBe(200);
     }
+  });
+});
+
+describe('what is refused before a handler sees it', () => {
+  it.each([
+    ['/v1/completions', { model: 'tiny', prompt: 'a', n: 0 }, 'tiny'],
+    ['/v1/completions', { model: 'tiny:fp32', prompt: 5 }, 'tiny'],
+    ['/v1/chat/completions', { model: 'other', messages: 'a' }, 'other'],
+    ['/tokenize', { model: 'other', unknown: 1 }, 'other'],
+    ['/detokenize', { model: 'tiny', tokens: 'a' }, 'tiny'],
+    ['/v1/completions', { prompt: 5 }, ''],
+    ['/v1/completions', { model: 5, prompt: 'a' }, ''],
+    ['/v1/completions', { model: 'nobody', prompt: 5 }, ''],
+    ['/v1/completions', [1], ''],
+  ])('%s with %j is counted and logged under the model %j', async (url, payload, model) => {
+    const { app, log, metrics } = fakeServer({ models: [fakeModel('tiny'), fakeModel('other')] });
+    expect((await app.inject({ method: 'POST', url, payload })).statusCode).toBe(400);
+    const { text } = await metrics.render();
+    expect(text).toContain(`altup_requests_total{model="${model}",route="${url}",status="400"} 1`);
+    expect(log.at(-1)!.model ?? '').toBe(model);
   });
 });

@@ -69,6 +69,7 @@ describe('traces', () => {
     });
     expect(whole).not.toHaveProperty('parentSpanId');
     expect(plain(whole!)).toEqual({
+      'client.address': '127.0.0.1',
       'gen_ai.operation.name': 'text_completion',
       'gen_ai.provider.name': 'altup-serve',
       'gen_ai.request.model': 'tiny',

@@ -22,7 +22,13 @@ const value = async (name: string) => (await samples(`${name}{model="m"}`))[`${n
 const histogram = async (name: string) => [await value(`${name}_count`), await value(`${name}_sum`)];
 
 const request = (id: string, promptTokens = 5): GenerationRequest =>
-  ({ id, model: 'm', promptTokens: Array.from({ length: promptTokens }, () => 7), arrivedAt: 1000 }) as never;
+  ({
+    id,
+    model: 'm',
+    promptTokens: Array.from({ length: promptTokens }, () => 7),
+    arrivedAt: 1000,
+    client: 'alice',
+  }) as never;
 
 const timings = (reached: Partial<Timings> = {}): Timings => ({
   arrivedAt: 1000,
@@ -200,4 +206,41 @@ it('tells tokens of half a millisecond and of one apart', async () => {
   }
   const buckets = await samples('altup_inter_token_seconds_bucket');
   expect(Object.values(buckets).slice(0, 2)).toEqual([1, 2]);
+});
+
+describe('clients', () => {
+  const of = (id: string, client: string) => ({ ...request(id), client });
+
+  it('have what they wait, take and get', async () => {
+    metrics.admitted(of('a', 'alice'));
+    metrics.admitted(of('b', 'alice'));
+    const waiting = 'altup_client_requests_waiting{client="alice"}';
+    expect((await samples('altup_client'))[waiting]).toBe(2);
+    metrics.started(of('a', 'alice'), 3000);
+    metrics.token(of('a', 'alice'), 4000, 1);
+    metrics.token(of('a', 'alice'), 4500, 2);
+    metrics.ended(of('b', 'alice'), finished('b'));
+    metrics.ended(of('a', 'alice'), finished('a'));
+    const found = await samples('altup_client');
+    expect(found).toMatchObject({
+      [waiting]: 0,
+      'altup_client_queue_seconds_sum{client="alice"}': 2,
+      'altup_client_time_to_first_token_seconds_sum{client="alice"}': 3,
+      'altup_client_time_to_first_token_seconds_count{client="alice"}': 1,
+      'altup_client_prompt_tokens_total{client="alice"}': 5,
+      'altup_client_generated_tokens_total{client="alice"}': 3,
+    });
+  });
+
+  it('that are addresses share a label, and so do those beyond a hundred names', async () => {
+    for (let i = 0; i < 150; i++) {
+      metrics.clientResponded(`team-${i}`, 200);
+      metrics.clientResponded(`address 192.0.2.${i}`, 200);
+      metrics.clientResponded(`address 2001:db8:${i}::/64`, 200);
+    }
+    const found = await samples('altup_client_requests_total');
+    expect(Object.keys(found)).toHaveLength(102);
+    expect(found['altup_client_requests_total{client="anonymous",status="200"}']).toBe(300);
+    expect(found['altup_client_requests_total{client="other",status="200"}']).toBe(50);
+  });
 });

@@ -104,6 +104,9 @@ export function fakeServer({
   const app = buildServer({
     config: {
       apiKeys: new ApiKeys(),
+      urgentKeys: new Set(),
+      trustedProxies: false,
+      allowedHosts: null,
       rateLimit: null,
       streamBuffer: 1_000_000,
       bodyLimit: 100_000,

@@ -104,6 +104,13 @@ export async function createJob(
       `\`${param}\` above 1 needs a \`temperature\` above 0: all choices would be the same.`,
     );
   }
+  const priority = fields.priority ?? 0;
+  if (priority < 0 && !config.urgentKeys.has('*') && !config.urgentKeys.has(client)) {
+    throw invalidRequest(
+      'priority',
+      `\`priority\` is ${priority}; below 0 it is for the API keys named in ALTUP_URGENT_KEYS.`,
+    );
+  }
   const stop = readStop(fields, model.manifest.vocabSize);
   // Two requests may bring the same id of their own, so the engine never sees it.
   const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
@@ -125,7 +132,7 @@ export async function createJob(
       logprobs: task.logprobs,
       promptLogprobs: task.promptLogprobs,
       skipSpecialTokens: fields.skip_special_tokens ?? true,
-      priority: fields.priority ?? 0,
+      priority,
       client,
       cacheSalt: fields.cache_salt ?? '',
       arrivedAt,

@@ -71,14 +71,13 @@ export function generationRoute<Body extends Type.TSchema>(
           'text/event-stream': { schema: eventSchema(route.streamExample) },
         },
       },
-      ...errorResponses(400, 401, 404, 413, 415, 429, 500, 503, 504),
+      ...errorResponses(404, 413, 415, 500, 503, 504),
     },
   };
   app.post(route.url, { schema, onRequest: refuseWhileDraining(isDraining) }, async (request, reply) => {
     const { context } = request;
     const fields = request.body as Type.Static<Body> & GenerationFields;
     const served = findModel(models, fields.model);
-    context.model = served.name;
     const { operation } = route;
     context.generation = { operation, parameters: traceParameters(fields), finishReasons: [] };
     const { job, format } = await route.create(fields, {

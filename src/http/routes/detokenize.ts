@@ -10,13 +10,12 @@ const schema = {
   summary: 'Turn tokens into text',
   security: [{ apiKey: [] }],
   body: DetokenizeRequestSchema,
-  response: { 200: DetokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 415, 500, 503) },
+  response: { 200: DetokenizeResponseSchema, ...errorResponses(404, 413, 415, 500, 503) },
 };
 
 export function detokenizeRoute(app: App, { models }: ServerDependencies): void {
-  app.post('/detokenize', { schema }, async ({ body, context }) => {
+  app.post('/detokenize', { schema }, async ({ body }) => {
     const model = findModel(models, body.model);
-    context.model = model.name;
     const { tokenizer } = requireTokenizer(model);
     checkTokenIds('tokens', body.tokens, tokenizer.vocabSize);
     return { prompt: tokenizer.decode(body.tokens) };

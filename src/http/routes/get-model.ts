@@ -11,13 +11,11 @@ const schema = {
   summary: 'Describe a model',
   security: [{ apiKey: [] }],
   params: Type.Object({ id: Type.String({ description: 'The model’s name.' }) }),
-  response: { 200: ModelRef, ...errorResponses(401, 404, 500) },
+  response: { 200: ModelRef, ...errorResponses(404, 500) },
 };
 
 export function getModelRoute(app: App, { models }: ServerDependencies): void {
   app.get('/v1/models/:id', { schema }, async (request): Promise<Model> => {
-    const model = findModel(models, request.params.id);
-    request.context.model = model.name;
-    return modelCard(model);
+    return modelCard(findModel(models, request.params.id));
   });
 }

@@ -9,7 +9,7 @@ const schema = {
   summary: 'List the models',
   description: 'Those still loading and those that failed to load are listed too, with their state.',
   security: [{ apiKey: [] }],
-  response: { 200: ModelListSchema, ...errorResponses(401, 500) },
+  response: { 200: ModelListSchema, ...errorResponses(500) },
 };
 
 export function listModelsRoute(app: App, { models }: ServerDependencies): void {

@@ -11,13 +11,12 @@ const schema = {
   summary: 'Turn text into tokens',
   security: [{ apiKey: [] }],
   body: TokenizeRequestSchema,
-  response: { 200: TokenizeResponseSchema, ...errorResponses(400, 401, 404, 413, 415, 500, 503) },
+  response: { 200: TokenizeResponseSchema, ...errorResponses(404, 413, 415, 500, 503) },
 };
 
 export function tokenizeRoute(app: App, { models }: ServerDependencies): void {
-  app.post('/tokenize', { schema }, async ({ body, context }) => {
+  app.post('/tokenize', { schema }, async ({ body }) => {
     const model = findModel(models, body.model);
-    context.model = model.name;
     const { tokenizer, encode } = requireTokenizer(model);
     const tokens = await encode(body.prompt, body.add_special_tokens ?? true);
     return {

@@ -44,3 +44,12 @@ export function errorResponses(...statuses: Status[]): Record<number, Type.TSche
   });
   return Object.fromEntries(entries);
 }
+
+/** Adds refusals that all routes of a scope have in common to what a route documents. */
+export function documentErrors(
+  route: { schema?: { response?: unknown } | undefined },
+  ...statuses: Status[]
+): void {
+  if (!route.schema?.response) return;
+  route.schema = { ...route.schema, response: { ...errorResponses(...statuses), ...route.schema.response } };
+}

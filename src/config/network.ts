@@ -1,0 +1,48 @@
+import ipaddr from 'ipaddr.js';
+import { ConfigurationError } from '../errors.ts';
+
+/** Ranges that a trusted proxy may be named by, as `@fastify/proxy-addr` has them. */
+const namedRanges = ['loopback', 'linklocal', 'uniquelocal'];
+
+const itemsOf = (text: string) => text.split(',').map((item) => item.trim());
+
+function isAddressOrPrefix(text: string): boolean {
+  const [address = '', ...rest] = text.split('/');
+  const isAddress = ipaddr.IPv4.isValidFourPartDecimal(address) || ipaddr.IPv6.isValid(address);
+  if (!isAddress || rest.length > 1) return false;
+  if (rest.length === 0) return true;
+  const longest = ipaddr.parse(address).kind() === 'ipv4' ? 32 : 128;
+  // A prefix of length 0 would let everybody claim any address.
+  return /^[1-9]\d{0,2}$/.test(rest[0]!) && Number(rest[0]) <= longest;
+}
+
+/**
+ * Proxies whose `X-Forwarded-For` is believed.
+ * @param source the variable or flag the text comes from
+ */
+export function parseTrustedProxies(source: string, text: string): string[] {
+  const proxies = itemsOf(text);
+  const wrong = proxies.find((proxy) => !namedRanges.includes(proxy) && !isAddressOrPrefix(proxy));
+  if (wrong === undefined) return proxies;
+  throw new ConfigurationError(
+    `${source}: '${wrong.slice(0, 100)}' is not valid; expected addresses, prefixes such as 10.0.0.0/8, or ${namedRanges.join(', ')}, separated by commas`,
+  );
+}
+
+/**
+ * Names that requests may have in their `Host` header, in lower case: `api.example.com`, `*.example.com` or `*`.
+ * @param source the variable or flag the text comes from
+ */
+export function parseAllowedHosts(source: string, text: string): string[] {
+  const hosts = itemsOf(text).map((host) => host.toLowerCase());
+  const wrong = hosts.find((host) => host !== '*' && !/^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host));
+  if (wrong === undefined) return hosts;
+  throw new ConfigurationError(
+    `${source}: '${wrong.slice(0, 100)}' is not valid; expected host names without scheme and port, such as api.example.com, *.example.com or *, separated by commas`,
+  );
+}
+
+/** Whether only this machine can connect to a service that listens there. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback');
+}
