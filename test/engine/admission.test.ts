@@ -100,13 +100,15 @@ describe('Admission', () => {
   });
 
   it.each([
-    ['', 1],
-    [', in which it is half as fast', 2],
+    ['', 1, 100],
+    [', in which it is half as fast', 2, 100],
+    [', of one client', 1, 75],
+    [', of one client, in which it is half as fast', 2, 75],
   ])(
     'lets in 19 of 20 of those who come back when told, in and after a minute of ten times the load%s',
-    (_, slowness) => {
+    (_, slowness, clientQueueShare) => {
       const busy = new Admission(
-        { maxQueuedRequests: 32, maxQueuedTokens: 1000, clientQueueShare: 100 },
+        { maxQueuedRequests: 32, maxQueuedTokens: 1000, clientQueueShare },
         clock.now,
       );
       const random = seededRandom(3);
@@ -130,7 +132,7 @@ describe('Admission', () => {
         clock.advance(100);
         const isServing = tick >= 600 || tick % slowness === 0;
         if (queued > 0 && isServing) {
-          busy.leave(requests(5)[0]!);
+          busy.leave({ ...requests(5)[0]!, client: 'everyone' });
           queued -= 1;
         }
         const due = returns.filter(({ at }) => at <= second);

@@ -11,6 +11,7 @@ describe('two tenants on two slots', () => {
       ALTUP_SLOTS: '2',
       ALTUP_THREADS: '1',
       ALTUP_API_KEYS: 'large,small',
+      ALTUP_URGENT_KEYS: 'key-1',
     });
   });
   afterAll(() => service.stop());
@@ -21,12 +22,16 @@ describe('two tenants on two slots', () => {
       ...(signal ? { signal } : {}),
     });
 
-  it('a backlog of 128 sequences, older than its ageing, does not keep the other from its slot', async () => {
+  it.each([
+    ['older than its ageing', ageingMs + 500, 0],
+    ['urgent', 500, -1000],
+  ])('a backlog of 128 sequences, %s, does not keep the other from its slot', async (_, ageMs, priority) => {
+    await service.metricReaches(0, 'altup_requests_running');
     const leaving = new AbortController();
-    const long = { prompt: 'She had been', max_tokens: 500, ignore_eos: true, n: 128 };
+    const long = { prompt: 'She had been', max_tokens: 500, ignore_eos: true, n: 128, priority };
     const backlog = post('large', long, leaving.signal).catch(() => 'left');
     await service.metricReaches(2, 'altup_requests_running');
-    await setTimeout(ageingMs + 500);
+    await setTimeout(ageMs);
     const waits: number[] = [];
     for (let i = 0; i < 20; i++) {
       const small = { prompt: 'It is a truth', max_tokens: 8, return_metrics: true };
