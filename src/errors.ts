@@ -50,7 +50,7 @@ export const errorCatalogue = {
   not_ready: {
     status: 503,
     type: 'server_error',
-    when: 'The model is still loading, failed to load, or its engine is restarting.',
+    when: 'The model is still loading, failed to load, was removed, or its engine is restarting.',
   },
   shutting_down: { status: 503, type: 'server_error', when: 'The service is draining before it stops.' },
   deadline_exceeded: {

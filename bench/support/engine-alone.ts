@@ -35,7 +35,6 @@ export class EngineAlone {
     const ignore = () => {};
     alone.#engine = startEngine(
       {
-        models: [{ name: alone.#model, checkpoint, folder }],
         options: { runtime, threads: 2, maxContext: 2048, stepTokens: 512, prefillChunk: 256, ...options },
       },
       {
@@ -61,7 +60,7 @@ export class EngineAlone {
         },
       },
     );
-    await alone.#engine.whenLoaded();
+    await alone.#engine.loadModel({ name: alone.#model, checkpoint, folder });
     return alone;
   }
 

@@ -35,5 +35,7 @@ export interface ServedModel {
   readonly defaults: GenerationDefaults;
   /** Seconds since the epoch at which the service took it up. */
   readonly created: number;
+  /** The service is not ready before it: a model of the start, or one that has ever been ready. */
+  readonly isRequired: boolean;
   state: ModelState;
 }

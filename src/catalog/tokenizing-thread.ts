@@ -27,6 +27,11 @@ export class TokenizingThread {
     return waiting.promise;
   }
 
+  /** Its tokenizer is read anew when it is needed again. */
+  forget(checkpoint: string): void {
+    this.#worker?.postMessage({ forget: checkpoint });
+  }
+
   async close(): Promise<void> {
     await this.#worker?.terminate();
   }

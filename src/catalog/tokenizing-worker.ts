@@ -19,4 +19,7 @@ function answer({ number, checkpoint, text, addSpecialTokens }: TokenizingJob): 
   }
 }
 
-parentPort!.on('message', (job: TokenizingJob) => parentPort!.postMessage(answer(job)));
+parentPort!.on('message', (job: TokenizingJob | { forget: string }) => {
+  if ('forget' in job) tokenizers.delete(job.forget);
+  else parentPort!.postMessage(answer(job));
+});

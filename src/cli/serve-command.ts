@@ -34,7 +34,7 @@ export async function serveCommand(args: string[]): Promise<number | null> {
   const service = new Service(config, logger, packageJson.version);
   logOutput.watch(service.logListener);
   const delay = config.drainTimeoutMs + closingMs;
-  const grace = closeWithGrace({ delay, logger, skip: [...faultSignals] }, async ({ err }) => {
+  const grace = closeWithGrace({ delay, logger, skip: [...faultSignals, 'SIGHUP'] }, async ({ err }) => {
     if (err) logger.fatal({ err }, 'unexpected error');
     try {
       await service.stop();
@@ -42,6 +42,7 @@ export async function serveCommand(args: string[]): Promise<number | null> {
       await logOutput.flush(lastLinesMs);
     }
   });
+  process.on('SIGHUP', () => void service.reload());
   try {
     await service.start();
     return null;

@@ -114,22 +114,27 @@ export class ApiKeys {
     return named ?? `key-${this.#numbers.get(given.toString('hex'))}`;
   }
 
+  /** Reads the keys file again. One that is not valid changes nothing. */
+  readAgain(onChange: (keys: number) => void, onFault: (error: Error) => void): void {
+    if (this.#file === null) return;
+    try {
+      this.#inFile = this.#read(this.#file);
+      this.#number();
+      onChange(this.#keys.length);
+    } catch (error) {
+      onFault(error as Error);
+    }
+  }
+
   /**
-   * Reads the keys file again whenever it changes. A file that is not valid changes nothing.
+   * Reads the keys file again whenever it changes.
    * @returns ends the watch
    */
   watch(onChange: (keys: number) => void, onFault: (error: Error) => void): () => void {
     const file = this.#file;
     if (file === null) return () => {};
     const look = () => {
-      if (stateOf(file) === this.#state) return;
-      try {
-        this.#inFile = this.#read(file);
-        this.#number();
-        onChange(this.#keys.length);
-      } catch (error) {
-        onFault(error as Error);
-      }
+      if (stateOf(file) !== this.#state) this.readAgain(onChange, onFault);
     };
     const timer = setInterval(look, lookEveryMs).unref();
     return () => clearInterval(timer);

@@ -2,10 +2,10 @@ import { ServiceError } from '../errors.ts';
 import type { Admission } from './admission.ts';
 import type { Clock } from './clock.ts';
 import type { Engine } from './engine.ts';
+import { EngineModels, type OnModelState } from './engine-models.ts';
 import type { EngineObserver } from './engine-observer.ts';
 import type { GenerationEvent, GenerationRequest } from './generation.ts';
-import type { EngineReport } from './messages.ts';
-import { ModelStates, type OnModelState } from './model-states.ts';
+import type { EngineReport, ModelSpec } from './messages.ts';
 import { type StartWorker, SupervisedWorker } from './supervised-worker.ts';
 import { TrackedRequests } from './tracked-requests.ts';
 import { within } from './within.ts';
@@ -14,8 +14,6 @@ export interface EngineClientOptions {
   startWorker: StartWorker;
   /** Ends what the worker computes early, and fails all that it would compute afterwards. */
   interrupt(): void;
-  /** Names of the models the worker is told to load. */
-  models: readonly string[];
   admission: Admission;
   observer: EngineObserver;
   clock: Clock;
@@ -36,34 +34,52 @@ export class EngineClient implements Engine {
   readonly #admission: Admission;
   readonly #observer: EngineObserver;
   readonly #requests: TrackedRequests;
-  readonly #states: ModelStates;
+  readonly #models: EngineModels;
   readonly #onFault: EngineClientOptions['onFault'];
   readonly #interrupt: EngineClientOptions['interrupt'];
-  readonly #loaded = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
   readonly #lateCheck: NodeJS.Timeout;
-  #isLoaded = false;
+  #isRestarted = false;
+  /** The worker is gone and no other will come. */
+  #isOver = false;
   #drained: Promise<boolean> | null = null;
 
   constructor(options: EngineClientOptions) {
-    const { startWorker, interrupt, models, admission, observer, clock, onModelState, onFault } = options;
+    const { startWorker, interrupt, admission, observer, clock, onModelState, onFault } = options;
     this.#admission = admission;
     this.#observer = observer;
     this.#requests = new TrackedRequests(admission, observer, clock);
-    this.#states = new ModelStates(models, onModelState);
+    this.#models = new EngineModels(onModelState);
     this.#onFault = onFault;
     this.#interrupt = interrupt;
     this.#worker = new SupervisedWorker(startWorker, clock, {
       take: (report) => this.#take(report),
       ended: (restartInMs, exitCode) => this.#workerEnded(restartInMs, exitCode),
       restarting: () => observer.restarted(),
+      restarted: () => this.#workerRestarted(),
     });
     this.#lateCheck = setInterval(() => this.#abort(this.#requests.failLate()), lateCheckMs).unref();
   }
 
-  /** Settles when every model was tried, or the worker is gone. */
-  whenLoaded(): Promise<void> {
-    return this.#loaded.promise;
+  /** Adds a model. Settles when it is ready or has failed, which `onModelState` reports, or when the engine stops. */
+  loadModel(spec: ModelSpec): Promise<void> {
+    const tried = this.#models.add(spec);
+    if (this.#isOver) this.#models.failed(spec.name, 'The engine has stopped.');
+    else this.#postLoad(spec);
+    return tried;
+  }
+
+  /**
+   * Removes a model and frees its memory: takes no new requests, lets running ones go on for `withinMs`, fails the rest.
+   * Settles when the worker has closed it, or has ended.
+   */
+  async unloadModel(model: string, withinMs: number): Promise<void> {
+    const left = this.#models.leave(model);
+    await within(withinMs, this.#requests.whenEmpty(model));
+    this.#requests.failAll('not_ready', 'The model was removed before the request was finished.', model);
+    if (this.#worker.isRunning) this.#worker.post({ type: 'unload', model });
+    else this.#models.left(model);
+    await left;
   }
 
   generate(requests: readonly GenerationRequest[], signal: AbortSignal): AsyncIterable<GenerationEvent> {
@@ -94,7 +110,7 @@ export class EngineClient implements Engine {
   #admit(requests: readonly GenerationRequest[]): void {
     try {
       this.#requireOpen();
-      for (const { model } of requests) this.#states.requireReady(model);
+      for (const { model } of requests) this.#models.requireReady(model);
       this.#admission.reserve(requests);
     } catch (error) {
       const reason = error instanceof ServiceError ? error.code : 'engine_failure';
@@ -117,11 +133,11 @@ export class EngineClient implements Engine {
   async #drain(withinMs: number, closeWithinMs: number, endWithinMs: number): Promise<boolean> {
     await within(withinMs, this.#requests.whenEmpty());
     this.#requests.failAll('shutting_down', 'The service stopped before the request was finished.');
-    const isServing = this.#states.isServing;
+    const { isServing, areTried } = this.#models;
     this.#worker.close();
     if ((await within(closeWithinMs, this.#closed.promise)) || !isServing) return true;
     this.#interrupt();
-    return within(endWithinMs, this.#closed.promise);
+    return (await within(endWithinMs, this.#closed.promise)) || !areTried;
   }
 
   #take(report: EngineReport): void {
@@ -129,27 +145,38 @@ export class EngineClient implements Engine {
       for (const event of report.events) this.#requests.deliver(event);
       this.#observer.stepped(report.step);
     } else if (report.type === 'loaded') {
-      this.#states.loaded(report);
+      this.#models.loaded(report);
       const requests = this.#requests.waitingFor(report.model);
       if (requests.length > 0) this.#worker.post({ type: 'submit', requests });
+      this.#loadAnswered();
     } else if (report.type === 'load-failed') {
-      this.#states.failed(report.model, report.message);
+      this.#models.failed(report.model, report.message);
       this.#failWaiting(report.model);
+      this.#loadAnswered();
+    } else if (report.type === 'unloaded') {
+      this.#models.left(report.model);
     } else if (report.type === 'fault') {
       this.#onFault(report.model, report.detail);
-    } else if (report.type === 'ready') {
-      this.#ready();
     } else if (this.#drained !== null) {
       this.#closed.resolve();
     }
   }
 
-  #ready(): void {
-    this.#loaded.resolve();
-    const isRestart = this.#isLoaded;
-    this.#isLoaded = true;
+  #postLoad(spec: ModelSpec): void {
+    if (!this.#worker.isRunning) return;
+    this.#models.loading(spec.name);
+    this.#worker.post({ type: 'load', spec });
+  }
+
+  #workerRestarted(): void {
+    this.#isRestarted = true;
+    for (const spec of this.#models.specs) this.#postLoad(spec);
+  }
+
+  #loadAnswered(): void {
     // What kept every model from loading again may pass; the start of the service says what does not.
-    if (isRestart && !this.#states.isServing) this.#worker.post({ type: 'close' });
+    const isUseless = this.#models.areTried && !this.#models.isServing;
+    if (this.#isRestarted && isUseless) this.#worker.post({ type: 'close' });
   }
 
   /** A second death in a row, before the models were loaded again, is more than requests that wait can sit out. */
@@ -159,12 +186,13 @@ export class EngineClient implements Engine {
       this.#onFault(null, `The engine's thread exited with code ${exitCode}; ${next}.`);
     }
     this.#requests.failStarted('engine_failure', 'The engine stopped while it ran the request.');
-    if (restartInMs === null || !this.#states.isServing) {
-      for (const model of this.#states.models) this.#failWaiting(model);
+    if (restartInMs === null || !this.#models.isServing) {
+      for (const model of this.#models.names) this.#failWaiting(model);
     }
-    if (this.#drained === null || restartInMs !== null) this.#states.ended(restartInMs);
-    this.#loaded.resolve();
+    if (this.#drained === null || restartInMs !== null) this.#models.ended(restartInMs);
     if (restartInMs === null) {
+      this.#isOver = true;
+      this.#models.abandon();
       clearInterval(this.#lateCheck);
       this.#closed.resolve();
     }

@@ -31,8 +31,15 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
         'set decoder_start_token_id in generation_config.json and export again.',
     );
   }
-  context.memory.reserve(await modelMemory(manifest, { folder: spec.folder, slots, maxContext }));
-  const session = await context.openSession({ folder: spec.folder, slots, maxContext, threads });
+  const release = context.memory.reserve(
+    await modelMemory(manifest, { folder: spec.folder, slots, maxContext }),
+  );
+  const session = await context
+    .openSession({ folder: spec.folder, slots, maxContext, threads })
+    .catch((error) => {
+      release();
+      throw error;
+    });
   if (session.runtime.backend === 'native') keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
   const limits = {
     slots: session.slots,
@@ -49,5 +56,6 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,
     onFault: (error) => context.onFault(spec.name, error),
+    onClosed: release,
   });
 }

@@ -29,8 +29,11 @@ export class MemoryBudget {
     this.#available = available;
   }
 
-  /** @throws ConfigurationError with what the model needs, when that is more than there is */
-  reserve({ weights, cache, slots, positions }: MemoryNeed): void {
+  /**
+   * @returns gives it back
+   * @throws ConfigurationError with what the model needs, when that is more than there is
+   */
+  reserve({ weights, cache, slots, positions }: MemoryNeed): () => void {
     if (weights + cache > this.#available) {
       throw new ConfigurationError(
         `the model needs at least ${gibibytes(weights + cache)} of memory, ${gibibytes(weights)} for its weights and ` +
@@ -40,6 +43,9 @@ export class MemoryBudget {
       );
     }
     this.#available -= weights + cache;
+    return () => {
+      this.#available += weights + cache;
+    };
   }
 }
 

@@ -22,12 +22,15 @@ export interface EngineOptions {
 
 /** What the worker is started with. */
 export interface WorkerData {
-  models: readonly ModelSpec[];
   options: EngineOptions;
 }
 
 /** Main thread → engine worker. */
 export type EngineCommand =
+  /** Loads run one after another, beside the steps of the models that are there. */
+  | { type: 'load'; spec: ModelSpec }
+  /** Abort what is left of its requests, close its session. */
+  | { type: 'unload'; model: string }
   | { type: 'submit'; requests: readonly GenerationRequest[] }
   | { type: 'abort'; ids: readonly string[] }
   /** Finish nothing more: abort everything, close all sessions, exit. */
@@ -60,8 +63,7 @@ export type EngineReport =
       encoderCapacity: number;
     }
   | { type: 'load-failed'; model: string; message: string }
-  /** All models were tried; requests are taken from now on. */
-  | { type: 'ready' }
+  | { type: 'unloaded'; model: string }
   | { type: 'stepped'; step: StepReport; events: readonly GenerationEvent[] }
   /** Something went wrong inside; for the log, never for clients. */
   | { type: 'fault'; model: string; detail: string }

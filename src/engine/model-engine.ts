@@ -19,6 +19,8 @@ export interface ModelEngineParts {
   clock: Clock;
   /** Is told what went wrong inside; clients get a message without details. */
   onFault(error: unknown): void;
+  /** Is called once the session is closed. */
+  onClosed(): void;
 }
 
 export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
@@ -43,19 +45,21 @@ export class ModelEngine {
   readonly #scheduler: Scheduler;
   readonly #model: CompletionModel;
   readonly #clock: Clock;
+  readonly #onClosed: () => void;
   readonly #completions: OpenCompletions;
   #submitted: GenerationRequest[] = [];
   #aborted: string[] = [];
   /** Milliseconds in the session within this step. */
   #spent: Pick<StepReport, 'prefillMs' | 'decodeMs'> = { prefillMs: null, decodeMs: null };
 
-  constructor({ name, session, limits, scheduler, model, clock, onFault }: ModelEngineParts) {
+  constructor({ name, session, limits, scheduler, model, clock, onFault, onClosed }: ModelEngineParts) {
     this.name = name;
     this.limits = limits;
     this.#session = session;
     this.#scheduler = scheduler;
     this.#model = model;
     this.#clock = clock;
+    this.#onClosed = onClosed;
     this.#completions = new OpenCompletions(clock, onFault);
   }
 
@@ -93,6 +97,7 @@ export class ModelEngine {
     this.#takeMessages();
     this.#abortNow(this.#completions.ids);
     await this.#session.close();
+    this.#onClosed();
     return this.#report(null);
   }
 

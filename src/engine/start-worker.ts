@@ -7,14 +7,13 @@ import type { EngineReport, WorkerData } from './messages.ts';
 /** Starts the engine's thread and connects to it; what the thread prints goes to this process's own output. */
 export function startEngine(
   data: WorkerData,
-  options: Omit<EngineClientOptions, 'startWorker' | 'interrupt' | 'models'>,
+  options: Omit<EngineClientOptions, 'startWorker' | 'interrupt'>,
 ): EngineClient {
   // ONNX Runtime reads the process's environment when its library loads, and reports home unless told not to.
   process.env.ORT_DISABLE_TELEMETRY = '1';
   return new EngineClient({
     ...options,
     interrupt: interruptNativeSessions,
-    models: data.models.map(({ name }) => name),
     startWorker: (onReport, onEnd) => {
       const worker = new Worker(new URL('./worker.ts', import.meta.url), {
         workerData: data,

@@ -20,11 +20,13 @@ interface WorkerListener {
    */
   ended(restartInMs: number | null, exitCode?: number): void;
   restarting(): void;
+  /** Another is there and holds no model yet. */
+  restarted(): void;
 }
 
 /**
  * An engine worker that is started again when it ends by itself, ever later if it does so again and again. One that
- * ends before it was ready for the first time is not: the cause is in what it was given.
+ * ends before it has ever loaded a model is not: the cause is in what it was given.
  */
 export class SupervisedWorker {
   readonly #start: StartWorker;
@@ -33,8 +35,8 @@ export class SupervisedWorker {
   readonly #delay = new RestartDelay();
   #worker: ReturnType<StartWorker> | null = null;
   #timer: NodeJS.Timeout | undefined;
-  #readyAt: number | null = null;
-  #wasEverReady = false;
+  #loadedAt: number | null = null;
+  #hasEverLoaded = false;
   #isClosing = false;
 
   constructor(start: StartWorker, clock: Clock, listener: WorkerListener) {
@@ -62,12 +64,12 @@ export class SupervisedWorker {
   }
 
   #launch(): void {
-    this.#readyAt = null;
+    this.#loadedAt = null;
     this.#worker = this.#start(
       (report) => {
-        if (report.type === 'ready') {
-          this.#readyAt = this.#clock();
-          this.#wasEverReady = true;
+        if (report.type === 'loaded') {
+          this.#loadedAt ??= this.#clock();
+          this.#hasEverLoaded = true;
         }
         this.#listener.take(report);
       },
@@ -77,12 +79,13 @@ export class SupervisedWorker {
 
   #end(exitCode: number): void {
     this.#worker = null;
-    const readyMs = this.#readyAt === null ? null : this.#clock() - this.#readyAt;
-    const delayMs = this.#isClosing || !this.#wasEverReady ? null : this.#delay.next(readyMs);
+    const loadedMs = this.#loadedAt === null ? null : this.#clock() - this.#loadedAt;
+    const delayMs = this.#isClosing || !this.#hasEverLoaded ? null : this.#delay.next(loadedMs);
     if (delayMs !== null) {
       this.#timer = setTimeout(() => {
         this.#listener.restarting();
         this.#launch();
+        this.#listener.restarted();
       }, delayMs);
     }
     if (this.#isClosing) this.#listener.ended(null);

@@ -27,6 +27,12 @@ interface Tracked {
   readonly timings: RequestTimings;
 }
 
+/** Somebody waits until nothing is open; undefined: for any model. */
+interface EmptyWait {
+  readonly model: string | undefined;
+  resolve(): void;
+}
+
 /** The engine looks at deadlines once a step; only what it misses by more than this is late here too. */
 const lateGraceMs = 250;
 
@@ -36,7 +42,7 @@ export class TrackedRequests {
   readonly #observer: EngineObserver;
   readonly #clock: Clock;
   readonly #tracked = new Map<string, Tracked>();
-  #onEmpty: (() => void)[] = [];
+  #onEmpty: EmptyWait[] = [];
 
   constructor(admission: Admission, observer: EngineObserver, clock: Clock) {
     this.#admission = admission;
@@ -101,9 +107,9 @@ export class TrackedRequests {
     );
   }
 
-  /** Ends everything that is open, without waiting for the engine. */
-  failAll(code: ErrorCode, message: string): void {
-    this.#fail(() => true, code, message);
+  /** Ends everything that is open, or what is for `model`, without waiting for the engine. */
+  failAll(code: ErrorCode, message: string, model?: string): void {
+    this.#fail(({ request }) => model === undefined || request.model === model, code, message);
   }
 
   failStarted(code: ErrorCode, message: string): void {
@@ -134,9 +140,19 @@ export class TrackedRequests {
     }
   }
 
-  whenEmpty(): Promise<void> {
-    if (this.#tracked.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onEmpty.push(resolve));
+  /** Settles when nothing is open, or nothing for `model`. */
+  whenEmpty(model?: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onEmpty.push({ model, resolve });
+      this.#settleEmpty();
+    });
+  }
+
+  #settleEmpty(): void {
+    const open = new Set([...this.#tracked.values()].map(({ request }) => request.model));
+    const isEmpty = ({ model }: EmptyWait) => (model === undefined ? open.size === 0 : !open.has(model));
+    for (const { resolve } of this.#onEmpty.filter(isEmpty)) resolve();
+    this.#onEmpty = this.#onEmpty.filter((wait) => !isEmpty(wait));
   }
 
   #pick(isWanted: (tracked: Tracked) => boolean): Tracked[] {
@@ -161,9 +177,7 @@ export class TrackedRequests {
       group.stream.close();
       group.forget();
     }
-    if (this.#tracked.size === 0) {
-      for (const resolve of this.#onEmpty.splice(0)) resolve();
-    }
+    if (this.#onEmpty.length > 0) this.#settleEmpty();
   }
 }
 

@@ -6,42 +6,45 @@ import type { ModelEngine } from './model-engine.ts';
 
 export interface WorkerLoopOptions {
   port: Port<EngineReport, EngineCommand>;
-  models: readonly ModelSpec[];
   load(spec: ModelSpec): Promise<ModelEngine>;
   clock: Clock;
 }
 
 /**
- * The life of an engine worker: loads its models, steps those that have work in turn, sleeps when none has, and closes
- * when told to. Messages are taken between steps.
+ * The life of an engine worker: steps those of its models that have work in turn, sleeps when none has, loads and closes
+ * models as it is told, and closes when it is told to. Messages are taken between steps.
  */
 export class WorkerLoop {
   readonly #port: Port<EngineReport, EngineCommand>;
-  readonly #models: readonly ModelSpec[];
   readonly #load: (spec: ModelSpec) => Promise<ModelEngine>;
   readonly #clock: Clock;
   readonly #engines = new Map<string, ModelEngine>();
   readonly #inbox: EngineCommand[] = [];
+  /** Models to load; the first is being loaded. */
+  readonly #loads: ModelSpec[] = [];
+  /** Models to close. */
+  #leaving: string[] = [];
+  #loading: Promise<void> = Promise.resolve();
   #isClosing = false;
+  #isStirred = false;
   #wake: () => void = () => {};
 
-  constructor({ port, models, load, clock }: WorkerLoopOptions) {
+  constructor({ port, load, clock }: WorkerLoopOptions) {
     this.#port = port;
-    this.#models = models;
     this.#load = load;
     this.#clock = clock;
     port.on('message', (command) => {
       this.#inbox.push(command);
       if (command.type === 'close') this.#isClosing = true;
-      this.#wake();
+      this.#stir();
     });
   }
 
   /** Ends once told to close. */
   async run(): Promise<void> {
-    await this.#loadModels();
     while (!this.#isClosing) {
       this.#takeCommands();
+      await this.#closeLeaving();
       const busy = [...this.#engines.values()].filter((engine) => engine.hasWork);
       for (const engine of busy) {
         if (this.#isClosing) break;
@@ -51,27 +54,8 @@ export class WorkerLoop {
       }
       if (busy.length === 0) await this.#sleep();
     }
+    await this.#loading;
     await this.#close();
-  }
-
-  async #loadModels(): Promise<void> {
-    for (const spec of this.#models) {
-      if (this.#isClosing) return;
-      const startedAt = this.#clock();
-      try {
-        const engine = await this.#load(spec);
-        this.#engines.set(spec.name, engine);
-        const seconds = (this.#clock() - startedAt) / 1000;
-        const { runtime, limits } = engine;
-        this.#port.postMessage({ type: 'loaded', model: spec.name, seconds, runtime, ...limits });
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        this.#port.postMessage({ type: 'load-failed', model: spec.name, message });
-      }
-      // Loading blocks the thread; a word to close must not have to wait for every model.
-      await nextTurn();
-    }
-    this.#port.postMessage({ type: 'ready' });
   }
 
   #takeCommands(): void {
@@ -80,6 +64,11 @@ export class WorkerLoop {
         for (const request of command.requests) this.#submit(request);
       } else if (command.type === 'abort') {
         for (const engine of this.#engines.values()) engine.abort(command.ids);
+      } else if (command.type === 'load') {
+        this.#loads.push(command.spec);
+        if (this.#loads.length === 1) this.#loading = this.#loadModels();
+      } else if (command.type === 'unload') {
+        this.#leaving.push(command.model);
       }
     }
   }
@@ -90,23 +79,69 @@ export class WorkerLoop {
     engine.submit(request);
   }
 
+  async #loadModels(): Promise<void> {
+    for (let spec = this.#loads[0]; spec !== undefined && !this.#isClosing; spec = this.#loads[0]) {
+      if (!this.#leaving.includes(spec.name)) await this.#loadModel(spec);
+      this.#loads.shift();
+      this.#stir();
+      // Parts of loading block the thread; a word to close must not have to wait for every model.
+      await nextTurn();
+    }
+  }
+
+  async #loadModel(spec: ModelSpec): Promise<void> {
+    const startedAt = this.#clock();
+    try {
+      const engine = await this.#load(spec);
+      this.#engines.set(spec.name, engine);
+      const seconds = (this.#clock() - startedAt) / 1000;
+      const { runtime, limits } = engine;
+      this.#port.postMessage({ type: 'loaded', model: spec.name, seconds, runtime, ...limits });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#port.postMessage({ type: 'load-failed', model: spec.name, message });
+    }
+  }
+
+  async #closeLeaving(): Promise<void> {
+    const isInLoad = (model: string) => this.#loads.some(({ name }) => name === model);
+    const leaving = this.#leaving.filter((model) => !isInLoad(model));
+    this.#leaving = this.#leaving.filter(isInLoad);
+    for (const model of leaving) {
+      const engine = this.#engines.get(model);
+      this.#engines.delete(model);
+      if (engine) await this.#closeEngine(engine);
+      this.#port.postMessage({ type: 'unloaded', model });
+    }
+  }
+
+  #stir(): void {
+    this.#isStirred = true;
+    this.#wake();
+  }
+
+  /** Until something happened since the last time. */
   async #sleep(): Promise<void> {
-    if (this.#inbox.length > 0 || this.#isClosing) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
-    await promise;
+    if (!this.#isStirred && !this.#isClosing) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await promise;
+    }
+    this.#isStirred = false;
   }
 
   async #close(): Promise<void> {
     this.#takeCommands();
-    for (const engine of this.#engines.values()) {
-      try {
-        this.#port.postMessage(await engine.close());
-      } catch (error) {
-        this.#port.postMessage({ type: 'fault', model: engine.name, detail: errorDetail(error) });
-      }
-    }
+    for (const engine of this.#engines.values()) await this.#closeEngine(engine);
     this.#port.postMessage({ type: 'closed' });
+  }
+
+  async #closeEngine(engine: ModelEngine): Promise<void> {
+    try {
+      this.#port.postMessage(await engine.close());
+    } catch (error) {
+      this.#port.postMessage({ type: 'fault', model: engine.name, detail: errorDetail(error) });
+    }
   }
 }
 

@@ -8,7 +8,7 @@ import type { EngineCommand, EngineReport, Port, WorkerData } from './messages.t
 import { WorkerLoop } from './worker-loop.ts';
 
 /** Entry point of the engine's thread. It ends by itself: a thread stopped within ONNX Runtime aborts the process. */
-const { models, options } = workerData as WorkerData;
+const { options } = workerData as WorkerData;
 const port: Port<EngineReport, EngineCommand> = parentPort!;
 const onFault = (model: string, error: unknown) =>
   port.postMessage({ type: 'fault', model, detail: errorDetail(error) });
@@ -16,7 +16,6 @@ const memory = new MemoryBudget(availableMemory());
 
 await new WorkerLoop({
   port,
-  models,
   load: (spec) =>
     loadModel(spec, {
       options,

@@ -20,6 +20,7 @@ export type ServerConfig = Pick<
   | 'bodyLimit'
   | 'rateLimit'
   | 'streamBuffer'
+  | 'strict'
   | 'queueTimeoutMs'
   | 'requestTimeoutMs'
   | 'maxQueuedRequests'

@@ -147,6 +147,10 @@ export function createMetricsCatalogue() {
       ofModel,
       batchBuckets,
     ),
+    modelState: gauge('altup_model_state', '1 for the state that the model is in, 0 for the others.', [
+      'model',
+      'state',
+    ]),
     modelLoadSeconds: gauge('altup_model_load_seconds', 'Time to load the model.', ofModel),
     modelInfo: gauge('altup_model_info', 'Always 1; the labels describe a loaded model.', [
       'model',

@@ -1,4 +1,4 @@
-import type { ServedModel } from '../catalog/served-model.ts';
+import type { ModelState, ServedModel } from '../catalog/served-model.ts';
 import type { EngineObserver } from '../engine/engine-observer.ts';
 import type { EndEvent, GenerationRequest } from '../engine/generation.ts';
 import type { StepReport } from '../engine/messages.ts';
@@ -19,6 +19,12 @@ interface ModelLoad {
 
 /** Clients with series of their own; further ones share the label `other`. */
 const maxClients = 100;
+interface ModelInfos {
+  readonly modelInfo: Record<string, string>;
+  readonly cacheConfig: Record<string, string | number>;
+}
+
+const modelStates: readonly ModelState['state'][] = ['loading', 'ready', 'restarting', 'failed'];
 
 const seconds = (milliseconds: number) => milliseconds / 1000;
 
@@ -29,6 +35,8 @@ export class Metrics implements EngineObserver {
   readonly #loads = new Map<string, ModelLoad>();
   /** Names of keys that have a label of their own. */
   readonly #clients = new Set<string>();
+  /** Labels of the metrics that describe a loaded model. */
+  readonly #infos = new Map<string, ModelInfos>();
 
   constructor(catalogue: MetricsCatalogue, version: string) {
     this.#catalogue = catalogue;
@@ -41,6 +49,32 @@ export class Metrics implements EngineObserver {
     return { contentType: registry.contentType, text: await registry.metrics() };
   }
 
+  modelState(model: string, current: ModelState['state']): void {
+    for (const state of modelStates) {
+      this.#catalogue.modelState.set({ model, state }, state === current ? 1 : 0);
+    }
+  }
+
+  /** The model is not served any more: its gauges go, what was counted stays. */
+  removed(model: string): void {
+    const { modelState, modelLoadSeconds, waiting, running, queueTokens, cacheUsage } = this.#catalogue;
+    for (const state of modelStates) modelState.remove({ model, state });
+    for (const gauge of [modelLoadSeconds, waiting, running, queueTokens, cacheUsage])
+      gauge.remove({ model });
+    const { vllmWaiting, vllmRunning, vllmCacheUsage } = this.#catalogue;
+    for (const gauge of [vllmWaiting, vllmRunning, vllmCacheUsage]) gauge.remove({ model_name: model });
+    this.#removeInfo(model);
+    this.#loads.delete(model);
+  }
+
+  #removeInfo(model: string): void {
+    const infos = this.#infos.get(model);
+    if (!infos) return;
+    this.#catalogue.modelInfo.remove(infos.modelInfo);
+    this.#catalogue.vllmCacheConfig.remove(infos.cacheConfig);
+    this.#infos.delete(model);
+  }
+
   loaded(model: ServedModel, loadSeconds: number): void {
     const { manifest, state, name } = model;
     this.#catalogue.modelLoadSeconds.set({ model: name }, loadSeconds);
@@ -49,8 +83,9 @@ export class Metrics implements EngineObserver {
     if (!manifest || state.state !== 'ready') return;
     const { family, precision, digest, parameters } = manifest;
     const { slots, capacity, runtime } = state;
-    this.#catalogue.modelInfo.set(
-      {
+    this.#removeInfo(name);
+    const infos = {
+      modelInfo: {
         model: name,
         family,
         precision,
@@ -60,9 +95,11 @@ export class Metrics implements EngineObserver {
         backend: runtime.backend,
         execution_provider: runtime.executionProvider,
       },
-      1,
-    );
-    this.#catalogue.vllmCacheConfig.set({ model_name: name, block_size: capacity, num_gpu_blocks: slots }, 1);
+      cacheConfig: { model_name: name, block_size: capacity, num_gpu_blocks: slots },
+    };
+    this.#infos.set(name, infos);
+    this.#catalogue.modelInfo.set(infos.modelInfo, 1);
+    this.#catalogue.vllmCacheConfig.set(infos.cacheConfig, 1);
   }
 
   /** @param model the empty string when the request named none that is served */

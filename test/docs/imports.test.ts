@@ -20,6 +20,14 @@ const allowed: Record<string, readonly string[]> = {
   hub: ['errors.ts'],
   loadtest: ['sampling', 'errors.ts'],
   // Of the exporter the server knows only the function that makes a missing export.
+  'model-library.ts': [
+    'engine',
+    'catalog',
+    'observability',
+    'errors.ts',
+    'config.ts',
+    'export/export-checkpoint.ts',
+  ],
   'app.ts': [
     'http',
     'engine',
@@ -27,8 +35,8 @@ const allowed: Record<string, readonly string[]> = {
     'observability',
     'errors.ts',
     'config.ts',
-    'export/export-checkpoint.ts',
     'runtime',
+    'model-library.ts',
   ],
   // What a browser runs.
   ui: [],

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ModelState } from '../../src/catalog/served-model.ts';
 import { Admission } from '../../src/engine/admission.ts';
-import { EngineClient } from '../../src/engine/engine-client.ts';
+import { EngineClient, type EngineClientOptions } from '../../src/engine/engine-client.ts';
 import type { GenerationEvent, Timings } from '../../src/engine/generation.ts';
 import type { EngineCommand, EngineReport } from '../../src/engine/messages.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
@@ -39,6 +39,7 @@ const finished = (id: string): GenerationEvent => ({
 });
 const request = (id: string, model = 'm') => generationRequest({ id, model });
 const limits = { slots: 2, capacity: 50, encoderCapacity: 0 };
+const specOf = (name: string) => ({ name, checkpoint: `/${name}`, folder: `/${name}/onnx` });
 const never = new AbortController().signal;
 
 describe('EngineClient', () => {
@@ -60,31 +61,36 @@ describe('EngineClient', () => {
     faults = [];
     states = new Map();
     interrupt = vi.fn();
-    client = new EngineClient({
-      startWorker: (onReport, onEnd) => {
-        report = onReport;
-        end = (exitCode = 1) => onEnd(exitCode);
-        return { postMessage: (command) => sent.push(command) };
-      },
-      interrupt: () => interrupt(),
-      models: ['m', 'other'],
-      admission: new Admission(
-        { maxQueuedRequests: 3, maxQueuedTokens: 100, clientQueueShare: 100 },
-        clock.now,
-      ),
-      observer,
-      clock: clock.now,
-      onModelState: (model, state) => states.set(model, state),
-      onFault: (_, detail) => faults.push(detail),
-    });
+    client = new EngineClient(parts());
+    for (const name of ['m', 'other']) client.loadModel(specOf(name));
+    sent.length = 0;
     load();
+    report({ type: 'load-failed', model: 'other', message: 'no such file' });
   });
   afterEach(async () => {
     vi.useRealTimers();
     await client.drain(0, 0, 0);
   });
 
-  const load = () => report({ type: 'loaded', model: 'm', seconds: 1, ...limits, runtime: fakeRuntime });
+  const parts = (): EngineClientOptions => ({
+    startWorker: (onReport, onEnd) => {
+      report = onReport;
+      end = (exitCode = 1) => onEnd(exitCode);
+      return { postMessage: (command) => sent.push(command) };
+    },
+    interrupt: () => interrupt(),
+    admission: new Admission(
+      { maxQueuedRequests: 3, maxQueuedTokens: 100, clientQueueShare: 100 },
+      clock.now,
+    ),
+    observer,
+    clock: clock.now,
+    onModelState: (model, state) => states.set(model, state),
+    onFault: (_, detail) => faults.push(detail),
+  });
+
+  const load = (model = 'm') =>
+    report({ type: 'loaded', model, seconds: 1, ...limits, runtime: fakeRuntime });
 
   const say = (...events: GenerationEvent[]) => {
     const step = {
@@ -153,9 +159,10 @@ describe('EngineClient', () => {
   });
 
   it('refuses models that are not ready', () => {
-    const refusal = () => refusalOf(() => client.generate([request('a', 'other')], never));
+    const refusal = () => refusalOf(() => client.generate([request('a', 'late')], never));
+    client.loadModel(specOf('late'));
     expect(refusal()).toMatchObject({ code: 'not_ready', message: expect.stringContaining('loading') });
-    report({ type: 'load-failed', model: 'other', message: 'no such file' });
+    report({ type: 'load-failed', model: 'late', message: 'no such file' });
     expect(refusal()).toMatchObject({
       code: 'not_ready',
       message: expect.not.stringContaining('no such file'),
@@ -214,7 +221,6 @@ describe('EngineClient', () => {
   describe('when the worker dies', () => {
     beforeEach(() => {
       vi.useFakeTimers();
-      report({ type: 'ready' });
     });
     afterEach(() => vi.useRealTimers());
 
@@ -240,7 +246,8 @@ describe('EngineClient', () => {
       sent.length = 0;
       vi.advanceTimersByTime(100);
       expect(observer.restarts).toBe(1);
-      expect(sent).toEqual([]);
+      expect(sent).toEqual(['m', 'other'].map((name) => ({ type: 'load', spec: specOf(name) })));
+      sent.length = 0;
       load();
       expect(states.get('m')?.state).toBe('ready');
       expect(sent).toEqual([{ type: 'submit', requests: [request('b')] }]);
@@ -278,7 +285,6 @@ describe('EngineClient', () => {
       sent.length = 0;
       report({ type: 'load-failed', model: 'm', message: 'no memory' });
       report({ type: 'load-failed', model: 'other', message: 'no memory' });
-      report({ type: 'ready' });
       expect(sent).toEqual([{ type: 'close' }]);
       report({ type: 'closed' });
       end();
@@ -327,12 +333,120 @@ describe('EngineClient', () => {
     });
   });
 
-  it('does not start again a worker that never was ready', async () => {
+  it('does not start again a worker that has never loaded anything', async () => {
+    const other = new EngineClient({ ...parts(), onModelState: (model, state) => states.set(model, state) });
+    const loading = other.loadModel(specOf('m'));
     end();
+    await loading;
     expect(states.get('m')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
     expect(faults).toEqual(["The engine's thread exited with code 1; it is not started again."]);
-    await client.whenLoaded();
+    await other.loadModel(specOf('later'));
+    expect(states.get('later')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
     expect(observer.restarts).toBe(0);
+  });
+
+  describe('a model that is added later', () => {
+    beforeEach(() => void vi.useFakeTimers());
+
+    it('is loaded beside the others and served', async () => {
+      const added = client.loadModel(specOf('new'));
+      expect(sent).toEqual([{ type: 'load', spec: specOf('new') }]);
+      expect(refusalOf(() => client.generate([request('a', 'new')], never))).toMatchObject({
+        code: 'not_ready',
+        retryAfterSeconds: 5,
+      });
+      load('new');
+      await added;
+      client.generate([request('a', 'new')], never);
+      expect(sent.at(-1)).toEqual({ type: 'submit', requests: [request('a', 'new')] });
+    });
+
+    it('that fails changes nothing for the others', async () => {
+      const added = client.loadModel(specOf('new'));
+      report({ type: 'load-failed', model: 'new', message: 'no memory' });
+      await added;
+      expect(states.get('new')).toEqual({ state: 'failed', message: 'no memory' });
+      expect(states.get('m')?.state).toBe('ready');
+      expect(sent).toHaveLength(1);
+    });
+
+    it('that kills the engine while it is loaded is given up, so that the others come back', async () => {
+      const added = client.loadModel(specOf('new'));
+      end();
+      vi.advanceTimersByTime(100);
+      expect(sent.slice(1)).toEqual(
+        ['m', 'other', 'new'].map((name) => ({ type: 'load', spec: specOf(name) })),
+      );
+      load();
+      report({ type: 'load-failed', model: 'other', message: 'no such file' });
+      end();
+      await added;
+      expect(states.get('new')).toEqual({
+        state: 'failed',
+        message: 'The engine died 2 times while it loaded the model.',
+      });
+      sent.length = 0;
+      vi.advanceTimersByTime(200);
+      expect(sent).toEqual(['m', 'other'].map((name) => ({ type: 'load', spec: specOf(name) })));
+    });
+  });
+
+  describe('a model that is removed', () => {
+    beforeEach(() => void vi.useFakeTimers());
+
+    it('takes no requests, finishes what runs, and leaves then', async () => {
+      const consumed = consume(client.generate([request('a')], never));
+      say(started('a'));
+      const unloaded = client.unloadModel('m', 1000);
+      expect(refusalOf(() => client.generate([request('b')], never))).toMatchObject({ code: 'not_ready' });
+      await vi.advanceTimersByTimeAsync(500);
+      expect(sent.at(-1)?.type).toBe('submit');
+      say(token('a'), finished('a'));
+      expect(await consumed).toEqual(['started a', 'tokens a', 'finished a']);
+      await vi.advanceTimersByTimeAsync(0);
+      expect(sent.at(-1)).toEqual({ type: 'unload', model: 'm' });
+      report({ type: 'unloaded', model: 'm' });
+      await unloaded;
+      expect(refusalOf(() => client.generate([request('b')], never))).toMatchObject({ code: 'not_ready' });
+      const again = client.loadModel(specOf('m'));
+      load();
+      await again;
+      client.generate([request('b')], never);
+      expect(sent.at(-1)?.type).toBe('submit');
+    });
+
+    it('is not waited for beyond the limit, and takes no other model’s requests with it', async () => {
+      const added = client.loadModel(specOf('new'));
+      load('new');
+      await added;
+      const consumed = consume(client.generate([request('a')], never));
+      client.generate([request('b', 'new')], never);
+      say(started('a'), started('b'));
+      const unloaded = client.unloadModel('m', 1000);
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(await consumed).toEqual(['started a', 'failed a']);
+      expect(observer.ends).toMatchObject([{ id: 'a', code: 'not_ready' }]);
+      expect(sent.at(-1)).toEqual({ type: 'unload', model: 'm' });
+      report({ type: 'unloaded', model: 'm' });
+      await unloaded;
+      expect(client.load().running).toBe(1);
+    });
+
+    it('is gone with a worker that dies, and the next does not load it', async () => {
+      const added = client.loadModel(specOf('new'));
+      load('new');
+      await added;
+      client.generate([request('a')], never);
+      say(started('a'));
+      const unloaded = client.unloadModel('m', 60_000);
+      end();
+      await unloaded;
+      sent.length = 0;
+      await vi.advanceTimersByTimeAsync(100);
+      expect(sent.filter(({ type }) => type === 'load')).toEqual(
+        ['other', 'new'].map((name) => ({ type: 'load', spec: specOf(name) })),
+      );
+    });
   });
 
   it('keeps deadlines that the worker does not', async () => {

@@ -11,12 +11,14 @@ const gibibyte = 2 ** 30;
 it('takes models while they fit together, and says what the one that does not needs', () => {
   const budget = new MemoryBudget(6 * gibibyte);
   const need = { weights: gibibyte, cache: 2 * gibibyte, slots: 16, positions: 2048 };
-  budget.reserve(need);
+  const release = budget.reserve(need);
   expect(() => budget.reserve({ ...need, cache: 3 * gibibyte })).toThrow(
     /needs at least 4.0 GiB.*1.0 GiB for its weights.*3.0 GiB for the caches of 16 slots of 2048 positions.*3.0 GiB are available.*ALTUP_SLOTS or ALTUP_CONTEXT/,
   );
   budget.reserve(need);
   expect(() => budget.reserve({ ...need, weights: 1, cache: 0 })).toThrow(/0.00 GiB are available/);
+  release();
+  budget.reserve(need);
 });
 
 it('reads a model’s need from its files and the shape of its cache', async () => {

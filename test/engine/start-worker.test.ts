@@ -13,7 +13,6 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
   const states: string[] = [];
   const client = startEngine(
     {
-      models: [{ name: 'absent', checkpoint: folder, folder }],
       options: {
         runtime: fakeRuntime,
         threads: 1,
@@ -35,7 +34,7 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
       onFault: (_, detail) => states.push(detail),
     },
   );
-  await client.whenLoaded();
+  await client.loadModel({ name: 'absent', checkpoint: folder, folder });
   expect(states).toEqual([expect.stringContaining(join(folder, 'manifest.json'))]);
   expect(process.env.ORT_DISABLE_TELEMETRY).toBe('1');
   expect(await client.drain(0)).toBe(true);

@@ -48,7 +48,7 @@ describe('the engine, client to session', () => {
     async (seed) => {
       const random = seededRandom(seed);
       const engine = new InProcessEngine({ models: kinds });
-      await engine.client.whenLoaded();
+      await engine.loaded;
       const calls = Array.from({ length: 40 }, async (_, call) => {
         const model = random.next() < 0.5 ? 'decoder' : 't5';
         const group = Array.from({ length: 1 + random.below(3) }, () => randomOverrides(random, model));
@@ -94,7 +94,7 @@ describe('the engine, client to session', () => {
 
   it('steps models with work in turn', async () => {
     const engine = new InProcessEngine({ models: { first: {}, second: {} } });
-    await engine.client.whenLoaded();
+    await engine.loaded;
     const call = (model: string) =>
       collect(engine.client.generate([generationRequest({ id: model, model, maxTokens: 6 })], never));
     await Promise.all([call('first'), call('second')]);
@@ -110,7 +110,7 @@ describe('the engine, client to session', () => {
       if (name === 'broken') throw new Error('manifest.json is missing');
     };
     const engine = new InProcessEngine({ models: { broken: {}, whole: {} }, beforeLoad });
-    await engine.client.whenLoaded();
+    await engine.loaded;
     expect(engine.states).toEqual([
       ['broken', 'failed'],
       ['whole', 'ready'],
@@ -139,7 +139,7 @@ describe('the engine, client to session', () => {
 
   it('ends what still runs when the drain is over', async () => {
     const engine = new InProcessEngine({ models: { decoder: { capacity: 5000 } } });
-    await engine.client.whenLoaded();
+    await engine.loaded;
     const request = generationRequest({ model: 'decoder', maxTokens: 5000, stop: { ignoreEos: true } });
     const events = collect(engine.client.generate([request], never));
     await turn();
@@ -147,5 +147,42 @@ describe('the engine, client to session', () => {
     expect((await events).at(-1)).toMatchObject({ type: 'failed', code: 'shutting_down' });
     await engine.ended;
     expect(engine.engines.get('decoder')!.session.isClosed).toBe(true);
+  });
+
+  it('loads and closes models while others generate, and gives nobody’s request away', async () => {
+    const engine = new InProcessEngine({
+      models: { first: { capacity: 5000 } },
+      later: { second: {} },
+    });
+    await engine.loaded;
+    const long = generationRequest({ id: 'long', model: 'first', maxTokens: 400, stop: { ignoreEos: true } });
+    const events = collect(engine.client.generate([long], never));
+    await engine.client.loadModel({ name: 'second', checkpoint: '', folder: '' });
+    const short = generationRequest({ id: 'short', model: 'second', maxTokens: 4 });
+    expect((await collect(engine.client.generate([short], never))).at(-1)?.type).toBe('finished');
+    await engine.client.unloadModel('second', 1000);
+    expect(engine.engines.get('second')!.session.isClosed).toBe(true);
+    expect(engine.engines.get('first')!.session.isClosed).toBe(false);
+    expect(tokensOf(await events, 'long')).toHaveLength(400);
+    await engine.client.drain(0);
+  });
+
+  it('closes a model that is removed while it loads as soon as it is there', async () => {
+    const gate = Promise.withResolvers<void>();
+    const beforeLoad = ({ name }: { name: string }) => (name === 'slow' ? gate.promise : undefined);
+    const engine = new InProcessEngine({ models: { first: {} }, later: { slow: {}, next: {} }, beforeLoad });
+    await engine.loaded;
+    const load = (name: string) => engine.client.loadModel({ name, checkpoint: '', folder: '' });
+    const loads = [load('slow'), load('next')];
+    await turn();
+    const unloads = ['slow', 'next'].map((name) => engine.client.unloadModel(name, 0));
+    await turn();
+    const request = generationRequest({ id: 'a', model: 'first', maxTokens: 2 });
+    expect((await collect(engine.client.generate([request], never))).at(-1)?.type).toBe('finished');
+    gate.resolve();
+    await Promise.all([...loads, ...unloads]);
+    expect(engine.engines.get('slow')!.session.isClosed).toBe(true);
+    expect(engine.engines.has('next')).toBe(false);
+    await engine.client.drain(0);
   });
 });

@@ -3,23 +3,36 @@ import { fakeModel, fakeServer } from '../support/fake-server.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
 
 describe.each(['/health', '/health/ready'])('%s', (url) => {
-  it('is ready with one ready model, and tells of the others', async () => {
-    const models = [
-      fakeModel('good'),
-      fakeModel('late', { state: 'loading' }),
-      fakeModel('broken', { state: 'failed', message: 'no such file' }),
-    ];
-    const response = await fakeServer({ models }).app.inject(url);
+  const good = () => fakeModel('good');
+  const broken = () => fakeModel('broken', { state: 'failed', message: 'no such file' });
+  const late = () => fakeModel('late', { state: 'loading' });
+  const restarting = () => fakeModel('restarting', { state: 'restarting', retryAfterSeconds: 3 });
+
+  it('is ready when every model is ready or has failed, and tells of each', async () => {
+    const response = await fakeServer({ models: [good(), broken()] }).app.inject(url);
     expect(response.statusCode).toBe(200);
     expect(response.json()).toEqual({
       status: 'ready',
       models: [
         { id: 'good', state: 'ready', message: null },
-        { id: 'late', state: 'loading', message: null },
         { id: 'broken', state: 'failed', message: 'no such file' },
       ],
       load: { waiting: 2, running: 1 },
     });
+  });
+
+  it.each([
+    ['one of its models loads', [good(), late()], false, 503],
+    ['one of its models is being restarted', [good(), restarting()], false, 503],
+    ['every model has failed', [broken()], false, 503],
+    ['a model has failed and the list is strict', [good(), broken()], true, 503],
+    ['every model of a strict list is ready', [good(), fakeModel('better')], true, 200],
+    ['a model that a reload added loads', [good(), { ...late(), isRequired: false }], true, 200],
+    ['a model that a reload added failed', [good(), { ...broken(), isRequired: false }], true, 200],
+  ])('where %s', async (_, models, strict, expected) => {
+    const response = await fakeServer({ models, config: { strict } }).app.inject(url);
+    expect(response.statusCode).toBe(expected);
+    expect(response.headers['retry-after']).toBe(expected === 200 ? undefined : '1');
   });
 
   it('is not while none is, and becomes so', async () => {

@@ -16,13 +16,14 @@ async function gatedService() {
   const during = (call: FakeCall) =>
     new Promise<void>((letGo) => (isGated ? calls.push({ call, letGo }) : letGo()));
   const engine = new InProcessEngine({ models: { tiny: { slots: 1, capacity: 64, during } } });
-  await engine.client.whenLoaded();
+  await engine.loaded;
   const state = { state: 'ready', slots: 1, capacity: 64, encoderCapacity: 0, runtime: fakeRuntime } as const;
   const app = buildServer({
     config: {
       apiKeys: new ApiKeys(),
       rateLimit: null,
       streamBuffer: 1_000_000,
+      strict: false,
       bodyLimit: 100_000,
       queueTimeoutMs: 1e6,
       requestTimeoutMs: 1e6,

@@ -16,7 +16,7 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
   const runtime = { backend: 'native', executionProvider: 'cpu' } as const;
   const limits = { threads: 1, slots, maxContext: 512, stepTokens: 4096, prefillChunk: 512 };
   const client = startEngine(
-    { models: [{ name: 'model', checkpoint, folder }], options: { runtime, ...limits } },
+    { options: { runtime, ...limits } },
     {
       admission: new Admission(
         { maxQueuedRequests: slots, maxQueuedTokens: 100_000, clientQueueShare: 100 },
@@ -28,7 +28,7 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
       onFault: (_, detail) => faults.push(detail),
     },
   );
-  await client.whenLoaded();
+  await client.loadModel({ name: 'model', checkpoint, folder });
   const promptTokens = Array(500).fill(5);
   const requests = Array.from({ length: slots }, (_, i) => generationRequest({ id: `${i}`, promptTokens }));
   client.generate(requests, new AbortController().signal);

@@ -244,3 +244,35 @@ describe('clients', () => {
     expect(found['altup_client_requests_total{client="other",status="200"}']).toBe(50);
   });
 });
+
+describe('a model', () => {
+  const ready = fakeModel('m');
+
+  it('is in one state at a time', async () => {
+    metrics.modelState('m', 'loading');
+    metrics.modelState('m', 'failed');
+    expect(await samples('altup_model_state{')).toEqual({
+      'altup_model_state{model="m",state="loading"}': 0,
+      'altup_model_state{model="m",state="ready"}': 0,
+      'altup_model_state{model="m",state="restarting"}': 0,
+      'altup_model_state{model="m",state="failed"}': 1,
+    });
+  });
+
+  it('that is removed leaves its counters alone', async () => {
+    metrics.modelState('m', 'ready');
+    metrics.loaded(ready, 1);
+    metrics.responded('m', '/v1/completions', 200);
+    metrics.removed('m');
+    const { text } = await metrics.render();
+    const left = text.split('\n').filter((line) => /="m"/.test(line));
+    expect(left).toEqual(['altup_requests_total{model="m",route="/v1/completions",status="200"} 1']);
+  });
+
+  it('that comes back with other weights is described once', async () => {
+    metrics.loaded(ready, 1);
+    metrics.loaded({ ...ready, manifest: { ...ready.manifest!, digest: 'sha256:other' } }, 1);
+    const described = Object.keys(await samples('altup_model_info{'));
+    expect(described).toEqual([expect.stringContaining('digest="sha256:other"')]);
+  });
+});

@@ -45,6 +45,7 @@ export class EngineUnderTest {
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
       clock: this.clock.now,
       onFault: (error) => this.faults.push(error),
+      onClosed: () => {},
     });
   }
 

@@ -61,6 +61,7 @@ export function fakeModel(
     chatTemplate: isFailed ? null : new ChatTemplate('{{ messages[0].content }}'),
     defaults: noDefaults,
     created: 1_780_000_000,
+    isRequired: true,
     state: state ?? { state: 'ready', slots: 4, capacity, encoderCapacity, runtime: fakeRuntime },
   };
 }
@@ -109,6 +110,7 @@ export function fakeServer({
       allowedHosts: null,
       rateLimit: null,
       streamBuffer: 1_000_000,
+      strict: false,
       bodyLimit: 100_000,
       queueTimeoutMs: 100,
       requestTimeoutMs: 1000,

@@ -10,6 +10,8 @@ import { RecordingObserver } from './recording-observer.ts';
 
 export interface InProcessEngineOptions {
   models: Record<string, EngineUnderTestOptions>;
+  /** Those that the test loads itself. */
+  later?: Record<string, EngineUnderTestOptions>;
   limits?: AdmissionLimits;
   /** Replaces the loading of a model; throw to fail it. */
   beforeLoad?: (spec: ModelSpec) => void | Promise<void>;
@@ -23,23 +25,23 @@ export class InProcessEngine {
   readonly faults: (readonly [model: string | null, detail: string])[] = [];
   readonly engines = new Map<string, EngineUnderTest>();
   readonly client: EngineClient;
+  /** Settles when each of the models is loaded or has failed. */
+  readonly loaded: Promise<unknown>;
   /** Settles when the worker loop has ended. */
   ended: Promise<void> = Promise.resolve();
 
-  constructor({ models, limits, beforeLoad }: InProcessEngineOptions) {
-    const names = Object.keys(models);
+  constructor({ models, later = {}, limits, beforeLoad }: InProcessEngineOptions) {
     this.client = new EngineClient({
       startWorker: (onReport, onEnd) => {
         const { port1, port2 } = new MessageChannel();
         port1.on('message', onReport);
-        this.ended = this.#runLoop(port2, models, beforeLoad).finally(() => {
+        this.ended = this.#runLoop(port2, { ...models, ...later }, beforeLoad).finally(() => {
           port2.close();
           onEnd(0);
         });
         return port1;
       },
       interrupt: () => {},
-      models: names,
       admission: new Admission(
         limits ?? { maxQueuedRequests: 1000, maxQueuedTokens: 100_000, clientQueueShare: 100 },
         this.clock.now,
@@ -49,6 +51,10 @@ export class InProcessEngine {
       onModelState: (model, { state }) => this.states.push([model, state]),
       onFault: (model, detail) => this.faults.push([model, detail]),
     });
+    const loads = Object.keys(models).map((name) =>
+      this.client.loadModel({ name, checkpoint: '', folder: '' }),
+    );
+    this.loaded = Promise.all(loads);
   }
 
   #runLoop(
@@ -61,7 +67,6 @@ export class InProcessEngine {
         postMessage: (report: EngineReport) => port.postMessage(report),
         on: (event, listener: (command: EngineCommand) => void) => port.on(event, listener),
       },
-      models: Object.keys(models).map((name) => ({ name, checkpoint: '', folder: '' })),
       load: async (spec) => {
         await beforeLoad?.(spec);
         const engine = new EngineUnderTest({ ...models[spec.name], name: spec.name, clock: this.clock });

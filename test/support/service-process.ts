@@ -107,6 +107,12 @@ export class ServiceProcess {
     }
   }
 
+  /** From now on `logged` waits for later records alone. */
+  forgetLog(): void {
+    this.#url ??= this.url;
+    this.log.length = 0;
+  }
+
   #stirred(): void {
     const { resolve } = this.#stir;
     this.#stir = Promise.withResolvers<void>();
