@@ -46,8 +46,8 @@ const damages: [what: string, damage: (folder: string) => Promise<void>, named: 
   ],
   [
     'a field that changes the maths',
-    (folder) => changeJson(join(folder, 'config.json'), { feed_forward_proj: 'gated-silu' }),
-    /feed_forward_proj.*gated-silu/,
+    (folder) => changeJson(join(folder, 'config.json'), { feed_forward_proj: 'gated-tanh' }),
+    /feed_forward_proj.*gated-tanh/,
   ],
   [
     'a shape that does not fit',
