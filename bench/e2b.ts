@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { e2b } from '../scripts/random-gemma3n/shape.ts';
 import { writeRandomGemma3n } from '../scripts/random-gemma3n/write-checkpoint.ts';
+import { largestMapping, processMemory } from '../test/support/process-usage.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { readStream } from '../test/support/stream-completion.ts';
-import { largestMapping, processMemory } from './process-memory.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
 // E2B_CHECKPOINT names a folder that scripts/random-gemma3n.ts wrote; without it one is made, 9 GB, and removed.

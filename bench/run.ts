@@ -15,7 +15,6 @@ const support = new Set([
   'decode-rows',
   'count-stream',
   'held-out',
-  'process-memory',
   'slope',
 ]);
 const names = globSync('*.ts', { cwd: import.meta.dirname })

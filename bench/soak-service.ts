@@ -8,9 +8,9 @@ import {
   learnCompletions,
   type Post,
 } from '../test/support/known-completions.ts';
+import { type ProcessMemory, processMemory } from '../test/support/process-usage.ts';
 import { seededRandom } from '../test/support/seeded-random.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
-import { type ProcessMemory, processMemory } from './process-memory.ts';
 import { type BenchResult, median } from './result.ts';
 import { lineCharts } from './support/line-charts.ts';
 import { describeMachine } from './support/machine.ts';

@@ -4,9 +4,9 @@ import { parseArgs } from 'node:util';
 import type { Manifest } from '../src/catalog/manifest.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { NativeSession } from '../src/runtime/native-session.ts';
+import { processMemory } from '../test/support/process-usage.ts';
 import { requireAddon } from './altup-graph.ts';
 import { decodeRows, greedySamplings } from './decode-rows.ts';
-import { processMemory } from './process-memory.ts';
 import type { BenchResult } from './result.ts';
 import { slope } from './slope.ts';
 

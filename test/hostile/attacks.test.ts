@@ -1,0 +1,138 @@
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { goodModels } from '../support/hostile/attack.ts';
+import { attacks, loglessAttacks } from '../support/hostile/attacks.ts';
+import { type Besieged, startLogless } from '../support/hostile/logless-service.ts';
+import { Neighbour } from '../support/hostile/neighbour.ts';
+import { processorTime, takenByOthers } from '../support/hostile/processor-time.ts';
+import { besiege, type Figures, isBack, type SiegeOptions, strikeUntil } from '../support/hostile/siege.ts';
+import { ServiceProcess } from '../support/service-process.ts';
+
+const keys = { neighbour: 'key-of-the-neighbour', attacker: 'key-of-the-attacker' };
+const goodFolders = Object.values(goodModels).map((model) => `models/${model}`);
+const drainTimeoutMs = 3000;
+/** A service that takes longer to end never does. */
+const lateMs = 60_000;
+const settings = { ALTUP_SLOTS: '4', ALTUP_DRAIN_TIMEOUT_MS: String(drainTimeoutMs) };
+
+/**
+ * What the neighbour may notice, in milliseconds. The p99 gap of its streams may be three times the idle one; below the
+ * floor it is the work of a scheduler that shares two busy cores out, whatever the service does. All are for a machine
+ * that runs nothing else.
+ */
+const limits = {
+  gapRatio: 3,
+  gapFloor: 120,
+  gapMax: 600,
+  firstToken: 3000,
+  small: 3000,
+  live: 250,
+  /** Beyond the drain deadline. */
+  closing: 2000,
+};
+/** How much longer everything takes on what others leave of the machine. */
+const slowedBy = (share: number) => 1 / (1 - Math.min(0.95, share));
+
+const table: Record<string, string | number>[] = [];
+const mib = (bytes: number) => Math.round(bytes / 2 ** 20);
+
+function note(attack: string, figures: Figures): void {
+  const { gapP99, max, outcomes, before, after, failures, others } = figures;
+  table.push({
+    attack,
+    'gap p99, ms': `${Math.round(gapP99.idle)} → ${Math.round(gapP99.attacked)}`,
+    'gap max': Math.round(max.gap),
+    'first token max': Math.round(max.firstToken),
+    'small max': Math.round(max.small),
+    'live max': Math.round(max.live),
+    'RSS, MiB': `${mib(before.resident)} → ${mib(after.resident)}`,
+    descriptors: `${before.descriptors} → ${after.descriptors}`,
+    threads: `${before.threads} → ${after.threads}`,
+    outcome: [...outcomes].map(([outcome, count]) => `${outcome} ×${count}`).join(', '),
+    'neighbour failed': failures.length,
+    'taken by others': `${Math.round(100 * others)} %`,
+  });
+}
+
+/** Attacks while a neighbour uses the service, and holds what it noticed to the limits. */
+async function survives(attack: (typeof attacks)[number], options: SiegeOptions): Promise<void> {
+  const figures = await besiege(attack, options);
+  note(attack.name, figures);
+  const { gapP99, max, outcomes, failures, before, after, others } = figures;
+  const slower = slowedBy(others);
+  expect.soft(failures.slice(0, 5)).toEqual([]);
+  expect.soft(attack.outcomes, 'outcomes').toEqual(expect.arrayContaining([...outcomes.keys()]));
+  const gapLimit = Math.max(limits.gapRatio * gapP99.idle, slower * limits.gapFloor);
+  expect.soft(gapP99.attacked, 'gap p99').toBeLessThan(gapLimit);
+  expect.soft(max.gap, 'longest gap').toBeLessThan(slower * limits.gapMax);
+  expect.soft(max.firstToken, 'first token').toBeLessThan(slower * limits.firstToken);
+  expect.soft(max.small, 'small request').toBeLessThan(slower * limits.small);
+  expect.soft(max.live, '/health/live').toBeLessThan(slower * limits.live);
+  expect.soft({ before, after }).toSatisfy(() => isBack(after, before));
+  const signal = AbortSignal.timeout(5000);
+  const scrape = await (await fetch(`${options.service.url}/metrics`, { signal })).text();
+  expect(scrape).toMatch(/^altup_engine_restarts_total 0$/m);
+}
+
+async function endsInTime(service: Besieged): Promise<void> {
+  const stoppedAt = performance.now();
+  const before = processorTime(service.pid);
+  service.signal('SIGTERM');
+  const late = new AbortController();
+  const code = await Promise.race([service.exited, setTimeout(lateMs, 'none', late)]);
+  late.abort();
+  const tookMs = Math.round(performance.now() - stoppedAt);
+  table.push({ attack: 'SIGTERM', outcome: `exit code ${code} after ${tookMs} ms` });
+  expect(code).toBe(0);
+  expect(tookMs).toBeLessThan(drainTimeoutMs + slowedBy(takenByOthers(service.pid, before)) * limits.closing);
+}
+
+afterAll(() => console.table(table));
+
+describe('a service that others use', () => {
+  let service: ServiceProcess;
+  let neighbour: Neighbour;
+  beforeAll(async () => {
+    service = await ServiceProcess.start({
+      ...settings,
+      ALTUP_MODELS: goodFolders.join(),
+      ALTUP_API_KEYS: Object.values(keys).join(),
+    });
+    neighbour = Neighbour.start({ url: service.url, key: keys.neighbour });
+  });
+  afterAll(async () => {
+    await neighbour?.stop();
+    service?.signal('SIGKILL');
+  });
+
+  it.each(attacks)('$name', (attack) => survives(attack, { service, neighbour, key: keys.attacker }));
+
+  it('all at once, and SIGTERM meanwhile', async () => {
+    let isOver = false;
+    const striking = attacks.map((attack) => strikeUntil(attack, service.url, keys.attacker, () => isOver));
+    try {
+      const { liveMs } = await neighbour.watch(6000);
+      table.push({ attack: 'all at once', 'live max': Math.round(Math.max(...liveMs)), outcome: 'alive' });
+      await endsInTime(service);
+    } finally {
+      isOver = true;
+      await Promise.all(striking);
+    }
+  });
+});
+
+describe.each(['full disk', 'unread pipe'] as const)('a service without keys that logs to a %s', (log) => {
+  let service: Besieged;
+  let neighbour: Neighbour;
+  beforeAll(async () => {
+    service = await startLogless(log, { ...settings, ALTUP_MODELS: goodFolders.join() });
+    neighbour = Neighbour.start({ url: service.url, key: null });
+  });
+  afterAll(async () => {
+    await neighbour?.stop();
+    service?.signal('SIGKILL');
+  });
+
+  it.each(loglessAttacks)('$name', (attack) => survives(attack, { service, neighbour, key: null }));
+  it('SIGTERM ends it', () => endsInTime(service));
+});

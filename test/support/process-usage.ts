@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Bytes, as Linux counts them. */
+export interface ProcessMemory {
+  resident: number;
+  /** The most that was resident at once. */
+  peak: number;
+  /** Memory of its own; the rest are pages of files, which the kernel can take back. */
+  anonymous: number;
+}
+
+const field = (text: string, name: string) =>
+  Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? Number.NaN);
+const kibibytes = (text: string, name: string) => 1024 * field(text, name);
+
+export function processMemory(pid: number): ProcessMemory {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return {
+    resident: kibibytes(status, 'VmRSS'),
+    peak: kibibytes(status, 'VmHWM'),
+    anonymous: kibibytes(status, 'RssAnon'),
+  };
+}
+
+/** What a process and the processes it started hold. */
+export interface ProcessUsage {
+  /** Bytes. */
+  resident: number;
+  descriptors: number;
+  threads: number;
+  processes: number;
+}
+
+export function processUsage(pid: number): ProcessUsage {
+  const usages = familyOf(pid).map(usageOf);
+  const sum = (name: keyof ProcessUsage) => usages.reduce((total, usage) => total + usage[name], 0);
+  return {
+    resident: sum('resident'),
+    descriptors: sum('descriptors'),
+    threads: sum('threads'),
+    processes: sum('processes'),
+  };
+}
+
+/** A process, those it started, and those they started. */
+export function familyOf(pid: number): number[] {
+  const parents = parentsOfAll();
+  const family = [pid];
+  // The list grows while it is walked.
+  for (const each of family) for (const [child, parent] of parents) if (parent === each) family.push(child);
+  return family;
+}
+
+/** Nothing for a process that has ended meanwhile. */
+function usageOf(pid: number): ProcessUsage {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return {
+      resident: kibibytes(status, 'VmRSS') || 0,
+      descriptors: readdirSync(`/proc/${pid}/fd`).length,
+      threads: field(status, 'Threads'),
+      processes: 1,
+    };
+  } catch {
+    return { resident: 0, descriptors: 0, threads: 0, processes: 0 };
+  }
+}
+
+/** The parent of each process there is. */
+function parentsOfAll(): Map<number, number> {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      parents.set(Number(name), field(readFileSync(`/proc/${name}/status`, 'utf8'), 'PPid'));
+    } catch {
+      // It ended between the listing and now.
+    }
+  }
+  return parents;
+}
+
+/** Size and resident bytes of the largest range of `file` that the process has mapped. */
+export function largestMapping(pid: number, file: string): { size: number; resident: number } {
+  const found = readFileSync(`/proc/${pid}/smaps`, 'utf8')
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .filter((entry) => entry.split('\n', 1)[0]!.endsWith(file))
+    .map((entry) => ({ size: kibibytes(entry, 'Size'), resident: kibibytes(entry, 'Rss') }));
+  return found.reduce((a, b) => (a.size > b.size ? a : b), { size: 0, resident: 0 });
+}
