@@ -21,7 +21,8 @@ const manifest = {
   description: `The native addon of altup-serve for ${process.platform}-${process.arch}`,
   license: packageJson.license,
   main: file,
-  files: [file],
+  // The second is there where it was written (scripts/write-notices.ts).
+  files: [file, 'THIRD-PARTY-NOTICES.txt'],
   os: [process.platform],
   cpu: [process.arch],
   ...(name.endsWith('-gnu') ? { libc: ['glibc'] } : {}),

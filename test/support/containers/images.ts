@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { docker, projectRoot } from './docker.ts';
 
@@ -21,9 +24,16 @@ export async function buildBareImage(): Promise<void> {
 
 async function build(tag: string, ...args: string[]): Promise<void> {
   await makeBaseImages();
+  // Images made here have other digests than those of the registry.
+  const folder = await mkdtemp(join(tmpdir(), 'altup-serve-'));
+  const dockerfile = join(folder, 'Dockerfile');
+  const text = await readFile(join(projectRoot, 'Dockerfile'), 'utf8');
+  await writeFile(dockerfile, text.replaceAll(/@sha256:[0-9a-f]{64}/g, ''));
   // A bundle that is not there is an empty secret, which the Dockerfile takes for none.
   const bundle = process.env.NODE_EXTRA_CA_CERTS ?? '/dev/null';
-  await docker('build', '--quiet', '--secret', `id=extra_ca,src=${bundle}`, ...args, '-t', tag, '.');
+  const secret = ['--secret', `id=extra_ca,src=${bundle}`];
+  await docker('build', '--quiet', '--file', dockerfile, ...secret, ...args, '--tag', tag, '.');
+  await rm(folder, { recursive: true });
 }
 
 /** Prometheus from Debian's package, under `prometheusImage`; `promtool` is in it. */

@@ -113,9 +113,9 @@ export class ServiceContainer {
     return Number(await docker('wait', this.id));
   }
 
-  /** Runs a program in it. @returns what it printed */
-  async run(...command: string[]): Promise<string> {
-    return docker('exec', this.id, ...command);
+  /** Evaluates an expression in a process of its own in it: Node is the only program there. @returns its value as text */
+  async evaluate(expression: string): Promise<string> {
+    return docker('exec', this.id, 'node', '-p', expression);
   }
 
   /** Asks it to end in order. @returns its exit code */
