@@ -43,7 +43,9 @@ export function checkHosts(app: App, { allowedHosts }: Pick<ServerConfig, 'allow
   app.addHook('onRequest', async (request) => {
     requireSingular(request);
     // HTTP/1.0 may do without; node refuses that of HTTP/1.1. An empty one names nothing.
-    const { host } = request.raw.headers;
+    // A whole URL as the target of a request overrides the header (RFC 9112, 3.2.2).
+    const [, inTarget] = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(request.originalUrl) ?? [];
+    const host = inTarget ?? request.raw.headers.host;
     if (!host) return;
     const name = hostName(host);
     if (allowedHosts === null || isAllowed(name, allowedHosts)) return;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { fakeServer } from '../support/fake-server.ts';
 
 const statusOf = async (allowedHosts: string[] | null, host: string, url = '/v1/models') =>
@@ -83,6 +83,21 @@ describe('headers that may stand once', () => {
     const answer = await text(socket);
     expect(answer).toMatch(/^HTTP\/1.1 400 /);
     expect(answer).toContain('send one');
+  });
+
+  it('count less than the target of the request, where that names a host', async () => {
+    const guarded = fakeServer({ config: { allowedHosts: [] } }).app;
+    onTestFinished(() => guarded.close());
+    await guarded.listen({ port: 0, host: '127.0.0.1' });
+    const statusLine = async (target: string, host: string) => {
+      const socket = connect((guarded.server.address() as AddressInfo).port, '127.0.0.1');
+      await once(socket, 'connect');
+      socket.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+      return (await text(socket)).slice(0, 12);
+    };
+    expect(await statusLine('http://evil.example/version', 'localhost')).toBe('HTTP/1.1 421');
+    expect(await statusLine('http://localhost:80/version', 'evil.example')).toBe('HTTP/1.1 200');
+    expect(await statusLine('http://a@localhost/version', 'localhost')).toBe('HTTP/1.1 400');
   });
 
   it.each(['HTTP/1.0', 'HTTP/1.1\r\nConnection: close\r\nHost:'])('may name nothing: %j', async (rest) => {
