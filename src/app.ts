@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { TokenizingThread } from './catalog/tokenizing-thread.ts';
+import { TextWorkers } from './catalog/text-workers.ts';
 import type { Config } from './config.ts';
 import { Admission } from './engine/admission.ts';
 import { sharedClock } from './engine/clock.ts';
@@ -36,7 +36,7 @@ export class Service {
   #engine: EngineClient | null = null;
   #isDraining = false;
   readonly #traces: OtlpExporter | null;
-  readonly #tokenizing = new TokenizingThread();
+  readonly #texts: TextWorkers;
   #unwatchKeys = () => {};
   /** Log what came of reading the keys again. */
   readonly #onKeys = [
@@ -48,13 +48,14 @@ export class Service {
     this.#config = config;
     this.#logger = logger;
     this.#metrics = new Metrics(createMetricsCatalogue(), version);
+    this.#texts = new TextWorkers(this.#metrics);
     const { otelEndpoint } = config;
     this.#traces = otelEndpoint === undefined ? null : new OtlpExporter(otelEndpoint, version, logger);
     this.#library = new ModelLibrary({
       config,
       logger,
       metrics: this.#metrics,
-      tokenizing: this.#tokenizing,
+      texts: this.#texts,
       isDraining: () => this.#isDraining,
     });
     this.#server = buildServer({
@@ -121,6 +122,7 @@ export class Service {
   /** A client that no longer reads, or never finishes its request, is waited for until the deadline and a moment. */
   async #closeServer(deadline: number): Promise<void> {
     this.#unwatchKeys();
+    this.#texts.close();
     const cutOff = () => this.#server.server.closeAllConnections();
     const timers = [
       setTimeout(() => this.#unusedConnections.close(), lastWordsMs),
@@ -128,7 +130,6 @@ export class Service {
     ];
     await this.#server.close();
     for (const timer of timers) clearTimeout(timer);
-    await this.#tokenizing.close();
     await this.#traces?.flush();
   }
 

@@ -42,6 +42,11 @@ export const errorCatalogue = {
     when: 'Too many requests or prompt tokens are waiting; `Retry-After` says when to come back.',
   },
   engine_failure: { status: 500, type: 'server_error', when: 'The engine failed while it ran the request.' },
+  text_failure: {
+    status: 500,
+    type: 'server_error',
+    when: 'The model’s own tokenizer or chat template took too long, or made too much, of this text.',
+  },
   internal_error: {
     status: 500,
     type: 'server_error',

@@ -3,8 +3,8 @@ import { noDefaults } from './catalog/generation-defaults.ts';
 import type { Precision } from './catalog/manifest.ts';
 import { findModels, type ModelFolder } from './catalog/model-folders.ts';
 import type { ModelState, ServedModel } from './catalog/served-model.ts';
+import type { TextWorkers } from './catalog/text-workers.ts';
 import { readTexts, requireVocabulary, type Texts } from './catalog/texts.ts';
-import type { TokenizingThread } from './catalog/tokenizing-thread.ts';
 import type { Config } from './config.ts';
 import { sharedClock } from './engine/clock.ts';
 import type { EngineClient } from './engine/engine-client.ts';
@@ -19,7 +19,7 @@ export interface ModelLibraryParts {
   config: Pick<Config, 'models' | 'precisions' | 'strict' | 'drainTimeoutMs'>;
   logger: Logger;
   metrics: Pick<Metrics, 'modelState' | 'loaded' | 'removed'>;
-  tokenizing: TokenizingThread;
+  texts: TextWorkers;
   /** From then on nothing more is exported or loaded. */
   isDraining: () => boolean;
 }
@@ -107,9 +107,8 @@ export class ModelLibrary {
         id,
         precision,
         manifest: null,
-        tokenizer: null,
-        encode: null,
-        chatTemplate: null,
+        vocabulary: null,
+        texts: null,
         defaults: noDefaults,
         created,
         isRequired,
@@ -146,7 +145,6 @@ export class ModelLibrary {
   async #remove(id: string): Promise<void> {
     const names = [...this.#models.values()].filter((model) => model.id === id).map(({ name }) => name);
     for (const name of names) this.#models.delete(name);
-    this.#parts.tokenizing.forget(this.#folders.get(id)!);
     this.#folders.delete(id);
     await Promise.all(
       names.map((name) => this.#engine!.unloadModel(name, this.#parts.config.drainTimeoutMs)),
@@ -182,10 +180,10 @@ export class ModelLibrary {
       if (model.id !== id || model.state.state !== 'loading' || this.#parts.isDraining()) continue;
       try {
         const exported = await this.#export(model.name, folder, model.precision);
-        texts ??= await readTexts(folder, this.#parts.tokenizing);
+        texts ??= await readTexts(folder, this.#parts.texts);
         requireVocabulary(folder, texts, exported.manifest);
         Object.assign(model, { manifest: exported.manifest, ...texts });
-        specs.push({ name: model.name, checkpoint: folder, folder: exported.folder });
+        specs.push({ name: model.name, vocabulary: texts.vocabulary.data, folder: exported.folder });
       } catch (error) {
         this.changeState(model.name, { state: 'failed', message: (error as Error).message });
       }

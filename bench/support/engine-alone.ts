@@ -1,3 +1,4 @@
+import { Tokenizer } from '../../src/catalog/tokenizer.ts';
 import { Admission } from '../../src/engine/admission.ts';
 import { sharedClock } from '../../src/engine/clock.ts';
 import type { EngineClient } from '../../src/engine/engine-client.ts';
@@ -60,7 +61,11 @@ export class EngineAlone {
         },
       },
     );
-    await alone.#engine.loadModel({ name: alone.#model, checkpoint, folder });
+    await alone.#engine.loadModel({
+      name: alone.#model,
+      vocabulary: Tokenizer.load(checkpoint).data,
+      folder,
+    });
     return alone;
   }
 

@@ -14,6 +14,8 @@ export interface ChatMessage {
 export interface ChatRendering {
   /** End where the assistant's next message begins. */
   addGenerationPrompt: boolean;
+  /** End with the last message's content, for the model to go on with. */
+  continuesFinal: boolean;
   /** What the template may ask for beside the messages. */
   variables: Record<string, unknown>;
 }
@@ -26,9 +28,18 @@ export class ChatTemplateError extends Error {
   }
 }
 
+/** The last message cannot be gone on with: it has no text, or the template changes it. */
+export class FinalMessageError extends Error {
+  constructor() {
+    super('The last message must have text that the chat template keeps as it is.');
+    this.name = 'FinalMessageError';
+  }
+}
+
 /**
  * Turns the messages of a chat into the text a checkpoint was trained on, by its own Jinja template: chat_template.jinja,
  * or `chat_template` of tokenizer_config.json (a text, or a list of named ones, of which `default` counts).
+ * A template is a program of the checkpoint's, so in the service it runs in a process of its own (text-worker.ts).
  */
 export class ChatTemplate {
   readonly #template: Template;
@@ -60,22 +71,37 @@ export class ChatTemplate {
     }
   }
 
-  /** @throws ChatTemplateError */
-  render(messages: readonly ChatMessage[], { addGenerationPrompt, variables }: ChatRendering): string {
+  /** @throws ChatTemplateError, FinalMessageError */
+  render(messages: readonly ChatMessage[], rendering: ChatRendering): string {
+    const { addGenerationPrompt, continuesFinal, variables } = rendering;
+    const text = this.#render({
+      ...this.#specialTokens,
+      ...variables,
+      messages: messages.map((message) => ({
+        ...message,
+        content: formContent(this.#contentForm, message.role, message.content),
+      })),
+      add_generation_prompt: addGenerationPrompt,
+    });
+    return continuesFinal ? uptoContent(text, messages.at(-1)!) : text;
+  }
+
+  #render(context: Record<string, unknown>): string {
     try {
-      return this.#template.render({
-        ...this.#specialTokens,
-        ...variables,
-        messages: messages.map((message) => ({
-          ...message,
-          content: formContent(this.#contentForm, message.role, message.content),
-        })),
-        add_generation_prompt: addGenerationPrompt,
-      });
+      return this.#template.render(context);
     } catch (cause) {
+      // Too deep or too large: the template's fault, not the messages'.
+      if (cause instanceof RangeError) throw cause;
       throw new ChatTemplateError(cause);
     }
   }
+}
+
+function uptoContent(text: string, { content }: ChatMessage): string {
+  const final = (typeof content === 'string' ? content : content.at(-1)!.text).trim();
+  const at = text.lastIndexOf(final);
+  if (final === '' || at < 0) throw new FinalMessageError();
+  return text.slice(0, at + final.length);
 }
 
 function defaultTemplate(given: unknown): string | null {

@@ -1,8 +1,7 @@
-import type { ChatTemplate } from './chat-template.ts';
-import type { EncodeText } from './encode-text.ts';
 import type { GenerationDefaults } from './generation-defaults.ts';
 import type { Manifest, Precision } from './manifest.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import type { TextWork } from './texts.ts';
+import type { Vocabulary } from './vocabulary.ts';
 
 /** Where a model stands: only a ready one takes requests. */
 export type ModelState =
@@ -27,11 +26,9 @@ export interface ServedModel {
   readonly precision: Precision;
   /** null where the export itself failed. */
   readonly manifest: Manifest | null;
-  readonly tokenizer: Tokenizer | null;
-  /** What the tokenizer does, beside the event loop where it takes long; null as the tokenizer is. */
-  readonly encode: EncodeText | null;
-  /** null: the checkpoint has none, so it takes no chats. */
-  readonly chatTemplate: ChatTemplate | null;
+  /** null until the checkpoint's tokenizer has been read, and where that failed; `texts` likewise. */
+  readonly vocabulary: Vocabulary | null;
+  readonly texts: TextWork | null;
   readonly defaults: GenerationDefaults;
   /** Seconds since the epoch at which the service took it up. */
   readonly created: number;

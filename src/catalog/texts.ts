@@ -1,36 +1,71 @@
 import { join } from 'node:path';
 import { ConfigurationError } from '../errors.ts';
-import { ChatTemplate } from './chat-template.ts';
-import { type EncodeText, encodeText } from './encode-text.ts';
+import type { ChatMessage, ChatRendering } from './chat-template.ts';
 import { type GenerationDefaults, readGenerationDefaults } from './generation-defaults.ts';
 import type { Manifest } from './manifest.ts';
-import { Tokenizer } from './tokenizer.ts';
-import type { TokenizingThread } from './tokenizing-thread.ts';
+import type { EncodedText, TextJobs, TextSource } from './text-jobs.ts';
+import type { TextOwner, TextWorkers } from './text-workers.ts';
+import { Vocabulary } from './vocabulary.ts';
+
+type Encoding = TextJobs['encode']['job'];
+type Tokenizing = TextJobs['tokenize']['job'];
+
+/** What a checkpoint's own tokenizer and chat template do, in processes of their own. They throw as `TextWorkers.run` does. */
+export interface TextWork {
+  encode(encoding: Encoding, owner: TextOwner): Promise<EncodedText[]>;
+  tokenize(tokenizing: Tokenizing, owner: TextOwner): Promise<TextJobs['tokenize']['answer']>;
+  /** null: the checkpoint has no chat template, so its models take no chats. */
+  render:
+    | ((messages: readonly ChatMessage[], rendering: ChatRendering, owner: TextOwner) => Promise<string>)
+    | null;
+}
 
 /** What a checkpoint's models share, whatever their precision. */
 export interface Texts {
-  tokenizer: Tokenizer;
-  encode: EncodeText;
-  chatTemplate: ChatTemplate | null;
+  vocabulary: Vocabulary;
+  texts: TextWork;
   defaults: GenerationDefaults;
 }
 
 /** @throws ConfigurationError naming the file at fault */
-export async function readTexts(checkpoint: string, thread: TokenizingThread): Promise<Texts> {
-  const tokenizer = Tokenizer.load(checkpoint);
+export async function readTexts(checkpoint: string, workers: TextWorkers): Promise<Texts> {
+  const { vocabulary, hasChatTemplate, source } = await workers.load(checkpoint);
   return {
-    tokenizer,
-    encode: encodeText(tokenizer, checkpoint, thread),
-    chatTemplate: ChatTemplate.load(checkpoint),
+    vocabulary: new Vocabulary(vocabulary),
+    texts: textWork(source, hasChatTemplate, workers),
     defaults: await readGenerationDefaults(checkpoint),
   };
 }
 
+const lengthOf = (content: ChatMessage['content']): number =>
+  typeof content === 'string' ? content.length : content.reduce((sum, { text }) => sum + text.length + 32, 0);
+
+/** Templates write this many characters, and for each message or character given so many more, at most. */
+const written = { always: 65_536, each: 8 };
+
+function textWork(source: TextSource, hasChatTemplate: boolean, workers: TextWorkers): TextWork {
+  const render: TextWork['render'] = (messages, rendering, owner) => {
+    // A message's own frame counts too: there may be thousands of empty ones.
+    const characters = messages.reduce((sum, { content }) => sum + lengthOf(content) + 32, 0);
+    const maxCharacters = written.always + written.each * characters;
+    return workers.run('render', source, { messages, rendering, maxCharacters }, characters, owner);
+  };
+  return {
+    encode: (encoding, owner) => {
+      const characters = encoding.texts.reduce((sum, { length }) => sum + length, 0);
+      return workers.run('encode', source, encoding, characters, owner);
+    },
+    tokenize: (tokenizing, owner) =>
+      workers.run('tokenize', source, tokenizing, tokenizing.text.length, owner),
+    render: hasChatTemplate ? render : null,
+  };
+}
+
 /** @throws ConfigurationError for a tokenizer that can give ids the model does not have */
-export function requireVocabulary(checkpoint: string, { tokenizer }: Texts, { vocabSize }: Manifest): void {
-  if (tokenizer.vocabSize <= vocabSize) return;
+export function requireVocabulary(checkpoint: string, { vocabulary }: Texts, { vocabSize }: Manifest): void {
+  if (vocabulary.vocabSize <= vocabSize) return;
   throw new ConfigurationError(
-    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${tokenizer.vocabSize - 1}, ` +
+    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${vocabulary.vocabSize - 1}, ` +
       `the model's vocab_size is ${vocabSize}; they do not belong together`,
   );
 }

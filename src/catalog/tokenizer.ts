@@ -1,32 +1,26 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { ConfigurationError } from '../errors.ts';
 import { readTokenDecoder, type TokenDecoder } from './token-decoder.ts';
+import { Vocabulary, type VocabularyData } from './vocabulary.ts';
 
-/** Text to tokens and back, after a checkpoint's tokenizer.json. */
-export class Tokenizer {
-  /** One more than the highest id. */
-  readonly vocabSize: number;
-  /** Spaces the decoder drops at the very start of a text (SentencePiece writes one before the first word). */
-  readonly leadingSpaces: number;
+/** Upper bounds on what a checkpoint may bring: several times what the largest vocabularies have. */
+const limits = { fileBytes: 2 ** 28, tokens: 2 ** 22, tokenBytes: 2 ** 27 };
+
+/**
+ * Text to tokens and back, after a checkpoint's tokenizer.json. It runs the regular expressions and rules that file
+ * holds, so in the service it lives in a process of its own (text-worker.ts); a `Vocabulary` is all the others need.
+ */
+export class Tokenizer extends Vocabulary {
   readonly #tokenizer: HuggingFaceTokenizer;
-  readonly #decoder: TokenDecoder;
-  readonly #added = new Set<number>();
-  readonly #special = new Set<number>();
-  /** Filled as tokens are asked for: large vocabularies are mostly never generated. */
-  readonly #bytes: (Uint8Array<ArrayBuffer> | undefined)[] = [];
 
   /** @param file path of `tokenizerJson`, for messages */
   constructor(tokenizerJson: Record<string, unknown>, tokenizerConfig: object, file = 'tokenizer.json') {
-    this.#decoder = readTokenDecoder(tokenizerJson.decoder, file);
-    this.#tokenizer = new HuggingFaceTokenizer(tokenizerJson, tokenizerConfig);
-    this.leadingSpaces = this.#decoder.leadingSpaces;
-    this.vocabSize = this.#tokenizer.model?.vocab.length ?? 0;
-    for (const [id, token] of this.#tokenizer.get_added_tokens_decoder()) {
-      this.#added.add(id);
-      if (token.special) this.#special.add(id);
-    }
+    const decoder = readTokenDecoder(tokenizerJson.decoder, file);
+    const tokenizer = new HuggingFaceTokenizer(tokenizerJson, tokenizerConfig);
+    super(readVocabulary(tokenizer, decoder, file));
+    this.#tokenizer = tokenizer;
   }
 
   /** @throws ConfigurationError when a file is missing, damaged or of a kind that is not supported */
@@ -53,35 +47,51 @@ export class Tokenizer {
     // Text without a token, in a vocabulary without an unknown token, is dropped as in the reference tokenizers.
     return (ids as (number | undefined)[]).filter((id) => id !== undefined);
   }
+}
 
-  decode(tokens: readonly number[], skipSpecialTokens = false): string {
-    const kept = skipSpecialTokens ? tokens.filter((id) => !this.isSpecial(id)) : tokens;
-    const text = Buffer.concat(kept.map((id) => this.tokenBytes(id))).toString('utf8');
-    const spaces = /^ */.exec(text)![0].length;
-    return text.slice(Math.min(spaces, this.leadingSpaces));
+/** @throws ConfigurationError for a vocabulary that is larger than any model's */
+function readVocabulary(
+  tokenizer: HuggingFaceTokenizer,
+  decoder: TokenDecoder,
+  file: string,
+): VocabularyData {
+  const size = tokenizer.model?.vocab.length ?? 0;
+  if (size > limits.tokens) {
+    throw new ConfigurationError(
+      `${file} has token ids up to ${size - 1}; at most ${limits.tokens} are taken.`,
+    );
   }
-
-  /** The exact bytes a token stands for in running text; special tokens give their written form, unknown ids nothing. */
-  tokenBytes(id: number): Uint8Array<ArrayBuffer> {
-    let bytes = this.#bytes[id];
-    if (bytes === undefined) {
-      const token = this.#tokenizer.id_to_token(id);
-      bytes = token === undefined ? new Uint8Array() : this.#decoder.bytes(token, this.#added.has(id));
-      this.#bytes[id] = bytes;
+  const added = tokenizer.get_added_tokens_decoder();
+  const ends = new Uint32Array(size);
+  const special = new Uint8Array(size);
+  const tokens: Uint8Array[] = [];
+  let total = 0;
+  for (let id = 0; id < size; id++) {
+    const token = tokenizer.id_to_token(id);
+    const bytes = token === undefined ? new Uint8Array() : decoder.bytes(token, added.has(id));
+    total += bytes.length;
+    if (total > limits.tokenBytes) {
+      throw new ConfigurationError(
+        `${file}: up to token ${id}, the tokens stand for more than ${limits.tokenBytes} bytes of text.`,
+      );
     }
-    return bytes;
+    tokens.push(bytes);
+    ends[id] = total;
+    special[id] = added.get(id)?.special ? 1 : 0;
   }
-
-  isSpecial(id: number): boolean {
-    return this.#special.has(id);
-  }
+  return { bytes: Buffer.concat(tokens), ends, special, leadingSpaces: decoder.leadingSpaces };
 }
 
 function readJson(file: string): Record<string, unknown> {
   let text: string;
   try {
+    const { size } = statSync(file);
+    if (size > limits.fileBytes) {
+      throw new ConfigurationError(`${file} has ${size} bytes; at most ${limits.fileBytes} are read.`);
+    }
     text = readFileSync(file, 'utf8');
   } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
     throw new ConfigurationError(
       `${file} cannot be read: a checkpoint needs tokenizer.json and tokenizer_config.json beside its config.json.`,
       { cause: error },

@@ -1,7 +1,7 @@
-import type { Tokenizer } from '../catalog/tokenizer.ts';
+import type { Vocabulary } from '../catalog/vocabulary.ts';
 
-/** What the detokenizer needs of a tokenizer. */
-export type TokenBytes = Pick<Tokenizer, 'tokenBytes' | 'isSpecial' | 'leadingSpaces'>;
+/** What the detokenizer needs of a vocabulary. */
+export type TokenBytes = Pick<Vocabulary, 'tokenBytes' | 'isSpecial' | 'leadingSpaces'>;
 
 export interface DetokenizerOptions {
   skipSpecialTokens: boolean;

@@ -36,6 +36,8 @@ export interface GenerationRequest {
   cacheSalt: string;
   /** On the shared clock (engine/clock.ts), milliseconds. */
   arrivedAt: number;
+  /** When its prompt's tokens were known and it joined the queue. */
+  queuedAt: number;
   /** Latest moment to leave the queue. */
   queueDeadline: number;
   /** Latest moment to finish. */

@@ -1,5 +1,5 @@
 import { readManifest } from '../catalog/manifest-file.ts';
-import { Tokenizer } from '../catalog/tokenizer.ts';
+import { Vocabulary } from '../catalog/vocabulary.ts';
 import { ConfigurationError } from '../errors.ts';
 import { keepTokenBytes } from '../runtime/native-grammars.ts';
 import type { Session, SessionOptions } from '../runtime/session.ts';
@@ -22,7 +22,7 @@ export interface LoadContext {
 export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
   const { slots, maxContext, threads, stepTokens, prefillChunk } = context.options;
   const manifest = await readManifest(spec.folder);
-  const tokenizer = Tokenizer.load(spec.checkpoint);
+  const tokenizer = new Vocabulary(spec.vocabulary);
   const hasEncoder = manifest.graphs.encoder !== null;
   const { eos, decoderStart } = manifest.specialTokens;
   if (hasEncoder && decoderStart === null) {

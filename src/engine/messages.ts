@@ -1,3 +1,4 @@
+import type { VocabularyData } from '../catalog/vocabulary.ts';
 import type { Runtime } from '../runtime/session.ts';
 import type { GenerationEvent, GenerationRequest } from './generation.ts';
 
@@ -5,8 +6,8 @@ import type { GenerationEvent, GenerationRequest } from './generation.ts';
 export interface ModelSpec {
   /** Name as served: `<id>` or `<id>:<precision>`. */
   name: string;
-  /** Checkpoint folder: tokenizer files. */
-  checkpoint: string;
+  /** What the checkpoint's tokens stand for. */
+  vocabulary: VocabularyData;
   /** Export folder: manifest.json and graphs. */
   folder: string;
 }

@@ -13,7 +13,9 @@ const clientClosedRequest = 499;
 export function recordAccess(app: App, { clock, logger, metrics, traces }: ServerDependencies): void {
   const record = (request: FastifyRequest, status: number) => {
     const { context, method } = request;
-    const since = (at: number | null) => (at === null ? null : round(at - context.arrivedAt));
+    const { arrivedAt, queuedAt, startedAt, firstTokenAt } = context;
+    const between = (from: number | null, to: number | null) =>
+      from === null || to === null ? null : round(to - from);
     const trace = traces && traceOf(request, status, clock());
     if (trace) traces.add(generationSpans(trace, Date.now() - clock()));
     metrics.responded(context.model ?? '', routeOf(request), status);
@@ -30,8 +32,9 @@ export function recordAccess(app: App, { clock, logger, metrics, traces }: Serve
       completionId: context.completionId,
       promptTokens: context.promptTokens,
       generatedTokens: context.generatedTokens,
-      queueMs: since(context.startedAt),
-      firstTokenMs: since(context.firstTokenAt),
+      prepareMs: between(arrivedAt, queuedAt),
+      queueMs: between(queuedAt, startedAt),
+      firstTokenMs: between(arrivedAt, firstTokenAt),
       errorCode: context.errorCode,
       isSlowReader: context.isSlowReader || null,
     });

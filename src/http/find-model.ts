@@ -1,10 +1,9 @@
 import type { preValidationAsyncHookHandler } from 'fastify';
-import type { ChatTemplate } from '../catalog/chat-template.ts';
-import type { EncodeText } from '../catalog/encode-text.ts';
 import type { GenerationDefaults } from '../catalog/generation-defaults.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { ServedModel } from '../catalog/served-model.ts';
-import type { Tokenizer } from '../catalog/tokenizer.ts';
+import type { TextWork } from '../catalog/texts.ts';
+import type { Vocabulary } from '../catalog/vocabulary.ts';
 import { ServiceError } from '../errors.ts';
 import { invalidRequest } from './invalid-request.ts';
 
@@ -12,9 +11,8 @@ import { invalidRequest } from './invalid-request.ts';
 export interface ReadyModel {
   name: string;
   manifest: Manifest;
-  tokenizer: Pick<Tokenizer, keyof Tokenizer>;
-  encode: EncodeText;
-  chatTemplate: Pick<ChatTemplate, 'render'> | null;
+  vocabulary: Pick<Vocabulary, keyof Vocabulary>;
+  texts: TextWork;
   defaults: GenerationDefaults;
   /** What runs its graphs. */
   backend: string;
@@ -74,21 +72,21 @@ const failedToLoad = (name: string) =>
   });
 
 /** A model that is loading has its tokenizer already. @throws ServiceError `not_ready` */
-export function requireTokenizer({ name, tokenizer, encode }: ServedModel): {
-  tokenizer: Tokenizer;
-  encode: EncodeText;
+export function requireTokenizer({ name, vocabulary, texts }: ServedModel): {
+  vocabulary: Vocabulary;
+  texts: TextWork;
 } {
-  if (!tokenizer || !encode) throw failedToLoad(name);
-  return { tokenizer, encode };
+  if (!vocabulary || !texts) throw failedToLoad(name);
+  return { vocabulary, texts };
 }
 
 /** @throws ServiceError `not_ready` */
 export function requireReady(model: ServedModel): ReadyModel {
-  const { name, manifest, tokenizer, encode, chatTemplate, defaults, state } = model;
-  if (state.state === 'ready' && manifest && tokenizer && encode) {
+  const { name, manifest, vocabulary, texts, defaults, state } = model;
+  if (state.state === 'ready' && manifest && vocabulary && texts) {
     const { capacity, encoderCapacity, runtime } = state;
     const { backend } = runtime;
-    return { name, manifest, tokenizer, encode, chatTemplate, defaults, backend, capacity, encoderCapacity };
+    return { name, manifest, vocabulary, texts, defaults, backend, capacity, encoderCapacity };
   }
   if (state.state === 'failed') throw failedToLoad(name);
   if (state.state === 'restarting') {

@@ -17,6 +17,6 @@ export function modelCard(model: ServedModel): Model {
     state: model.state.state,
     precision: model.precision,
     variant: model.manifest ? modelVariant(model.manifest) : null,
-    has_chat_template: model.tokenizer ? model.chatTemplate !== null : null,
+    has_chat_template: model.texts ? model.texts.render !== null : null,
   };
 }

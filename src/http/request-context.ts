@@ -24,6 +24,8 @@ export interface RequestContext {
   generatedTokens: number | null;
   /** Of the prompts' tokens, those not computed anew. */
   cachedTokens: number;
+  /** When its sequences joined the queue, on the shared clock. */
+  queuedAt: number | null;
   /** When the first sequence got a slot, when the first token came and the last one so far; on the shared clock. */
   startedAt: number | null;
   firstTokenAt: number | null;
@@ -51,6 +53,7 @@ export function newContext(arrivedAt: number, address: string): RequestContext {
     promptTokens: null,
     generatedTokens: null,
     cachedTokens: 0,
+    queuedAt: null,
     startedAt: null,
     firstTokenAt: null,
     lastTokenAt: null,

@@ -16,8 +16,11 @@ export interface AccessRecord {
   completionId: string | null;
   promptTokens: number | null;
   generatedTokens: number | null;
-  /** Until the first sequence got a slot, and until the first token. */
+  /** Until its sequences joined the queue: its text was tokenized, its grammar compiled. */
+  prepareMs: number | null;
+  /** From then until the first sequence got a slot. */
   queueMs: number | null;
+  /** From arrival until the first token. */
   firstTokenMs: number | null;
   errorCode: string | null;
   /** true: it was cut off because it did not read its stream. */

@@ -16,6 +16,7 @@ export interface GenerationTrace {
   /** Of the client. */
   address: string;
   arrivedAt: number;
+  queuedAt: number | null;
   startedAt: number | null;
   firstTokenAt: number | null;
   lastTokenAt: number | null;
@@ -78,8 +79,8 @@ function attributesOf(trace: GenerationTrace): Attributes {
 }
 
 /**
- * A request as a span after OpenTelemetry's GenAI conventions, with one below it for each stage it came to: queue,
- * prefill and decode.
+ * A request as a span after OpenTelemetry's GenAI conventions, with one below it for each stage it came to: prepare
+ * (its text, its grammar), queue, prefill and decode.
  * @param clockOffset from the shared clock to the time since the epoch, ms
  * @returns none where the caller's trace is not sampled
  */
@@ -88,7 +89,7 @@ export function generationSpans(trace: GenerationTrace, clockOffset: number): Ot
   if (!isSampled) return [];
   const spanId = newId(8);
   const time = (at: number) => unixNano(at + clockOffset);
-  const { arrivedAt, startedAt, firstTokenAt, lastTokenAt, endedAt, errorCode, status } = trace;
+  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt, endedAt, errorCode, status } = trace;
   const whole: OtlpSpan = {
     traceId,
     spanId,
@@ -103,7 +104,8 @@ export function generationSpans(trace: GenerationTrace, clockOffset: number): Ot
       status >= 500 || (status < 400 && errorCode !== null) ? { code: 2, message: errorCode ?? '' } : {},
   };
   const stages: [string, number | null, number | null][] = [
-    ['queue', arrivedAt, startedAt],
+    ['prepare', arrivedAt, queuedAt],
+    ['queue', queuedAt, startedAt],
     ['prefill', startedAt, firstTokenAt],
     ['decode', firstTokenAt, lastTokenAt],
   ];

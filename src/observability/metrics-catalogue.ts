@@ -101,6 +101,16 @@ export function createMetricsCatalogue() {
       ofClient,
     ),
     queueTokens: gauge('altup_queue_tokens', 'Prompt tokens of the sequences waiting for a slot.', ofModel),
+    textsWaiting: gauge(
+      'altup_texts_waiting',
+      'Texts and chats waiting for a process to tokenize or render them.',
+      ofModel,
+    ),
+    tokenizeSeconds: seconds(
+      'altup_tokenize_seconds',
+      'Time to tokenize a text or render a chat, the wait for a process included.',
+      requestBuckets,
+    ),
     queueSeconds: seconds('altup_queue_seconds', 'Wait for a slot.', requestBuckets),
     prefillSeconds: seconds(
       'altup_prefill_seconds',

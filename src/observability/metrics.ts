@@ -1,4 +1,5 @@
 import type { ModelState, ServedModel } from '../catalog/served-model.ts';
+import type { TextObserver } from '../catalog/text-workers.ts';
 import type { EngineObserver } from '../engine/engine-observer.ts';
 import type { EndEvent, GenerationRequest } from '../engine/generation.ts';
 import type { StepReport } from '../engine/messages.ts';
@@ -29,7 +30,7 @@ const modelStates: readonly ModelState['state'][] = ['loading', 'ready', 'restar
 const seconds = (milliseconds: number) => milliseconds / 1000;
 
 /** The one place that observes: the engine's reports and the answered HTTP requests become metrics here. */
-export class Metrics implements EngineObserver {
+export class Metrics implements EngineObserver, TextObserver {
   readonly #catalogue: MetricsCatalogue;
   readonly #sights = new Map<string, Sight>();
   readonly #loads = new Map<string, ModelLoad>();
@@ -121,6 +122,14 @@ export class Metrics implements EngineObserver {
     this.#showLoad(model);
   }
 
+  textWaiting(model: string, change: 1 | -1): void {
+    this.#catalogue.textsWaiting.inc({ model }, change);
+  }
+
+  textDone(model: string, textSeconds: number): void {
+    this.#catalogue.tokenizeSeconds.observe({ model }, textSeconds);
+  }
+
   rejected(model: string, reason: string, count: number): void {
     this.#catalogue.rejected.inc({ model, reason }, count);
   }
@@ -133,7 +142,7 @@ export class Metrics implements EngineObserver {
     this.#catalogue.engineRestarts.inc();
   }
 
-  started({ id, model, promptTokens, arrivedAt, client: name }: GenerationRequest, at: number): void {
+  started({ id, model, promptTokens, queuedAt, client: name }: GenerationRequest, at: number): void {
     const sight = this.#sights.get(id);
     if (!sight || sight.isRunning) return;
     sight.isRunning = true;
@@ -142,11 +151,11 @@ export class Metrics implements EngineObserver {
     load.running++;
     load.queueTokens -= promptTokens.length;
     this.#showLoad(model);
-    this.#catalogue.queueSeconds.observe({ model }, seconds(at - arrivedAt));
+    this.#catalogue.queueSeconds.observe({ model }, seconds(at - queuedAt));
     this.#catalogue.promptTokens.inc({ model }, promptTokens.length);
     const client = this.#clientLabel(name);
     this.#catalogue.clientWaiting.dec({ client });
-    this.#catalogue.clientQueueSeconds.observe({ client }, seconds(at - arrivedAt));
+    this.#catalogue.clientQueueSeconds.observe({ client }, seconds(at - queuedAt));
     this.#catalogue.clientPromptTokens.inc({ client }, promptTokens.length);
   }
 

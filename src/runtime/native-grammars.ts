@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../catalog/tokenizer.ts';
+import type { Vocabulary } from '../catalog/vocabulary.ts';
 import { type Grammar, GrammarError, type GrammarSource } from '../sampling/grammar.ts';
 import { loadNativeAddon } from './native-addon.ts';
 
@@ -12,17 +12,17 @@ const mostKept = 64;
 
 /**
  * Gives the addon the bytes of a model's tokens: from then on grammars can be compiled for the model on any thread.
- * @param vocabSize ids the model knows; the tokenizer may know fewer
+ * @param vocabSize ids the model knows; the vocabulary may hold fewer
  */
 export function keepTokenBytes(
   model: string,
-  tokenizer: Pick<Tokenizer, 'tokenBytes' | 'isSpecial'>,
+  vocabulary: Pick<Vocabulary, 'tokenBytes' | 'isSpecial'>,
   vocabSize: number,
   endTokens: readonly number[],
 ): void {
   const words = Array.from({ length: vocabSize }, (_, id) => {
-    const bytes = tokenizer.tokenBytes(id);
-    return tokenizer.isSpecial(id) ? Buffer.concat([specialMark, bytes]) : bytes;
+    const bytes = vocabulary.tokenBytes(id);
+    return vocabulary.isSpecial(id) ? Buffer.concat([specialMark, bytes]) : bytes;
   });
   const lengths = Int32Array.from(words, ({ length }) => length);
   requireAddon().keepTokenBytes(model, Buffer.concat(words), lengths, endTokens);

@@ -30,7 +30,7 @@ async function checkpoint(files: Record<string, string | object>): Promise<strin
 }
 
 const rendered = (template: ChatTemplate | null, addGenerationPrompt = true) =>
-  template!.render(chat, { addGenerationPrompt, variables: {} });
+  template!.render(chat, { addGenerationPrompt, continuesFinal: false, variables: {} });
 
 const expected =
   '<bos><turn>user\nWho is he?<end>\n<turn>assistant\nA proud man.<end>\n<turn>user\nWhy?<end>\n';
@@ -72,7 +72,8 @@ describe('a chat template', () => {
 
   it('refuses in its own words', () => {
     const template = new ChatTemplate(source);
-    const render = () => template.render([chat[1]!], { addGenerationPrompt: true, variables: {} });
+    const render = () =>
+      template.render([chat[1]!], { addGenerationPrompt: true, continuesFinal: false, variables: {} });
     expect(render).toThrow(ChatTemplateError);
     expect(render).toThrow('Roles must take turns');
   });
@@ -80,7 +81,8 @@ describe('a chat template', () => {
   it('is given variables, which are none of its own', () => {
     const template = new ChatTemplate('{{ mood }}{{ messages[0].content }}');
     const variables = { mood: 'calm ', messages: 'no' };
-    expect(template.render(chat, { addGenerationPrompt: true, variables })).toBe('calm  Who is he? ');
+    const rendering = { addGenerationPrompt: true, continuesFinal: false, variables };
+    expect(template.render(chat, rendering)).toBe('calm  Who is he? ');
   });
 });
 
@@ -132,7 +134,7 @@ describe('the parts of a message', () => {
       '[Be,brief.,][Who,is,he?,][A,proud,man.,]',
     ],
   ])('come as a template that reads %s takes them', (_form, source, text) => {
-    const rendering = { addGenerationPrompt: false, variables: {} };
+    const rendering = { addGenerationPrompt: false, continuesFinal: false, variables: {} };
     expect(new ChatTemplate(source).render(turns, rendering)).toBe(text);
   });
 });

@@ -6,6 +6,7 @@ import { EngineClient, type EngineClientOptions } from '../../src/engine/engine-
 import type { GenerationEvent, Timings } from '../../src/engine/generation.ts';
 import type { EngineCommand, EngineReport } from '../../src/engine/messages.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
+import { noTokens } from '../support/fake-tokenizer.ts';
 import { generationRequest } from '../support/generation-request.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RecordingObserver } from '../support/recording-observer.ts';
@@ -39,7 +40,7 @@ const finished = (id: string): GenerationEvent => ({
 });
 const request = (id: string, model = 'm') => generationRequest({ id, model });
 const limits = { slots: 2, capacity: 50, encoderCapacity: 0 };
-const specOf = (name: string) => ({ name, checkpoint: `/${name}`, folder: `/${name}/onnx` });
+const specOf = (name: string) => ({ name, vocabulary: noTokens, folder: `/${name}/onnx` });
 const never = new AbortController().signal;
 
 describe('EngineClient', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationEvent } from '../../src/engine/generation.ts';
 import { EngineUnderTest } from '../support/engine-under-test.ts';
+import { noTokens } from '../support/fake-tokenizer.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 import { InProcessEngine } from '../support/in-process-engine.ts';
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts';
@@ -157,7 +158,7 @@ describe('the engine, client to session', () => {
     await engine.loaded;
     const long = generationRequest({ id: 'long', model: 'first', maxTokens: 400, stop: { ignoreEos: true } });
     const events = collect(engine.client.generate([long], never));
-    await engine.client.loadModel({ name: 'second', checkpoint: '', folder: '' });
+    await engine.client.loadModel({ name: 'second', vocabulary: noTokens, folder: '' });
     const short = generationRequest({ id: 'short', model: 'second', maxTokens: 4 });
     expect((await collect(engine.client.generate([short], never))).at(-1)?.type).toBe('finished');
     await engine.client.unloadModel('second', 1000);
@@ -172,7 +173,7 @@ describe('the engine, client to session', () => {
     const beforeLoad = ({ name }: { name: string }) => (name === 'slow' ? gate.promise : undefined);
     const engine = new InProcessEngine({ models: { first: {} }, later: { slow: {}, next: {} }, beforeLoad });
     await engine.loaded;
-    const load = (name: string) => engine.client.loadModel({ name, checkpoint: '', folder: '' });
+    const load = (name: string) => engine.client.loadModel({ name, vocabulary: noTokens, folder: '' });
     const loads = [load('slow'), load('next')];
     await turn();
     const unloads = ['slow', 'next'].map((name) => engine.client.unloadModel(name, 0));

@@ -29,6 +29,7 @@ describe('the access log', () => {
         completionId: id,
         promptTokens: 12,
         generatedTokens: 2,
+        prepareMs: 0,
         queueMs: 1,
         firstTokenMs: 3,
         msg: 'request',

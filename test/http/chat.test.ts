@@ -4,7 +4,7 @@ import { ChatTemplate } from '../../src/catalog/chat-template.ts';
 import { noDefaults } from '../../src/catalog/generation-defaults.ts';
 import { type FakeEngine, textEvents, timings } from '../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
-import { eos, fakeTokenizer, tokenOf } from '../support/fake-tokenizer.ts';
+import { eos, fakeTexts, fakeTokenizer, tokenOf } from '../support/fake-tokenizer.ts';
 
 const template = new ChatTemplate(
   "{% for m in messages %}{% if m.role == 'assistant' and loop.first %}{{ raise_exception('no user first') }}{% endif %}" +
@@ -12,7 +12,7 @@ const template = new ChatTemplate(
 );
 const chatModel = (overrides: object = {}) => ({
   ...fakeModel('tiny', undefined, 'decoder-only'),
-  chatTemplate: template,
+  texts: fakeTexts(template),
   ...overrides,
 });
 const user = (content: unknown) => ({ role: 'user', content });
@@ -82,7 +82,7 @@ describe('the prompt', () => {
       add_generation_prompt: false,
       continue_final_message: true,
     };
-    expect(await prompted(payload, { chatTemplate: template })).toBe('a;<It ><is');
+    expect(await prompted(payload, { texts: fakeTexts(template) })).toBe('a;<It ><is');
   });
 
   it('is cut from the front where asked', async () => {
@@ -302,7 +302,7 @@ describe('a bad request is a 400 that names its field', () => {
   });
 
   it('a model without a chat template', async () => {
-    const error = await refusal({ messages: [user('a')] }, { chatTemplate: null });
+    const error = await refusal({ messages: [user('a')] }, { texts: fakeTexts(null) });
     expect(error).toMatchObject({ code: 'invalid_request', param: 'model' });
     expect(error.message).toBe(
       "'tiny' has no chat template: use /v1/completions, or put a chat_template.jinja into the model's folder.",

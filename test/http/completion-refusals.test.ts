@@ -197,7 +197,7 @@ describe('a bad parameter is a 400 that names it', () => {
 
   it('text that is too long without looking at its tokens, and lists up to the first one over a limit', async () => {
     const model = fakeModel('tiny');
-    const encode = vi.spyOn(model.tokenizer!, 'encode');
+    const encode = vi.spyOn(model.texts!, 'encode');
     const small = fakeServer({ models: [model], config: { maxQueuedTokens: 5 } });
     await refusal({ prompt: 'a'.repeat(10_000) }, small);
     expect(encode).not.toHaveBeenCalled();

@@ -44,6 +44,7 @@ describe('what the engine is asked', () => {
         client: 'address 127.0.0.1',
         cacheSalt: '',
         arrivedAt: 1000,
+        queuedAt: 1000,
         queueDeadline: 1100,
         deadline: 2000,
       },

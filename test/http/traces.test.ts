@@ -94,6 +94,7 @@ describe('traces', () => {
     expect(lengthMs(whole!)).toBeCloseTo(20, 2);
     expect(Math.abs(Number(BigInt(whole!.endTimeUnixNano) / 1_000_000n) - Date.now())).toBeLessThan(10_000);
     expect(stages.map((stage) => [stage.name, stage.kind, lengthMs(stage)])).toEqual([
+      ['prepare', 1, 0],
       ['queue', 1, 1],
       ['prefill', 1, 2],
       ['decode', 1, 2],
@@ -156,7 +157,7 @@ describe('traces', () => {
     await traces.flush();
     expect(received).toHaveLength(2);
     expect(log.filter(({ level }) => level === 'warn')).toMatchObject([
-      { spans: 4, reason: 'the collector answered 503', msg: 'traces could not be sent' },
+      { spans: 5, reason: 'the collector answered 503', msg: 'traces could not be sent' },
     ]);
   });
 });

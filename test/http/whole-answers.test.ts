@@ -6,6 +6,7 @@ import type { Tokenizer } from '../../src/catalog/tokenizer.ts';
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
 import { timings } from '../support/fake-engine.ts';
 import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
+import { fakeTexts } from '../support/fake-tokenizer.ts';
 import { oddCharacters } from '../support/odd-characters.ts';
 
 const texts = [...new Set(oddCharacters)];
@@ -30,9 +31,8 @@ function oddModel(name: string): ServedModel {
       vocabSize: texts.length,
       mediaTokens: { image: [], audio: [] },
     },
-    tokenizer,
-    encode: async () => ids,
-    chatTemplate: new ChatTemplate('{{ messages[0].content }}'),
+    vocabulary: tokenizer,
+    texts: fakeTexts(new ChatTemplate('{{ messages[0].content }}'), tokenizer),
     state: { ...fakeModel(name).state, capacity: 10_000 } as ServedModel['state'],
   };
 }

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { Tokenizer } from '../../src/catalog/tokenizer.ts';
 import { Admission } from '../../src/engine/admission.ts';
 import { sharedClock } from '../../src/engine/clock.ts';
 import { startEngine } from '../../src/engine/start-worker.ts';
@@ -28,7 +29,7 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
       onFault: (_, detail) => faults.push(detail),
     },
   );
-  await client.loadModel({ name: 'model', checkpoint, folder });
+  await client.loadModel({ name: 'model', vocabulary: Tokenizer.load(checkpoint).data, folder });
   const promptTokens = Array(500).fill(5);
   const requests = Array.from({ length: slots }, (_, i) => generationRequest({ id: `${i}`, promptTokens }));
   client.generate(requests, new AbortController().signal);

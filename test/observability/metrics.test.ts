@@ -28,6 +28,7 @@ const request = (id: string, promptTokens = 5): GenerationRequest =>
     promptTokens: Array.from({ length: promptTokens }, () => 7),
     arrivedAt: 1000,
     client: 'alice',
+    queuedAt: 1000,
   }) as never;
 
 const timings = (reached: Partial<Timings> = {}): Timings => ({

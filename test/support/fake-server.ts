@@ -12,7 +12,7 @@ import type { CompileGrammar } from '../../src/sampling/grammar.ts';
 import { documentedAnswersOnly } from './documented-answers.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { fakeRuntime } from './fake-session.ts';
-import { fakeTokenizer } from './fake-tokenizer.ts';
+import { fakeTexts, fakeTokenizer } from './fake-tokenizer.ts';
 
 const capacity = 32;
 const encoderCapacity = 24;
@@ -50,15 +50,13 @@ export function fakeModel(
   kind?: 'encoder-decoder' | 'decoder-only',
 ): ServedModel {
   const isFailed = state?.state === 'failed';
-  const tokenizer = fakeTokenizer();
   return {
     name,
     id: name.split(':')[0]!,
     precision: 'fp32',
     manifest: isFailed ? null : fakeManifest(kind),
-    tokenizer: isFailed ? null : tokenizer,
-    encode: isFailed ? null : async (text, addSpecialTokens) => tokenizer.encode(text, addSpecialTokens),
-    chatTemplate: isFailed ? null : new ChatTemplate('{{ messages[0].content }}'),
+    vocabulary: isFailed ? null : fakeTokenizer(),
+    texts: isFailed ? null : fakeTexts(new ChatTemplate('{{ messages[0].content }}')),
     defaults: noDefaults,
     created: 1_780_000_000,
     isRequired: true,

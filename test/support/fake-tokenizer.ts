@@ -1,35 +1,64 @@
+import type { ChatTemplate } from '../../src/catalog/chat-template.ts';
+import type { TextWork } from '../../src/catalog/texts.ts';
+import { tokenText } from '../../src/catalog/token-text.ts';
 import type { Tokenizer } from '../../src/catalog/tokenizer.ts';
+import { Vocabulary } from '../../src/catalog/vocabulary.ts';
 
 export const eos = 1;
 const firstByte = 3;
 
+const written = ['<pad>', '</s>', '<unk>'].map((token) => Buffer.from(token));
+const tokens = [...written, ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))];
+
+/** Of a model whose tokens nobody asks for. */
+export const noTokens = {
+  bytes: new Uint8Array(),
+  ends: new Uint32Array(),
+  special: new Uint8Array(),
+  leadingSpaces: 0,
+};
+
 /** A token for each byte: 3 for byte 0, up to 258; 0, 1 and 2 are special, `</s>` (1) ends every prompt. */
-class ByteTokenizer {
-  readonly vocabSize = 259;
-  readonly leadingSpaces = 1;
+class ByteTokenizer extends Vocabulary {
+  constructor() {
+    const ends = new Uint32Array(tokens.length);
+    let end = 0;
+    for (const [id, { length }] of tokens.entries()) {
+      end += length;
+      ends[id] = end;
+    }
+    const special = Uint8Array.from(tokens, (_, id) => (id < firstByte ? 1 : 0));
+    super({ bytes: Buffer.concat(tokens), ends, special, leadingSpaces: 1 });
+  }
 
   encode(text: string, addSpecialTokens = true): number[] {
     const ids = Array.from(Buffer.from(text), (byte) => byte + firstByte);
     return addSpecialTokens ? [...ids, eos] : ids;
-  }
-
-  decode(tokens: readonly number[], skipSpecialTokens = false): string {
-    const kept = skipSpecialTokens ? tokens.filter((id) => !this.isSpecial(id)) : tokens;
-    return Buffer.concat(kept.map((id) => this.tokenBytes(id))).toString();
-  }
-
-  tokenBytes(id: number): Uint8Array<ArrayBuffer> {
-    return id < firstByte
-      ? new TextEncoder().encode(['<pad>', '</s>', '<unk>'][id])
-      : Uint8Array.of(id - firstByte);
-  }
-
-  isSpecial(id: number): boolean {
-    return id < firstByte;
   }
 }
 
 export const tokenOf = (character: string): number => character.charCodeAt(0) + firstByte;
 
 /** A stand-in for a tokenizer read from a checkpoint. */
-export const fakeTokenizer = (): Tokenizer => new ByteTokenizer() as unknown as Tokenizer;
+export const fakeTokenizer = (): ByteTokenizer => new ByteTokenizer();
+
+/** What it does with texts, at once and in this process. */
+export function fakeTexts(
+  chatTemplate: ChatTemplate | null,
+  tokenizer: Pick<Tokenizer, 'encode' | 'tokenBytes'> = fakeTokenizer(),
+): TextWork {
+  return {
+    encode: async ({ texts, addSpecialTokens, last }) =>
+      texts.map((text) => {
+        const ids = tokenizer.encode(text, addSpecialTokens);
+        return { count: ids.length, tokens: Int32Array.from(ids.slice(-last)) };
+      }),
+    tokenize: async ({ text, addSpecialTokens, givesStrings }) => {
+      const ids = tokenizer.encode(text, addSpecialTokens);
+      const strings = givesStrings ? ids.map((id) => tokenText(tokenizer.tokenBytes(id))) : null;
+      const fields = `"tokens":${JSON.stringify(ids)},"token_strs":${JSON.stringify(strings)}`;
+      return { count: ids.length, fields: Buffer.from(fields) };
+    },
+    render: chatTemplate && (async (messages, rendering) => chatTemplate.render(messages, rendering)),
+  };
+}

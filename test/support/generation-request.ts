@@ -21,6 +21,7 @@ export function generationRequest(overrides: RequestOverrides = {}): GenerationR
     client: '',
     cacheSalt: '',
     arrivedAt: 0,
+    queuedAt: 0,
     queueDeadline: Number.POSITIVE_INFINITY,
     deadline: Number.POSITIVE_INFINITY,
     ...overrides,

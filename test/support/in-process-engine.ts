@@ -5,6 +5,7 @@ import { EngineClient } from '../../src/engine/engine-client.ts';
 import type { EngineCommand, EngineReport, ModelSpec } from '../../src/engine/messages.ts';
 import { WorkerLoop } from '../../src/engine/worker-loop.ts';
 import { EngineUnderTest, type EngineUnderTestOptions } from './engine-under-test.ts';
+import { noTokens } from './fake-tokenizer.ts';
 import { ManualClock } from './manual-clock.ts';
 import { RecordingObserver } from './recording-observer.ts';
 
@@ -52,7 +53,7 @@ export class InProcessEngine {
       onFault: (model, detail) => this.faults.push([model, detail]),
     });
     const loads = Object.keys(models).map((name) =>
-      this.client.loadModel({ name, checkpoint: '', folder: '' }),
+      this.client.loadModel({ name, vocabulary: noTokens, folder: '' }),
     );
     this.loaded = Promise.all(loads);
   }

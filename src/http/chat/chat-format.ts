@@ -1,9 +1,10 @@
+import { tokenText } from '../../catalog/token-text.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import { type AnswerFormat, answerHead } from '../generation/answer-format.ts';
 import type { ChoiceDelta } from '../generation/choice-deltas.ts';
 import { finite } from '../generation/finite.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
-import { tokenText } from '../generation/token-text.ts';
+import { mapInTurns, Turns } from '../in-turns.ts';
 import type { Usage } from '../schemas/answer-parts.ts';
 import type { ChatChoice, ChatCompletion, ChatLogprobs } from '../schemas/chat-response.ts';
 
@@ -20,20 +21,22 @@ export class ChatFormat implements AnswerFormat {
     this.#job = job;
   }
 
-  whole(choices: readonly ChoiceDelta[], usage: Usage): ChatCompletion {
-    return {
-      ...answerHead(this.#job, 'chat.completion'),
-      choices: choices.map((choice) => ({
+  async whole(choices: readonly ChoiceDelta[], usage: Usage): Promise<ChatCompletion> {
+    const turns = new Turns();
+    const written: ChatChoice[] = [];
+    for (const choice of choices) {
+      written.push({
         message: { role: 'assistant', content: choice.text, refusal: null },
-        ...this.#ending(choice),
+        ...(await this.#ending(choice)),
         ...this.#tokenIds(choice, true),
-      })),
-      usage,
-    };
+      });
+      await turns.next();
+    }
+    return { ...answerHead(this.#job, 'chat.completion'), choices: written, usage };
   }
 
   /** A choice's first chunk has its role alone. */
-  choices(delta: ChoiceDelta): string[] {
+  async choices(delta: ChoiceDelta): Promise<string[]> {
     const { index, text } = delta;
     const chunks: object[] = [];
     const isFirst = !this.#begun.has(index);
@@ -42,7 +45,7 @@ export class ChatFormat implements AnswerFormat {
       const start = { index, delta: { role: 'assistant', content: '', refusal: null } };
       chunks.push({ ...start, logprobs: null, finish_reason: null });
     }
-    const ending = this.#ending(delta);
+    const ending = await this.#ending(delta);
     if (text !== '' || ending.logprobs || ending.finish_reason || this.#job.givesTokenIds) {
       const content = text === '' && ending.finish_reason ? {} : { content: text };
       chunks.push({ delta: content, ...ending, ...this.#tokenIds(delta, isFirst) });
@@ -50,10 +53,11 @@ export class ChatFormat implements AnswerFormat {
     return chunks.map((chunk) => JSON.stringify(chunk));
   }
 
-  #ending({ index, tokens, logprobs, finishReason, stopReason }: ChoiceDelta): Omit<ChatChoice, 'message'> {
+  async #ending(delta: ChoiceDelta): Promise<Omit<ChatChoice, 'message'>> {
+    const { index, tokens, logprobs, finishReason, stopReason } = delta;
     return {
       index,
-      logprobs: logprobs && this.#logprobs(tokens, logprobs),
+      logprobs: logprobs && (await this.#logprobs(tokens, logprobs)),
       finish_reason: finishReason,
       stop_reason: stopReason,
     };
@@ -64,12 +68,12 @@ export class ChatFormat implements AnswerFormat {
     return { ...(isFirst ? { prompt_token_ids: [...this.#job.prompts[0]!] } : {}), token_ids: [...tokens] };
   }
 
-  #logprobs(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): ChatLogprobs {
+  async #logprobs(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): Promise<ChatLogprobs> {
     const entry = (token: number, logprob: number) => {
-      const bytes = this.#job.model.tokenizer.tokenBytes(token);
+      const bytes = this.#job.model.vocabulary.tokenBytes(token);
       return { token: tokenText(bytes), bytes: [...bytes], logprob: finite(logprob) };
     };
-    const content = logprobs.map(({ logprob, top }, i) => ({
+    const content = await mapInTurns(logprobs, ({ logprob, top }, i) => ({
       ...entry(tokens[i]!, logprob),
       top_logprobs: top.map((other) => entry(other.token, other.logprob)),
     }));

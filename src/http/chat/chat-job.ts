@@ -27,7 +27,7 @@ export async function createChat(
   body: ChatRequest,
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: ChatFormat }> {
-  const { model, config } = context;
+  const { model, config, owner } = context;
   refuseTools(body);
   const logprobs = readLogprobs(body);
   const newer = body.max_completion_tokens ?? null;
@@ -36,8 +36,9 @@ export async function createChat(
     asked: newer ?? body.max_tokens ?? null,
     fallback: model.defaults.maxNewTokens ?? Number.POSITIVE_INFINITY,
   };
-  const prompt = await readPrompt(renderChat(body, model), {
+  const prompt = await readPrompt(await renderChat(body, model, owner), {
     model,
+    owner,
     param: 'messages',
     name: 'The chat',
     // Templates write them out.

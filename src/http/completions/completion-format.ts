@@ -1,6 +1,7 @@
 import { type AnswerFormat, answerHead } from '../generation/answer-format.ts';
 import type { ChoiceDelta } from '../generation/choice-deltas.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
+import { stringifyInTurns, Turns } from '../in-turns.ts';
 import type { Usage } from '../schemas/answer-parts.ts';
 import type { Completion, CompletionChoice, CompletionLogprobs } from '../schemas/completion-response.ts';
 import { LogprobsWriter } from './logprobs-writer.ts';
@@ -29,33 +30,39 @@ export class CompletionFormat implements AnswerFormat {
     this.#options = options;
   }
 
-  whole(choices: readonly ChoiceDelta[], usage: Usage): Completion {
-    return { ...this.head, choices: choices.map((choice) => this.#choice(choice)), usage };
+  async whole(choices: readonly ChoiceDelta[], usage: Usage): Promise<Completion> {
+    const turns = new Turns();
+    const written: CompletionChoice[] = [];
+    for (const choice of choices) {
+      written.push(await this.#choice(choice));
+      await turns.next();
+    }
+    return { ...this.head, choices: written, usage };
   }
 
-  choices(delta: ChoiceDelta): string[] {
-    const choice = this.#choice(delta);
+  async choices(delta: ChoiceDelta): Promise<string[]> {
+    const choice = await this.#choice(delta);
     const isEmpty = choice.text === '' && choice.logprobs === null && choice.finish_reason === null;
-    return isEmpty && !this.#job.givesTokenIds ? [] : [JSON.stringify(choice)];
+    return isEmpty && !this.#job.givesTokenIds ? [] : [await stringifyInTurns(choice)];
   }
 
-  #choice(delta: ChoiceDelta): CompletionChoice {
+  async #choice(delta: ChoiceDelta): Promise<CompletionChoice> {
     const { index, text, tokens, finishReason, stopReason } = delta;
     const prompt = Math.floor(index / this.#job.n);
     const isFirst = !this.#writers.has(index);
     const choice: CompletionChoice = {
       index,
       text: isFirst && this.#options.echo ? this.#options.echo[prompt]! + text : text,
-      logprobs: this.#logprobs(delta, prompt),
+      logprobs: await this.#logprobs(delta, prompt),
       finish_reason: finishReason,
       stop_reason: stopReason,
     };
     if (this.#options.promptLogprobs !== null && delta.promptLogprobs) {
-      choice.prompt_logprobs = promptLogprobsById(
+      choice.prompt_logprobs = await promptLogprobsById(
         this.#job.prompts[prompt]!,
         delta.promptLogprobs,
         this.#options.promptLogprobs,
-        this.#job.model.tokenizer,
+        this.#job.model.vocabulary,
       );
     }
     if (this.#job.givesTokenIds) {
@@ -65,10 +72,10 @@ export class CompletionFormat implements AnswerFormat {
     return choice;
   }
 
-  #logprobs(
+  async #logprobs(
     { index, tokens, logprobs, promptLogprobs }: ChoiceDelta,
     prompt: number,
-  ): CompletionLogprobs | null {
+  ): Promise<CompletionLogprobs | null> {
     const writer = this.#writers.get(index) ?? this.#newWriter(index);
     if (this.#options.logprobs === null) return null;
     const echoed = this.#options.echo !== null && promptLogprobs !== null;
@@ -81,7 +88,7 @@ export class CompletionFormat implements AnswerFormat {
 
   #newWriter(index: number): LogprobsWriter {
     const { model, requests } = this.#job;
-    const writer = new LogprobsWriter(model.tokenizer, {
+    const writer = new LogprobsWriter(model.vocabulary, {
       alternatives: this.#options.logprobs ?? 0,
       skipSpecialTokens: requests[0]!.skipSpecialTokens,
       // Where the completion goes on with the prompt, its first token is not the first of the text.

@@ -40,12 +40,12 @@ function echoedTexts(
   prompts: readonly SinglePrompt[],
   tokens: readonly (readonly number[])[],
   { skip_special_tokens: skips, truncate_prompt_tokens: truncates }: CompletionRequest,
-  { tokenizer }: ReadyModel,
+  { vocabulary }: ReadyModel,
 ): string[] {
   return prompts.map((prompt, i) =>
     typeof prompt === 'string' && (truncates ?? null) === null
       ? prompt
-      : tokenizer.decode(tokens[i]!, skips ?? true),
+      : vocabulary.decode(tokens[i]!, skips ?? true),
   );
 }
 
@@ -54,7 +54,7 @@ export async function createCompletion(
   body: CompletionRequest,
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: CompletionFormat }> {
-  const { model, config } = context;
+  const { model, config, owner } = context;
   if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
     throw invalidRequest('max_tokens', '`max_tokens` of 0 goes only with `echo` or `prompt_logprobs`.');
   }
@@ -69,6 +69,7 @@ export async function createCompletion(
   const toGenerate = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
   const prompts = await readPrompts(given, limits, {
     model,
+    owner,
     addSpecialTokens: body.add_special_tokens ?? true,
     truncateTo: body.truncate_prompt_tokens ?? null,
     toGenerate,

@@ -1,7 +1,8 @@
+import { charactersBegun, tokenText } from '../../catalog/token-text.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { finite } from '../generation/finite.ts';
-import { charactersBegun, tokenText } from '../generation/token-text.ts';
+import { Turns } from '../in-turns.ts';
 import type { CompletionLogprobs } from '../schemas/completion-response.ts';
 
 interface LogprobsWriterOptions {
@@ -14,7 +15,7 @@ interface LogprobsWriterOptions {
 
 /** Writes the log probabilities of one choice's tokens as they come, with where each token's text begins. */
 export class LogprobsWriter {
-  readonly #tokenizer: ReadyModel['tokenizer'];
+  readonly #vocabulary: ReadyModel['vocabulary'];
   readonly #alternatives: number;
   readonly #skipsSpecial: boolean;
   /** Spaces that the text's first token loses. */
@@ -22,30 +23,35 @@ export class LogprobsWriter {
   /** Characters of all tokens so far. */
   #offset = 0;
 
-  constructor(tokenizer: ReadyModel['tokenizer'], options: LogprobsWriterOptions) {
-    this.#tokenizer = tokenizer;
+  constructor(vocabulary: ReadyModel['vocabulary'], options: LogprobsWriterOptions) {
+    this.#vocabulary = vocabulary;
     this.#alternatives = options.alternatives;
     this.#skipsSpecial = options.skipSpecialTokens;
-    this.#leadingSpaces = options.startsText ? tokenizer.leadingSpaces : 0;
+    this.#leadingSpaces = options.startsText ? vocabulary.leadingSpaces : 0;
   }
 
   /** @param logprobs null for a token that nothing comes before */
-  write(tokens: readonly number[], logprobs: readonly (TokenLogprobs | null)[]): CompletionLogprobs {
+  async write(
+    tokens: readonly number[],
+    logprobs: readonly (TokenLogprobs | null)[],
+  ): Promise<CompletionLogprobs> {
     const written: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
-    tokens.forEach((token, index) => {
+    const turns = new Turns();
+    for (const [index, token] of tokens.entries()) {
       const scored = logprobs[index] ?? null;
-      written.tokens.push(tokenText(this.#tokenizer.tokenBytes(token)));
+      written.tokens.push(tokenText(this.#vocabulary.tokenBytes(token)));
       written.token_logprobs.push(scored && finite(scored.logprob));
       written.top_logprobs.push(scored && this.#top(token, scored));
       written.text_offset.push(this.#offset);
       this.#offset += this.#length(token);
-    });
+      if (index % 64 === 63) await turns.next();
+    }
     return written;
   }
 
   /** Most likely first. Two tokens can read the same: the likelier one counts, and the chosen one before all. */
   #top(token: number, { logprob, top }: TokenLogprobs): Record<string, number> {
-    const text = (id: number) => tokenText(this.#tokenizer.tokenBytes(id));
+    const text = (id: number) => tokenText(this.#vocabulary.tokenBytes(id));
     const byText = new Map<string, number>();
     for (const entry of top.slice(0, this.#alternatives)) {
       if (!byText.has(text(entry.token))) byText.set(text(entry.token), finite(entry.logprob));
@@ -55,8 +61,8 @@ export class LogprobsWriter {
   }
 
   #length(token: number): number {
-    if (this.#skipsSpecial && this.#tokenizer.isSpecial(token)) return 0;
-    const bytes = this.#tokenizer.tokenBytes(token);
+    if (this.#skipsSpecial && this.#vocabulary.isSpecial(token)) return 0;
+    const bytes = this.#vocabulary.tokenBytes(token);
     return charactersBegun(this.#offset === 0 ? this.#afterLeadingSpaces(bytes) : bytes);
   }
 

@@ -1,7 +1,8 @@
+import { tokenText } from '../../catalog/token-text.ts';
 import type { PromptTokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { finite } from '../generation/finite.ts';
-import { tokenText } from '../generation/token-text.ts';
+import { mapInTurns } from '../in-turns.ts';
 import type { PromptLogprobs } from '../schemas/completion-response.ts';
 
 /**
@@ -12,9 +13,9 @@ export function promptLogprobsById(
   tokens: readonly number[],
   scores: readonly (PromptTokenLogprobs | null)[],
   alternatives: number,
-  tokenizer: ReadyModel['tokenizer'],
-): PromptLogprobs {
-  return scores.map((score, i) => {
+  vocabulary: ReadyModel['vocabulary'],
+): Promise<PromptLogprobs> {
+  return mapInTurns(scores, (score, i) => {
     if (score === null) return null;
     const own = { token: tokens[i]!, logprob: score.logprob, rank: score.rank };
     const top = score.top.slice(0, alternatives).map((entry, place) => ({ ...entry, rank: place + 1 }));
@@ -22,7 +23,7 @@ export function promptLogprobsById(
       ({ token, logprob, rank }) =>
         [
           String(token),
-          { logprob: finite(logprob), rank, decoded_token: tokenText(tokenizer.tokenBytes(token)) },
+          { logprob: finite(logprob), rank, decoded_token: tokenText(vocabulary.tokenBytes(token)) },
         ] as const,
     );
     return Object.fromEntries(entries);

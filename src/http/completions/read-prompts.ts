@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { type PromptReading, readPrompt } from '../generation/read-prompt.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { Prompt } from '../schemas/completion-request.ts';
@@ -35,8 +34,6 @@ export async function readPrompts(
   let total = 0;
   const read: (readonly number[])[] = [];
   for (const [index, single] of prompts.entries()) {
-    // Short ones are encoded here and now: others get their turn in between.
-    if (index > 0) await setImmediate();
     const name = prompts.length > 1 ? `Prompt ${index}` : 'The prompt';
     const tokens = await readPrompt(single, { ...reading, param: 'prompt', name });
     total += tokens.length;

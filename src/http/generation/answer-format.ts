@@ -6,9 +6,9 @@ import type { GenerationJob } from './generation-job.ts';
 /** How an API writes what was generated. One for each answer: it may remember what it has written. */
 export interface AnswerFormat {
   /** The answer in one piece. */
-  whole(choices: readonly WholeChoice[], usage: Usage): object;
+  whole(choices: readonly WholeChoice[], usage: Usage): Promise<object>;
   /** The chunks that an addition becomes, as JSON without what all chunks begin with. */
-  choices(delta: ChoiceDelta): string[];
+  choices(delta: ChoiceDelta): Promise<string[]>;
   /** What all chunks begin with. */
   readonly head: object;
 }

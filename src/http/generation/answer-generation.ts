@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { clientGone } from '../client-gone.ts';
+import { stringifyInTurns } from '../in-turns.ts';
 import type { GenerationFields } from '../schemas/generation-fields.ts';
 import type { ServerDependencies } from '../server-dependencies.ts';
 import type { AnswerFormat } from './answer-format.ts';
@@ -15,31 +15,35 @@ function usageReports({ stream_options: options }: GenerationFields): UsageRepor
   return options.continuous_usage_stats ? 'continuous' : 'end';
 }
 
+export interface AnswerParts {
+  job: GenerationJob;
+  format: AnswerFormat;
+  fields: GenerationFields;
+  /** Aborts when the client leaves. */
+  gone: AbortSignal;
+}
+
 /** Has the job done and answers in `format`, whole or as a stream, for as long as there is a client. */
 export async function answerGeneration(
   request: FastifyRequest,
   reply: FastifyReply,
-  { job, format, fields }: { job: GenerationJob; format: AnswerFormat; fields: GenerationFields },
+  { job, format, fields, gone }: AnswerParts,
   { engine, clock, config }: Pick<ServerDependencies, 'engine' | 'clock' | 'config'>,
-): Promise<object> {
+): Promise<FastifyReply> {
   const { context } = request;
   context.completionId = job.id;
+  context.queuedAt = job.queuedAt;
   context.promptTokens = job.prompts.reduce((sum, { length }) => sum + length, 0);
   const metrics = fields.return_metrics ? () => requestMetrics(context, job.requests.length, clock()) : null;
-  const gone = clientGone(reply.raw);
-  try {
-    const deltas = choiceDeltas(engine.generate(job.requests, gone), job, context);
-    if (fields.stream) {
-      const usage = usageReports(fields);
-      const bufferLimit = config.streamBuffer;
-      await streamAnswer(reply, { format, deltas, usage, metrics, context, gone, bufferLimit });
-      return reply;
-    }
-    const choices = bestChoices(await collectChoices(deltas, job), job);
-    return { ...format.whole(choices, answerUsage(context)), ...(metrics ? { metrics: metrics() } : {}) };
-  } catch (error) {
-    if (!gone.aborted) throw error;
-    // There is nobody left to answer.
-    return reply.hijack();
+  const deltas = choiceDeltas(engine.generate(job.requests, gone), job, context);
+  if (fields.stream) {
+    const usage = usageReports(fields);
+    const bufferLimit = config.streamBuffer;
+    await streamAnswer(reply, { format, deltas, usage, metrics, context, gone, bufferLimit });
+    return reply;
   }
+  const choices = bestChoices(await collectChoices(deltas, job), job);
+  const whole = await format.whole(choices, answerUsage(context));
+  const answer = { ...whole, ...(metrics ? { metrics: metrics() } : {}) };
+  return reply.type('application/json; charset=utf-8').send(await stringifyInTurns(answer));
 }

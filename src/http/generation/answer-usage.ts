@@ -17,7 +17,7 @@ const round = (value: number) => Math.round(value * 1000) / 1000;
 
 /** @param sequences how many were generated together. @param now on the shared clock, ms */
 export function requestMetrics(context: RequestContext, sequences: number, now: number): RequestMetrics {
-  const { arrivedAt, startedAt, firstTokenAt, lastTokenAt } = context;
+  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt } = context;
   const tokens = context.generatedTokens ?? 0;
   const between = (from: number | null, to: number | null) =>
     from === null || to === null ? null : round(to - from);
@@ -25,7 +25,7 @@ export function requestMetrics(context: RequestContext, sequences: number, now: 
   const running = between(startedAt, lastTokenAt);
   const gaps = tokens - sequences;
   return {
-    queue_time_ms: between(arrivedAt, startedAt),
+    queue_time_ms: between(queuedAt, startedAt),
     time_to_first_token_ms: between(arrivedAt, firstTokenAt),
     generation_time_ms: generation,
     // Sequences run side by side, so their gaps add up to about as many times the time that passed.

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import type { TextOwner } from '../../catalog/text-workers.ts';
 import { clientQueueLimit } from '../../engine/admission.ts';
+import type { Clock } from '../../engine/clock.ts';
 import type { GenerationRequest } from '../../engine/generation.ts';
 import type { CompileGrammar, Grammar } from '../../sampling/grammar.ts';
 import type { ReadyModel } from '../find-model.ts';
@@ -25,6 +27,8 @@ export interface GenerationJob {
   bestOf: number;
   /** Of prompt p's choice i: place p·bestOf + i. */
   requests: readonly GenerationRequest[];
+  /** When they were ready for the queue, on the shared clock, ms. */
+  queuedAt: number;
   /** Held until the answer is complete: the requests name it. */
   grammar: Grammar | null;
   /** Whether the answer has the tokens' ids. */
@@ -48,10 +52,12 @@ export interface JobContext {
   model: ReadyModel;
   config: ServerConfig;
   compileGrammar: CompileGrammar;
-  /** On the shared clock, ms: deadlines count from it. */
+  /** The shared one, ms. */
+  clock: Clock;
+  /** Deadlines count from it. */
   arrivedAt: number;
-  /** Whose request it is; the empty string where clients are not told apart. */
-  client: string;
+  /** Whose request it is; its client is the empty string where clients are not told apart. */
+  owner: TextOwner;
 }
 
 /** How many sequences each prompt takes. @throws ServiceError where they are more than could ever wait at once */
@@ -90,13 +96,13 @@ export async function createJob(
   task: GenerationTask,
   context: JobContext,
 ): Promise<GenerationJob> {
-  const { model, config, compileGrammar, arrivedAt, client } = context;
+  const { model, config, compileGrammar, clock, arrivedAt, owner } = context;
   if (!fields.stream && Object.values(fields.stream_options ?? {}).some(Boolean)) {
     throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
   const grammar = await readGrammar(fields, model, compileGrammar);
-  const sampling = { ...readSampling(fields, model), grammar: grammar?.id ?? null };
+  const sampling = { ...(await readSampling(fields, model, owner)), grammar: grammar?.id ?? null };
   if (sampling.temperature === 0 && bestOf > 1) {
     const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';
     throw invalidRequest(
@@ -105,7 +111,7 @@ export async function createJob(
     );
   }
   const priority = fields.priority ?? 0;
-  if (priority < 0 && !config.urgentKeys.has('*') && !config.urgentKeys.has(client)) {
+  if (priority < 0 && !config.urgentKeys.has('*') && !config.urgentKeys.has(owner.client)) {
     throw invalidRequest(
       'priority',
       `\`priority\` is ${priority}; below 0 it is for the API keys named in ALTUP_URGENT_KEYS.`,
@@ -114,6 +120,7 @@ export async function createJob(
   const stop = readStop(fields, model.manifest.vocabSize);
   // Two requests may bring the same id of their own, so the engine never sees it.
   const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
+  const queuedAt = clock();
   const requests = task.prompts.flatMap((promptTokens, prompt) => {
     const maxTokens = task.maxTokens(promptTokens.length);
     if (stop.minTokens > maxTokens) {
@@ -133,9 +140,10 @@ export async function createJob(
       promptLogprobs: task.promptLogprobs,
       skipSpecialTokens: fields.skip_special_tokens ?? true,
       priority,
-      client,
+      client: owner.client,
       cacheSalt: fields.cache_salt ?? '',
       arrivedAt,
+      queuedAt,
       queueDeadline: arrivedAt + config.queueTimeoutMs,
       deadline: arrivedAt + config.requestTimeoutMs,
     }));
@@ -148,6 +156,7 @@ export async function createJob(
     n: fields.n ?? 1,
     bestOf,
     requests,
+    queuedAt,
     grammar,
     givesTokenIds: fields.return_token_ids ?? false,
   };

@@ -1,11 +1,13 @@
 import type Type from 'typebox';
 import type { ServiceError } from '../../errors.ts';
+import { clientGone } from '../client-gone.ts';
 import type { ClientLimits } from '../client-limits.ts';
 import { findModel, requireReady } from '../find-model.ts';
 import { refuseWhileDraining } from '../refuse-while-draining.ts';
 import { errorResponses } from '../schemas/error.ts';
 import type { GenerationFields } from '../schemas/generation-fields.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
+import { textOwner } from '../text-owner.ts';
 import { traceParameters } from '../trace-generation.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { answerGeneration } from './answer-generation.ts';
@@ -46,7 +48,7 @@ export function generationRoute<Body extends Type.TSchema>(
   limits: ClientLimits,
   route: GenerationRoute<Body>,
 ): void {
-  const { config, models, isDraining, metrics, compileGrammar } = dependencies;
+  const { config, models, isDraining, metrics, compileGrammar, clock } = dependencies;
   const takeSequences = ({ requests: [first], requests }: GenerationJob) => {
     try {
       return limits.take(first!.client, requests.length);
@@ -80,18 +82,26 @@ export function generationRoute<Body extends Type.TSchema>(
     const served = findModel(models, fields.model);
     const { operation } = route;
     context.generation = { operation, parameters: traceParameters(fields), finishReasons: [] };
-    const { job, format } = await route.create(fields, {
-      model: requireReady(served),
-      config,
-      compileGrammar,
-      arrivedAt: context.arrivedAt,
-      client: context.client,
-    });
-    const release = takeSequences(job);
+    const gone = clientGone(reply.raw);
     try {
-      return await answerGeneration(request, reply, { job, format, fields }, dependencies);
-    } finally {
-      release();
+      const { job, format } = await route.create(fields, {
+        model: requireReady(served),
+        config,
+        compileGrammar,
+        clock,
+        arrivedAt: context.arrivedAt,
+        owner: textOwner(request, served.name, gone, dependencies),
+      });
+      const release = takeSequences(job);
+      try {
+        return await answerGeneration(request, reply, { job, format, fields, gone }, dependencies);
+      } finally {
+        release();
+      }
+    } catch (error) {
+      if (!gone.aborted) throw error;
+      // There is nobody left to answer.
+      return reply.hijack();
     }
   });
 }

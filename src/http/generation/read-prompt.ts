@@ -1,3 +1,4 @@
+import type { TextOwner } from '../../catalog/text-workers.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { AskedTokens } from './read-max-tokens.ts';
@@ -8,6 +9,7 @@ const longestTokenBytes = 128;
 
 export interface PromptReading {
   model: ReadyModel;
+  owner: TextOwner;
   /** The field at fault where the prompt is. */
   param: string;
   /** How messages call it. */
@@ -63,18 +65,29 @@ export async function readPrompt(
   prompt: string | readonly number[],
   reading: PromptReading,
 ): Promise<readonly number[]> {
-  const { model, param, name, addSpecialTokens } = reading;
+  const { param, name } = reading;
   const room = roomOf(reading);
   const kept = readTruncation(reading, room);
   const tooLong = (size: string) =>
     invalidRequest(param, `${name} has ${size}; the model takes at most ${room} tokens.`);
-  if (typeof prompt !== 'string') checkTokenIds(param, prompt, model.manifest.vocabSize);
-  else if (kept === null && prompt.length > room * longestTokenBytes)
+  if (typeof prompt === 'string' && kept === null && prompt.length > room * longestTokenBytes)
     throw tooLong(`${prompt.length} characters`);
-  const tokens = typeof prompt === 'string' ? await model.encode(prompt, addSpecialTokens) : prompt;
-  if (tokens.length === 0) throw invalidRequest(param, `${name} has no token.`);
+  const { count, tokens } =
+    typeof prompt === 'string'
+      ? await encode(prompt, kept ?? room, reading)
+      : { count: prompt.length, tokens: prompt.slice(-(kept ?? room)) };
+  if (count === 0) throw invalidRequest(param, `${name} has no token.`);
+  if (kept === null && count > room) throw tooLong(`${count} tokens`);
+  if (typeof prompt !== 'string') checkTokenIds(param, tokens, reading.model.manifest.vocabSize);
   refuseMedia(tokens, reading);
-  if (kept !== null) return tokens.slice(-kept);
-  if (tokens.length > room) throw tooLong(`${tokens.length} tokens`);
   return tokens;
+}
+
+async function encode(
+  text: string,
+  last: number,
+  { model, owner, addSpecialTokens }: PromptReading,
+): Promise<{ count: number; tokens: readonly number[] }> {
+  const [encoded] = await model.texts.encode({ texts: [text], addSpecialTokens, last }, owner);
+  return { count: encoded!.count, tokens: Array.from(encoded!.tokens) };
 }

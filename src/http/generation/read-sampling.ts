@@ -1,3 +1,4 @@
+import type { TextOwner } from '../../catalog/text-workers.ts';
 import type { SamplingParameters } from '../../sampling/sampling-request.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { invalidRequest } from '../invalid-request.ts';
@@ -26,20 +27,25 @@ function readAllowedTokens(ids: readonly number[] | null, vocabSize: number): nu
 }
 
 /** A word is other tokens at the beginning of a text than after a space: both are meant. */
-function readBadWords(words: readonly string[], { tokenizer }: ReadyModel): number[][] {
-  const runs = words.flatMap((word) => {
-    const trimmed = word.trimStart();
-    return [word, trimmed, ` ${trimmed}`].map((form) => tokenizer.encode(form, false));
-  });
+async function readBadWords(
+  words: readonly string[],
+  { texts }: ReadyModel,
+  owner: TextOwner,
+): Promise<number[][]> {
+  if (words.length === 0) return [];
+  const forms = words.flatMap((word) => [word, word.trimStart(), ` ${word.trimStart()}`]);
+  const encoding = { texts: forms, addSpecialTokens: false, last: Number.POSITIVE_INFINITY };
+  const runs = (await texts.encode(encoding, owner)).map(({ tokens }) => [...tokens]);
   const distinct = new Map(runs.map((run) => [run.join(), run]));
   return [...distinct.values()].filter(({ length }) => length > 0);
 }
 
 /** How each token is chosen, by the request, else by the checkpoint's authors; grammar and seed apart. */
-export function readSampling(
+export async function readSampling(
   fields: GenerationFields,
   model: ReadyModel,
-): Omit<SamplingParameters, 'seed' | 'grammar'> {
+  owner: TextOwner,
+): Promise<Omit<SamplingParameters, 'seed' | 'grammar'>> {
   const { defaults, manifest } = model;
   return {
     temperature: fields.temperature ?? defaults.temperature ?? 1,
@@ -52,6 +58,6 @@ export function readSampling(
     frequencyPenalty: fields.frequency_penalty ?? 0,
     logitBias: readLogitBias(fields.logit_bias ?? null, manifest.vocabSize),
     allowedTokens: readAllowedTokens(fields.allowed_token_ids ?? null, manifest.vocabSize),
-    badWords: readBadWords(fields.bad_words ?? [], model),
+    badWords: await readBadWords(fields.bad_words ?? [], model, owner),
   };
 }

@@ -44,14 +44,14 @@ export async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer):
       context.isSlowReader = true;
     },
   });
-  const send = (delta: ChoiceDelta) => {
-    for (const choices of format.choices(delta)) {
+  const send = async (delta: ChoiceDelta) => {
+    for (const choices of await format.choices(delta)) {
       stream.send(`${head},"choices":[${choices}]${usageField()}}`);
     }
   };
   try {
-    if (!first.done) send(first.value);
-    for await (const delta of deltas) send(delta);
+    if (!first.done) await send(first.value);
+    for await (const delta of deltas) await send(delta);
     const last = {
       ...(usage === 'none' ? {} : { usage: answerUsage(context) }),
       ...(metrics ? { metrics: metrics() } : {}),

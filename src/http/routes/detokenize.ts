@@ -16,8 +16,8 @@ const schema = {
 export function detokenizeRoute(app: App, { models }: ServerDependencies): void {
   app.post('/detokenize', { schema }, async ({ body }) => {
     const model = findModel(models, body.model);
-    const { tokenizer } = requireTokenizer(model);
-    checkTokenIds('tokens', body.tokens, tokenizer.vocabSize);
-    return { prompt: tokenizer.decode(body.tokens) };
+    const { vocabulary } = requireTokenizer(model);
+    checkTokenIds('tokens', body.tokens, vocabulary.vocabSize);
+    return { prompt: vocabulary.decode(body.tokens) };
   });
 }

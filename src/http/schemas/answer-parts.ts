@@ -17,7 +17,9 @@ const milliseconds = (description: string) =>
 
 export const RequestMetricsSchema = Type.Object(
   {
-    queue_time_ms: milliseconds('From arrival until the first sequence got a slot.'),
+    queue_time_ms: milliseconds(
+      'From when the prompt’s tokens were known until the first sequence got a slot.',
+    ),
     time_to_first_token_ms: milliseconds('From arrival.'),
     generation_time_ms: milliseconds('From the first token to the last.'),
     mean_itl_ms: milliseconds('Mean gap between two tokens of a sequence.'),

@@ -1,0 +1,315 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { ChatTemplateError } from '../../src/catalog/chat-template.ts';
+import { type TextOwner, TextWorkers } from '../../src/catalog/text-workers.ts';
+import { readTexts, type Texts } from '../../src/catalog/texts.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { byteLevelTokenizer } from '../support/tiny-tokenizers.ts';
+
+const waiting = { texts: 0, done: 0 };
+const observer = {
+  textWaiting: (_: string, change: number) => {
+    waiting.texts += change;
+  },
+  textDone: () => {
+    waiting.done += 1;
+  },
+};
+const shared = new TextWorkers(observer);
+afterAll(() => shared.close());
+
+interface Given {
+  tokenizer?: object;
+  template?: string;
+}
+
+async function checkpointOf({ tokenizer = {}, template }: Given): Promise<string> {
+  const folder = await temporaryFolder();
+  const json = { ...byteLevelTokenizer(), ...tokenizer };
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json));
+  writeFileSync(join(folder, 'tokenizer_config.json'), '{}');
+  if (template !== undefined) writeFileSync(join(folder, 'chat_template.jinja'), template);
+  return folder;
+}
+
+const textsOf = async (given: Given, workers = shared): Promise<Texts> =>
+  readTexts(await checkpointOf(given), workers);
+
+const owner = (overrides: Partial<TextOwner> = {}): TextOwner => ({
+  client: 'a',
+  model: 'm',
+  signal: new AbortController().signal,
+  waitMs: 30_000,
+  ...overrides,
+});
+
+const encode = async ({ texts }: Texts, text: string, whose = owner(), last = 1e9) => {
+  const [encoded] = await texts.encode({ texts: [text], addSpecialTokens: true, last }, whose);
+  return encoded!;
+};
+const render = ({ texts }: Texts, content = 'hi', whose = owner()) =>
+  texts.render!(
+    [{ role: 'user', content }],
+    { addGenerationPrompt: true, continuesFinal: false, variables: {} },
+    whose,
+  );
+
+/** What comes of `run`, and the longest that the event loop stood still meanwhile, in milliseconds. */
+async function withDelay<T>(run: Promise<T>): Promise<{ outcome: T | Error; delayMs: number }> {
+  const monitor = monitorEventLoopDelay({ resolution: 5 });
+  monitor.enable();
+  const outcome = await run.catch((error: Error) => error);
+  monitor.disable();
+  return { outcome, delayMs: monitor.max / 1e6 };
+}
+
+const split = (regex: string) => ({
+  pre_tokenizer: { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false },
+});
+const evilText = `${'a'.repeat(70)}b`;
+const nested = (depth: number, count: number) =>
+  `${'{% for i in range(COUNT) %}'.replace('COUNT', String(count)).repeat(depth)}x${'{% endfor %}'.repeat(depth)}`;
+const doubling = (times: number, rest: string) =>
+  `{% set ns = namespace(s="aaaaaaaaaaaaaaaa") %}{% for i in range(${times}) %}{% set ns.s = ns.s + ns.s %}{% endfor %}${rest}`;
+
+describe('texts', () => {
+  it('become the same tokens as in this process, short or long', async () => {
+    const folder = await checkpointOf({});
+    const read = await readTexts(folder, shared);
+    const tokenizer = Tokenizer.load(folder);
+    for (const text of ['', 'the € ', 'the he € '.repeat(5000)]) {
+      const expected = tokenizer.encode(text);
+      expect(await encode(read, text)).toEqual({
+        count: expected.length,
+        tokens: Int32Array.from(expected),
+      });
+      expect((await encode(read, text, owner(), 2)).tokens).toEqual(Int32Array.from(expected.slice(-2)));
+    }
+    expect(read.vocabulary.data).toEqual(tokenizer.data);
+    expect(read.texts.render).toBeNull();
+    expect(waiting.texts).toBe(0);
+  });
+
+  it('of /tokenize come as JSON', async () => {
+    const { texts } = await textsOf({});
+    const job = { text: 'a€', addSpecialTokens: false, givesStrings: true };
+    const { count, fields } = await texts.tokenize(job, owner());
+    expect(JSON.parse(`{${Buffer.from(fields)}}`)).toEqual({
+      tokens: [3 + 97, 263 - 1, 3 + 0xac],
+      token_strs: ['a', 'bytes:\\xe2\\x82', 'bytes:\\xac'],
+    });
+    expect(count).toBe(3);
+  });
+
+  it('of a checkpoint that cannot be read are refused with the file', async () => {
+    await expect(readTexts('/nowhere', shared)).rejects.toThrow(/\/nowhere\/tokenizer\.json cannot be read/);
+    await expect(textsOf({ template: '{% if %}' })).rejects.toThrow(/jinja is not a chat template/);
+    await expect(textsOf({ tokenizer: { decoder: null } })).rejects.toThrow(/has no decoder/);
+  });
+});
+
+describe('what a checkpoint makes the service run', () => {
+  it.each<[string, Given, 'text' | 'chat', RegExp]>([
+    [
+      'a template with a huge range',
+      { template: '{% for i in range(100000000) %}{% endfor %}' },
+      'chat',
+      /memory|2 s/,
+    ],
+    [
+      'a template of nested loops',
+      { template: nested(3, 3000) },
+      'chat',
+      /chat template of the model 'm' took longer than 2 s/,
+    ],
+    [
+      'a template that doubles for ever',
+      { template: doubling(60, '{{ ns.s }}') },
+      'chat',
+      /chat template .* made far too much/,
+    ],
+    [
+      'a template that writes gigabytes',
+      { template: doubling(20, '{% for i in range(20) %}{{ ns.s }}{% endfor %}') },
+      'chat',
+      /made far too much/,
+    ],
+    [
+      'a pre-tokenizer that backtracks',
+      { tokenizer: split('(a+)+$') },
+      'text',
+      /tokenizer of the model 'm' took longer than 2 s/,
+    ],
+    [
+      'a normalizer that prepends megabytes',
+      { tokenizer: { normalizer: { type: 'Prepend', prepend: 'a b '.repeat(1_500_000) } } },
+      'text',
+      /tokenizer of the model 'm' (took longer|needed too much memory)/,
+    ],
+    [
+      'a normalizer that multiplies',
+      {
+        tokenizer: {
+          normalizer: {
+            type: 'Sequence',
+            normalizers: Array(12).fill({ type: 'Replace', pattern: { Regex: 'a' }, content: 'aaaaaaaa' }),
+          },
+        },
+      },
+      'text',
+      /took longer|memory|far too much/,
+    ],
+  ])('%s fails its own request alone', async (_, given, kind, message) => {
+    const good = await textsOf({ template: 'ok' });
+    const evil = await textsOf(given);
+    const failing = withDelay<unknown>(kind === 'chat' ? render(evil) : encode(evil, evilText));
+    const other = await encode(good, 'the', owner({ client: 'b' }));
+    expect(other.count).toBe(3);
+    const { outcome, delayMs } = await failing;
+    expect(outcome).toMatchObject({ code: 'text_failure', message: expect.stringMatching(message) });
+    // A process that works on the same cores may hold this one up, but not for seconds.
+    expect(delayMs).toBeLessThan(700);
+    expect(await render(good)).toBe('ok');
+    expect(waiting.texts).toBe(0);
+  });
+
+  it.each<[string, object, RegExp]>([
+    [
+      'a decoder with a regular expression',
+      { type: 'Replace', pattern: { Regex: '(a+)+$' }, content: '' },
+      /Replace.* is not supported/,
+    ],
+    [
+      'a decoder that makes tokens huge',
+      {
+        type: 'Sequence',
+        decoders: [
+          { type: 'Replace', pattern: { String: 'a' }, content: 'x'.repeat(2 ** 27) },
+          { type: 'Fuse' },
+        ],
+      },
+      /stand for more than 134217728 bytes/,
+    ],
+  ])('%s is refused when it is read', async (_, decoder, message) => {
+    const { outcome, delayMs } = await withDelay(textsOf({ tokenizer: { decoder } }));
+    expect((outcome as Error).message).toMatch(message);
+    expect(delayMs).toBeLessThan(700);
+  });
+
+  it('is kept apart after it ran out of time, so that others no longer meet it', async () => {
+    const workers = new TextWorkers(observer);
+    onTestFinished(() => workers.close());
+    const [good, evil] = [await textsOf({}, workers), await textsOf({ tokenizer: split('(a+)+$') }, workers)];
+    await expect(encode(evil, evilText)).rejects.toThrow('took longer than 2 s');
+    let isOver = false;
+    const again = encode(evil, evilText)
+      .catch(() => {})
+      .finally(() => {
+        isOver = true;
+      });
+    for (let i = 0; i < 5; i++) await encode(good, 'the', owner({ client: 'b' }));
+    expect(isOver).toBe(false);
+    await again;
+  });
+
+  it('refuses messages in its own words', async () => {
+    const read = await textsOf({ template: "{{ raise_exception('Take turns') }}" });
+    await expect(render(read)).rejects.toThrow(ChatTemplateError);
+    await expect(render(read)).rejects.toThrow('Take turns');
+  });
+
+  it('sees nothing of the environment', async () => {
+    process.env.ALTUP_SECRET = 'secret';
+    onTestFinished(() => {
+      delete process.env.ALTUP_SECRET;
+    });
+    const workers = new TextWorkers(observer);
+    onTestFinished(() => workers.close());
+    await textsOf({}, workers);
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ');
+    const processes = children.filter((pid) => procFile(pid, 'cmdline').includes('text-worker.ts'));
+    expect(processes.length).toBeGreaterThan(0);
+    for (const pid of processes) expect(procFile(pid, 'environ')).not.toContain('ALTUP_');
+  });
+});
+
+/** Empty of a process that has just ended. */
+function procFile(pid: string, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+describe('texts that wait', () => {
+  const long = 'the he € '.repeat(20_000);
+
+  it('take turns by client', async () => {
+    const read = await textsOf({});
+    const order: string[] = [];
+    const jobs = ['a', 'a', 'a', 'b', 'c'].map((client, i) =>
+      encode(read, long, owner({ client })).then(() => order.push(`${client}${i}`)),
+    );
+    await Promise.all(jobs);
+    expect(order).toEqual(['a0', 'a1', 'b3', 'c4', 'a2']);
+  });
+
+  it('go with their client, whose running one soon ends', async () => {
+    const read = await textsOf({});
+    const left = new AbortController();
+    const megabyte = 'the he € '.repeat(100_000);
+    const lost = Array.from({ length: 8 }, () => encode(read, megabyte, owner({ signal: left.signal })));
+    const settled = Promise.allSettled(lost);
+    expect(waiting.texts).toBe(7);
+    left.abort(new Error('gone'));
+    expect((await settled).every((one) => one.status === 'rejected' && one.reason.message === 'gone')).toBe(
+      true,
+    );
+    expect(waiting.texts).toBe(0);
+    expect((await encode(read, 'the '.repeat(750), owner({ client: 'b' }))).count).toBeGreaterThan(750);
+  });
+
+  it('are refused beyond their limits, with the time to come back', async () => {
+    const read = await textsOf({});
+    const left = new AbortController();
+    const huge = 'a'.repeat(2 ** 23);
+    const whose = (client: string) => owner({ client, signal: left.signal });
+    // One runs; one that waits is as much as a client may have, and four are as much as all may.
+    const taken = ['a', 'a', 'b', 'c', 'd'].map((client) => encode(read, huge, whose(client)));
+    const settled = Promise.allSettled(taken);
+    await expect(encode(read, huge, whose('a'))).rejects.toMatchObject({
+      code: 'queue_full',
+      retryAfterSeconds: expect.any(Number),
+    });
+    await expect(encode(read, huge, whose('e'))).rejects.toMatchObject({ code: 'queue_full' });
+    expect((await encode(read, 'the', whose('c'))).count).toBe(3);
+    left.abort(new Error('gone'));
+    await settled;
+  });
+
+  it('wait no longer than they may', async () => {
+    const read = await textsOf({});
+    const first = encode(read, long);
+    await expect(encode(read, long, owner({ waitMs: 1 }))).rejects.toMatchObject({
+      code: 'deadline_exceeded',
+    });
+    await first;
+  });
+
+  it('are told when the service stops', async () => {
+    const workers = new TextWorkers(observer);
+    const read = await textsOf({}, workers);
+    const jobs = [1, 2].map(() => encode(read, long));
+    const settled = Promise.allSettled(jobs);
+    workers.close();
+    expect(await settled).toMatchObject([
+      { reason: { code: 'shutting_down' } },
+      { reason: { code: 'shutting_down' } },
+    ]);
+    await expect(encode(read, 'a')).rejects.toMatchObject({ code: 'shutting_down' });
+  });
+});
