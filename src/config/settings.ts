@@ -63,12 +63,12 @@ const settings = {
     default: 2048,
     description: 'Upper bound on the tokens of a sequence; a model good for fewer keeps its own limit.',
   }),
-  stepTokens: whole(1, 1_048_576, {
+  stepTokens: whole(3, 1_048_576, {
     default: 512,
     description:
       'Most tokens one step computes: a token for each running sequence, the rest for new prompts.',
   }),
-  prefillChunk: whole(1, 1_048_576, {
+  prefillChunk: whole(3, 1_048_576, {
     default: 256,
     description:
       'Most prompt tokens computed at a time, which is how long running sequences may stall for a new prompt.',

@@ -21,6 +21,8 @@ export interface GenerationRequest {
   promptTokens: readonly number[];
   maxTokens: number;
   sampling: SamplingParameters;
+  /** The same request gives the same numbers, to the last bit: nothing it computes depends on the load or the cache. */
+  isReproducible: boolean;
   stop: StopConditions;
   /** null: none; else how many alternatives to report with each token (0: the token's own only). */
   logprobs: number | null;

@@ -12,6 +12,7 @@ export type Schedulable = Pick<
   | 'maxTokens'
   | 'promptLogprobs'
   | 'cacheSalt'
+  | 'isReproducible'
   | 'priority'
   | 'client'
   | 'arrivedAt'
@@ -28,9 +29,12 @@ export interface SlotLimits {
 }
 
 export interface SchedulerOptions extends SlotLimits {
-  /** Most tokens a step computes; one for each decoding request, the rest for prompts. At least one is for prompts. */
+  /**
+   * Maximum tokens of a step: one for each decoding request, the rest for prompts. For those there are at least three, and
+   * a reproducible one's chunk where nothing else is prefilled.
+   */
   stepTokens: number;
-  /** Most prompt tokens of one request in one step; an encoder takes its prompt whole. */
+  /** Maximum prompt tokens of one request in one step; an encoder takes its prompt whole. */
   prefillChunk: number;
 }
 
@@ -53,6 +57,9 @@ interface PrefillPlan {
   prefillTokens: number;
 }
 
+/** With a budget of so many tokens no prompt needs a chunk of one token, which comes out a little different. */
+const minPrefill = 3;
+
 /**
  * Decides what each step of one model computes. Pure: no clock, no I/O. A plan is taken as carried out; a request
  * that fails or ends is taken out with release() before the next one.
@@ -71,7 +78,7 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#contents = new SlotContents(options.slots, this.#hasEncoder);
+    this.#contents = new SlotContents(options.slots, this.#hasEncoder ? null : options.prefillChunk);
     this.#table = new SlotTable(options.slots, (free) => this.#contents.oldest(free));
   }
 
@@ -218,7 +225,7 @@ export class Scheduler {
   /** Those that decode wait for no more than one chunk. */
   #prefillBudget(rows: number): number {
     const { stepTokens, prefillChunk } = this.#options;
-    return rows === 0 ? stepTokens : Math.max(1, Math.min(stepTokens - rows, prefillChunk));
+    return Math.max(minPrefill, rows === 0 ? stepTokens : Math.min(stepTokens - rows, prefillChunk));
   }
 
   /**
@@ -264,7 +271,7 @@ export class Scheduler {
     this.#table.take(holder, slot);
     this.#queue.take(request);
     this.#holders.set(request.id, holder);
-    if (isThere) this.#takeOver(holder, slot, shared.length, plan);
+    if (isThere) this.#takeOver(holder, slot, shared, plan);
     return holder;
   }
 
@@ -280,16 +287,19 @@ export class Scheduler {
   #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): void {
     if (this.#isToWait(holder, plan) || budget < 1) return;
     const { id, client, promptTokens } = holder.request;
-    this.#prefilledIn.set(client, this.#step);
     const slot = this.#table.slotOf(holder);
+    const start = holder.filled;
+    const end = this.#hasEncoder ? promptTokens.length : this.#chunkEnd(holder, budget, plan);
+    if (end === start) return;
+    this.#prefilledIn.set(client, this.#step);
     if (this.#hasEncoder) {
       plan.encodes.push({ id, slot });
       plan.prefillTokens += promptTokens.length;
       holder.stage = 'ready';
       return;
     }
-    const start = holder.filled;
-    const end = Math.min(promptTokens.length, start + Math.min(budget, this.#options.prefillChunk));
+    // Tokens that are scored are computed in pieces of a chunk.
+    if (holder.request.promptLogprobs === null) this.#contents.toCompute(holder.content, start, end);
     const isLast = end === promptTokens.length;
     plan.chunks.push({ id, slot, start, end, isLast });
     plan.prefillTokens += end - start;
@@ -297,12 +307,25 @@ export class Scheduler {
     if (isLast) holder.stage = 'ready';
   }
 
+  /**
+   * Attention computes a chunk in tiles, whose products are rounded in an order that depends on where the chunk begins and
+   * ends. So a reproducible prompt is only cut at multiples of `prefillChunk`, whatever else the step computes.
+   */
+  #chunkEnd({ request, filled }: Holder, budget: number, { prefillTokens }: PrefillPlan): number {
+    const { length } = request.promptTokens;
+    const whole = Math.min(length, filled + this.#options.prefillChunk);
+    if (request.isReproducible) return whole - filled <= budget || prefillTokens === 0 ? whole : filled;
+    if (budget < minPrefill) return filled;
+    const end = Math.min(whole, filled + budget);
+    return length - end === 1 ? end - 1 : end;
+  }
+
   /** Takes over what the prompt shares with another. @returns whether nothing of it is to be computed in this step */
   #isToWait(holder: Holder, plan: PrefillPlan): boolean {
     while (holder.shared !== null) {
       const { content, length } = holder.shared;
       const from = this.#contents.slotOf(content);
-      if (from !== null && content.filled >= length) this.#takeOver(holder, from, length, plan);
+      if (from !== null && content.filled >= length) this.#takeOver(holder, from, holder.shared, plan);
       else if (from !== null && content.isLive) return true;
       // What was to come from there will not: from another, perhaps.
       else holder.shared = this.#contents.find(holder.request, holder.content);
@@ -310,11 +333,12 @@ export class Scheduler {
     return holder.stage !== 'prefill';
   }
 
-  #takeOver(holder: Holder, from: number, length: number, plan: PrefillPlan): void {
+  #takeOver(holder: Holder, from: number, { content, length }: SharedPrefix, plan: PrefillPlan): void {
     const { id } = holder.request;
     const slot = this.#table.slotOf(holder);
     const isWhole = this.#hasEncoder;
     plan.reuses.push({ id, from, slot, length: isWhole ? 0 : length, tokens: length, isWhole });
+    this.#contents.takenOver(holder.content, content, length);
     holder.shared = null;
     if (isWhole) holder.stage = 'ready';
     else holder.filled = length;

@@ -6,6 +6,8 @@ export interface SlotContent {
   salt: string;
   /** Tokens that have been computed; of an encoder's prompt all or none. */
   filled: number;
+  /** How many of `tokens`, from the first on, are computed in whole chunks: to the last bit as in every other prompt. */
+  exact: number;
   /** Its request still runs, so all of `tokens` will be there. */
   isLive: boolean;
   /** Larger: later. */
@@ -18,7 +20,7 @@ export interface SharedPrefix {
   length: number;
 }
 
-type Prompt = Pick<GenerationRequest, 'promptTokens' | 'cacheSalt' | 'promptLogprobs'>;
+type Prompt = Pick<GenerationRequest, 'promptTokens' | 'cacheSalt' | 'promptLogprobs' | 'isReproducible'>;
 
 /** Fewer tokens of a decoder's prompt are computed as fast as they are copied. */
 const fewestShared = 16;
@@ -29,12 +31,13 @@ const fewestShared = 16;
  */
 export class SlotContents {
   readonly #contents: (SlotContent | null)[];
-  readonly #hasEncoder: boolean;
+  readonly #chunk: number | null;
   #uses = 0;
 
-  constructor(slots: number, hasEncoder: boolean) {
+  /** @param chunk tokens that a decoder computes of a prompt at a time; null: the model has an encoder */
+  constructor(slots: number, chunk: number | null) {
     this.#contents = new Array(slots).fill(null);
-    this.#hasEncoder = hasEncoder;
+    this.#chunk = chunk;
   }
 
   at(slot: number): SlotContent | null {
@@ -47,10 +50,27 @@ export class SlotContents {
   }
 
   /** A request has got `slot`. */
-  begin(slot: number, { promptTokens, cacheSalt }: Prompt): SlotContent {
-    const content = { tokens: promptTokens, salt: cacheSalt, filled: 0, isLive: true, usedAt: ++this.#uses };
+  begin(slot: number, { promptTokens, cacheSalt, promptLogprobs, isReproducible }: Prompt): SlotContent {
+    const content: SlotContent = {
+      tokens: promptTokens,
+      salt: cacheSalt,
+      filled: 0,
+      exact: isReproducible && promptLogprobs === null ? this.#wholeChunks(promptTokens.length) : 0,
+      isLive: true,
+      usedAt: ++this.#uses,
+    };
     this.#contents[slot] = content;
     return content;
+  }
+
+  /** The first `length` tokens of `content` are those of `source`. */
+  takenOver(content: SlotContent, source: SlotContent, length: number): void {
+    content.exact = Math.max(content.exact, Math.min(source.exact, this.#wholeChunks(length)));
+  }
+
+  /** The tokens of `content` from `start` to `end` are to be computed at once. */
+  toCompute(content: SlotContent, start: number, end: number): void {
+    if (start === content.exact && end - start === this.#chunk) content.exact = end;
   }
 
   /** The request is done; what it leaves stays until the slot is used again. */
@@ -102,20 +122,26 @@ export class SlotContents {
   /** Whether what `slot` holds could be of use, and no other has it. */
   isWorthKeeping(slot: number): boolean {
     const own = this.#contents[slot];
-    if (!own || (!this.#hasEncoder && own.filled < fewestShared)) return false;
+    if (!own || (this.#chunk !== null && own.filled < fewestShared)) return false;
     return !this.#contents.some((other, at) => at !== slot && other !== null && covers(other, own));
   }
 
-  #sharedLength({ promptTokens, promptLogprobs }: Prompt, content: SlotContent): number {
+  #sharedLength({ promptTokens, promptLogprobs, isReproducible }: Prompt, content: SlotContent): number {
     // Tokens to be scored have to be computed.
     if (promptLogprobs !== null) return 0;
     const { length } = promptTokens;
     const there = content.isLive ? content.tokens.length : content.filled;
     const shared = commonLength(promptTokens, content.tokens, Math.min(length, there));
-    if (this.#hasEncoder) return shared === length && length === content.tokens.length ? length : 0;
-    // The last token is computed in any case: what follows it is chosen by its logits.
-    const useful = Math.min(shared, length - 1);
+    if (this.#chunk === null) return shared === length && length === content.tokens.length ? length : 0;
+    // The last token is computed in any case, since its logits choose what follows it; by itself it would come out different.
+    const useful = isReproducible
+      ? this.#wholeChunks(Math.min(shared, length - 1, content.exact))
+      : Math.min(shared, length - 2);
     return useful >= fewestShared ? useful : 0;
+  }
+
+  #wholeChunks(length: number): number {
+    return this.#chunk === null ? length : length - (length % this.#chunk);
   }
 }
 
@@ -123,6 +149,7 @@ function covers(other: SlotContent, own: SlotContent): boolean {
   return (
     other.salt === own.salt &&
     other.filled >= own.filled &&
+    other.exact >= own.exact &&
     commonLength(own.tokens, other.tokens, own.filled) === own.filled
   );
 }

@@ -37,8 +37,9 @@ describe('prefix reuse, decoder-only', () => {
     const engine = new EngineUnderTest(options);
     const ids = [...'abcdefgh'];
     await engine.finish(...ids.map((id) => request(id)));
-    expect(computed(engine)).toBe(system.length + ids.length);
-    expect(ids.map((id) => cachedOf(engine, id))).toEqual([0, 40, 40, 40, 40, 40, 40, 40]);
+    // Each computes its last two tokens: a single one would come out a little different.
+    expect(computed(engine)).toBe(system.length + 1 + 2 * (ids.length - 1));
+    expect(ids.map((id) => cachedOf(engine, id))).toEqual([0, 39, 39, 39, 39, 39, 39, 39]);
     for (const id of ids) {
       const { promptTokens } = request(id);
       expect(engine.tokensOf(id)).toEqual(await alone(options, { promptTokens }));
@@ -53,6 +54,37 @@ describe('prefix reuse, decoder-only', () => {
     // All but the last token it generated, which the decoder has not read, and what is new.
     expect(cachedOf(engine, 'b')).toBe(system.length + 1 + 3);
     expect(engine.tokensOf('b')).toEqual(await alone(options, { promptTokens: history }));
+  });
+
+  it('shares whole chunks of prompts where the same numbers are promised', async () => {
+    const rounding = { ...options, isRounding: true };
+    const engine = new EngineUnderTest(rounding);
+    const same = { isReproducible: true };
+    await engine.finish(request('a', same), request('b', same));
+    expect(['a', 'b'].map((id) => cachedOf(engine, id))).toEqual([0, 32]);
+    // 45 tokens of the first turn are there, of which the last were decoded.
+    const turn = [...request('a').promptTokens, ...engine.tokensOf('a'), ...system, 200];
+    await engine.finish(request('c', { ...same, promptTokens: turn }));
+    expect(cachedOf(engine, 'c')).toBe(32);
+    for (const [id, promptTokens] of [
+      ['b', request('b').promptTokens],
+      ['c', turn],
+    ] as const) {
+      expect(engine.tokensOf(id)).toEqual(await alone(rounding, { promptTokens }));
+    }
+  });
+
+  it('takes nothing over that one of another kind has cut elsewhere, or taken over itself', async () => {
+    const rounding = { ...options, isRounding: true };
+    const engine = new EngineUnderTest(rounding);
+    await engine.finish(request('a', { maxTokens: 20 }));
+    const turn = [...request('a').promptTokens, ...engine.tokensOf('a'), ...system];
+    await engine.finish(request('b', { promptTokens: turn }));
+    expect(cachedOf(engine, 'b')).toBe(60);
+    const same = { promptTokens: [...turn, 201], isReproducible: true };
+    await engine.finish(request('c', same));
+    expect(cachedOf(engine, 'c')).toBe(32);
+    expect(engine.tokensOf('c')).toEqual(await alone(rounding, same));
   });
 
   it('keeps a conversation whose slot is needed by those that go on', async () => {
@@ -73,7 +105,7 @@ describe('prefix reuse, decoder-only', () => {
     const engine = new EngineUnderTest(options);
     await engine.finish(request('a', { cacheSalt: 'one' }), request('b', { cacheSalt: 'two' }));
     await engine.finish(request('c', { cacheSalt: 'two' }));
-    expect(['a', 'b', 'c'].map((id) => cachedOf(engine, id))).toEqual([0, 0, 40]);
+    expect(['a', 'b', 'c'].map((id) => cachedOf(engine, id))).toEqual([0, 0, 39]);
   });
 
   it('computes prompts that are to be scored', async () => {
@@ -122,8 +154,16 @@ describe('prefix reuse, encoder-decoder', () => {
   });
 });
 
-describe.each([
+describe.each<[string, EngineUnderTestOptions]>([
   ['decoder-only', { slots: 5, capacity: 160, scheduling: { prefillChunk: 16, stepTokens: 40 } }],
+  [
+    'rounding',
+    { slots: 5, capacity: 160, isRounding: true, scheduling: { prefillChunk: 16, stepTokens: 40 } },
+  ],
+  [
+    'odd chunks',
+    { slots: 5, capacity: 160, isRounding: true, scheduling: { prefillChunk: 19, stepTokens: 21 } },
+  ],
   ['encoder-decoder', { slots: 5, encoderCapacity: 160, scheduling: { prefillChunk: 64, stepTokens: 64 } }],
 ])('prefix reuse at random, %s', (_, options) => {
   it.each([1, 2, 3, 4, 5, 6])(
@@ -146,6 +186,8 @@ describe.each([
           promptTokens,
           maxTokens: 1 + random.below(12),
           cacheSalt: random.next() < 0.8 ? '' : 'x',
+          isReproducible: random.next() < 0.7,
+          promptLogprobs: options.encoderCapacity === undefined && random.next() < 0.1 ? 0 : null,
         });
         requests.push(each);
         engine.engine.submit(each);
@@ -159,6 +201,7 @@ describe.each([
       await engine.finish();
       let reused = 0;
       for (const each of requests) {
+        if (options.isRounding && !each.isReproducible) continue;
         const tokens = engine.tokensOf(each.id);
         const end = engine.endOf(each.id)!;
         const expected = await alone(options, each);

@@ -74,12 +74,40 @@ describe('Scheduler, decoder-only', () => {
   });
 
   it('never stops prompts altogether, however small the budget', () => {
-    const scheduler = schedulerWith({ stepTokens: 1 }, request('a', 1), request('b', 2));
+    const scheduler = schedulerWith({ stepTokens: 1 }, request('a', 1), request('b', 6));
     scheduler.next(0);
     expect(scheduler.next(0)).toMatchObject({
       rows: [{ id: 'a', past: 1 }],
-      chunks: [chunkOf('b', 1, 0, 1, false)],
+      chunks: [chunkOf('b', 1, 0, 3, false)],
     });
+  });
+
+  it.each([
+    [9, [7, 2]],
+    [17, [8, 7, 2]],
+    [18, [8, 8, 2]],
+  ])('computes no token of a prompt of %i by itself', (length, expected) => {
+    const scheduler = schedulerWith({}, request('a', length));
+    expect(expected.flatMap(() => scheduler.next(0).chunks.map(({ start, end }) => end - start))).toEqual(
+      expected,
+    );
+    expect(scheduler.next(0).rows).toHaveLength(1);
+  });
+
+  it('cuts a reproducible prompt at multiples of the chunk alone, whatever is left of a step', () => {
+    const same = { isReproducible: true };
+    const scheduler = schedulerWith({ stepTokens: 9 }, request('a', 3), request('b', 20, same));
+    const steps = Array.from({ length: 5 }, () => scheduler.next(0).chunks.map(({ id, end }) => [id, end]));
+    expect(steps).toEqual([[['a', 3]], [['b', 8]], [['b', 16]], [['b', 20]], []]);
+    // With two that decode there is room for 7, and the chunk has the step to itself.
+    scheduler.add(request('c', 17, same));
+    expect(scheduler.next(0)).toMatchObject({ rows: [{}, {}], chunks: [chunkOf('c', 2, 0, 8, false)] });
+    scheduler.add(request('d', 3));
+    expect(scheduler.next(0).chunks.map(({ id, end }) => [id, end])).toEqual([['c', 16]]);
+    expect(scheduler.next(0).chunks.map(({ id, end }) => [id, end])).toEqual([
+      ['c', 17],
+      ['d', 3],
+    ]);
   });
 
   it('lets a short prompt pass a long one and join the batch in front of it', () => {

@@ -13,6 +13,16 @@ async function complete(payload: object, server = fakeServer()) {
 const errorLines = (log: Record<string, unknown>[]) => log.filter(({ level }) => level === 'error');
 
 describe('what the engine is asked', () => {
+  it.each([
+    [{ seed: 0 }, true],
+    [{ seed: -3, n: 2 }, true],
+    [{ seed: null }, false],
+    [{ temperature: 0 }, false],
+  ])('with %j to give the same numbers again: %s', async (fields, isReproducible) => {
+    const { engine } = await complete({ prompt: 'ab', ...fields });
+    for (const request of engine.submitted) expect(request).toMatchObject({ isReproducible });
+  });
+
   it('has the defaults', async () => {
     const { engine, status } = await complete({ prompt: 'ab' });
     expect(status).toBe(200);
@@ -40,6 +50,7 @@ describe('what the engine is asked', () => {
         logprobs: null,
         promptLogprobs: null,
         skipSpecialTokens: true,
+        isReproducible: false,
         priority: 0,
         client: 'address 127.0.0.1',
         cacheSalt: '',

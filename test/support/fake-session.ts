@@ -22,6 +22,8 @@ export interface FakeSessionOptions {
   encoderCapacity?: number;
   vocabSize?: number;
   logitsOf?: LogitsOf;
+  /** Keys and values depend on the chunk they were computed in, as ONNX Runtime's do in their last bits. */
+  isRounding?: boolean;
   /** Runs within each call, after its arguments were checked: throw to fail it, or await something. */
   during?: (call: FakeCall) => void | Promise<void>;
 }
@@ -48,6 +50,7 @@ export class FakeSession implements Session {
   readonly calls: FakeCall[] = [];
   isClosed = false;
   readonly #logitsOf: LogitsOf;
+  readonly #isRounding: boolean;
   readonly #during: (call: FakeCall) => void | Promise<void>;
   readonly #encoded: (readonly number[])[];
   readonly #decoded: (readonly number[])[];
@@ -60,6 +63,7 @@ export class FakeSession implements Session {
     this.encoderCapacity = options.encoderCapacity ?? 0;
     this.vocabSize = options.vocabSize ?? 263;
     this.#logitsOf = options.logitsOf ?? hashedLogits(this.vocabSize);
+    this.#isRounding = options.isRounding ?? false;
     this.#during = options.during ?? (() => {});
     this.#encoded = new Array(this.slots).fill([]);
     this.#decoded = new Array(this.slots).fill([]);
@@ -89,7 +93,7 @@ export class FakeSession implements Session {
     scoring?: Scoring,
   ): Promise<PrefillResult> {
     const before = this.#before(slot, past);
-    const after = [...before, ...tokens];
+    const after = [...before, ...this.#rounded(tokens, past)];
     const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
     const logits = await this.#run({ kind: 'prefill', slots: [slot], contents: [after] }, () =>
       rows.map((row) => this.#logitsOf(this.#encoded[slot]!, after.slice(0, past + row + 1))),
@@ -99,7 +103,10 @@ export class FakeSession implements Session {
 
   async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
     this.#check(rows.length > 0, 'rows');
-    const contents = rows.map(({ token, past }, slot) => [...this.#before(slot, past), token]);
+    const contents = rows.map(({ token, past }, slot) => [
+      ...this.#before(slot, past),
+      ...this.#rounded([token], past),
+    ]);
     const logits = await this.#run({ kind: 'decode', slots: [...rows.keys()], contents }, () =>
       contents.map((content, slot) => this.#logitsOf(this.#encoded[slot]!, content)),
     );
@@ -118,6 +125,12 @@ export class FakeSession implements Session {
   async close(): Promise<void> {
     this.#check(!this.isClosed && !this.#isBusy, 'close');
     this.isClosed = true;
+  }
+
+  #rounded(tokens: readonly number[], past: number): readonly number[] {
+    if (!this.#isRounding) return tokens;
+    const chunk = this.vocabSize * (1 + past * this.capacity + tokens.length);
+    return tokens.map((token) => token + chunk);
   }
 
   #before(slot: number, past: number): readonly number[] {

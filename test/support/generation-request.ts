@@ -17,6 +17,7 @@ export function generationRequest(overrides: RequestOverrides = {}): GenerationR
     logprobs: null,
     promptLogprobs: null,
     skipSpecialTokens: true,
+    isReproducible: false,
     priority: 0,
     client: '',
     cacheSalt: '',

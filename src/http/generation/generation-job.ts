@@ -135,6 +135,7 @@ export async function createJob(
       promptTokens,
       maxTokens,
       sampling: { ...sampling, seed: choiceSeed(fields.seed ?? null, choice) },
+      isReproducible: typeof fields.seed === 'number' || task.promptLogprobs !== null,
       stop,
       logprobs: task.logprobs,
       promptLogprobs: task.promptLogprobs,

@@ -74,7 +74,7 @@ export const generationFields = {
     maximum: 2 ** 63,
     'x-expects': 'a whole number of 64 bits or null',
     description:
-      'Same seed, prompt and parameters: same tokens. Choice 0 of each prompt uses the seed itself, choice i one derived from it and i. Left out, it is random.',
+      'Same seed, prompt and parameters: same tokens, on the CPU. Choice 0 of each prompt uses the seed itself, choice i one derived from it and i. Left out, it is random.',
   }),
   stop: optional<string | string[]>(undefined, {
     anyOf: [nonEmptyText, { type: 'array', items: nonEmptyText, maxItems: 4 }, { type: 'null' }],
