@@ -16,7 +16,7 @@ import { Metrics } from './observability/metrics.ts';
 import { createMetricsCatalogue } from './observability/metrics-catalogue.ts';
 import { OtlpExporter } from './observability/otlp-exporter.ts';
 import { chooseRuntime } from './runtime/choose-runtime.ts';
-import { compileGrammar } from './runtime/native-grammars.ts';
+import { GrammarCompiler } from './runtime/grammars/grammar-compiler.ts';
 import type { Runtime } from './runtime/session.ts';
 
 /** What clients get at least to take in what was written to them before their connections are cut. */
@@ -37,6 +37,7 @@ export class Service {
   #isDraining = false;
   readonly #traces: OtlpExporter | null;
   readonly #texts: TextWorkers;
+  readonly #grammars: GrammarCompiler;
   #unwatchKeys = () => {};
   /** Log what came of reading the keys again. */
   readonly #onKeys = [
@@ -58,11 +59,14 @@ export class Service {
       texts: this.#texts,
       isDraining: () => this.#isDraining,
     });
+    this.#grammars = new GrammarCompiler(this.#metrics, sharedClock, (reason) =>
+      logger.error({ reason }, 'grammar trials failed'),
+    );
     this.#server = buildServer({
       config,
       models: this.#library.models,
       engine: this.#engineOrRefusal(),
-      compileGrammar,
+      compileGrammar: (model, source, asker) => this.#grammars.compile(model, source, asker),
       metrics: this.#metrics,
       traces: this.#traces,
       logger,
@@ -130,6 +134,7 @@ export class Service {
     ];
     await this.#server.close();
     for (const timer of timers) clearTimeout(timer);
+    this.#grammars.close();
     await this.#traces?.flush();
   }
 

@@ -57,6 +57,11 @@ export const errorCatalogue = {
     type: 'server_error',
     when: 'The model is still loading, failed to load, was removed, or its engine is restarting.',
   },
+  compiler_busy: {
+    status: 503,
+    type: 'server_error',
+    when: 'Too many grammars and schemas wait to be compiled, or the request’s own waited too long for its turn.',
+  },
   shutting_down: { status: 503, type: 'server_error', when: 'The service is draining before it stops.' },
   deadline_exceeded: {
     status: 504,

@@ -1,6 +1,7 @@
 mod cuda;
 pub mod grammar;
 pub mod kernels;
+mod memory;
 pub mod ops;
 pub mod ort;
 pub mod sampling;
@@ -9,3 +10,6 @@ pub mod timing;
 // Entry points for Node: in a test binary there is no Node to link against.
 #[cfg(not(test))]
 mod binding;
+
+#[global_allocator]
+static ALLOCATOR: memory::Counted = memory::Counted;

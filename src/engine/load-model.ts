@@ -1,7 +1,7 @@
 import { readManifest } from '../catalog/manifest-file.ts';
 import { Vocabulary } from '../catalog/vocabulary.ts';
 import { ConfigurationError } from '../errors.ts';
-import { keepTokenBytes } from '../runtime/native-grammars.ts';
+import { keepTokenBytes } from '../runtime/grammars/token-bytes.ts';
 import type { Session, SessionOptions } from '../runtime/session.ts';
 import type { Clock } from './clock.ts';
 import type { MemoryBudget } from './memory-budget.ts';

@@ -239,7 +239,8 @@ export class ModelEngine {
       for (const [row, id] of ids.entries()) {
         const completion = this.#completions.get(id);
         const result = results[row];
-        if (result instanceof SamplingError) this.#completions.breakDown([id], result);
+        if (result === 'late') this.#scheduler.repeat(id);
+        else if (result instanceof SamplingError) this.#completions.breakDown([id], result);
         else if (completion && result) this.#advance(completion, result, batch[row]!.past + 1);
       }
     } catch (error) {

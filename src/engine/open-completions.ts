@@ -98,6 +98,7 @@ export class OpenCompletions {
     const { request, generated } = completion;
     this.#events.push(event);
     this.#open.delete(request.id);
+    completion.sampling?.end();
     this.#ended.push({ id: request.id, generated: isSound ? generated : null });
   }
 }

@@ -128,6 +128,12 @@ export class Scheduler {
     return this.#queue.remove((request) => request.id === id, this.#now).length > 0 ? 'queued' : null;
   }
 
+  /** The request's row of the last plan has to be decoded again: no token could be chosen yet. */
+  repeat(id: string): void {
+    const holder = this.#holders.get(id);
+    if (holder) holder.filled -= 1;
+  }
+
   /** What finished requests have left in `slot` is not to be trusted. */
   forget(slot: number): void {
     const content = this.#contents.at(slot);

@@ -66,6 +66,13 @@ export function createMetricsCatalogue() {
       'Log lines lost because the disk was full or nobody read the pipe.',
       [],
     ),
+    grammarSeconds: histogram(
+      'altup_grammar_seconds',
+      'From the wish for a grammar or schema to its outcome: compiled, kept, refused, busy or left.',
+      ['model', 'outcome'],
+      requestBuckets,
+    ),
+    grammarsWaiting: gauge('altup_grammars_waiting', 'Grammars and schemas waiting to be compiled.', []),
     waiting: gauge('altup_requests_waiting', 'Sequences waiting for a slot.', ofModel),
     running: gauge('altup_requests_running', 'Sequences that hold a slot.', ofModel),
     clientRequests: counter(

@@ -138,6 +138,14 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.logLinesDropped.inc();
   }
 
+  grammarEnded(model: string, outcome: string, seconds: number): void {
+    this.#catalogue.grammarSeconds.observe({ model, outcome }, seconds);
+  }
+
+  grammarsWaiting(count: number): void {
+    this.#catalogue.grammarsWaiting.set(count);
+  }
+
   restarted(): void {
     this.#catalogue.engineRestarts.inc();
   }

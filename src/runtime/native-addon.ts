@@ -5,6 +5,7 @@ import type { Grammar, GrammarSource } from '../sampling/grammar.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from '../sampling/sampled-token.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
 import { prebuiltAddon } from './prebuilt-addon.ts';
+import type { Sampling } from './session.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -12,10 +13,17 @@ export const nativeFolder = join(import.meta.dirname, '../../native');
 export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platform}-${process.arch}.node`);
 
 /** What native/src/binding exports. */
-interface NativeAddon {
+export interface NativeAddon {
   /** @param bytes of all tokens, one behind the other */
   keepTokenBytes(model: string, bytes: Uint8Array, lengths: Int32Array, endTokens: readonly number[]): void;
-  compileGrammar(model: string, source: GrammarSource): Promise<Grammar>;
+  keptTokenBytes(model: string): NativeTokenBytes;
+  /** Changes when other tokens are kept for the model. */
+  vocabularyNumber(model: string): number;
+  /** For sources that have passed a trial: nothing ends it. */
+  compileGrammar(model: string, source: GrammarSource): Promise<NativeGrammar>;
+  /** Tries a source in a fork of this process. @param number for `endGrammarTrial` */
+  tryGrammar(number: number, model: string, source: GrammarSource): Promise<NativeVerdict>;
+  endGrammarTrial(number: number): void;
   NativeModel: new (library: string) => NativeModel;
   NativeGraph: new (library: string) => NativeGraph;
   /** @throws Error when the request names a token outside the vocabulary */
@@ -41,6 +49,26 @@ interface NativeAddon {
   interruptSessions(): void;
   /** Bytes per second at which threads read that much memory: the bound of a decode step. */
   timeReading(bytes: number, threads: number, runs: number): Promise<number>;
+}
+
+export interface NativeTokenBytes {
+  bytes: Uint8Array;
+  lengths: Int32Array;
+  endTokens: readonly number[];
+}
+
+export interface NativeGrammar extends Grammar {
+  /** Memory it takes. */
+  readonly bytes: number;
+}
+
+export interface NativeVerdict {
+  /** `late`: it got too little of the processor to tell. */
+  outcome: 'fit' | 'refused' | 'late' | 'ended';
+  /** Why it was refused, in words fit for clients. */
+  reason: string;
+  /** Processor time it took. */
+  ms: number;
 }
 
 interface NativeModelOptions {
@@ -88,7 +116,7 @@ export interface NativeModel {
 }
 
 /** What the tokens of one completion are chosen by: nothing for JavaScript to see. */
-export type NativeSampling = object;
+export type NativeSampling = Sampling;
 
 /** A token; without one what is at fault, or nothing where the request rules out every token. */
 export interface NativeChoice {
@@ -96,6 +124,8 @@ export interface NativeChoice {
   logprobs: TokenLogprobs | null;
   badLogit: { token: number; value: number } | null;
   grammarFault: string | null;
+  /** The grammar does not know yet what may come. */
+  isLate: boolean;
 }
 
 /** A sampler by itself, for tests and benchmarks. */

@@ -117,11 +117,12 @@ export class NativeSession implements Session {
     const scored = Int32Array.from(followers);
     const { sampled, scores } = this.#model.prefill(slot, chunk, past, sampling, scored, alternatives);
     const token = sampled && sampledToken(sampled);
+    if (token === 'late') throw new Error('the grammar does not know how a text begins');
     if (token instanceof SamplingError) throw token;
     return { sampled: token, scores };
   }
 
-  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
+  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]> {
     const [tokens, pasts] = [this.#tokens, this.#pasts];
     const samplings: (NativeSampling | null)[] = [];
     for (const { token, past, sampling } of rows) {
@@ -148,9 +149,10 @@ export class NativeSession implements Session {
   }
 }
 
-function sampledToken(choice: NativeChoice): SampledToken | SamplingError {
-  const { token, logprobs, badLogit, grammarFault } = choice;
+function sampledToken(choice: NativeChoice): SampledToken | SamplingError | 'late' {
+  const { token, logprobs, badLogit, grammarFault, isLate } = choice;
   if (token !== null) return { token, logprobs };
+  if (isLate) return 'late';
   if (grammarFault !== null) return new GrammarFaultError(grammarFault);
   return badLogit ? new NonFiniteLogitsError(badLogit.token, badLogit.value) : new NoTokenAllowedError();
 }

@@ -10,7 +10,10 @@ export interface Runtime {
 }
 
 /** Made by a session's `startSampling`, and of use to that session alone. */
-export type Sampling = object;
+export interface Sampling {
+  /** No token is wanted any more: frees what it holds. */
+  end(): void;
+}
 
 /** Log probabilities of given tokens, as a prompt has them. */
 export interface Scoring {
@@ -77,9 +80,10 @@ export interface Session {
 
   /**
    * One token for each of the slots 0..rows.length-1, and the choice of the next.
-   * @returns by row: the token; why none could be chosen; null for rows without sampling
+   * @returns by row: the token; why none could be chosen; `late` where it is not known yet what the request's grammar
+   * allows, so that the same row is to be decoded again; null for rows without sampling
    */
-  decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]>;
+  decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]>;
 
   /** Makes slot `to` a copy of the first `length` decoder positions (and the encoder side) of slot `from`. */
   copySlot(from: number, to: number, length: number): void;

@@ -23,8 +23,18 @@ export class GrammarError extends Error {
   }
 }
 
+/** Who wants a grammar. */
+export interface GrammarAsker {
+  /** Compiling is shared out among clients; the empty string where they are not told apart. */
+  client: string;
+  /** Aborted when the grammar is not wanted any more. */
+  signal: AbortSignal;
+}
+
 /**
  * Compiles a source for the model of that name, off the calling thread.
  * @throws GrammarError
+ * @throws the signal's reason once it is aborted
+ * @throws Error that is a refusal when too much is to be compiled
  */
-export type CompileGrammar = (model: string, source: GrammarSource) => Promise<Grammar>;
+export type CompileGrammar = (model: string, source: GrammarSource, asker: GrammarAsker) => Promise<Grammar>;

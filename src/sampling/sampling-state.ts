@@ -40,6 +40,9 @@ export class SamplingState {
     this.counts.set(token, (this.counts.get(token) ?? 0) + 1);
   }
 
+  /** All it holds is memory, which goes with it. */
+  end(): void {}
+
   #endsWith(tokens: readonly number[]): boolean {
     const start = this.output.length - tokens.length;
     return start >= 0 && tokens.every((token, i) => this.output[start + i] === token);

@@ -1,7 +1,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
-use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
-use napi::{Env, Task};
+use napi::bindgen_prelude::{AsyncTask, Object, ToNapiValue, TypeName};
+use napi::{Env, JsDeferred, Task};
 
 use crate::ort::status::panic_text;
 use crate::ort::{self, Error};
@@ -26,6 +27,27 @@ pub fn guarded<T>(work: impl FnOnce() -> ort::Result<T>) -> napi::Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(Error(format!("panic: {}", panic_text(&*panic)))))
         .map_err(napi::Error::from)
+}
+
+/// A promise of what `show` makes of what `work` returns, which runs on a thread of its own with a stack of that many
+/// bytes. The process does not wait for it to end, as it does for libuv's.
+pub fn on_thread<T, U>(
+    env: &Env,
+    stack: usize,
+    work: impl FnOnce() -> ort::Result<T> + Send + 'static,
+    show: fn(Env, T) -> napi::Result<U>,
+) -> napi::Result<Object<'_>>
+where
+    T: Send + 'static,
+    U: ToNapiValue + 'static,
+{
+    type Resolve<U> = Box<dyn FnOnce(Env) -> napi::Result<U>>;
+    let (deferred, promise): (JsDeferred<U, Resolve<U>>, _) = env.create_deferred()?;
+    thread::Builder::new().stack_size(stack).spawn(move || match guarded(work) {
+        Ok(value) => deferred.resolve(Box::new(move |env| show(env, value))),
+        Err(error) => deferred.reject(error),
+    })?;
+    Ok(promise)
 }
 
 impl<T: Send + ToNapiValue + TypeName + 'static> Task for Blocking<T> {

@@ -1,11 +1,16 @@
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{AsyncTask, Int32Array, Uint8Array};
+use napi::Env;
+use napi::bindgen_prelude::{Int32Array, Object, ObjectFinalize, Uint8Array};
 use napi_derive::napi;
 
-use super::blocking::{Blocking, blocking};
-use crate::grammar::{Grammar, Source, Vocabulary, find_vocabulary, keep_vocabulary};
-use crate::ort::Error;
+use super::blocking::on_thread;
+use crate::grammar::{
+    COMPILE_STACK, Grammar, Source, TRIAL_STACK, Verdict, Vocabulary, end_trial, find_vocabulary,
+    keep_vocabulary, lower_priority, try_source,
+};
+use crate::memory::give_back_memory;
+use crate::ort::{Error, Result};
 
 /// Keeps the bytes of a model's tokens, one behind the other, for grammars compiled on any thread.
 #[napi]
@@ -19,6 +24,26 @@ pub fn keep_token_bytes(model: String, bytes: Uint8Array, lengths: Int32Array, e
     keep_vocabulary(model, Vocabulary::new(words.collect(), end_tokens));
 }
 
+/// What `keep_token_bytes` was given.
+#[napi(object)]
+pub struct NativeTokenBytes {
+    pub bytes: Uint8Array,
+    pub lengths: Int32Array,
+    pub end_tokens: Vec<u32>,
+}
+
+#[napi]
+pub fn kept_token_bytes(model: String) -> napi::Result<NativeTokenBytes> {
+    let (bytes, lengths, end_tokens) = vocabulary(&model)?.parts();
+    Ok(NativeTokenBytes { bytes: bytes.into(), lengths: lengths.into(), end_tokens })
+}
+
+/// Changes when other tokens are kept for the model.
+#[napi]
+pub fn vocabulary_number(model: String) -> napi::Result<u32> {
+    Ok(vocabulary(&model)?.number)
+}
+
 /// Exactly one of these.
 #[napi(object)]
 pub struct NativeGrammarSource {
@@ -29,9 +54,16 @@ pub struct NativeGrammarSource {
 }
 
 /// A compiled grammar; samplings name it by its id, for as long as this lives.
-#[napi]
+#[napi(custom_finalize)]
 pub struct NativeGrammar {
     grammar: Arc<Grammar>,
+}
+
+/// JavaScript is told of the memory, so that it collects what is not used any more before there is too much of it.
+impl ObjectFinalize for NativeGrammar {
+    fn finalize(self, env: Env) -> napi::Result<()> {
+        env.adjust_external_memory(-(self.grammar.bytes as i64)).map(|_| ())
+    }
 }
 
 #[napi]
@@ -40,21 +72,79 @@ impl NativeGrammar {
     pub fn id(&self) -> u32 {
         self.grammar.id
     }
+
+    /// Memory it takes.
+    #[napi(getter)]
+    pub fn bytes(&self) -> f64 {
+        self.grammar.bytes as f64
+    }
 }
 
-/// The message of the error is for clients.
+/// The message of the error is for clients. Only for sources that have passed a trial: nothing ends it.
 #[napi]
-pub fn compile_grammar(model: String, source: NativeGrammarSource) -> AsyncTask<Blocking<NativeGrammar>> {
-    blocking(move || {
-        let NativeGrammarSource { json, regex, choice, lark } = source;
-        let source = json
-            .map(Source::Json)
+pub fn compile_grammar(env: &Env, model: String, source: NativeGrammarSource) -> napi::Result<Object<'_>> {
+    let (vocabulary, source) = (vocabulary(&model)?, source.read()?);
+    let work = move || {
+        lower_priority(None, 5);
+        let grammar = Grammar::compile(&vocabulary, source).map_err(Error);
+        give_back_memory();
+        grammar
+    };
+    on_thread(env, COMPILE_STACK, work, |env, grammar| {
+        env.adjust_external_memory(grammar.bytes as i64)?;
+        Ok(NativeGrammar { grammar })
+    })
+}
+
+/// What a trial came to.
+#[napi(object)]
+pub struct NativeVerdict {
+    /// fit, refused, late or ended.
+    pub outcome: String,
+    /// Why it was refused, for clients.
+    pub reason: String,
+    /// Processor time it took.
+    pub ms: f64,
+}
+
+/// Tries a source in a process of its own, a fork of this one. `number` is for `end_grammar_trial`.
+#[napi]
+pub fn try_grammar(
+    env: &Env,
+    number: u32,
+    model: String,
+    source: NativeGrammarSource,
+) -> napi::Result<Object<'_>> {
+    let (vocabulary, source) = (vocabulary(&model)?, source.read()?);
+    let work = move || {
+        let (verdict, time) = try_source(number, &vocabulary, source);
+        let (outcome, reason) = match verdict {
+            Verdict::Fit => ("fit", String::new()),
+            Verdict::Refused(reason) => ("refused", reason),
+            Verdict::Late => ("late", String::new()),
+            Verdict::Ended => ("ended", String::new()),
+        };
+        Ok(NativeVerdict { outcome: outcome.into(), reason, ms: time.as_secs_f64() * 1e3 })
+    };
+    on_thread(env, TRIAL_STACK, work, |_, verdict| Ok(verdict))
+}
+
+#[napi]
+pub fn end_grammar_trial(number: u32) {
+    end_trial(number);
+}
+
+fn vocabulary(model: &str) -> Result<Arc<Vocabulary>> {
+    find_vocabulary(model).ok_or_else(|| Error(format!("no vocabulary of {model} is kept")))
+}
+
+impl NativeGrammarSource {
+    fn read(self) -> Result<Source> {
+        let Self { json, regex, choice, lark } = self;
+        json.map(Source::Json)
             .or(regex.map(Source::Regex))
             .or(choice.map(Source::Choice))
             .or(lark.map(Source::Lark))
-            .ok_or_else(|| Error("no source".into()))?;
-        let vocabulary =
-            find_vocabulary(&model).ok_or_else(|| Error(format!("no vocabulary of {model} is kept")))?;
-        Ok(NativeGrammar { grammar: Grammar::compile(&vocabulary, source).map_err(Error)? })
-    })
+            .ok_or_else(|| Error("no source".into()))
+    }
 }

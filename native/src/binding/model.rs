@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, ClassInstance, Int32Array, Int32ArraySlice};
@@ -10,7 +12,7 @@ use super::blocking::{Blocking, blocking, guarded};
 use super::live::{self, Interrupt};
 use super::sampling::{NativeChoice, NativePrefilled, NativeSampling, scores};
 use crate::ort::{Error, Library, Provider, Result, RunOptions};
-use crate::sampling::RowSampler;
+use crate::sampling::{Choice, Fault, RowSampler};
 use crate::session::{Model, ModelOptions};
 
 #[napi(object)]
@@ -49,6 +51,11 @@ impl From<NativeModelOptions> for ModelOptions {
         }
     }
 }
+
+/// A step waits for its rows' grammars as long as the model took for it, within these bounds. Rows whose grammar is late
+/// then do the step again.
+const MIN_PATIENCE: Duration = Duration::from_millis(1);
+const MAX_PATIENCE: Duration = Duration::from_millis(20);
 
 /// An open model and what chooses tokens by its logits.
 struct Open {
@@ -162,7 +169,10 @@ impl NativeModel {
             let logits = model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows))?;
             let scores = scores(logits, vocabulary, &followers, alternatives)?;
             let last = &logits[logits.len().saturating_sub(vocabulary)..];
-            let choice = sampling.and_then(|own| sampler.sample(last, vocabulary, &[Some(&own.state)]).pop());
+            let choice = sampling.and_then(|own| {
+                // A prompt's first token is one the grammar was compiled with, so that nothing is waited for.
+                sampler.sample((last, vocabulary), &[Some(&own.state)], Instant::now()).pop()
+            });
             Ok(NativePrefilled { sampled: choice.flatten().map(NativeChoice::from), scores })
         })
     }
@@ -188,7 +198,13 @@ impl NativeModel {
             let vocabulary = model.vocabulary();
             let (logits, time) = model.decode(run, &wide(&tokens[..rows]), &wide(&pasts[..rows]))?;
             self.shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
-            let choices = sampler.sample(logits, vocabulary, &states);
+            let patience = time.clamp(MIN_PATIENCE, MAX_PATIENCE);
+            let mut choices = sampler.sample((logits, vocabulary), &states, Instant::now() + patience);
+            let pause_end = Instant::now() + MAX_PATIENCE;
+            while are_late(&choices) && Instant::now() < pause_end {
+                thread::sleep(MIN_PATIENCE);
+                choices = sampler.sample((logits, vocabulary), &states, Instant::now());
+            }
             for (token, choice) in tokens.iter_mut().zip(&choices) {
                 if let Some(Ok(sampled)) = choice {
                     *token = sampled.token as i32;
@@ -223,6 +239,13 @@ impl NativeModel {
             Ok(())
         })
     }
+}
+
+/// Nothing was chosen, since no row's grammar knows what may come: to compute the same again at once would be of no use.
+fn are_late(choices: &[Choice]) -> bool {
+    !choices.is_empty()
+        && choices.iter().flatten().all(|choice| matches!(choice, Err(Fault::Late)))
+        && choices.iter().any(Option::is_some)
 }
 
 fn wide(numbers: &[i32]) -> Vec<i64> {

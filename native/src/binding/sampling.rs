@@ -1,4 +1,5 @@
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{ClassInstance, Float32Array};
 use napi_derive::napi;
@@ -61,14 +62,15 @@ pub struct NativeBadLogit {
     pub value: f64,
 }
 
-/// A token; without one, the logit at fault, what is wrong with the grammar, or nothing where the request rules out
-/// every token.
+/// A token; without one, the logit at fault, what is wrong with the grammar, that it is late, or nothing where the
+/// request rules out every token.
 #[napi(object, use_nullable = true)]
 pub struct NativeChoice {
     pub token: Option<u32>,
     pub logprobs: Option<NativeLogprobs>,
     pub bad_logit: Option<NativeBadLogit>,
     pub grammar_fault: Option<String>,
+    pub is_late: bool,
 }
 
 #[napi(object, use_nullable = true)]
@@ -98,6 +100,12 @@ impl NativeSampling {
         }
         Ok(Self { state: Mutex::new(SamplingState::new(request, place)) })
     }
+
+    /// No token is wanted any more: frees what it holds before JavaScript collects it.
+    #[napi]
+    pub fn end(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).end();
+    }
 }
 
 /// A sampler by itself, for tests and benchmarks.
@@ -122,7 +130,8 @@ impl NativeRowSampler {
     ) -> Vec<Option<NativeChoice>> {
         let states: Vec<_> = samplings.iter().map(|sampling| Some(&sampling.state)).collect();
         let vocabulary = logits.len() / states.len();
-        let choices = self.sampler.sample(&logits, vocabulary, &states);
+        let until = Instant::now() + Duration::from_secs(1);
+        let choices = self.sampler.sample((&logits, vocabulary), &states, until);
         choices.into_iter().map(|choice| choice.map(NativeChoice::from)).collect()
     }
 }
@@ -178,12 +187,13 @@ impl From<Logprobs> for NativeLogprobs {
 
 impl From<std::result::Result<Sampled, Fault>> for NativeChoice {
     fn from(choice: std::result::Result<Sampled, Fault>) -> Self {
-        let none = Self { token: None, logprobs: None, bad_logit: None, grammar_fault: None };
+        let none = Self { token: None, logprobs: None, bad_logit: None, grammar_fault: None, is_late: false };
         match choice {
             Ok(Sampled { token, logprobs }) => {
                 Self { token: Some(token), logprobs: logprobs.map(Into::into), ..none }
             }
             Err(Fault::NoTokenAllowed) => none,
+            Err(Fault::Late) => Self { is_late: true, ..none },
             Err(Fault::Grammar(reason)) => Self { grammar_fault: Some(reason), ..none },
             Err(Fault::NonFiniteLogit { token, value }) => {
                 let bad_logit = NativeBadLogit { token: token as u32, value: f64::from(value) };

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
@@ -15,11 +16,14 @@ const MOST_LEXER_STATES: usize = 50_000;
 
 /// The bytes of each token of a model; prepared for grammars when the first one comes.
 pub struct Vocabulary {
+    /// No other has it.
+    pub number: u32,
     words: Vec<Vec<u8>>,
     end_tokens: Vec<u32>,
     prepared: OnceLock<Result<ParserFactory, String>>,
 }
 
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 static VOCABULARIES: Mutex<Option<HashMap<String, Arc<Vocabulary>>>> = Mutex::new(None);
 
 /// Keeps the vocabulary of `model` for whoever compiles grammars, on whatever thread.
@@ -35,20 +39,36 @@ pub fn find_vocabulary(model: &str) -> Option<Arc<Vocabulary>> {
 impl Vocabulary {
     /// `words` holds nothing for ids without a token; special tokens begin with 0xFF, which no text does.
     pub fn new(words: Vec<Vec<u8>>, end_tokens: Vec<u32>) -> Self {
-        Self { words, end_tokens, prepared: OnceLock::new() }
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { number, words, end_tokens, prepared: OnceLock::new() }
+    }
+
+    /// The bytes of all tokens one behind the other, their lengths, and the end tokens: what it was made of.
+    pub fn parts(&self) -> (Vec<u8>, Vec<i32>, Vec<u32>) {
+        let lengths = self.words.iter().map(|word| word.len() as i32).collect();
+        (self.words.concat(), lengths, self.end_tokens.clone())
+    }
+
+    /// Takes seconds for a large vocabulary, once.
+    pub fn prepare(&self) -> Result<(), String> {
+        self.factory().map(|_| ())
     }
 
     pub fn compile(&self, source: Source) -> Result<Matcher, String> {
-        let grammar = source.grammar()?;
-        let factory = self.prepared.get_or_init(|| self.prepare()).as_ref()?;
-        let matcher = Matcher::new(factory.create_parser(grammar));
-        match matcher.get_error() {
-            None => Ok(matcher),
-            Some(error) => Err(error),
-        }
+        compile(self.factory()?, source)
     }
 
-    fn prepare(&self) -> Result<ParserFactory, String> {
+    fn factory(&self) -> Result<&ParserFactory, String> {
+        let prepared = self.prepared.get_or_init(|| {
+            let factory = self.make_factory()?;
+            // What llguidance sets up with its first grammar.
+            compile(&factory, Source::Choice(vec!["a".into()]))?;
+            Ok(factory)
+        });
+        prepared.as_ref().map_err(String::clone)
+    }
+
+    fn make_factory(&self) -> Result<ParserFactory, String> {
         let (Some(first), size) = (self.end_tokens.first(), self.words.len() as u32) else {
             return Err("the model has no end token".into());
         };
@@ -67,5 +87,13 @@ impl Vocabulary {
         limits.max_lexer_states = MOST_LEXER_STATES;
         limits.verbose_errors = false;
         Ok(factory)
+    }
+}
+
+fn compile(factory: &ParserFactory, source: Source) -> Result<Matcher, String> {
+    let matcher = Matcher::new(factory.create_parser(source.grammar()?));
+    match matcher.get_error() {
+        None => Ok(matcher),
+        Some(error) => Err(error),
     }
 }

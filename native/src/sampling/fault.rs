@@ -7,4 +7,6 @@ pub enum Fault {
     NoTokenAllowed,
     /// The request's grammar, for this reason.
     Grammar(String),
+    /// What the request's grammar allows is not known yet: the same step has to be done again.
+    Late,
 }

@@ -19,6 +19,6 @@ mod vectorized;
 pub use fault::Fault;
 pub use logprobs::{Logprobs, logprobs, rank};
 pub use request::{Parameters, SamplingRequest};
-pub use rows::RowSampler;
+pub use rows::{Choice, RowSampler};
 pub use sampler::{Sampled, Sampler};
 pub use state::SamplingState;

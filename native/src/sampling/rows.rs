@@ -1,5 +1,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use super::fault::Fault;
 use super::sampler::{Sampled, Sampler};
@@ -21,12 +22,12 @@ impl RowSampler {
         Self { samplers: (0..threads.max(1)).map(|_| Sampler::default()).collect() }
     }
 
-    /// `logits` holds `vocabulary` numbers for each of `rows`.
+    /// `logits` holds `vocabulary` numbers for each of `rows`. Grammars are waited for until that moment.
     pub fn sample(
         &mut self,
-        logits: &[f32],
-        vocabulary: usize,
+        (logits, vocabulary): (&[f32], usize),
         rows: &[Option<&Mutex<SamplingState>>],
+        until: Instant,
     ) -> Vec<Choice> {
         let threads = (logits.len() / WORTH_A_THREAD).clamp(1, self.samplers.len().min(rows.len().max(1)));
         let rows: Vec<_> = logits.chunks(vocabulary).zip(rows).collect();
@@ -35,8 +36,8 @@ impl RowSampler {
         let own = shares.next();
         thread::scope(|scope| {
             let others: Vec<_> =
-                shares.map(|(rows, sampler)| scope.spawn(|| sample_all(sampler, rows))).collect();
-            let mut choices = own.map_or_else(Vec::new, |(rows, sampler)| sample_all(sampler, rows));
+                shares.map(|(rows, sampler)| scope.spawn(move || sample_all(sampler, rows, until))).collect();
+            let mut choices = own.map_or_else(Vec::new, |(rows, sampler)| sample_all(sampler, rows, until));
             for other in others {
                 choices.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
@@ -45,9 +46,14 @@ impl RowSampler {
     }
 }
 
-fn sample_all(sampler: &mut Sampler, rows: &[(&[f32], &Option<&Mutex<SamplingState>>)]) -> Vec<Choice> {
+fn sample_all(
+    sampler: &mut Sampler,
+    rows: &[(&[f32], &Option<&Mutex<SamplingState>>)],
+    until: Instant,
+) -> Vec<Choice> {
     let sample = |(logits, state): &(&[f32], &Option<&Mutex<SamplingState>>)| {
-        state.map(|state| sampler.sample(logits, &mut state.lock().unwrap_or_else(PoisonError::into_inner)))
+        let state = (*state).as_ref()?;
+        Some(sampler.sample(logits, &mut state.lock().unwrap_or_else(PoisonError::into_inner), until))
     };
     rows.iter().map(sample).collect()
 }

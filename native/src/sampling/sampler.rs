@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use llguidance::toktrie::SimpleVob;
 
 use super::adjust::{adjust, is_neutral};
@@ -23,9 +25,14 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// The next token, with which `state` goes on.
-    pub fn sample(&mut self, raw: &[f32], state: &mut SamplingState) -> Result<Sampled, Fault> {
-        let mask = state.allowed_by_grammar()?;
+    /// The next token, with which `state` goes on. Waits for a grammar until that moment.
+    pub fn sample(
+        &mut self,
+        raw: &[f32],
+        state: &mut SamplingState,
+        until: Instant,
+    ) -> Result<Sampled, Fault> {
+        let mask = state.allowed_by_grammar(until)?;
         let token = self.choose(raw, state, mask.as_ref())? as u32;
         let logprobs = state.alternatives.map(|alternatives| logprobs(raw, token, alternatives));
         state.record(token)?;
@@ -118,7 +125,7 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_of_the_highest() {
         let mut state = state(0.0, None);
-        let sampled = Sampler::default().sample(&[9.0, 3.0, 7.0, 7.0], &mut state).unwrap();
+        let sampled = Sampler::default().sample(&[9.0, 3.0, 7.0, 7.0], &mut state, Instant::now()).unwrap();
         assert_eq!(sampled.token, 2);
         assert_eq!(sampled.logprobs.unwrap().top[0].0, 0);
         assert_eq!(state.position(), 1);
@@ -128,9 +135,9 @@ mod tests {
     fn refuses_what_it_cannot_choose_from() {
         for temperature in [0.0, 1.0] {
             let mut sampler = Sampler::default();
-            let nan = sampler.sample(&[0.0, f32::NAN, 1.0], &mut state(temperature, None));
+            let nan = sampler.sample(&[0.0, f32::NAN, 1.0], &mut state(temperature, None), Instant::now());
             assert!(matches!(nan, Err(Fault::NonFiniteLogit { token: 1, value }) if value.is_nan()));
-            let none = sampler.sample(&[0.0; 20], &mut state(temperature, Some(vec![0])));
+            let none = sampler.sample(&[0.0; 20], &mut state(temperature, Some(vec![0])), Instant::now());
             assert_eq!(none, Err(Fault::NoTokenAllowed));
         }
     }

@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use llguidance::toktrie::SimpleVob;
 
@@ -61,9 +62,15 @@ impl SamplingState {
         self.place.is_some()
     }
 
-    /// The tokens that a grammar allows next; None: all.
-    pub fn allowed_by_grammar(&mut self) -> Result<Option<SimpleVob>, Fault> {
-        self.place.as_mut().map(Place::allowed).transpose().map_err(Fault::Grammar)
+    /// The tokens that a grammar allows next, known by `until` or late; None: all.
+    pub fn allowed_by_grammar(&mut self, until: Instant) -> Result<Option<SimpleVob>, Fault> {
+        let Some(place) = &mut self.place else { return Ok(None) };
+        place.allowed(until).map_err(Fault::Grammar)?.ok_or(Fault::Late).map(Some)
+    }
+
+    /// No token is wanted any more: frees what the grammar holds.
+    pub fn end(&mut self) {
+        self.place = None;
     }
 
     pub fn record(&mut self, token: u32) -> Result<(), Fault> {

@@ -96,12 +96,12 @@ export async function createJob(
   task: GenerationTask,
   context: JobContext,
 ): Promise<GenerationJob> {
-  const { model, config, compileGrammar, clock, arrivedAt, owner } = context;
+  const { model, config, clock, arrivedAt, owner } = context;
   if (!fields.stream && Object.values(fields.stream_options ?? {}).some(Boolean)) {
     throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
-  const grammar = await readGrammar(fields, model, compileGrammar);
+  const grammar = await readGrammar(fields, context);
   const sampling = { ...(await readSampling(fields, model, owner)), grammar: grammar?.id ?? null };
   if (sampling.temperature === 0 && bestOf > 1) {
     const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';

@@ -1,30 +1,46 @@
-import {
-  type CompileGrammar,
-  type Grammar,
-  GrammarError,
-  type GrammarSource,
-} from '../../sampling/grammar.ts';
-import type { ReadyModel } from '../find-model.ts';
+import { type Grammar, GrammarError, type GrammarSource } from '../../sampling/grammar.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { GenerationFields } from '../schemas/generation-fields.ts';
 import type { ResponseFormat, StructuredOutputs } from '../schemas/structure-fields.ts';
+import type { JobContext } from './generation-job.ts';
 
 /** Longest source, as JSON, in characters. */
 const mostCharacters = 65_536;
 
+/** Deepest nesting of a schema: its objects and lists, one inside the other. */
+const mostLevels = 100;
+
 const anyObject = { json: '{"type":"object"}' };
+
+/** A schema as JSON. @throws ServiceError for one that is nested too deep to be read by what compiles it */
+function ofSchema(param: string, schema: object): GrammarSource {
+  let level: unknown[] = [schema];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > mostLevels) {
+      throw invalidRequest(
+        param,
+        `\`${param}\` has a schema that is nested more than ${mostLevels} levels deep; use \`$defs\` and \`$ref\`.`,
+      );
+    }
+    level = level.flatMap((value) => Object.values(value as object).filter(isNested));
+  }
+  return { json: JSON.stringify(schema) };
+}
+
+const isNested = (value: unknown) => typeof value === 'object' && value !== null;
 
 function ofResponseFormat({ type, json_schema: wrapped }: ResponseFormat): GrammarSource | null {
   if (type === 'text') return null;
   if (type === 'json_object') return anyObject;
-  if (wrapped?.schema) return { json: JSON.stringify(wrapped.schema) };
+  if (wrapped?.schema) return ofSchema('response_format', wrapped.schema);
   throw invalidRequest('response_format', '`response_format.json_schema.schema` is required with this type.');
 }
 
 function ofStructuredOutputs(outputs: StructuredOutputs): GrammarSource {
   const { json, regex, choice, grammar, json_object: isObject } = outputs;
   const sources: GrammarSource[] = [];
-  if (json != null) sources.push({ json: typeof json === 'string' ? json : JSON.stringify(json) });
+  if (typeof json === 'string') sources.push({ json });
+  else if (json != null) sources.push(ofSchema('structured_outputs', json));
   if (regex != null) sources.push({ regex });
   if (choice != null) sources.push({ choice });
   if (grammar != null) sources.push({ lark: grammar });
@@ -51,12 +67,11 @@ function readSource(fields: GenerationFields): { param: string; source: GrammarS
 
 /**
  * The grammar that `response_format` or `structured_outputs` asks for, compiled; null for none.
- * @throws ServiceError `invalid_request` with the reason where it cannot be had
+ * @throws ServiceError `invalid_request` with the reason where it cannot be had, `compiler_busy` where it cannot be had now
  */
 export async function readGrammar(
   fields: GenerationFields,
-  { name, backend }: ReadyModel,
-  compile: CompileGrammar,
+  { model: { name, backend }, compileGrammar, owner }: JobContext,
 ): Promise<Grammar | null> {
   const wanted = readSource(fields);
   if (wanted === null) return null;
@@ -87,7 +102,7 @@ export async function readGrammar(
     );
   }
   try {
-    return await compile(name, source);
+    return await compileGrammar(name, source, owner);
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error;
     throw invalidRequest(param, `\`${param}\` cannot be compiled: ${error.message.slice(0, 500)}`);

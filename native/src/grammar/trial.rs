@@ -1,0 +1,291 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::source::Source;
+use super::vocabulary::Vocabulary;
+
+/// What a source's trial came to.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// It compiles, within the limits of time, memory and stack.
+    Fit,
+    /// Why not, for clients.
+    Refused(String),
+    /// It got too little of the processor within `MAX_WAIT` to tell.
+    Late,
+    /// `end_trial` was called.
+    Ended,
+}
+
+/// Milliseconds of processor time.
+const MAX_TIME: u32 = 500;
+/// Seconds altogether.
+const MAX_WAIT: u32 = 10;
+const MAX_BYTES: usize = 128 << 20;
+
+/// The processes of trials by number; None: not started yet.
+static TRIALS: Mutex<Option<HashMap<u32, Option<i32>>>> = Mutex::new(None);
+
+/// The table of trials. Processes are forked, and their remains collected, while it is held: so none inherits the end of
+/// another's pipe, and no id in it belongs to a process that is gone.
+fn trials() -> MutexGuard<'static, Option<HashMap<u32, Option<i32>>>> {
+    TRIALS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends a trial early; one that is over already is passed over.
+pub fn end_trial(number: u32) {
+    let mut trials = trials();
+    if let Some(process) = trials.get_or_insert_default().remove(&number) {
+        kill(process);
+    }
+}
+
+/// Compiles a source and finds what comes first in a process of its own, which a grammar may drive out of memory, time or
+/// stack without harm. On this thread's stack, of `TRIAL_STACK`.
+///
+/// The process is a fork of this one, so that the vocabulary is there already. Call it in a process that does nothing
+/// else: a lock that another thread holds at that moment is held for ever in the fork.
+///
+/// Beside the verdict: the processor time it took.
+pub fn try_source(number: u32, vocabulary: &Vocabulary, source: Source) -> (Verdict, Duration) {
+    trials().get_or_insert_default().insert(number, None);
+    let tried = match vocabulary.prepare() {
+        Ok(()) => attempt(number, vocabulary, source),
+        Err(error) => (Verdict::Refused(error), Duration::ZERO),
+    };
+    trials().get_or_insert_default().remove(&number);
+    tried
+}
+
+#[cfg(unix)]
+use forked::{attempt, kill};
+
+#[cfg(unix)]
+mod forked {
+    use std::fs::File;
+    use std::io::{self, Read, Write};
+    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use super::super::compiled::parse;
+    use super::super::priority::lower_priority;
+    use super::super::source::Source;
+    use super::super::vocabulary::Vocabulary;
+    use super::{MAX_BYTES, MAX_TIME, MAX_WAIT, Verdict, trials};
+    use crate::memory;
+
+    /// Before a reason; a source that is fit has none.
+    const FIT: u8 = b'+';
+    const REFUSED: u8 = b'-';
+
+    pub fn kill(process: Option<i32>) {
+        if let Some(process) = process {
+            // SAFETY: a child of ours that was not collected yet.
+            unsafe { libc::kill(process, libc::SIGKILL) };
+        }
+    }
+
+    pub fn attempt(number: u32, vocabulary: &Vocabulary, source: Source) -> (Verdict, Duration) {
+        let (process, mut answer) = match fork(number, vocabulary, source) {
+            Ok(Some(forked)) => forked,
+            Ok(None) => return (Verdict::Ended, Duration::ZERO),
+            Err(_) => return (Verdict::Late, Duration::ZERO),
+        };
+        let mut said = Vec::new();
+        let _ = answer.read_to_end(&mut said);
+        let mut trials = trials();
+        let was_ended = trials.get_or_insert_default().remove(&number).is_none();
+        let mut status = 0;
+        // SAFETY: zeros are a value of it. The child has closed its end of the pipe, so it is gone or about to be.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::wait4(process, &raw mut status, 0, &raw mut usage);
+            usage
+        };
+        drop(trials);
+        let time = duration(usage.ru_utime) + duration(usage.ru_stime);
+        (if was_ended { Verdict::Ended } else { verdict(&said, status) }, time)
+    }
+
+    fn duration(time: libc::timeval) -> Duration {
+        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+    }
+
+    /// The process and what it will say; None where the trial was ended before.
+    fn fork(number: u32, vocabulary: &Vocabulary, source: Source) -> io::Result<Option<(i32, File)>> {
+        let mut trials = trials();
+        let Some(place) = trials.get_or_insert_default().get_mut(&number) else { return Ok(None) };
+        let mut ends = [0; 2];
+        // SAFETY: there is room for two descriptors; each is owned once. The child calls nothing that needs another thread.
+        unsafe {
+            if libc::pipe(ends.as_mut_ptr()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let [answer, writer] = ends.map(|end| OwnedFd::from_raw_fd(end));
+            let process = libc::fork();
+            if process < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            if process == 0 {
+                let mut writer = File::from(writer);
+                let _ = writer.write_all(&run(vocabulary, source));
+                libc::_exit(0);
+            }
+            *place = Some(process);
+            Ok(Some((process, File::from(answer))))
+        }
+    }
+
+    /// In the child.
+    fn run(vocabulary: &Vocabulary, source: Source) -> Vec<u8> {
+        limit();
+        let parsed = catch_unwind(AssertUnwindSafe(|| match parse(vocabulary, source) {
+            Ok(parsed) => {
+                // To free it takes longer than to leave.
+                std::mem::forget(parsed);
+                Ok(())
+            }
+            Err(reason) => Err(reason),
+        }));
+        match parsed {
+            Ok(Ok(())) => vec![FIT],
+            Ok(Err(reason)) => [&[REFUSED], reason.as_bytes()].concat(),
+            Err(_) => [&[REFUSED], &b"it cannot be compiled"[..]].concat(),
+        }
+    }
+
+    fn limit() {
+        // SAFETY: no memory but the limits themselves; signals go back to ending the process, as they do without handlers.
+        unsafe {
+            for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGPROF, libc::SIGALRM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            let mut signals = std::mem::zeroed();
+            libc::sigemptyset(&raw mut signals);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const signals, std::ptr::null_mut());
+            let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
+            let mut time: libc::itimerval = std::mem::zeroed();
+            time.it_value.tv_usec = (MAX_TIME * 1000).into();
+            libc::setitimer(libc::ITIMER_PROF, &raw const time, std::ptr::null_mut());
+            libc::alarm(MAX_WAIT);
+        }
+        lower_priority(None, 5);
+        memory::limit(MAX_BYTES);
+    }
+
+    fn verdict(said: &[u8], status: i32) -> Verdict {
+        match said.split_first() {
+            Some((&FIT, _)) => return Verdict::Fit,
+            Some((&REFUSED, reason)) => {
+                return Verdict::Refused(String::from_utf8_lossy(reason).into_owned());
+            }
+            _ => {}
+        }
+        let signal = if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 };
+        let reason = match signal {
+            libc::SIGALRM => return Verdict::Late,
+            libc::SIGPROF => format!(
+                "it takes more than {MAX_TIME} ms to compile: use fewer or shorter patterns, smaller counts of \
+                 repetition, or fewer rules"
+            ),
+            libc::SIGSEGV | libc::SIGBUS => {
+                "it is nested too deep, or its rules refer to one another in too long a chain".into()
+            }
+            // An allocation that fails aborts; the kernel kills when memory is short.
+            libc::SIGABRT | libc::SIGKILL => format!(
+                "it takes more than {} MiB of memory to compile: use fewer or shorter patterns, smaller counts of \
+                 repetition, or fewer rules",
+                MAX_BYTES >> 20
+            ),
+            _ => "it cannot be compiled".into(),
+        };
+        Verdict::Refused(reason)
+    }
+}
+
+/// Without fork the calling process itself is what a grammar may drive out of time, memory or stack.
+#[cfg(not(unix))]
+fn attempt(_: u32, vocabulary: &Vocabulary, source: Source) -> (Verdict, Duration) {
+    let start = std::time::Instant::now();
+    let verdict = super::compiled::parse(vocabulary, source).map_or_else(Verdict::Refused, |_| Verdict::Fit);
+    (verdict, start.elapsed())
+}
+
+#[cfg(not(unix))]
+fn kill(_: Option<i32>) {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::super::TRIAL_STACK;
+    use super::*;
+
+    fn vocabulary() -> Arc<Vocabulary> {
+        let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        words.push(b"\xff</s>".to_vec());
+        Arc::new(Vocabulary::new(words, vec![256]))
+    }
+
+    fn tried(number: u32, vocabulary: &Arc<Vocabulary>, source: Source) -> Verdict {
+        let vocabulary = vocabulary.clone();
+        let attempt = move || try_source(number, &vocabulary, source).0;
+        thread::Builder::new().stack_size(TRIAL_STACK).spawn(attempt).unwrap().join().unwrap()
+    }
+
+    fn refusal(verdict: Verdict) -> String {
+        let Verdict::Refused(reason) = verdict else { panic!("{verdict:?}") };
+        reason
+    }
+
+    fn chain(count: usize) -> Source {
+        let rules: Vec<String> = (0..count).map(|i| format!("r{i}: r{}", i + 1)).collect();
+        Source::Lark(format!("start: r0\n{}\nr{count}: \"x\"", rules.join("\n")))
+    }
+
+    /// What needs `bytes` of memory or more: strings that end in many ways at once.
+    fn exponential() -> Source {
+        let patterns: Vec<_> = (0..20)
+            .map(|i| serde_json::json!({ "pattern": format!("(a|b)*a(a|b){{{}}}$", 12 + i) }))
+            .collect();
+        let text = serde_json::json!({ "type": "string", "allOf": patterns });
+        Source::Json(
+            serde_json::json!({ "type": "object", "properties": { "a": text }, "required": ["a"] })
+                .to_string(),
+        )
+    }
+
+    #[test]
+    fn what_would_take_the_process_down_is_refused_with_the_reason() {
+        let vocabulary = vocabulary();
+        assert!(refusal(tried(1, &vocabulary, chain(30_000))).contains("nested too deep"));
+        let reason = refusal(tried(2, &vocabulary, exponential()));
+        assert!(reason.contains("of memory") || reason.contains("ms to compile"), "{reason}");
+        let reason = refusal(tried(3, &vocabulary, Source::Regex("a?".repeat(30_000))));
+        assert!(reason.contains("of memory") || reason.contains("ms to compile"), "{reason}");
+        assert!(refusal(tried(4, &vocabulary, Source::Lark("start: missing".into()))).contains("missing"));
+        // And the process goes on.
+        assert_eq!(tried(5, &vocabulary, Source::Choice(vec!["left".into(), "right".into()])), Verdict::Fit);
+        assert_eq!(tried(6, &vocabulary, chain(10)), Verdict::Fit);
+    }
+
+    #[test]
+    fn ends_when_told_to() {
+        let vocabulary = vocabulary();
+        vocabulary.prepare().unwrap();
+        let start = Instant::now();
+        let ending = thread::spawn(|| {
+            thread::sleep(Duration::from_millis(50));
+            end_trial(7);
+        });
+        assert_eq!(tried(7, &vocabulary, exponential()), Verdict::Ended);
+        assert!(start.elapsed() < Duration::from_millis(700));
+        ending.join().unwrap();
+        end_trial(7);
+    }
+}

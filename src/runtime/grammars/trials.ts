@@ -1,0 +1,103 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import type { GrammarSource } from '../../sampling/grammar.ts';
+import type { NativeVerdict } from '../native-addon.ts';
+import { requireAddon } from './token-bytes.ts';
+import type { TrialOrder, TrialReport } from './trial-process.ts';
+
+/** A trial without an answer for this long means that the process itself hangs. A large vocabulary takes some seconds. */
+const maxAnswerMs = 60_000;
+
+export interface Trial {
+  /** Rejects when the process died. */
+  verdict: Promise<NativeVerdict>;
+  /** Ends it early: the verdict is `ended`. */
+  end(): void;
+}
+
+/** The process in which grammars are tried before the service compiles them. It starts with the first. */
+export class Trials {
+  #process: ChildProcess | null = null;
+  /** Number of the vocabulary that the process has of each model. */
+  readonly #vocabularies = new Map<string, number>();
+  readonly #open = new Map<number, PromiseWithResolvers<NativeVerdict>>();
+  #count = 0;
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  try(model: string, source: GrammarSource): Trial {
+    this.#process ??= this.#start();
+    this.#sendVocabulary(model);
+    const number = this.#count++;
+    const answer = Promise.withResolvers<NativeVerdict>();
+    this.#open.set(number, answer);
+    this.#process.ref();
+    this.#process.channel?.ref();
+    this.#send({ type: 'try', number, model, source });
+    const timer = setTimeout(() => this.close(), maxAnswerMs);
+    const verdict = answer.promise.finally(() => clearTimeout(timer));
+    return { verdict, end: () => this.#open.has(number) && this.#send({ type: 'end', number }) };
+  }
+
+  /** Ends the process and what it is trying. */
+  close(): void {
+    this.#process?.kill('SIGKILL');
+    this.#ended('the process that tries grammars was ended');
+  }
+
+  #start(): ChildProcess {
+    const { PATH, LD_LIBRARY_PATH } = process.env;
+    const child = fork(new URL('./trial-process.ts', import.meta.url), {
+      // None of the service's secrets, and none of the flags it was started with.
+      env: { PATH, LD_LIBRARY_PATH },
+      execArgv: [],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
+    child.on('message', (report: TrialReport) => this.#take(report));
+    const end = (reason: string) => {
+      if (this.#process === child) this.#ended(reason);
+    };
+    child.on('error', ({ message }) => end(message));
+    child.on('exit', (code, signal) =>
+      end(`the process that tries grammars ended with ${signal ?? `code ${code}`}`),
+    );
+    return child;
+  }
+
+  #sendVocabulary(model: string): void {
+    const addon = requireAddon();
+    const number = addon.vocabularyNumber(model);
+    if (this.#vocabularies.get(model) === number) return;
+    this.#send({ type: 'vocabulary', model, tokens: addon.keptTokenBytes(model) });
+    this.#vocabularies.set(model, number);
+  }
+
+  #send(order: TrialOrder): void {
+    // A process that is gone says so by its end.
+    this.#process?.send(order, () => {});
+  }
+
+  #take(report: TrialReport): void {
+    const answer = this.#open.get(report.number);
+    this.#open.delete(report.number);
+    if (this.#open.size === 0) this.#rest();
+    if ('verdict' in report) answer?.resolve(report.verdict);
+    else answer?.reject(new Error(report.error));
+  }
+
+  /** The service may end while nothing is tried. */
+  #rest(): void {
+    this.#process?.unref();
+    this.#process?.channel?.unref();
+  }
+
+  #ended(reason: string): void {
+    this.#process = null;
+    this.#vocabularies.clear();
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    for (const { reject } of open) reject(new Error(reason));
+  }
+}
