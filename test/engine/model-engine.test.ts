@@ -53,6 +53,23 @@ describe.each([
     expect(engine.steps.at(-1)).toMatchObject({ waiting: 0, running: 0, cacheUsage: 0 });
   });
 
+  it('decodes a row again whose grammar is late, and the others go on meanwhile', async () => {
+    const overrides = [3, 9, 5].map((length, i) => ({ promptTokens: prompt(length, 10 * i), maxTokens: 6 }));
+    let left = 3;
+    const engine = new EngineUnderTest({
+      ...kind,
+      slots: 3,
+      isLate: (slot) => slot === 1 && left-- > 0,
+    });
+    await engine.finish(...overrides.map((each, i) => request(`request ${i}`, each)));
+    for (const [i, each] of overrides.entries()) {
+      expect(engine.tokensOf(`request ${i}`)).toEqual(await tokensAlone(kind, each));
+    }
+    const ends = engine.events.filter(({ type }) => type === 'finished').map(({ id }) => id);
+    expect(ends).toEqual(['request 0', 'request 2', 'request 1']);
+    expect(left).toBeLessThan(0);
+  });
+
   it('gives an aborted request’s slot to the next in the same step', async () => {
     const engine = new EngineUnderTest({ ...kind, slots: 1 });
     engine.engine.submit(request('a'));

@@ -41,7 +41,11 @@ interface Answer {
 describeNative('structured output from a model that knows no JSON', () => {
   let service: ServiceProcess;
   beforeAll(async () => {
-    service = await ServiceProcess.start({ ALTUP_MODELS: models, ALTUP_SLOTS: '8' });
+    service = await ServiceProcess.start({
+      ALTUP_MODELS: models,
+      ALTUP_SLOTS: '8',
+      ALTUP_MAX_QUEUED_REQUESTS: '400',
+    });
   });
   afterAll(() => service.stop());
 

@@ -24,6 +24,8 @@ export interface FakeSessionOptions {
   logitsOf?: LogitsOf;
   /** Keys and values depend on the chunk they were computed in, as ONNX Runtime's do in their last bits. */
   isRounding?: boolean;
+  /** Whether a row's grammar does not know yet what may come. */
+  isLate?: (slot: number, past: number) => boolean;
   /** Runs within each call, after its arguments were checked: throw to fail it, or await something. */
   during?: (call: FakeCall) => void | Promise<void>;
 }
@@ -52,6 +54,7 @@ export class FakeSession implements Session {
   readonly #logitsOf: LogitsOf;
   readonly #isRounding: boolean;
   readonly #during: (call: FakeCall) => void | Promise<void>;
+  readonly #isLate: (slot: number, past: number) => boolean;
   readonly #encoded: (readonly number[])[];
   readonly #decoded: (readonly number[])[];
   readonly #sampler: LogitsSampler;
@@ -65,6 +68,7 @@ export class FakeSession implements Session {
     this.#logitsOf = options.logitsOf ?? hashedLogits(this.vocabSize);
     this.#isRounding = options.isRounding ?? false;
     this.#during = options.during ?? (() => {});
+    this.#isLate = options.isLate ?? (() => false);
     this.#encoded = new Array(this.slots).fill([]);
     this.#decoded = new Array(this.slots).fill([]);
     this.#sampler = new LogitsSampler(this.vocabSize);
@@ -101,7 +105,7 @@ export class FakeSession implements Session {
     return this.#sampler.prefilled(logits, { sampling, scoring });
   }
 
-  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
+  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]> {
     this.#check(rows.length > 0, 'rows');
     const contents = rows.map(({ token, past }, slot) => [
       ...this.#before(slot, past),
@@ -110,7 +114,9 @@ export class FakeSession implements Session {
     const logits = await this.#run({ kind: 'decode', slots: [...rows.keys()], contents }, () =>
       contents.map((content, slot) => this.#logitsOf(this.#encoded[slot]!, content)),
     );
-    return this.#sampler.decoded(logits, rows);
+    const late = rows.map(({ past }, slot) => this.#isLate(slot, past));
+    const chosen = rows.map((row, slot) => (late[slot] ? { ...row, sampling: null } : row));
+    return this.#sampler.decoded(logits, chosen).map((result, slot) => (late[slot] ? 'late' : result));
   }
 
   copySlot(from: number, to: number, length: number): void {

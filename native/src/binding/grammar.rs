@@ -6,8 +6,8 @@ use napi_derive::napi;
 
 use super::blocking::on_thread;
 use crate::grammar::{
-    COMPILE_STACK, Grammar, Source, TRIAL_STACK, Verdict, Vocabulary, end_trial, find_vocabulary,
-    keep_vocabulary, lower_priority, try_source,
+    COMPILE_STACK, Grammar, Source, TRIAL_STACK, Thread, Verdict, Vocabulary, end_trial, find_vocabulary,
+    keep_vocabulary, try_source,
 };
 use crate::memory::give_back_memory;
 use crate::ort::{Error, Result};
@@ -85,7 +85,7 @@ impl NativeGrammar {
 pub fn compile_grammar(env: &Env, model: String, source: NativeGrammarSource) -> napi::Result<Object<'_>> {
     let (vocabulary, source) = (vocabulary(&model)?, source.read()?);
     let work = move || {
-        lower_priority(None, 5);
+        Thread::current().lower_priority(5);
         let grammar = Grammar::compile(&vocabulary, source).map_err(Error);
         give_back_memory();
         grammar

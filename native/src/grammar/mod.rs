@@ -4,16 +4,16 @@
 
 mod compiled;
 mod place;
-mod priority;
 mod source;
+mod threads;
 mod trial;
 mod vocabulary;
 mod words;
 
 pub use compiled::{Grammar, find_grammar};
 pub use place::Place;
-pub use priority::lower_priority;
 pub use source::Source;
+pub use threads::Thread;
 pub use trial::{Verdict, end_trial, try_source};
 pub use vocabulary::{Vocabulary, find_vocabulary, keep_vocabulary};
 

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -8,21 +8,21 @@ use llguidance::toktrie::SimpleVob;
 use llguidance::{CancellationHandle, Matcher};
 
 use super::compiled::Grammar;
-use super::priority::{lower_priority, this_thread};
+use super::threads::Thread;
 use super::words::in_words;
 use crate::memory;
 
 /// More than any step of a trial has taken on `TRIAL_STACK`.
 const STACK: usize = 16 << 20;
-/// Longest computation of what may come next; the completion fails beyond.
-const MAX_TIME: Duration = Duration::from_millis(500);
-/// Computations longer than this give way to everything else, and to each other.
+/// Processor time of one search for what may come next; the completion fails beyond.
+const MAX_TIME: Duration = Duration::from_millis(300);
+/// Searches longer than this give way to everything else, and to each other.
 const SLOW_TIME: Duration = Duration::from_millis(50);
 /// Most memory of one completion's parser.
 const MAX_BYTES: isize = 64 << 20;
 /// Memory left by a completion that the allocator should not keep.
 const WORTH_GIVING_BACK: isize = 4 << 20;
-/// Held by the one slow computation that may run.
+/// Held by the one slow search that may run.
 static SLOW_LANE: Mutex<()> = Mutex::new(());
 
 /// How far a completion has come in its grammar. A thread of its own goes on by each token and finds what may come next
@@ -46,14 +46,14 @@ struct Progress {
     cancellation: OnceLock<CancellationHandle>,
     is_over: AtomicBool,
     is_slow: AtomicBool,
-    thread: AtomicI32,
+    thread: OnceLock<Thread>,
 }
 
 /// How far the search for what may come next has come.
 enum Next {
     Waits,
-    /// Since that moment.
-    Sought(Instant),
+    /// Since the thread had spent that time on the processor.
+    Sought(Duration),
     /// The mask beside it holds what was found. Only the thread writes it, so that it frees what it has allocated.
     Known,
     Failed(String),
@@ -95,7 +95,7 @@ impl Follower {
             cancellation: OnceLock::new(),
             is_over: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
-            thread: AtomicI32::new(0),
+            thread: OnceLock::new(),
         });
         let (grammar, own) = (grammar.clone(), progress.clone());
         thread::Builder::new()
@@ -113,14 +113,14 @@ impl Follower {
             match &next.0 {
                 Next::Known => return Ok(Some(next.1.clone())),
                 Next::Failed(reason) => return Err(reason.clone()),
-                Next::Sought(since) if since.elapsed() > MAX_TIME => {
+                Next::Sought(since) if progress.time_since(*since) > MAX_TIME => {
                     progress.end();
                     let limit = MAX_TIME.as_millis();
                     return Err(format!(
-                        "to find what may come next takes longer than {limit} ms; simplify the grammar"
+                        "to find what may come next takes more than {limit} ms; simplify the grammar"
                     ));
                 }
-                Next::Sought(since) if since.elapsed() > SLOW_TIME => progress.give_way(),
+                Next::Sought(since) if progress.time_since(*since) > SLOW_TIME => progress.give_way(),
                 Next::Sought(_) | Next::Waits => {}
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -153,14 +153,22 @@ impl Progress {
     }
 
     fn give_way(&self) {
-        if !self.is_slow.swap(true, Ordering::AcqRel) {
-            lower_priority(Some(self.thread.load(Ordering::Acquire)), 19);
+        if !self.is_slow.swap(true, Ordering::AcqRel)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.lower_priority(19);
         }
+    }
+
+    /// Processor time that the thread has spent since it had spent `since`.
+    fn time_since(&self, since: Duration) -> Duration {
+        let time = self.thread.get().and_then(Thread::time).unwrap_or_default();
+        time.saturating_sub(since)
     }
 
     /// The life of the thread.
     fn run(&self, grammar: &Grammar, tokens: &Receiver<u32>) {
-        self.thread.store(this_thread(), Ordering::Release);
+        let _ = self.thread.set(Thread::current());
         let before = memory::held();
         let most = self.follow(grammar, tokens);
         if most - before > WORTH_GIVING_BACK {
@@ -178,7 +186,7 @@ impl Progress {
                 break;
             }
             let slow = self.is_slow.load(Ordering::Acquire).then(|| SLOW_LANE.lock());
-            self.next().0 = Next::Sought(Instant::now());
+            self.next().0 = Next::Sought(self.time_since(Duration::ZERO));
             let mask = go_on(&mut matcher, token);
             drop(slow);
             let found = match mask {

@@ -70,8 +70,8 @@ mod forked {
     use std::time::Duration;
 
     use super::super::compiled::parse;
-    use super::super::priority::lower_priority;
     use super::super::source::Source;
+    use super::super::threads::Thread;
     use super::super::vocabulary::Vocabulary;
     use super::{MAX_BYTES, MAX_TIME, MAX_WAIT, Verdict, trials};
     use crate::memory;
@@ -172,7 +172,7 @@ mod forked {
             libc::setitimer(libc::ITIMER_PROF, &raw const time, std::ptr::null_mut());
             libc::alarm(MAX_WAIT);
         }
-        lower_priority(None, 5);
+        Thread::current().lower_priority(5);
         memory::limit(MAX_BYTES);
     }
 

@@ -52,7 +52,7 @@ interface Work {
 const busy = (message: string) => new ServiceError('compiler_busy', message, { retryAfterSeconds });
 
 /** The addon's compiler, behind a trial in a process of its own. */
-export function nativeBackend(): CompilerBackend {
+function nativeBackend(): CompilerBackend {
   const trials = new Trials();
   return {
     vocabularyNumber: (model) => requireAddon().vocabularyNumber(model),
