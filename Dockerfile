@@ -1,7 +1,7 @@
 # Targets: cpu (the default) and cuda. See docs/container.md.
 # Behind a proxy that signs TLS itself: --secret id=extra_ca,src=<its CA bundle>
 # Without the shipped models: --build-arg MODELS=no
-# scripts/pin-images.sh gives the bases below their digests.
+# scripts/pin-images.sh adds digests to the base images below.
 ARG MODELS=shipped
 
 FROM debian:bookworm-slim AS debian
@@ -53,7 +53,7 @@ RUN for model in /models/*; do ORT_DISABLE_TELEMETRY=1 node src/cli.ts export "$
 
 FROM ${MODELS}-models AS models
 
-# The libraries that Node, the addon and ONNX Runtime load: no shell, no package manager, no setuid file.
+# Only the libraries that Node, the addon and ONNX Runtime load: no shell, no package manager, no setuid file.
 FROM debian AS root
 COPY scripts/image-root.sh /
 RUN --mount=type=bind,from=app,source=/,target=/app-image \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# image-root.sh ROOT FILE...: gives ROOT the shared libraries of Debian that the files load, their copyrights, and entries that
-# vulnerability scanners read. Of programs it gives none: an image made of it has no shell and no package manager.
+# image-root.sh ROOT FILE...: copies the Debian libraries that the files load into ROOT, with their copyright files and the
+# package entries that vulnerability scanners read. It copies no program, so an image made from ROOT has no shell.
 set -eu
 root=$1
 shift
@@ -15,7 +15,7 @@ done
 cp -L /etc/os-release /etc/debian_version "$root/etc/"
 echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
 
-# ldd prints "name => path (address)", and the loader as "path (address)"; what the files bring themselves is not Debian's.
+# ldd prints "name => path (address)", and the loader as "path (address)". Libraries outside /lib come with the files.
 for library in $(ldd "$@" 2>/dev/null | sed -n -e 's|.*=> \(/[^ ]*\) (.*|\1|p' -e 's|^\t\(/[^ ]*\) (.*|\1|p' | sort -u); do
   case $library in /lib* | /usr/lib*) ;; *) continue ;; esac
   target=$root/usr/${library#/}

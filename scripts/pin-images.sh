@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# pin-images.sh [--missing] [FOLDER]: gives the images that the Dockerfile and docker-compose.yml name the digests that their
-# tags have now, name:tag@sha256:…; with --missing those alone that have none. Dependabot raises digests that are there, but
-# adds none. Needs a Docker client and the registries.
+# pin-images.sh [--missing] [FOLDER]: adds to each image in the Dockerfile and docker-compose.yml the digest that its tag points
+# to now, name:tag@sha256:…. With --missing it leaves existing digests alone. Dependabot updates digests, but adds none.
+# Needs a Docker client and the registries.
 set -euo pipefail
 digest='@sha256:[0-9a-f]{64}'
 known="($digest)?"

@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-// Writes the licences of what is shipped into a file: npm packages that are not for development alone, crates that the
-// addon is built from, and Node.
+// Writes the licences of everything that is shipped into one file: npm packages except development ones, the crates of the
+// addon, and Node.
 
 interface Component {
   title: string;
@@ -58,7 +58,7 @@ interface CargoDependency {
   dep_kinds: { kind: string | null }[];
 }
 
-/** @param native the addon's folder @returns crates that become part of it, or run when it is built */
+/** @param native the addon's folder @returns its normal and build dependencies */
 function crates(native: string): Component[] {
   const metadata: CargoMetadata = JSON.parse(
     execFileSync('cargo', ['metadata', '--locked', '--format-version', '1'], {

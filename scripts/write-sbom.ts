@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 
-// Writes the npm packages that are shipped as CycloneDX. `npm sbom --omit dev` leaves out shipped packages that are also
-// used in development, so development ones are taken out of the whole list instead.
+// Writes a CycloneDX list of the npm packages that are shipped. `npm sbom --omit dev` also omits shipped packages that
+// development depends on directly, so this lists everything and then drops the development packages.
 
 interface Component {
   'bom-ref': string;

@@ -163,7 +163,7 @@ export class Service {
       this.#logger.info({ url }, 'listening');
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
-      // Every address of a machine without IPv6 is every IPv4 address.
+      // On a machine without IPv6, every address means every IPv4 address.
       if (host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL'))
         return this.#listen('0.0.0.0');
       const problems: Record<string, string> = {

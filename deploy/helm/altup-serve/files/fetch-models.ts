@@ -27,8 +27,8 @@ interface Downloads {
 }
 
 const attempts = 5;
-/** What a later attempt may answer otherwise; any other 4xx is final. */
-const passing = new Set([408, 425, 429]);
+/** Client errors worth another attempt; any other 4xx is final. */
+const retried = new Set([408, 425, 429]);
 
 class FinalError extends Error {}
 
@@ -55,12 +55,12 @@ async function readHeaders(credentials: readonly Credential[]): Promise<Map<stri
 
 async function fetchInto(url: string, path: string, headers: ReadonlyMap<string, string>): Promise<void> {
   const authorization = headers.get(new URL(url).host);
-  // fetch leaves the header out where it is redirected to another origin.
+  // fetch drops the header when it is redirected to another origin.
   const options = authorization === undefined ? {} : { headers: { authorization } };
   for (let attempt = 1; ; attempt += 1) {
     try {
       const response = await fetch(url, options);
-      if (response.status >= 400 && response.status < 500 && !passing.has(response.status)) {
+      if (response.status >= 400 && response.status < 500 && !retried.has(response.status)) {
         const hint = authorization === undefined ? 'without a credential' : 'with the credential of its host';
         throw new FinalError(`status ${response.status}, asked ${hint} (models.download.credentials)`);
       }

@@ -21,7 +21,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{- /* The chart's labels with more beside them; takes (list . more). The chart's own win: selectors rely on them. */ -}}
+{{- /* The chart's labels merged with others; takes (list . others). The chart's own win, because selectors rely on them. */ -}}
 {{- define "altup.labelsWith" -}}
 {{- $own := fromYaml (include "altup.labels" (first .)) }}
 {{- toYaml (merge $own (default dict (last .))) }}
@@ -32,7 +32,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
 {{- end }}
 
-{{- /* A digest names one image exactly, so nothing is added to what was given with it. */ -}}
+{{- /* A digest names one image exactly, so "-cuda" is not added to it. */ -}}
 {{- define "altup.image" -}}
 {{- $image := .Values.image }}
 {{- if $image.digest }}{{ printf "%s@%s" $image.repository $image.digest }}
