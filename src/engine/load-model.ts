@@ -18,9 +18,16 @@ export interface LoadContext {
   onFault(model: string, error: unknown): void;
 }
 
+/**
+ * Slots beyond those that one client may fill: a client that holds none gets one at once, however long the sequences of
+ * another are. The price is the memory of a slot.
+ */
+const spareSlots = 1;
+
 /** Makes one model ready to generate. @throws Error, its message naming the file at fault */
 export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
-  const { slots, maxContext, threads, stepTokens, prefillChunk } = context.options;
+  const { maxContext, threads, stepTokens, prefillChunk } = context.options;
+  const slots = context.options.slots + spareSlots;
   const manifest = await readManifest(spec.folder);
   const tokenizer = new Vocabulary(spec.vocabulary);
   const hasEncoder = manifest.graphs.encoder !== null;
@@ -52,7 +59,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
     name: spec.name,
     session,
     limits,
-    scheduler: new Scheduler({ ...limits, stepTokens, prefillChunk }),
+    scheduler: new Scheduler({ ...limits, spareSlots, stepTokens, prefillChunk }),
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,
     onFault: (error) => context.onFault(spec.name, error),

@@ -29,6 +29,8 @@ export interface SlotLimits {
 }
 
 export interface SchedulerOptions extends SlotLimits {
+  /** How many of the slots are for clients that hold none. */
+  spareSlots: number;
   /**
    * Maximum tokens of a step: one for each decoding request, the rest for prompts. For those there are at least three, and
    * a reproducible one's chunk where nothing else is prefilled.
@@ -254,7 +256,7 @@ export class Scheduler {
 
   /** Gives the next in the queue a slot and computes what `budget` allows of its prompt. @returns whether it could */
   #startNext(budget: number, plan: PrefillPlan, isWanted = (_next: Schedulable) => true): boolean {
-    const next = this.#queue.first(this.#now, this.#table.free.length);
+    const next = this.#queue.first(this.#now, this.#table.free.length <= this.#options.spareSlots);
     if (next === null || !isWanted(next)) return false;
     const shared = this.#contents.find(next);
     // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.

@@ -17,8 +17,8 @@ interface Client<T> {
 
 /** Waiting this long makes a request one priority more urgent than its client's others. */
 export const ageingMs = 10_000;
-/** A client counts as active for this long after its last request. */
-export const activeMs = 10_000;
+/** What a client was charged is forgotten this long after its last request. */
+export const forgetMs = 10_000;
 /** Tokens by which an urgent request's client may run ahead of its share. */
 export const headStartTokens = 4096;
 
@@ -29,8 +29,8 @@ export const headStartTokens = 4096;
  *
  * - Priority and age order one client's own requests only. Priorities below 0 also give their client a bounded head
  *   start.
- * - The last free slot is for clients that hold none, while any such client waits or was active lately. A client with
- *   few requests thus never waits for a long sequence of a client with many.
+ * - The last free slots, the spare ones, are for clients that hold none. A client with few requests thus never waits
+ *   for a long sequence of a client with many.
  */
 export class WaitingQueue<T extends Ranked> {
   readonly #clients = new Map<string, Client<T>>();
@@ -55,15 +55,14 @@ export class WaitingQueue<T extends Ranked> {
 
   /**
    * The request that gets the next slot; null when the slot stays free for another client.
-   * @param free slots
    * @param now milliseconds, on the clock of `arrivedAt`
+   * @param isSpare the slot is one of those for clients that hold none
    */
-  first(now: number, free: number): T | null {
+  first(now: number, isSpare: boolean): T | null {
     this.#forgetInactive(now);
-    const isKept = free === 1 && [...this.#clients.values()].some(({ holding }) => holding === 0);
     let best: { head: T; share: number } | null = null;
     for (const client of this.#clients.values()) {
-      if (client.waiting.length === 0 || (isKept && client.holding > 0)) continue;
+      if (client.waiting.length === 0 || (isSpare && client.holding > 0)) continue;
       const head = headOf(client, now);
       const share = shareOf(client, head);
       const isBefore =
@@ -106,10 +105,10 @@ export class WaitingQueue<T extends Ranked> {
     return gone;
   }
 
-  /** Bounds the memory, and how long a slot is kept for a client. */
+  /** Bounds the memory. */
   #forgetInactive(now: number): void {
     for (const [name, { waiting, holding, seenAt }] of this.#clients) {
-      if (waiting.length === 0 && holding === 0 && now - seenAt >= activeMs) this.#clients.delete(name);
+      if (waiting.length === 0 && holding === 0 && now - seenAt >= forgetMs) this.#clients.delete(name);
     }
   }
 }

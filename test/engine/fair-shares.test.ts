@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationRequest } from '../../src/engine/generation.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
-import { activeMs } from '../../src/engine/waiting-queue.ts';
+import { forgetMs } from '../../src/engine/waiting-queue.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const stepMs = 10;
@@ -27,7 +27,8 @@ class TwoTenants {
 
   constructor({ slots, encoderCapacity, backlog }: Load) {
     this.#scheduler = new Scheduler({
-      slots,
+      slots: slots + 1,
+      spareSlots: 1,
       capacity: 4096,
       encoderCapacity,
       stepTokens: 2 * chunk,
@@ -105,25 +106,20 @@ describe.each([
   const ages = [0, 9_000, 11_000, 60_000];
   const few = { promptTokens: [1, 2], maxTokens: 2000 };
   const loads: [string, Omit<Load, 'encoderCapacity' | 'ageMs'>][] = [
+    ['1 slot, long answers', { ...base, slots: 1, backlog: few }],
     ['2 slots, long answers', { ...base, backlog: few }],
     ['16 slots, long answers', { ...base, slots: 16, backlog: few }],
     ['2 slots, urgent', { ...base, backlog: { ...few, priority: -1000 } }],
     ['4 slots, long prompts', { ...base, slots: 4, backlog: { promptTokens: long, maxTokens: 300 } }],
-    ['2 slots, now and then', { ...base, backlog: few, pauseMs: activeMs / 2 }],
+    ['2 slots, now and then', { ...base, backlog: few, pauseMs: 2 * forgetMs }],
   ];
 
   it.each(ages.flatMap((ageMs) => loads.map(([name, load]) => ({ name, ...load, ageMs }))))(
     'small requests wait for no more than a chunk: $name, $ageMs ms old',
     ({ name: _name, ...load }) => {
-      const [, ...waits] = smallWaits({ ...load, encoderCapacity });
+      const waits = smallWaits({ ...load, encoderCapacity });
       // The step that computes the other's chunk, or prompt, and the one of the own first token.
       expect(Math.max(...waits)).toBeLessThanOrEqual(encoderCapacity > 0 ? 3 : 2);
     },
   );
-
-  it.each(ages)('even the first waits for one sequence at most, %i ms after the backlog came', (ageMs) => {
-    const backlog = { promptTokens: [1, 2], maxTokens: 128 };
-    const [first] = smallWaits({ ...base, slots: 1, encoderCapacity, ageMs, backlog, pauseMs: 0 });
-    expect(first).toBeLessThanOrEqual(128 + 3);
-  });
 });

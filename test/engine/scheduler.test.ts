@@ -4,6 +4,7 @@ import { generationRequest, type RequestOverrides } from '../support/generation-
 
 const decoderOnly: SchedulerOptions = {
   slots: 4,
+  spareSlots: 0,
   capacity: 100,
   encoderCapacity: 0,
   stepTokens: 16,

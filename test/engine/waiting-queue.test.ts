@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { activeMs, ageingMs, headStartTokens, WaitingQueue } from '../../src/engine/waiting-queue.ts';
+import { ageingMs, forgetMs, headStartTokens, WaitingQueue } from '../../src/engine/waiting-queue.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const request = (id: string, more: RequestOverrides = {}) =>
@@ -16,7 +16,7 @@ function queueOf(...requests: Waiting[]): WaitingQueue<Waiting> {
 /** Ids in the order in which they get one of many free slots, `count` at most, all at the moment `now`. */
 function served(queue: WaitingQueue<Waiting>, now = 100, count = 100): string[] {
   const ids: string[] = [];
-  const next = () => queue.first(now, 1000);
+  const next = () => queue.first(now, false);
   for (let request = next(); request !== null && ids.length < count; request = next()) {
     queue.take(request);
     ids.push(request.id);
@@ -102,7 +102,7 @@ describe('WaitingQueue', () => {
   it('refunds what a request did not compute, and gives no credit with it', () => {
     const long = { promptTokens: [1, 2], maxTokens: 998 };
     const queue = queueOf(...many(3, 'early', long), ...many(10, 'exact', { maxTokens: 98 }));
-    const early = queue.first(0, 9)!;
+    const early = queue.first(0, false)!;
     expect(early.id).toBe('early0');
     queue.take(early);
     expect(served(queue, 0, 3)).toEqual(['exact0', 'exact1', 'exact2']);
@@ -114,23 +114,39 @@ describe('WaitingQueue', () => {
     expect(served(queue, 0, 2)).toEqual(['early2', 'new0']);
   });
 
-  it('keeps the last free slot for clients that hold none, as long as they are active', () => {
+  it('gives a spare slot to clients that hold none, and to nobody else', () => {
     const queue = queueOf(...many(5, 'many'));
-    const [one] = many(1, 'one');
-    queue.take(queue.first(0, 2)!);
+    const [one, another] = many(2, 'one');
+    queue.take(queue.first(0, false)!);
+    expect(queue.first(0, true)).toBeNull();
+    expect(queue.first(0, false)?.id).toBe('many1');
     queue.add(one!);
-    expect(queue.first(0, 1)).toBe(one);
+    expect(queue.first(0, true)).toBe(one);
     queue.take(one!);
+    queue.add(another!);
+    expect(queue.first(0, true)).toBeNull();
     queue.release(one!, 10, 1000);
-    expect(queue.first(1000 + activeMs - 1, 1)).toBeNull();
-    expect(queue.first(1000 + activeMs - 1, 2)?.id).toBe('many1');
-    expect(queue.first(1000 + activeMs, 1)?.id).toBe('many1');
+    expect(queue.first(1000, true)).toBe(another);
+  });
+
+  it('forgets what a client was charged, some time after its last request', () => {
+    const chargedFirst = (now: number) => {
+      const [large] = many(1, 'a', { maxTokens: 900 });
+      const queue = queueOf(large!);
+      queue.take(queue.first(0, false)!);
+      queue.release(large!, 1000, 0);
+      queue.first(now, false);
+      for (const each of [...many(1, 'a'), ...many(1, 'b')]) queue.add(each);
+      return queue.first(now, false)!.client;
+    };
+    expect(chargedFirst(forgetMs - 1)).toBe('b');
+    expect(chargedFirst(forgetMs)).toBe('a');
   });
 
   it('gives the only slot of a model to every client in turn', () => {
     const queue = queueOf(...many(3, 'a'), ...many(3, 'b'));
     const order = Array.from({ length: 6 }, (_, now) => {
-      const next = queue.first(now, 1)!;
+      const next = queue.first(now, false)!;
       queue.take(next);
       queue.release(next, 10, now);
       return next.id;
@@ -142,6 +158,6 @@ describe('WaitingQueue', () => {
     const queue = queueOf(request('a'), request('b'), request('c'));
     expect(queue.remove(({ id }) => id !== 'b', 0).map(({ id }) => id)).toEqual(['a', 'c']);
     expect(served(queue)).toEqual(['b']);
-    expect(queue.first(0, 1)).toBeNull();
+    expect(queue.first(0, false)).toBeNull();
   });
 });

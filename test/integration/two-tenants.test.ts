@@ -43,8 +43,7 @@ describe('two tenants on two slots', () => {
     expect(await service.metric('altup_requests_waiting'), 'the backlog is still there').toBeGreaterThan(10);
     leaving.abort();
     expect(await backlog).toBe('left');
-    // The first may come while both slots are held; a sequence of 500 tokens takes longer than this.
-    const [, ...others] = waits.map(Math.round);
-    expect(Math.max(...others), others.join(' ')).toBeLessThan(250);
+    // A sequence of 500 tokens takes longer than this.
+    expect(Math.max(...waits), waits.map(Math.round).join(' ')).toBeLessThan(250);
   });
 });

@@ -38,6 +38,7 @@ export class EngineUnderTest {
       limits,
       scheduler: new Scheduler({
         ...limits,
+        spareSlots: 0,
         stepTokens: 32,
         prefillChunk: 8,
         ...scheduling,
