@@ -39,7 +39,7 @@ export const errorCatalogue = {
   queue_full: {
     status: 429,
     type: 'rate_limit_error',
-    when: 'Too many requests or prompt tokens are waiting; `Retry-After` says when to come back.',
+    when: 'Too many requests or prompt tokens are waiting, or too many bytes of bodies are on their way; `Retry-After` says when to come back.',
   },
   engine_failure: { status: 500, type: 'server_error', when: 'The engine failed while it ran the request.' },
   text_failure: {

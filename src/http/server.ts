@@ -6,6 +6,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { recordAccess } from './access.ts';
 import { checkHosts } from './allowed-hosts.ts';
+import { boundBodies } from './body-memory.ts';
 import { ClientLimits } from './client-limits.ts';
 import { nameClient } from './client-name.ts';
 import { handleErrors, readableUrl } from './error-handlers.ts';
@@ -114,6 +115,7 @@ export function buildServer(dependencies: ServerDependencies): App {
     const limits = new ClientLimits(config.rateLimit, dependencies.clock);
     guarded.addHook('onRequest', nameClient(config, dependencies.clock));
     guarded.addHook('onRequest', limitRate(limits, dependencies.metrics));
+    boundBodies(guarded as App, config, dependencies.metrics);
     guarded.addHook('preValidation', noteModel(dependencies.models));
     guarded.addHook('onRoute', (route) => documentErrors(route, 401, 429));
     for (const route of [

@@ -16,7 +16,7 @@ const lateMs = 60_000;
 const settings = { ALTUP_SLOTS: '4', ALTUP_DRAIN_TIMEOUT_MS: String(drainTimeoutMs) };
 
 /**
- * What the neighbour may notice, in milliseconds. The p99 gap of its streams may be three times the idle one; below the
+ * What an attack may do, in milliseconds where nothing else is said. The p99 gap of its streams may be three times the idle one; below the
  * floor it is the work of a scheduler that shares two busy cores out, whatever the service does. All are for a machine
  * that runs nothing else.
  */
@@ -27,6 +27,8 @@ const limits = {
   firstToken: 3000,
   small: 3000,
   live: 250,
+  /** Beyond what was resident before, bytes. */
+  memory: 2 ** 30,
   /** Beyond the drain deadline. */
   closing: 2000,
 };
@@ -37,7 +39,7 @@ const table: Record<string, string | number>[] = [];
 const mib = (bytes: number) => Math.round(bytes / 2 ** 20);
 
 function note(attack: string, figures: Figures): void {
-  const { gapP99, max, outcomes, before, after, failures, others } = figures;
+  const { gapP99, max, outcomes, before, peak, after, failures, others } = figures;
   table.push({
     attack,
     'gap p99, ms': `${Math.round(gapP99.idle)} → ${Math.round(gapP99.attacked)}`,
@@ -45,7 +47,7 @@ function note(attack: string, figures: Figures): void {
     'first token max': Math.round(max.firstToken),
     'small max': Math.round(max.small),
     'live max': Math.round(max.live),
-    'RSS, MiB': `${mib(before.resident)} → ${mib(after.resident)}`,
+    'RSS before, peak, after, MiB': [before.resident, peak, after.resident].map(mib).join(' → '),
     descriptors: `${before.descriptors} → ${after.descriptors}`,
     threads: `${before.threads} → ${after.threads}`,
     outcome: [...outcomes].map(([outcome, count]) => `${outcome} ×${count}`).join(', '),
@@ -58,7 +60,7 @@ function note(attack: string, figures: Figures): void {
 async function survives(attack: (typeof attacks)[number], options: SiegeOptions): Promise<void> {
   const figures = await besiege(attack, options);
   note(attack.name, figures);
-  const { gapP99, max, outcomes, failures, before, after, others } = figures;
+  const { gapP99, max, outcomes, failures, before, peak, after, others } = figures;
   const slower = slowedBy(others);
   expect.soft(failures.slice(0, 5)).toEqual([]);
   expect.soft(attack.outcomes, 'outcomes').toEqual(expect.arrayContaining([...outcomes.keys()]));
@@ -68,6 +70,7 @@ async function survives(attack: (typeof attacks)[number], options: SiegeOptions)
   expect.soft(max.firstToken, 'first token').toBeLessThan(slower * limits.firstToken);
   expect.soft(max.small, 'small request').toBeLessThan(slower * limits.small);
   expect.soft(max.live, '/health/live').toBeLessThan(slower * limits.live);
+  expect.soft(peak - before.resident, 'memory').toBeLessThan(limits.memory);
   expect.soft({ before, after }).toSatisfy(() => isBack(after, before));
   const signal = AbortSignal.timeout(5000);
   const scrape = await (await fetch(`${options.service.url}/metrics`, { signal })).text();

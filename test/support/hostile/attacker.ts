@@ -22,7 +22,7 @@ export class Attacker {
   static #count = 0;
 
   /** @param withinMs an answer that takes longer counts as none */
-  constructor(url: string, key: string | null, withinMs: number) {
+  constructor(url: string, key: string | null, withinMs = 10_000) {
     this.url = url;
     this.#key = key;
     this.#withinMs = withinMs;

@@ -35,6 +35,20 @@ async function neverRead(attacker: Attacker): Promise<Outcome> {
   return 'left';
 }
 
+const almostMebibyte = Buffer.alloc(1_000_000, 'a');
+
+/** Sends a large body but for its end, for a while. */
+async function neverFinish(attacker: Attacker): Promise<Outcome> {
+  const head = startOf('/v1/completions', almostMebibyte.length + 1) + attacker.authorization;
+  const socket = await attacker.connect(`${head}\r\n`);
+  let answer = '';
+  socket.on('data', (data) => (answer += data));
+  socket.write(almostMebibyte);
+  await setTimeout(2500);
+  socket.destroy();
+  return answer === '' ? 'left' : answer.split(' ')[1]!;
+}
+
 export const connectionAttacks: readonly Attack[] = [
   {
     name: 'connections: 450 that send nothing, half a request, or TLS',
@@ -47,6 +61,12 @@ export const connectionAttacks: readonly Attack[] = [
         attacker.closed((await attacker.connect(connections[i]!)).resume()),
       );
     },
+  },
+  {
+    name: 'connections: 400 bodies of 1 MB but for their last byte',
+    outcomes: ['left', '429'],
+    attackers: 1,
+    strike: (attacker) => atOnce(400, () => neverFinish(attacker)),
   },
   {
     name: 'connections: answers never read',

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Attack, atOnce, goodModels } from './attack.ts';
 
-const { encoderDecoder } = goodModels;
+const { encoderDecoder, decoder } = goodModels;
 const mebibyte = 2 ** 20;
 /** Room for the other fields of a body. */
 const almostTheLimit = mebibyte - 1000;
@@ -23,6 +23,19 @@ const nonsense: readonly ((unique: number) => [path: string, body: string | Buff
   () => ['/detokenize', JSON.stringify({ model: encoderDecoder, tokens: Array(150_000).fill(300) })],
   () => ['/v1/completions', JSON.stringify({ model: encoderDecoder, prompt: Array(100_000).fill('a') })],
   () => ['/v1/completions', JSON.stringify({ model: encoderDecoder, prompt: Array(300_000).fill(300) })],
+  () => [
+    '/v1/completions',
+    JSON.stringify({ model: encoderDecoder, prompt: Array(120_000).fill([5]), n: 128 }),
+  ],
+  () => ['/v1/completions', `{"model":"${'m'.repeat(almostTheLimit)}","prompt":"a"}`],
+  () => ['/v1/completions', `{"prompt":"a","${'x'.repeat(almostTheLimit)}":1}`],
+  () => [
+    '/v1/chat/completions',
+    JSON.stringify({
+      model: decoder,
+      messages: [{ role: 'user', content: Array(25_000).fill({ type: 'text', text: 'a' }) }],
+    }),
+  ],
 ];
 
 const biases = (count: number) => Array.from({ length: count }, (_, i) => `"${i}":1`).join();
@@ -72,6 +85,19 @@ export const requestAttacks: readonly Attack[] = [
 
 /** Against a service on a loopback address without keys. */
 export const keylessAttacks: readonly Attack[] = [
+  {
+    name: 'tenants: DNS rebinding, what a page of another site makes a browser send',
+    outcomes: ['400', '403', '404', '421'],
+    attackers: 2,
+    strike: (attacker) =>
+      atOnce(2, (i) =>
+        attacker.ask(
+          ['/v1/completions', '/tokenize'][i]!,
+          { model: encoderDecoder, prompt: 'a' },
+          { headers: { host: 'evil.example' } },
+        ),
+      ),
+  },
   {
     name: 'requests: 100 refused at a time, each a line of the log',
     outcomes: ['400'],

@@ -6,13 +6,13 @@ import type { Besieged } from './logless-service.ts';
 import { type Neighbour, type Observations, percentile } from './neighbour.ts';
 import { processorTime, takenByOthers } from './processor-time.ts';
 
+const sampleMs = 200;
 const idleMs = 1500;
 /** Fewer say nothing of the slowest in a hundred. */
 const idleGaps = 200;
 const attackMs = 4000;
 /** Longest wait for memory and descriptors to be given back. */
 const settleMs = 6000;
-const defaultWithinMs = 10_000;
 
 export interface SiegeOptions {
   service: Besieged;
@@ -31,6 +31,8 @@ export interface Figures {
   outcomes: ReadonlyMap<Outcome, number>;
   before: ProcessUsage;
   after: ProcessUsage;
+  /** Most memory it took at a time, bytes. */
+  peak: number;
   /** The share of the machine that other programs took meanwhile, from 0 to 1. */
   others: number;
 }
@@ -44,7 +46,7 @@ export async function strikeUntil(
 ): Promise<Map<Outcome, number>> {
   const outcomes = new Map<Outcome, number>();
   const attackers = Array.from({ length: attack.attackers }, async () => {
-    const attacker = new Attacker(url, key, attack.withinMs ?? defaultWithinMs);
+    const attacker = new Attacker(url, key, attack.withinMs);
     do {
       for (const outcome of [await attack.strike(attacker).catch(connectionLost)].flat())
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
@@ -64,8 +66,13 @@ export async function besiege(attack: Attack, { service, neighbour, key }: Siege
   const idle = await neighbour.watch(idleMs, idleGaps);
   const before = processUsage(pid);
   const timeBefore = processorTime(pid);
+  let peak = before.resident;
+  const sampling = setInterval(() => {
+    peak = Math.max(peak, processUsage(pid).resident);
+  }, sampleMs);
   const endsAt = performance.now() + (attack.forMs ?? attackMs);
   const outcomes = await strikeUntil(attack, url, key, () => performance.now() >= endsAt);
+  clearInterval(sampling);
   const attacked = await neighbour.observed();
   const others = takenByOthers(pid, timeBefore);
   return {
@@ -79,6 +86,7 @@ export async function besiege(attack: Attack, { service, neighbour, key }: Siege
     failures: attacked.failures,
     outcomes,
     before,
+    peak,
     others,
     after: await settled(pid, before),
   };
