@@ -8,8 +8,3 @@ export function tokenText(bytes: Uint8Array): string {
     return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
   }
 }
-
-/** Characters begun in these bytes: bytes that go on with a character begun before do not count. */
-export function charactersBegun(bytes: Uint8Array): number {
-  return bytes.reduce((count, byte) => count + ((byte & 0xc0) === 0x80 ? 0 : 1), 0);
-}

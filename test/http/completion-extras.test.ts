@@ -90,6 +90,22 @@ describe('echo', () => {
     expect(choice).not.toHaveProperty('prompt_logprobs');
   });
 
+  it('has offsets into its text where special tokens stay', async () => {
+    const payload = { prompt: 'ab', echo: true, logprobs: 0, max_tokens: 1, skip_special_tokens: false };
+    const { response } = await complete(payload, scoredScript);
+    // The tokenizer put `</s>` behind the prompt: it is no part of what the client wrote.
+    expect(response.json().choices[0]).toMatchObject({
+      text: 'abc',
+      logprobs: { text_offset: [0, 1, 2, 2] },
+    });
+    const ids = [tokenOf('a'), eos, tokenOf('b')];
+    const { response: other } = await complete({ ...payload, prompt: ids }, scoredScript);
+    expect(other.json().choices[0]).toMatchObject({
+      text: 'a</s>bc',
+      logprobs: { tokens: ['a', '</s>', 'b', 'c'], text_offset: [0, 1, 5, 6] },
+    });
+  });
+
   it('is all there is with no token to generate', async () => {
     const payload = { prompt: 'ab', echo: true, logprobs: 0, max_tokens: 0 };
     const { response, engine } = await complete(payload, scoredScript);

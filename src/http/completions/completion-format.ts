@@ -4,12 +4,13 @@ import type { GenerationJob } from '../generation/generation-job.ts';
 import { stringifyInTurns, Turns } from '../in-turns.ts';
 import type { Usage } from '../schemas/answer-parts.ts';
 import type { Completion, CompletionChoice, CompletionLogprobs } from '../schemas/completion-response.ts';
+import type { EchoedPrompt } from './echoed-prompt.ts';
 import { LogprobsWriter } from './logprobs-writer.ts';
 import { promptLogprobsById } from './prompt-logprobs-by-id.ts';
 
 export interface CompletionFormatOptions {
-  /** Each prompt's text, where choices begin with it. */
-  echo: readonly string[] | null;
+  /** The prompts, where choices begin with them. */
+  echo: readonly EchoedPrompt[] | null;
   /** Alternatives to report with each token; null: no log probabilities. */
   logprobs: number | null;
   /** The same for the prompt's tokens, apart. */
@@ -52,7 +53,7 @@ export class CompletionFormat implements AnswerFormat {
     const isFirst = !this.#writers.has(index);
     const choice: CompletionChoice = {
       index,
-      text: isFirst && this.#options.echo ? this.#options.echo[prompt]! + text : text,
+      text: isFirst && this.#options.echo ? this.#options.echo[prompt]!.text + text : text,
       logprobs: await this.#logprobs(delta, prompt),
       finish_reason: finishReason,
       stop_reason: stopReason,
@@ -78,11 +79,11 @@ export class CompletionFormat implements AnswerFormat {
   ): Promise<CompletionLogprobs | null> {
     const writer = this.#writers.get(index) ?? this.#newWriter(index);
     if (this.#options.logprobs === null) return null;
-    const echoed = this.#options.echo !== null && promptLogprobs !== null;
+    const echoed = promptLogprobs === null ? undefined : this.#options.echo?.[prompt];
     if (!echoed && !logprobs) return null;
     return writer.write(
-      [...(echoed ? this.#job.prompts[prompt]! : []), ...(logprobs ? tokens : [])],
-      [...(echoed ? promptLogprobs : []), ...(logprobs ?? [])],
+      { tokens: logprobs ? tokens : [], logprobs: logprobs ?? [] },
+      echoed && { tokens: this.#job.prompts[prompt]!, logprobs: promptLogprobs!, prompt: echoed },
     );
   }
 
@@ -91,8 +92,7 @@ export class CompletionFormat implements AnswerFormat {
     const writer = new LogprobsWriter(model.vocabulary, {
       alternatives: this.#options.logprobs ?? 0,
       skipSpecialTokens: requests[0]!.skipSpecialTokens,
-      // Where the completion goes on with the prompt, its first token is not the first of the text.
-      startsText: this.#options.echo !== null || model.manifest.specialTokens.decoderStart !== null,
+      startsText: model.manifest.specialTokens.decoderStart !== null,
     });
     this.#writers.set(index, writer);
     return writer;

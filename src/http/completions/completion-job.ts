@@ -10,6 +10,7 @@ import { readMaxTokens } from '../generation/read-max-tokens.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { CompletionRequest } from '../schemas/completion-request.ts';
 import { CompletionFormat } from './completion-format.ts';
+import { echoPrompt } from './echoed-prompt.ts';
 import { readPrompts, type SinglePrompt, separatePrompts } from './read-prompts.ts';
 
 const defaultMaxTokens = 16;
@@ -33,20 +34,6 @@ function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyMo
     );
   }
   return Math.max(apart ?? 0, echoed ?? 0);
-}
-
-/** The prompts as the answer begins with them. */
-function echoedTexts(
-  prompts: readonly SinglePrompt[],
-  tokens: readonly (readonly number[])[],
-  { skip_special_tokens: skips, truncate_prompt_tokens: truncates }: CompletionRequest,
-  { vocabulary }: ReadyModel,
-): string[] {
-  return prompts.map((prompt, i) =>
-    typeof prompt === 'string' && (truncates ?? null) === null
-      ? prompt
-      : vocabulary.decode(tokens[i]!, skips ?? true),
-  );
 }
 
 /** @throws ServiceError `invalid_request` for what the schema cannot tell */
@@ -88,8 +75,14 @@ export async function createCompletion(
     },
     context,
   );
+  const echo = (prompt: SinglePrompt, i: number) =>
+    echoPrompt(prompt, prompts[i]!, model.vocabulary, {
+      isWhole: (body.truncate_prompt_tokens ?? null) === null,
+      skipSpecialTokens: body.skip_special_tokens ?? true,
+      hasLogprobs: logprobs !== null,
+    });
   const format = new CompletionFormat(job, {
-    echo: body.echo ? echoedTexts(given, prompts, body, model) : null,
+    echo: body.echo ? await Promise.all(given.map(echo)) : null,
     logprobs,
     promptLogprobs: body.prompt_logprobs ?? null,
   });

@@ -1,41 +1,64 @@
-import { charactersBegun, tokenText } from '../../catalog/token-text.ts';
+import { tokenText } from '../../catalog/token-text.ts';
+import { Detokenizer } from '../../engine/detokenizer.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { finite } from '../generation/finite.ts';
 import { Turns } from '../in-turns.ts';
 import type { CompletionLogprobs } from '../schemas/completion-response.ts';
+import type { EchoedPrompt } from './echoed-prompt.ts';
 
 interface LogprobsWriterOptions {
   /** Alternatives to write with each token, at most. */
   alternatives: number;
   skipSpecialTokens: boolean;
-  /** The first token is the first of the text, so the tokenizer's leading spaces are dropped. */
+  /** The completion begins a text rather than go on with the prompt. */
   startsText: boolean;
 }
 
-/** Writes the log probabilities of one choice's tokens as they come, with where each token's text begins. */
+interface ScoredTokens {
+  tokens: readonly number[];
+  /** null for a token that nothing comes before. */
+  logprobs: readonly (TokenLogprobs | null)[];
+}
+
+/**
+ * Writes the log probabilities of one choice's tokens as they come, with where each token's text begins: as many
+ * characters as the decoder that makes the text has given before.
+ */
 export class LogprobsWriter {
   readonly #vocabulary: ReadyModel['vocabulary'];
   readonly #alternatives: number;
-  readonly #skipsSpecial: boolean;
-  /** Spaces that the text's first token loses. */
-  readonly #leadingSpaces: number;
-  /** Characters of all tokens so far. */
+  readonly #decoder: Detokenizer;
+  /** Unicode characters so far. */
   #offset = 0;
 
-  constructor(vocabulary: ReadyModel['vocabulary'], options: LogprobsWriterOptions) {
+  constructor(vocabulary: ReadyModel['vocabulary'], { alternatives, ...decoding }: LogprobsWriterOptions) {
     this.#vocabulary = vocabulary;
-    this.#alternatives = options.alternatives;
-    this.#skipsSpecial = options.skipSpecialTokens;
-    this.#leadingSpaces = options.startsText ? vocabulary.leadingSpaces : 0;
+    this.#alternatives = alternatives;
+    this.#decoder = new Detokenizer(vocabulary, decoding);
   }
 
-  /** @param logprobs null for a token that nothing comes before */
+  /** @param echoed the prompt, where the choice begins with it; with the first tokens only */
   async write(
-    tokens: readonly number[],
-    logprobs: readonly (TokenLogprobs | null)[],
+    completion: ScoredTokens,
+    echoed: (ScoredTokens & { prompt: EchoedPrompt }) | null = null,
   ): Promise<CompletionLogprobs> {
     const written: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
+    if (echoed !== null) {
+      const { text, pieces } = echoed.prompt;
+      await this.#append(written, echoed, (_, index) => pieces?.[index] ?? '');
+      // A character that the prompt does not finish is part of its text.
+      this.#offset = countCharacters(text);
+    }
+    await this.#append(written, completion, (token) => this.#decoder.add(token));
+    return written;
+  }
+
+  async #append(
+    written: CompletionLogprobs,
+    { tokens, logprobs }: ScoredTokens,
+    pieceOf: (token: number, index: number) => string,
+  ): Promise<void> {
     const turns = new Turns();
     for (const [index, token] of tokens.entries()) {
       const scored = logprobs[index] ?? null;
@@ -43,10 +66,9 @@ export class LogprobsWriter {
       written.token_logprobs.push(scored && finite(scored.logprob));
       written.top_logprobs.push(scored && this.#top(token, scored));
       written.text_offset.push(this.#offset);
-      this.#offset += this.#length(token);
+      this.#offset += countCharacters(pieceOf(token, index));
       if (index % 64 === 63) await turns.next();
     }
-    return written;
   }
 
   /** Most likely first. Two tokens can read the same: the likelier one counts, and the chosen one before all. */
@@ -59,16 +81,11 @@ export class LogprobsWriter {
     byText.set(text(token), finite(logprob));
     return Object.fromEntries(byText);
   }
+}
 
-  #length(token: number): number {
-    if (this.#skipsSpecial && this.#vocabulary.isSpecial(token)) return 0;
-    const bytes = this.#vocabulary.tokenBytes(token);
-    return charactersBegun(this.#offset === 0 ? this.#afterLeadingSpaces(bytes) : bytes);
-  }
-
-  #afterLeadingSpaces(bytes: Uint8Array): Uint8Array {
-    let dropped = 0;
-    while (dropped < this.#leadingSpaces && bytes[dropped] === 0x20) dropped++;
-    return bytes.subarray(dropped);
-  }
+/** Surrogate pairs count once. */
+function countCharacters(text: string): number {
+  let count = 0;
+  for (const _ of text) count += 1;
+  return count;
 }

@@ -1,0 +1,58 @@
+import { Detokenizer } from '../../engine/detokenizer.ts';
+import type { ReadyModel } from '../find-model.ts';
+import { Turns } from '../in-turns.ts';
+import type { SinglePrompt } from './read-prompts.ts';
+
+/** A prompt as an answer begins with it. */
+export interface EchoedPrompt {
+  text: string;
+  /** What each token adds to the text; null where the text is the client's own and nobody asks for its tokens. */
+  pieces: readonly string[] | null;
+}
+
+export interface EchoOptions {
+  /** The tokens are all of the prompt's. */
+  isWhole: boolean;
+  skipSpecialTokens: boolean;
+  /** Each token's place in the text is asked for. */
+  hasLogprobs: boolean;
+}
+
+/**
+ * The text of a prompt: the client's own where the tokens read so, else what they read.
+ *
+ * The tokenizer may have put special tokens before and behind a text. They are not in it, while special tokens that the
+ * client has typed are.
+ */
+export async function echoPrompt(
+  prompt: SinglePrompt,
+  tokens: readonly number[],
+  vocabulary: ReadyModel['vocabulary'],
+  { isWhole, skipSpecialTokens, hasLogprobs }: EchoOptions,
+): Promise<EchoedPrompt> {
+  if (typeof prompt === 'string' && isWhole) {
+    if (!hasLogprobs) return { text: prompt, pieces: null };
+    const last = tokens.length - 1;
+    const framed = [0, last].filter((place) => vocabulary.isSpecial(tokens[place]!));
+    for (const hidden of [framed, framed.slice(0, 1), framed.slice(1), []]) {
+      const read = await readPieces(tokens, vocabulary, (_, place) => hidden.includes(place));
+      if (read.text === prompt) return read;
+    }
+  }
+  return readPieces(tokens, vocabulary, (token) => skipSpecialTokens && vocabulary.isSpecial(token));
+}
+
+async function readPieces(
+  tokens: readonly number[],
+  vocabulary: ReadyModel['vocabulary'],
+  isHidden: (token: number, place: number) => boolean,
+): Promise<{ text: string; pieces: string[] }> {
+  const decoder = new Detokenizer(vocabulary, { skipSpecialTokens: false, startsText: true });
+  const turns = new Turns();
+  const pieces: string[] = [];
+  for (const [place, token] of tokens.entries()) {
+    pieces.push(isHidden(token, place) ? '' : decoder.add(token));
+    if (place % 64 === 63) await turns.next();
+  }
+  return { text: pieces.join('') + decoder.flush(), pieces };
+}
