@@ -6,6 +6,7 @@ import { sharedClock } from './engine/clock.ts';
 import type { Engine } from './engine/engine.ts';
 import type { EngineClient } from './engine/engine-client.ts';
 import { startEngine } from './engine/start-worker.ts';
+import { within } from './engine/within.ts';
 import { ConfigurationError, ServiceError } from './errors.ts';
 import { buildServer } from './http/server.ts';
 import type { App } from './http/server-dependencies.ts';
@@ -98,7 +99,7 @@ export class Service {
 
   /** Reads the keys file and the model folders again. What is wrong with either changes nothing of what is served. */
   async reload(): Promise<void> {
-    if (this.#isDraining) return;
+    if (this.#isDraining || this.#engine === null) return;
     this.#logger.info('reloading');
     this.#config.apiKeys.readAgain(...this.#onKeys);
     await this.#library.reload();
@@ -110,8 +111,10 @@ export class Service {
     const { drainTimeoutMs } = this.#config;
     const deadline = sharedClock() + drainTimeoutMs;
     this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
+    const exporterEnded = this.#library.close();
     const isClosed = (await this.#engine?.drain(drainTimeoutMs)) ?? true;
     await this.#closeServer(deadline);
+    await within(lastWordsMs, exporterEnded);
     if (!isClosed) throw new Error('the engine did not stop in time');
     this.#logger.info('stopped');
   }
@@ -119,6 +122,7 @@ export class Service {
   /** Frees what a failed start has taken. */
   async abandon(): Promise<void> {
     this.#isDraining = true;
+    void this.#library.close();
     await this.#engine?.drain(0);
     await this.#closeServer(0);
   }

@@ -10,7 +10,8 @@ import { sharedClock } from './engine/clock.ts';
 import type { EngineClient } from './engine/engine-client.ts';
 import type { ModelSpec } from './engine/messages.ts';
 import { ConfigurationError } from './errors.ts';
-import { type Export, ensureExport } from './export/export-checkpoint.ts';
+import type { Export } from './export/export-checkpoint.ts';
+import { ExportThread } from './export/export-thread.ts';
 import type { Metrics } from './observability/metrics.ts';
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -35,6 +36,7 @@ export class ModelLibrary {
   /** Checkpoint folders by id. */
   readonly #folders = new Map<string, string>();
   #engine: Pick<EngineClient, 'loadModel' | 'unloadModel'> | null = null;
+  readonly #exporter = new ExportThread();
   #reloading: Promise<void> = Promise.resolve();
   #isReloadDue = false;
 
@@ -79,6 +81,11 @@ export class ModelLibrary {
         .catch((err) => this.#logger.error({ err }, 'models could not be read again'));
     }
     return this.#reloading;
+  }
+
+  /** Gives up an export that is under way. */
+  async close(): Promise<void> {
+    await this.#exporter.end();
   }
 
   /** The engine's word on one of the models. */
@@ -168,6 +175,7 @@ export class ModelLibrary {
       for (const spec of await this.#prepare(id)) loads.push(this.#engine!.loadModel(spec));
       if (this.#parts.isDraining()) return;
     }
+    await this.#exporter.end();
     await Promise.all(loads);
   }
 
@@ -185,6 +193,7 @@ export class ModelLibrary {
         Object.assign(model, { manifest: exported.manifest, ...texts });
         specs.push({ name: model.name, vocabulary: texts.vocabulary.data, folder: exported.folder });
       } catch (error) {
+        if (this.#parts.isDraining()) break;
         this.changeState(model.name, { state: 'failed', message: (error as Error).message });
       }
     }
@@ -192,7 +201,7 @@ export class ModelLibrary {
   }
 
   async #export(model: string, checkpoint: string, precision: Precision): Promise<Export> {
-    const exported = await ensureExport(checkpoint, precision, { onProgress: this.#exportLog(model) });
+    const exported = await this.#exporter.run(checkpoint, precision, this.#exportLog(model));
     if (exported.isNew) this.#logger.info({ model, folder: exported.folder }, 'exported');
     return exported;
   }

@@ -27,6 +27,7 @@ const allowed: Record<string, readonly string[]> = {
     'errors.ts',
     'config.ts',
     'export/export-checkpoint.ts',
+    'export/export-thread.ts',
   ],
   'app.ts': [
     'http',
