@@ -112,6 +112,8 @@ export class Service {
     const deadline = sharedClock() + drainTimeoutMs;
     this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
     const exporterEnded = this.#library.close();
+    // Whose grammar is compiled now would be refused by the engine anyway.
+    this.#grammars.close();
     const isClosed = (await this.#engine?.drain(drainTimeoutMs)) ?? true;
     await this.#closeServer(deadline);
     await within(lastWordsMs, exporterEnded);

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeNative } from '../native/native-addon.ts';
 import { awkwardGrammars } from '../support/awkward-grammars.ts';
+import { familyOf } from '../support/process-usage.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 
 const attackers = Array.from({ length: 8 }, (_, i) => `attacker-${i}`);
@@ -144,5 +145,70 @@ describeNative('300 awkward grammars from eight clients at once', () => {
     const stoppedAt = performance.now();
     expect(await service.stop()).toBe(0);
     expect(performance.now() - stoppedAt).toBeLessThan(5000);
+  });
+});
+
+/** Takes all the time a trial may have, and the service cannot know it: never the same twice. */
+let unique = 0;
+function endless(): object {
+  unique += 1;
+  return { structured_outputs: { json: { type: 'integer', multipleOf: 1_000_003 + unique } } };
+}
+
+describeNative('the process that grammars are tried in', () => {
+  const start = () => ServiceProcess.start({ ALTUP_MODELS: 'models/austen-t5-altup-k2', ALTUP_SLOTS: '4' });
+  const ask = (service: ServiceProcess, fields: object, init?: RequestInit) =>
+    service.post('/v1/completions', { prompt: 'Emma', max_tokens: 8, ...fields }, init);
+  const isAlive = (pid: number) => {
+    try {
+      process.kill(pid, 0);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  it('dies with a service that is killed, whatever it is trying', async () => {
+    const service = await start();
+    const asked = ask(service, endless()).catch(() => {});
+    await expect.poll(() => familyOf(service.pid).length, { timeout: 20_000 }).toBeGreaterThan(2);
+    const family = familyOf(service.pid).filter((pid) => pid !== service.pid);
+    service.signal('SIGKILL');
+    await service.exited;
+    await asked;
+    await expect.poll(() => family.filter(isAlive), { timeout: 15_000 }).toEqual([]);
+  });
+
+  it('starts again after it was killed, and who waited is told to come back', async () => {
+    const service = await start();
+    expect((await ask(service, { structured_outputs: { choice: ['a', 'b'] } })).status).toBe(200);
+    const [trials] = familyOf(service.pid).filter((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('trial-process'),
+    );
+    const asked = ask(service, endless());
+    await setTimeout(100);
+    process.kill(trials!, 'SIGKILL');
+    const refused = await asked;
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+    expect((await ask(service, { structured_outputs: { choice: ['c', 'd'] } })).status).toBe(200);
+    expect(await service.stop()).toBe(0);
+  });
+
+  it('tries no more what nobody waits for, and keeps nobody from leaving', async () => {
+    const service = await start();
+    const left = Array.from({ length: 20 }, () =>
+      ask(service, endless(), { signal: AbortSignal.timeout(300) }).catch(() => 'left'),
+    );
+    expect(await Promise.all(left)).toEqual(Array(20).fill('left'));
+    await service.metricReaches(0, 'altup_grammars_waiting');
+    const startedAt = performance.now();
+    expect((await ask(service, { structured_outputs: { choice: ['e', 'f'] } })).status).toBe(200);
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+    const asked = ask(service, endless());
+    await setTimeout(100);
+    const stoppedAt = performance.now();
+    expect(await service.stop()).toBe(0);
+    expect(performance.now() - stoppedAt).toBeLessThan(5000);
+    expect((await asked).status).toBe(503);
   });
 });

@@ -97,4 +97,41 @@ describeNative('structured output from a model that knows no JSON', () => {
     expect(error).toMatchObject({ param: 'structured_outputs', message: expect.stringMatching(message) });
     expect(error!.message.length).toBeLessThan(1000);
   });
+
+  const chain = (count: number, name: string) =>
+    Array.from({ length: count }, (_, i) => `${name}${i}: ${name}${i + 1}\n`).join('');
+  const nested = (depth: number): object => {
+    let schema: object = { type: 'null' };
+    for (let i = 0; i < depth; i += 1) schema = { type: 'array', items: schema };
+    return schema;
+  };
+  const exponential = Array.from({ length: 20 }, (_, i) => ({ pattern: `(a|b)*a(a|b){${12 + i}}$` }));
+  it.each<[string, object, RegExp]>([
+    ['a chain of rules', { grammar: `start: r0\n${chain(3000, 'r')}r3000: "x"` }, /nested too deep/],
+    ['a chain of terminals', { grammar: `start: R0\n${chain(3000, 'R')}R3000: "x"` }, /nested too deep/],
+    ['parentheses', { grammar: `start: ${'('.repeat(9000)}"x"${')'.repeat(9000)}` }, /too deeply nested/],
+    ['groups', { regex: `${'('.repeat(9000)}x${')*'.repeat(9000)}` }, /exceed the maximum number of nested/],
+    ['a deep schema', { json: nested(150) }, /more than 100 levels/],
+    ['a deep schema as text', { json: JSON.stringify(nested(2000)) }, /more than 127 levels/],
+    [
+      'exponential patterns',
+      { json: { type: 'object', properties: { a: { allOf: exponential } }, required: ['a'] } },
+      /of memory to compile|ms to compile/,
+    ],
+    [
+      'many optional letters',
+      { regex: 'a?'.repeat(12_000) },
+      /of memory to compile|ms to compile|too complex/,
+    ],
+    ['a contradiction', { json: { allOf: [{ const: 'a' }, { const: 'b' }] } }, /contradict each other/],
+  ])('refuses %s in words, and others are served meanwhile', async (_, outputs, message) => {
+    const [{ error }, other] = await Promise.all([
+      complete({ structured_outputs: outputs }),
+      complete({ structured_outputs: { choice: ['left', `right ${message}`] } }),
+    ]);
+    expect(error?.message).toMatch(message);
+    expect(error?.message).not.toMatch(/non-verbose|NoExtension|fuel|limits\./);
+    expect(error).toMatchObject({ code: 'invalid_request', param: 'structured_outputs' });
+    expect(other.choices[0]!.text).toMatch(/^(left|right .*)$/);
+  });
 });

@@ -48,13 +48,16 @@ const HALF_LINE: usize = 80;
 pub fn in_words(error: &str) -> String {
     let known = WORDS.iter().find(|(part, _)| error.contains(part));
     let own = || {
-        let lines = error.lines().filter(|line| !line.starts_with("<non-verbose/>"));
-        lines.map(shortened).collect::<Vec<_>>().join("\n").trim().to_string()
+        let mut lines = error.lines().filter(|line| !line.starts_with("<non-verbose/>"));
+        let first = shortened(lines.next().unwrap_or_default());
+        // Long lines after the first quote the source.
+        let others = lines.filter(|line| line.len() <= 2 * HALF_LINE).map(String::from);
+        std::iter::once(first).chain(others).collect::<Vec<_>>().join("\n").trim().to_string()
     };
     known.map_or_else(own, |(_, words)| (*words).to_string())
 }
 
-/// Lines that quote a source leave out its middle: the reason may come after it.
+/// A line that quotes a source leaves out its middle: the reason may come after it.
 fn shortened(line: &str) -> String {
     let count = line.chars().count();
     if count <= 2 * HALF_LINE {
@@ -76,9 +79,10 @@ mod tests {
         );
         assert!(in_words("NoExtensionBias\n<non-verbose/>").starts_with("no text can match it"));
         assert!(in_words("lexer error: too many expressions").starts_with("it is too complex"));
-        let quoting = format!("at 1(8): invalid regex {:?}: unclosed group", "(é".repeat(5000));
-        let words = in_words(&quoting);
-        assert!(words.starts_with("at 1(8): invalid regex") && words.ends_with("unclosed group"));
+        let source = "(é".repeat(5000);
+        let words =
+            in_words(&format!("at 1(8): invalid regex {source:?}\n    {source}\nerror: unclosed group"));
+        assert!(words.starts_with("at 1(8): invalid regex") && words.ends_with("error: unclosed group"));
         assert!(words.chars().count() < 200);
     }
 }

@@ -49,6 +49,8 @@ interface Work {
   running: { isLight: boolean; trial: Trial } | null;
 }
 
+const stopping = () =>
+  new ServiceError('shutting_down', 'The service is stopping.', { retryAfterSeconds: 1 });
 const busy = (message: string) => new ServiceError('compiler_busy', message, { retryAfterSeconds });
 
 /** The addon's compiler, behind a trial in a process of its own. */
@@ -98,7 +100,7 @@ export class GrammarCompiler {
   /**
    * @param signal gives up: the source is compiled on only where others wait for it
    * @throws GrammarError for a source that cannot be compiled
-   * @throws ServiceError `compiler_busy`
+   * @throws ServiceError `compiler_busy`, or `shutting_down` once this is closed
    */
   async compile(model: string, source: GrammarSource, { client, signal }: GrammarAsker): Promise<Grammar> {
     const startedAt = this.#clock();
@@ -125,7 +127,7 @@ export class GrammarCompiler {
   close(): void {
     this.#isClosed = true;
     this.#backend.close();
-    for (const work of this.#works.values()) this.#refuse(work, busy('The service is stopping.'));
+    for (const work of this.#works.values()) this.#refuse(work, stopping());
   }
 
   #keyOf(model: string, source: GrammarSource): string {
@@ -168,7 +170,7 @@ export class GrammarCompiler {
   }
 
   #checkRoom(client: string): void {
-    if (this.#isClosed) throw busy('The service is stopping.');
+    if (this.#isClosed) throw stopping();
     let [all, own] = [0, 0];
     for (const { askers } of this.#works.values()) {
       all += askers.size;

@@ -167,7 +167,7 @@ describe('the compiler of grammars', () => {
     const { compiler, ask } = compilerUnderTest();
     const asked = ask('a', '1');
     compiler.close();
-    await expect(asked).rejects.toMatchObject({ code: 'compiler_busy' });
-    await expect(ask('a', '2')).rejects.toMatchObject({ code: 'compiler_busy' });
+    await expect(asked).rejects.toMatchObject({ code: 'shutting_down' });
+    await expect(ask('a', '2')).rejects.toMatchObject({ code: 'shutting_down' });
   });
 });
