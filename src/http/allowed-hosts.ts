@@ -42,10 +42,13 @@ function isAllowed(name: string, allowed: readonly string[]): boolean {
 export function checkHosts(app: App, { allowedHosts }: Pick<ServerConfig, 'allowedHosts'>): void {
   app.addHook('onRequest', async (request) => {
     requireSingular(request);
-    // HTTP/1.0 may do without; node refuses that of HTTP/1.1. An empty one names nothing.
-    // A whole URL as the target of a request overrides the header (RFC 9112, 3.2.2).
+    const { headers, httpVersion } = request.raw;
+    if (headers.host === undefined && httpVersion !== '1.0') {
+      throw invalidRequest(null, 'The request has no `Host` header, which HTTP/1.1 requires.');
+    }
+    // A whole URL as the target of a request overrides the header (RFC 9112, 3.2.2). An empty one names nothing.
     const [, inTarget] = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(request.originalUrl) ?? [];
-    const host = inTarget ?? request.raw.headers.host;
+    const host = inTarget ?? headers.host;
     if (!host) return;
     const name = hostName(host);
     if (allowedHosts === null || isAllowed(name, allowedHosts)) return;

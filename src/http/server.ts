@@ -71,6 +71,8 @@ export function buildServer(dependencies: ServerDependencies): App {
     http: {
       headersTimeout: arrival.headersMs,
       connectionsCheckingInterval: arrival.checkMs,
+      // checkHosts refuses a request without one in our words.
+      requireHostHeader: false,
       keepAlive: true,
       keepAliveInitialDelay: keepAliveMs,
     },

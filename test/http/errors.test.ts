@@ -151,6 +151,17 @@ describe('on a socket', () => {
     );
   });
 
+  it.each([
+    ['1.1', 400, 'invalid_request', 'The request has no `Host` header, which HTTP/1.1 requires.'],
+    ['1.0', 404, 'not_found', 'There is no /nothing; see /docs.'],
+  ])('HTTP/%s without a host is answered as a request', async (version, status, code, message) => {
+    const answer = await answerTo(`GET /nothing HTTP/${version}\r\nConnection: close\r\n\r\n`);
+    expect(answer).toMatchObject({ status, requestId: expect.any(String), error: { code, message } });
+    expect(answer.server.log).toContainEqual(
+      expect.objectContaining({ requestId: answer.requestId, status }),
+    );
+  });
+
   it('an expectation that nobody knows is passed over', async () => {
     const answer = await answerTo(
       'GET /nothing HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\nConnection: close\r\n\r\n',
