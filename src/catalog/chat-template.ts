@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { ConfigurationError } from '../errors.ts';
-import { type ContentForm, type ContentPart, contentForm, formContent } from './content-form.ts';
+import { type ContentForm, type ContentPart, contentForm, formContent, nodesOf } from './content-form.ts';
 
 export interface ChatMessage {
   role: string;
@@ -20,13 +20,36 @@ export interface ChatRendering {
   variables: Record<string, unknown>;
 }
 
-/** The template refuses the messages; its words are meant for whoever wrote them. */
+/** The template refuses the messages, in words for whoever wrote them, or fails on them. */
 export class ChatTemplateError extends Error {
-  constructor(cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = 'ChatTemplateError';
   }
 }
+
+/** What a template finds under these names is not a request's to say. */
+export const reservedVariables: readonly string[] = [
+  ...['messages', 'add_generation_prompt'],
+  ...[
+    'true',
+    'false',
+    'none',
+    'True',
+    'False',
+    'None',
+    'namespace',
+    'range',
+    'raise_exception',
+    'strftime_now',
+  ],
+];
+
+/** Takes the place of the library's `raise_exception`, whose errors look like those of the library itself. */
+const raiseName = '__raise__';
+const raise = (message: unknown) => {
+  throw new ChatTemplateError(String(message));
+};
 
 /** The last message cannot be gone on with: it has no text, or the template changes it. */
 export class FinalMessageError extends Error {
@@ -50,6 +73,9 @@ export class ChatTemplate {
   constructor(source: string, specialTokens: Record<string, string> = {}) {
     this.#template = new Template(source);
     this.#contentForm = contentForm(this.#template.parsed);
+    for (const node of nodesOf(this.#template.parsed)) {
+      if (node.type === 'Identifier' && node.value === 'raise_exception') node.value = raiseName;
+    }
     this.#specialTokens = specialTokens;
   }
 
@@ -82,6 +108,7 @@ export class ChatTemplate {
         content: formContent(this.#contentForm, message.role, message.content),
       })),
       add_generation_prompt: addGenerationPrompt,
+      [raiseName]: raise,
     });
     return continuesFinal ? uptoContent(text, messages.at(-1)!) : text;
   }
@@ -91,8 +118,8 @@ export class ChatTemplate {
       return this.#template.render(context);
     } catch (cause) {
       // Too deep or too large: the template's fault, not the messages'.
-      if (cause instanceof RangeError) throw cause;
-      throw new ChatTemplateError(cause);
+      if (cause instanceof RangeError || cause instanceof ChatTemplateError) throw cause;
+      throw new ChatTemplateError('it fails on them or on `chat_template_kwargs`', { cause });
     }
   }
 }

@@ -35,6 +35,17 @@ function isContent(node: unknown): boolean {
   }
 }
 
+/** Every node of a template's syntax tree. */
+export function* nodesOf(program: unknown): Generator<Node> {
+  const open: unknown[] = [program];
+  while (open.length > 0) {
+    const value = open.pop();
+    if (isNode(value)) yield value;
+    if (value instanceof Map) open.push(...value.keys(), ...value.values());
+    else if (typeof value === 'object' && value !== null) open.push(...Object.values(value));
+  }
+}
+
 /**
  * What a template takes, by what it does with contents: those that loop over them take lists of parts, and texts as well
  * where they ask whether one `is string`. vLLM decides alike.
@@ -43,15 +54,10 @@ function isContent(node: unknown): boolean {
 export function contentForm(program: unknown): ContentForm {
   let loops = false;
   let asksForText = false;
-  const open: unknown[] = [program];
-  while (open.length > 0) {
-    const value = open.pop();
-    if (Array.isArray(value)) open.push(...value);
-    if (!isNode(value)) continue;
-    if (value.type === 'For') loops ||= isContent(value.iterable);
-    if (value.type === 'TestExpression' && isNode(value.test) && value.test.value === 'string')
-      asksForText ||= isContent(value.operand);
-    open.push(...Object.values(value));
+  for (const node of nodesOf(program)) {
+    if (node.type === 'For') loops ||= isContent(node.iterable);
+    if (node.type === 'TestExpression' && isNode(node.test) && node.test.value === 'string')
+      asksForText ||= isContent(node.operand);
   }
   if (!loops) return 'text';
   return asksForText ? 'either' : 'parts';

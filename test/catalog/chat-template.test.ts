@@ -75,7 +75,19 @@ describe('a chat template', () => {
     const render = () =>
       template.render([chat[1]!], { addGenerationPrompt: true, continuesFinal: false, variables: {} });
     expect(render).toThrow(ChatTemplateError);
-    expect(render).toThrow('Roles must take turns');
+    expect(render).toThrow(/^Roles must take turns$/);
+  });
+
+  it.each([
+    ['an operation that is none', '{{ messages[0].content + none }}'],
+    ['a filter that is none', '{{ messages[0].content | shout }}'],
+    ['a loop over a number', '{% for word in mood %}{% endfor %}'],
+    ['a function that is none', "{{ raise_error('x') }}"],
+  ])('with %s fails without the library’s words', (_what, source) => {
+    const rendering = { addGenerationPrompt: true, continuesFinal: false, variables: { mood: 7 } };
+    expect(() => new ChatTemplate(source).render(chat, rendering)).toThrow(
+      /^it fails on them or on `chat_template_kwargs`$/,
+    );
   });
 
   it('is given variables, which are none of its own', () => {

@@ -277,6 +277,16 @@ describe('a bad request is a 400 that names its field', () => {
       "The model's chat template refuses the messages: no user first",
     ],
     [
+      { messages: [user('a')], chat_template_kwargs: { mark: 1, range: 2 } },
+      'chat_template_kwargs',
+      '`chat_template_kwargs.range` is not taken: the template has `range` from elsewhere.',
+    ],
+    [
+      { messages: [user('a')], chat_template_kwargs: { add_generation_prompt: false } },
+      'chat_template_kwargs',
+      '`chat_template_kwargs.add_generation_prompt` is not taken: the template has `add_generation_prompt` from elsewhere.',
+    ],
+    [
       { messages: [user('a'.repeat(40))] },
       'messages',
       'The chat has 44 tokens; the model takes at most 31 tokens.',

@@ -1,4 +1,4 @@
-import { ChatTemplateError, FinalMessageError } from '../../catalog/chat-template.ts';
+import { ChatTemplateError, FinalMessageError, reservedVariables } from '../../catalog/chat-template.ts';
 import type { TextOwner } from '../../catalog/text-workers.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { invalidRequest } from '../invalid-request.ts';
@@ -25,11 +25,15 @@ export async function renderChat(
       '`continue_final_message` needs `add_generation_prompt` to be false.',
     );
   }
-  const rendering = {
-    addGenerationPrompt,
-    continuesFinal: continues,
-    variables: body.chat_template_kwargs ?? {},
-  };
+  const variables = body.chat_template_kwargs ?? {};
+  const reserved = reservedVariables.find((name) => Object.hasOwn(variables, name));
+  if (reserved) {
+    throw invalidRequest(
+      'chat_template_kwargs',
+      `\`chat_template_kwargs.${reserved}\` is not taken: the template has \`${reserved}\` from elsewhere.`,
+    );
+  }
+  const rendering = { addGenerationPrompt, continuesFinal: continues, variables };
   try {
     return await texts.render(readMessages(body.messages), rendering, owner);
   } catch (error) {
