@@ -7,40 +7,19 @@ import type { JobContext } from './generation-job.ts';
 /** Longest source, as JSON, in characters. */
 const mostCharacters = 65_536;
 
-/** Deepest nesting of a schema: its objects and lists, one inside the other. */
-const mostLevels = 100;
-
 const anyObject = { json: '{"type":"object"}' };
-
-/** A schema as JSON. @throws ServiceError for one that is nested too deep to be read by what compiles it */
-function ofSchema(param: string, schema: object): GrammarSource {
-  let level: unknown[] = [schema];
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > mostLevels) {
-      throw invalidRequest(
-        param,
-        `\`${param}\` has a schema that is nested more than ${mostLevels} levels deep; use \`$defs\` and \`$ref\`.`,
-      );
-    }
-    level = level.flatMap((value) => Object.values(value as object).filter(isNested));
-  }
-  return { json: JSON.stringify(schema) };
-}
-
-const isNested = (value: unknown) => typeof value === 'object' && value !== null;
 
 function ofResponseFormat({ type, json_schema: wrapped }: ResponseFormat): GrammarSource | null {
   if (type === 'text') return null;
   if (type === 'json_object') return anyObject;
-  if (wrapped?.schema) return ofSchema('response_format', wrapped.schema);
+  if (wrapped?.schema) return { json: JSON.stringify(wrapped.schema) };
   throw invalidRequest('response_format', '`response_format.json_schema.schema` is required with this type.');
 }
 
 function ofStructuredOutputs(outputs: StructuredOutputs): GrammarSource {
   const { json, regex, choice, grammar, json_object: isObject } = outputs;
   const sources: GrammarSource[] = [];
-  if (typeof json === 'string') sources.push({ json });
-  else if (json != null) sources.push(ofSchema('structured_outputs', json));
+  if (json != null) sources.push({ json: typeof json === 'string' ? json : JSON.stringify(json) });
   if (regex != null) sources.push({ regex });
   if (choice != null) sources.push({ choice });
   if (grammar != null) sources.push({ lark: grammar });
