@@ -3,12 +3,15 @@ import { once } from 'node:events';
 import { closeSync, createReadStream, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
+// Thousands of requests take a while on a busy machine.
+vi.setConfig({ testTimeout: 90_000 });
+
 /** More lines than a socket and what may wait for it take. */
-const requests = 5000;
+const requests = 4500;
 const atOnce = 50;
 
 async function serve(stdout: 'pipe' | number) {
