@@ -3,6 +3,8 @@ import { GrammarError, type GrammarSource } from '../../src/sampling/grammar.ts'
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 
 const schema = { type: 'object', properties: { a: { type: 'integer' } } };
+const closed = JSON.stringify({ ...schema, additionalProperties: false });
+const strict = JSON.stringify({ ...schema, required: ['a'], additionalProperties: false });
 
 /** Sends a request, and says what was compiled for it and what the engine got. */
 async function send(
@@ -33,9 +35,17 @@ describe.each([false, true])('structured output (chat: %s)', (chat) => {
     [{ response_format: { type: 'json_object' } }, { json: '{"type":"object"}' }],
     [
       { response_format: { type: 'json_schema', json_schema: { name: 'x', strict: true, schema } } },
-      { json: JSON.stringify(schema) },
+      { json: strict },
     ],
-    [{ structured_outputs: { json: schema } }, { json: JSON.stringify(schema) }],
+    [
+      { response_format: { type: 'json_schema', json_schema: { name: 'x', strict: false, schema } } },
+      { json: closed },
+    ],
+    [{ response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } }, { json: closed }],
+    [{ response_format: { type: 'json_object', schema } }, { json: closed }],
+    [{ structured_outputs: { json: schema } }, { json: closed }],
+    [{ structured_outputs: { json: JSON.stringify(schema) } }, { json: closed }],
+    [{ structured_outputs: { json: '{"type":' } }, { json: '{"type":' }],
     [{ structured_outputs: { json: '{"const":1}' } }, { json: '{"const":1}' }],
     [{ structured_outputs: { json_object: true } }, { json: '{"type":"object"}' }],
     [{ structured_outputs: { regex: 'a+', json: null } }, { regex: 'a+' }],
@@ -64,10 +74,27 @@ describe.each([false, true])('structured output (chat: %s)', (chat) => {
     ['structured_outputs', { ...regex, response_format: { type: 'json_object' } }, /send one of them/],
     ['structured_outputs', { structured_outputs: { regex: '(' } }, /cannot be compiled: unclosed group/],
     ['structured_outputs', { structured_outputs: { regex: 'a'.repeat(70_000) } }, /at most 65536/],
+    [
+      'response_format',
+      {
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name: 'x', strict: true, schema: { additionalProperties: true } },
+        },
+      },
+      /cannot be compiled: additionalProperties at # must be false/,
+    ],
+    [
+      'response_format',
+      { response_format: { type: 'json_schema', json_schema: { name: 'x', schema }, schema } },
+      /`response_format.schema` goes only with the type `json_object`/,
+    ],
+    ['structured_outputs', { structured_outputs: { json: { title: 'a'.repeat(70_000) } } }, /at most 65536/],
+    ['structured_outputs', { structured_outputs: { json: `"${'a'.repeat(70_000)}"` } }, /at most 65536/],
     ['response_format', { response_format: { type: 'json_schema' } }, /json_schema.schema` is required/],
     ['ignore_eos', { ...regex, ignore_eos: true }, /does not go with/],
     ['min_tokens', { ...regex, min_tokens: 2 }, /does not go with/],
-  ])('refuses by %s: %j', async (param, fields, message) => {
+  ])('refuses by %s (%#)', async (param, fields, message) => {
     const { error } = await send(fields, { chat });
     expect(error).toMatchObject({ code: 'invalid_request', param });
     expect(error.message).toMatch(message);

@@ -1,7 +1,10 @@
 import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { Compile } from 'typebox/schema';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { closeObjects } from '../../src/http/generation/closed-schema.ts';
 import { describeNative } from '../native/native-addon.ts';
+import schemas from '../support/client-schemas.json' with { type: 'json' };
 import { ServiceProcess } from '../support/service-process.ts';
 
 const models = join(import.meta.dirname, '../../models/austen-t5-altup-k2');
@@ -68,6 +71,30 @@ describeNative('structured output from a model that knows no JSON', () => {
     }
     expect(new Set(choices.map(({ text }) => text)).size).toBeGreaterThan(190);
   }, 120_000);
+
+  const named = (...names: string[]) => ({
+    type: 'object',
+    properties: Object.fromEntries(names.map((name) => [name, { type: 'boolean' }])),
+  });
+  const base = { ...named('b'), required: ['b'] };
+
+  it.each([
+    ['of pydantic, recursive', schemas['pydantic: nested, optional and recursive'], false],
+    ['of pydantic, recursive and strict', schemas['pydantic: nested, optional and recursive'], true],
+    ['of pydantic, a union', schemas['pydantic: a discriminated union and a dictionary'], false],
+    ['of openai-python', schemas['openai-python: strict'], true],
+    ['of one member', named('ok'), true],
+    ['of parts', { ...named('a'), allOf: [{ $ref: '#/$defs/b' }, named('c')], $defs: { b: base } }, false],
+    ['of a choice', { ...named('a'), anyOf: [{ $ref: '#/$defs/b' }, base], $defs: { b: named('c') } }, true],
+  ])('documents with the members of a schema alone, %s', async (_, given, strict) => {
+    const isValid = new Ajv2020({ strict: false }).compile(closeObjects(given, strict));
+    const format = { type: 'json_schema', json_schema: { name: 'x', schema: given, strict } };
+    const { choices, error } = await complete({ n: 24, seed: 1, response_format: format });
+    expect(error).toBeUndefined();
+    const whole = choices.filter(({ finish_reason }) => finish_reason === 'stop');
+    expect(whole.length).toBeGreaterThan(2);
+    for (const { text } of whole) expect(isValid(JSON.parse(text)), text).toBe(true);
+  });
 
   it('beside free requests, which stay what they are alone', async () => {
     const free = { max_tokens: 60, seed: 5, ignore_eos: true };

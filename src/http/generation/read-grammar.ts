@@ -2,24 +2,69 @@ import { type Grammar, GrammarError, type GrammarSource } from '../../sampling/g
 import { invalidRequest } from '../invalid-request.ts';
 import type { GenerationFields } from '../schemas/generation-fields.ts';
 import type { ResponseFormat, StructuredOutputs } from '../schemas/structure-fields.ts';
+import { closeObjects, SchemaError } from './closed-schema.ts';
 import type { JobContext } from './generation-job.ts';
 
-/** Longest source, as JSON, in characters. */
-const mostCharacters = 65_536;
+/** Longest source, as the client sent it and as JSON, in characters. */
+const maxCharacters = 65_536;
 
 const anyObject = { json: '{"type":"object"}' };
 
-function ofResponseFormat({ type, json_schema: wrapped }: ResponseFormat): GrammarSource | null {
+function refuseLong(param: string, source: unknown): void {
+  const { length } = JSON.stringify(source);
+  if (length <= maxCharacters) return;
+  throw invalidRequest(param, `\`${param}\` has ${length} characters; at most ${maxCharacters} are taken.`);
+}
+
+/** A schema as JSON, its objects closed. @param schema short enough */
+function closed(param: string, schema: object, isStrict: boolean): GrammarSource {
+  try {
+    return { json: JSON.stringify(closeObjects(schema, isStrict)) };
+  } catch (error) {
+    if (error instanceof SchemaError) throw invalidRequest(param, cannotBeCompiled(param, error));
+    throw error;
+  }
+}
+
+const cannotBeCompiled = (param: string, { message }: Error) =>
+  `\`${param}\` cannot be compiled: ${message.slice(0, 500)}`;
+
+function ofSchema(param: string, schema: object, isStrict = false): GrammarSource {
+  refuseLong(param, { json: JSON.stringify(schema) });
+  return closed(param, schema, isStrict);
+}
+
+/** @param json as the client wrote it; what is no object is left to the compiler, which says what is wrong */
+function ofSchemaText(param: string, json: string): GrammarSource {
+  refuseLong(param, { json });
+  let schema: unknown;
+  try {
+    schema = JSON.parse(json);
+  } catch {
+    return { json };
+  }
+  const isObject = typeof schema === 'object' && schema !== null && !Array.isArray(schema);
+  return isObject ? closed(param, schema as object, false) : { json };
+}
+
+function ofResponseFormat({ type, json_schema: wrapped, schema }: ResponseFormat): GrammarSource | null {
+  if (schema && type !== 'json_object') {
+    throw invalidRequest(
+      'response_format',
+      `\`response_format.schema\` goes only with the type \`json_object\`, not with \`${type}\`.`,
+    );
+  }
   if (type === 'text') return null;
-  if (type === 'json_object') return anyObject;
-  if (wrapped?.schema) return { json: JSON.stringify(wrapped.schema) };
+  if (type === 'json_object') return schema ? ofSchema('response_format', schema) : anyObject;
+  if (wrapped?.schema) return ofSchema('response_format', wrapped.schema, wrapped.strict ?? false);
   throw invalidRequest('response_format', '`response_format.json_schema.schema` is required with this type.');
 }
 
 function ofStructuredOutputs(outputs: StructuredOutputs): GrammarSource {
   const { json, regex, choice, grammar, json_object: isObject } = outputs;
   const sources: GrammarSource[] = [];
-  if (json != null) sources.push({ json: typeof json === 'string' ? json : JSON.stringify(json) });
+  if (typeof json === 'string') sources.push(ofSchemaText('structured_outputs', json));
+  else if (json != null) sources.push(ofSchema('structured_outputs', json));
   if (regex != null) sources.push({ regex });
   if (choice != null) sources.push({ choice });
   if (grammar != null) sources.push({ lark: grammar });
@@ -73,17 +118,11 @@ export async function readGrammar(
       `\`min_tokens\` does not go with \`${param}\`: the text ends where its structure does.`,
     );
   }
-  const { length } = JSON.stringify(source);
-  if (length > mostCharacters) {
-    throw invalidRequest(
-      param,
-      `\`${param}\` has ${length} characters; at most ${mostCharacters} are taken.`,
-    );
-  }
+  if (!('json' in source)) refuseLong(param, source);
   try {
     return await compileGrammar(name, source, owner);
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error;
-    throw invalidRequest(param, `\`${param}\` cannot be compiled: ${error.message.slice(0, 500)}`);
+    throw invalidRequest(param, cannotBeCompiled(param, error));
   }
 }

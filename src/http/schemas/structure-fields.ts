@@ -11,6 +11,7 @@ export interface ResponseFormat {
     schema?: object;
     strict?: boolean | null;
   } | null;
+  schema?: object | null;
 }
 
 export interface StructuredOutputs {
@@ -34,16 +35,23 @@ export const structureFields = {
           name: { type: 'string', minLength: 1, maxLength: 64 },
           description: { type: ['string', 'null'] },
           schema: { type: 'object' },
-          strict: { type: ['boolean', 'null'] },
+          strict: {
+            type: ['boolean', 'null'],
+            description: 'Objects have the members that the schema names and no others, and all of them.',
+          },
         },
         required: ['schema'],
         additionalProperties: false,
+      },
+      schema: {
+        type: ['object', 'null'],
+        description: 'With `json_object`: as `json_schema.schema`, in llama.cpp’s and Instructor’s form.',
       },
     },
     required: ['type'],
     additionalProperties: false,
     description:
-      'What the text is like: any JSON object, or a JSON document after `json_schema.schema`, always strictly. Needs the native backend.',
+      'What the text is like: any JSON object, or a JSON document after `json_schema.schema`, whose objects are closed unless they say otherwise. Needs the native backend.',
   }),
   structured_outputs: optional<StructuredOutputs>('object', {
     properties: {
