@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.ts';
+import { Turns } from './in-turns.ts';
 import { invalidRequest } from './invalid-request.ts';
 import type { App } from './server-dependencies.ts';
 import { paramOf, shortName } from './validation-error.ts';
@@ -52,8 +53,8 @@ function pathOf({ value, key, within }: Place, inner: string): string {
   return path === '' ? inner : `${path}.${inner}`;
 }
 
-function refuseValue(place: Place, key: string, fault: string): never {
-  const path = pathOf(place, key);
+function refuseValue(place: Place, key: string | number, fault: string): never {
+  const path = pathOf(place, String(key));
   throw invalidRequest(shortName(paramOf(path)) || null, `\`${shortName(path)}\` ${fault}.`);
 }
 
@@ -64,28 +65,40 @@ const loneSurrogate = (text: string) => {
 
 /**
  * Refuses what JSON can write and no field can mean, however free its form: halves of characters, numbers beyond all
- * numbers, and the name by which objects of JavaScript have a prototype.
+ * numbers, and the name by which objects of JavaScript have a prototype. In turns: a body may have 500,000 values.
  */
-function checkValues(body: unknown): void {
-  if (typeof body !== 'object' || body === null) return;
-  const open: Place[] = [{ value: body, key: '', within: null }];
+async function checkValues(body: unknown): Promise<void> {
+  const turns = new Turns();
+  const open: Place[] = [];
+  const check = (place: Place, key: string | number, value: unknown) => {
+    if (typeof value === 'object' && value !== null) {
+      open.push({ value, key: String(key), within: place });
+    } else if (typeof value === 'string' && !value.isWellFormed()) {
+      refuseValue(place, key, `has a lone surrogate, ${loneSurrogate(value)}, which is half a character`);
+    } else if (typeof value === 'number' && !Number.isFinite(value)) {
+      refuseValue(place, key, 'is a number beyond what 64-bit floating point holds');
+    }
+  };
+  let checked = 0;
+  if (typeof body === 'object' && body !== null) open.push({ value: body, key: '', within: null });
   for (let place = open.pop(); place; place = open.pop()) {
-    const isArray = Array.isArray(place.value);
-    for (const [key, value] of Object.entries(place.value)) {
-      if (typeof value === 'object' && value !== null) {
-        open.push({ value, key, within: place });
-      } else if (typeof value === 'string' && !value.isWellFormed()) {
-        refuseValue(place, key, `has a lone surrogate, ${loneSurrogate(value)}, which is half a character`);
-      } else if (typeof value === 'number' && !Number.isFinite(value)) {
-        refuseValue(place, key, 'is a number beyond what 64-bit floating point holds');
-      }
-      if (isArray) continue;
-      if (key === '__proto__') refuseValue(place, key, 'is not taken: no field can have this name');
-      if (!key.isWellFormed()) {
-        refuseValue(place, key.toWellFormed(), `has a lone surrogate in its name, ${loneSurrogate(key)}`);
-      }
+    const { value } = place;
+    const names = Array.isArray(value) ? null : Object.keys(value);
+    const length = names?.length ?? (value as unknown[]).length;
+    for (let i = 0; i < length; i++) {
+      const key = names?.[i] ?? i;
+      check(place, key, (value as Record<string | number, unknown>)[key]);
+      if (names) checkName(place, names[i]!);
+      checked += 1;
+      if (checked % 1024 === 0) await turns.next();
     }
   }
+}
+
+function checkName(place: Place, name: string): void {
+  if (name === '__proto__') refuseValue(place, name, 'is not taken: no field can have this name');
+  if (name.isWellFormed()) return;
+  refuseValue(place, name.toWellFormed(), `has a lone surrogate in its name, ${loneSurrogate(name)}`);
 }
 
 /** What V8 says of a text that is no JSON, without its words and the client's text. */
@@ -135,7 +148,7 @@ export function readJsonBodies(app: App): void {
       }
       checkDepth(bytes);
       const body = parse(bytes.toString().replace(/^\ufeff/, ''));
-      checkValues(body);
+      await checkValues(body);
       return body;
     },
   );
