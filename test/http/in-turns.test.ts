@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
+import { mapInTurns, stringifyInTurns } from '../../src/http/in-turns.ts';
+import { timings } from '../support/fake-engine.ts';
+import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
+import { longestTurn } from '../support/longest-turn.ts';
+import { oddCharacters } from '../support/odd-characters.ts';
+
+const manyNumbers = Array.from({ length: 10_000 }, (_, i) => i / 3);
+
+describe('JSON in turns', () => {
+  it.each<[string, unknown]>([
+    ['small values', { a: [1, 'two', null, true], b: {}, c: [] }],
+    ['odd texts', [...oddCharacters, Object.fromEntries(oddCharacters.map((text) => [text, text]))]],
+    ['what is undefined', { a: undefined, b: [undefined, 1], c: { d: undefined, e: manyNumbers } }],
+    ['a long list', manyNumbers],
+    ['lists in lists', [manyNumbers, [manyNumbers, 'a'], 7, manyNumbers.map((value) => ({ value }))]],
+    ['an object of many fields', Object.fromEntries(manyNumbers.map((value) => [`k${value}`, [value]]))],
+    ['a name like a prototype’s', JSON.parse(`{"__proto__":${JSON.stringify(manyNumbers)}}`)],
+  ])('is JSON.stringify’s: %s', async (_, value) => {
+    expect(await stringifyInTurns(value)).toBe(JSON.stringify(value));
+  });
+
+  it('lets the event loop turn', async () => {
+    const value = Array.from({ length: 20_000 }, (_, i) => ({
+      [i]: { logprob: -i / 7, rank: i, text: 'a b' },
+    }));
+    const choices = Array.from({ length: 20 }, () => ({ logprobs: { value } }));
+    const { outcome, turnMs } = await longestTurn(() => stringifyInTurns({ choices }));
+    expect(outcome).toHaveLength(JSON.stringify({ choices }).length);
+    expect(turnMs).toBeLessThan(100);
+  });
+});
+
+it('a list is mapped in turns, in its order', async () => {
+  const seen = await mapInTurns(manyNumbers, (value, index) => [index, value]);
+  expect(seen).toEqual(manyNumbers.map((value, index) => [index, value]));
+});
+
+/** Every token scored with 20 others. */
+function scored(request: GenerationRequest): GenerationEvent[] {
+  const { id, promptTokens } = request;
+  const top = Array.from({ length: 20 }, (_, i) => ({ token: 10 + i, logprob: -i }));
+  const logprobs = promptTokens.map((_, i) => (i === 0 ? null : { logprob: -1, rank: 2, top }));
+  return [
+    { type: 'started', id, at: 1 },
+    { type: 'scored', id, logprobs },
+    { type: 'finished', id, reason: 'length', stopReason: null, text: '', timings: timings(request, 0) },
+  ];
+}
+
+describe('no request holds the HTTP thread', () => {
+  const length = 8000;
+  const capacity = 2 * length;
+  const model = {
+    ...fakeModel('tiny', undefined, 'decoder-only'),
+    manifest: { ...fakeManifest('decoder-only'), mediaTokens: { image: [], audio: [] } },
+  };
+  model.state = { ...model.state, capacity } as typeof model.state;
+  const { app, engine } = fakeServer({
+    models: [model],
+    config: { bodyLimit: 2 ** 20, maxQueuedTokens: 10 * capacity },
+    // That reads the answers in one turn.
+    isHeldToDescription: false,
+  });
+  engine.script = scored;
+  const prompt = Array.from({ length }, (_, i) => 10 + (i % 90));
+  const scoring = { prompt: [prompt, prompt], max_tokens: 0 };
+
+  it.each<[string, string, object, number]>([
+    ['scores of long prompts', '/v1/completions', { ...scoring, prompt_logprobs: 20 }, 200],
+    ['long prompts in the answer', '/v1/completions', { ...scoring, echo: true, logprobs: 5 }, 200],
+    ['the same in a stream', '/v1/completions', { ...scoring, echo: true, logprobs: 5, stream: true }, 200],
+    ['500,000 tokens to turn into text', '/detokenize', { tokens: Array(500_000).fill(7) }, 200],
+    ['a prompt of 500,000 tokens', '/v1/completions', { prompt: Array(500_000).fill(9) }, 400],
+    [
+      'a chat of 28,000 messages',
+      '/v1/chat/completions',
+      { messages: Array(28_000).fill({ role: 'user', content: 'a' }) },
+      200,
+    ],
+    [
+      'biases for 80,000 tokens',
+      '/v1/completions',
+      { prompt: 'a', logit_bias: Object.fromEntries(manyNumbers.map((_, i) => [String(8 * i), 1])) },
+      400,
+    ],
+    [
+      '70,000 unknown fields',
+      '/v1/completions',
+      Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`f${i}`, 1])),
+      400,
+    ],
+  ])('%s', async (_, url, payload, status) => {
+    const body = JSON.stringify(payload);
+    const ask = () =>
+      app.inject({ method: 'POST', url, payload: body, headers: { 'content-type': 'application/json' } });
+    await ask();
+    const { outcome, turnMs } = await longestTurn(ask);
+    expect(outcome).toMatchObject({ statusCode: status });
+    expect(turnMs).toBeLessThan(100);
+  });
+});
