@@ -40,11 +40,18 @@ const closed = { failure: { reason: 'closed', message: 'The service is about to 
 export class TextLane {
   /** By client, the one whose turn is next first. */
   readonly #queues = new Map<string, Waiting[]>();
+  readonly #idleMs: number;
   /** Of late. */
   #msPerCharacter = 0.002;
   #process: TextProcess | null = null;
   #isWorking = false;
+  #idle: NodeJS.Timeout | undefined;
   #isClosed = false;
+
+  /** @param idleMs how long its process is kept without work */
+  constructor(idleMs: number) {
+    this.#idleMs = idleMs;
+  }
 
   /**
    * Resolves with what became of the job; rejects with the signal's reason once that aborts.
@@ -69,6 +76,7 @@ export class TextLane {
   /** Ends the process, and with it what runs and waits. */
   close(): void {
     this.#isClosed = true;
+    clearTimeout(this.#idle);
     for (const { result } of [...this.#queues.values()].flat()) result.resolve(closed);
     this.#queues.clear();
     this.#process?.end('closed', closed.failure.message);
@@ -99,8 +107,11 @@ export class TextLane {
   async #work(): Promise<void> {
     if (this.#isWorking) return;
     this.#isWorking = true;
+    clearTimeout(this.#idle);
     for (let next = this.#take(); next !== null; next = this.#take()) await this.#perform(next);
     this.#isWorking = false;
+    if (this.#idleMs === Number.POSITIVE_INFINITY) return;
+    this.#idle = setTimeout(() => this.#process?.end('closed', 'it had no work'), this.#idleMs).unref();
   }
 
   async #perform({ sent, characters, signal, result, onStart }: Waiting): Promise<void> {

@@ -9,6 +9,8 @@ const longest = 8192;
 const within = { short: 2000, long: 30_000, reading: 20_000, firstReading: 60_000 };
 /** So long, in milliseconds, a client's texts for a checkpoint are kept apart when one ran out of time or memory. */
 const apartMs = 60_000;
+/** So long, in milliseconds, the processes that are not needed all the time are kept without work. */
+const idleMs = 60_000;
 
 /** Whose text it is. */
 export interface TextOwner {
@@ -38,9 +40,9 @@ type WorkingType = Exclude<TextJobType, 'load'>;
  */
 export class TextWorkers {
   readonly #observer: TextObserver;
-  readonly #short = new TextLane();
-  readonly #long = new TextLane();
-  readonly #apart = new TextLane();
+  readonly #short = new TextLane(Number.POSITIVE_INFINITY);
+  readonly #long = new TextLane(idleMs);
+  readonly #apart = new TextLane(idleMs);
   /** By client and checkpoint: until when they are kept apart. */
   readonly #late = new Map<string, number>();
   readonly #loading = new Set<TextLane>();
@@ -57,7 +59,7 @@ export class TextWorkers {
   async load(checkpoint: string): Promise<TextJobs['load']['answer'] & { source: TextSource }> {
     this.#readings += 1;
     const source = { checkpoint, reading: this.#readings };
-    const lane = new TextLane();
+    const lane = new TextLane(0);
     this.#loading.add(lane);
     const turn = { client: '', characters: 0, signal: null, onStart: () => {} };
     try {
