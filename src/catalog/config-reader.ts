@@ -1,7 +1,23 @@
 import { readFile } from 'node:fs/promises';
 import { ConfigurationError } from '../errors.ts';
+import { modelLimits } from './model-limits.ts';
 
-/** Reads fields of a JSON object and refuses, by name, what is not as expected. */
+/** The values a number may have, both ends included. */
+export type Range = readonly [min: number, max: number];
+
+/** What it means that a field is missing, or null. Where nothing is said of either, the field is refused for it. */
+export interface Unsaid<T> {
+  missing?: T;
+  null?: T;
+}
+
+/** A field that is missing or null means the same. */
+export const unsaid = <const T>(value: T): Unsaid<T> => ({ missing: value, null: value });
+
+/**
+ * Reads fields of a JSON object that somebody else wrote, and refuses by name what is not as expected: every value has a
+ * type, and every number a range.
+ */
 export class ConfigReader {
   readonly #file: string;
   readonly #prefix: string;
@@ -30,88 +46,76 @@ export class ConfigReader {
     return this.#fields[field] !== undefined && this.#fields[field] !== null;
   }
 
-  /** @param fallback for a missing field; none: the field is required */
-  positiveInteger(field: string, fallback?: number): number {
-    const value = this.#valueOr(field, fallback);
-    if (!Number.isSafeInteger(value) || (value as number) < 1) throw this.refuse(field, 'a positive integer');
-    return value as number;
+  isList(field: string): boolean {
+    return Array.isArray(this.#fields[field]);
   }
 
-  integer(field: string, fallback: number): number {
-    const value = this.#valueOr(field, fallback);
-    if (!Number.isSafeInteger(value)) throw this.refuse(field, 'an integer');
-    return value as number;
+  integer<T = never>(field: string, range: Range, otherwise: Unsaid<T> = {}): number | T {
+    return this.#read(field, `an integer ${within(range)}`, (value) => isInteger(value, range), otherwise);
   }
 
-  nonNegativeInteger(field: string, fallback?: number): number {
-    const value = this.#valueOr(field, fallback);
-    if (!Number.isSafeInteger(value) || (value as number) < 0)
-      throw this.refuse(field, 'an integer from 0 up');
-    return value as number;
+  number<T = never>(field: string, range: Range, otherwise: Unsaid<T> = {}): number | T {
+    return this.#read(field, `a number ${within(range)}`, (value) => isNumber(value, range), otherwise);
   }
 
-  /** A field that is a list, or null where it is missing or of another kind. */
-  list(field: string): unknown[] | null {
-    const value = this.#fields[field];
-    return Array.isArray(value) ? value : null;
+  boolean<T = never>(field: string, otherwise: Unsaid<T> = {}): boolean | T {
+    return this.#read(field, 'true or false', (value) => typeof value === 'boolean', otherwise);
   }
 
-  /** The field is there and says null. */
-  isNull(field: string): boolean {
-    return this.#fields[field] === null;
+  oneOf<const O extends string, const T = never>(
+    field: string,
+    allowed: readonly O[],
+    otherwise: Unsaid<T> = {},
+  ): O | T {
+    return this.#read(field, quoted(allowed), (value) => allowed.includes(value as O), otherwise);
   }
 
-  /** A token id, or null where the field is missing. */
+  /** One integer for each of `length` things. */
+  integers<T = never>(
+    field: string,
+    length: number,
+    range: Range,
+    otherwise: Unsaid<T> = {},
+  ): readonly number[] | T {
+    const isItem = (item: unknown) => isInteger(item, range);
+    return this.#list(field, length, `integers ${within(range)}`, isItem, otherwise);
+  }
+
+  numbers<T = never>(
+    field: string,
+    length: number,
+    range: Range,
+    otherwise: Unsaid<T> = {},
+  ): readonly number[] | T {
+    const isItem = (item: unknown) => isNumber(item, range);
+    return this.#list(field, length, `numbers ${within(range)}`, isItem, otherwise);
+  }
+
+  oneOfEach<const O extends string, T = never>(
+    field: string,
+    length: number,
+    allowed: readonly O[],
+    otherwise: Unsaid<T> = {},
+  ): readonly O[] | T {
+    const isItem = (item: unknown) => allowed.includes(item as O);
+    return this.#list(field, length, `each ${quoted(allowed)}`, isItem, otherwise);
+  }
+
+  /** A token id; null where the field is missing or null. */
   tokenId(field: string): number | null {
-    if (!this.has(field)) return null;
-    const value = this.#fields[field];
-    if (!Number.isSafeInteger(value) || (value as number) < 0) throw this.refuse(field, 'a token id');
-    return value as number;
+    return this.integer(field, tokenIds, unsaid(null));
   }
 
-  /** One token id or a list of them. */
-  tokenIds(field: string): number[] {
-    const value = this.#fields[field];
-    if (!Array.isArray(value)) return [this.tokenId(field)].filter((id) => id !== null);
-    if (!value.every((id) => Number.isSafeInteger(id) && id >= 0)) throw this.refuse(field, 'token ids');
-    return value;
-  }
-
-  count(field: string): number {
-    const value = this.#fields[field];
-    if (!Number.isSafeInteger(value) || (value as number) < 0)
-      throw this.refuse(field, 'a whole number of at least 0');
-    return value as number;
-  }
-
-  positiveNumber(field: string, fallback?: number): number {
-    const value = this.#valueOr(field, fallback);
-    if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value)) {
-      throw this.refuse(field, 'a positive number');
+  /** One token id or a list of them; null where the field is missing or null. */
+  tokenIds(field: string): readonly number[] | null {
+    if (!this.isList(field)) {
+      const id = this.tokenId(field);
+      return id === null ? null : [id];
     }
-    return value;
-  }
-
-  /** From `low` to `high`, both included. */
-  number(field: string, low: number, high: number): number {
-    const value = this.#fields[field];
-    if (typeof value !== 'number' || !(value >= low && value <= high)) {
-      throw this.refuse(field, `a number from ${low} to ${high}`);
-    }
-    return value;
-  }
-
-  boolean(field: string, fallback?: boolean): boolean {
-    const value = this.#valueOr(field, fallback);
-    if (typeof value !== 'boolean') throw this.refuse(field, 'true or false');
-    return value;
-  }
-
-  oneOf<const T extends string>(field: string, allowed: readonly T[], fallback?: T): T {
-    const value = this.#valueOr(field, fallback);
-    const found = allowed.find((option) => option === value);
-    if (found === undefined) throw this.refuse(field, allowed.map((option) => `"${option}"`).join(' or '));
-    return found;
+    const isFit = (value: unknown) =>
+      (value as unknown[]).length <= maxTokenIds &&
+      (value as unknown[]).every((id) => isInteger(id, tokenIds));
+    return this.#read(field, `at most ${maxTokenIds} integers ${within(tokenIds)}`, isFit, {});
   }
 
   /** A field that is itself an object, or null where it is missing. */
@@ -132,14 +136,46 @@ export class ConfigReader {
   /** An error that names the file, the field, what it holds and what was expected. */
   refuse(field: string, expected: string): ConfigurationError {
     const value = this.#fields[field];
-    const found = value === undefined ? 'missing' : JSON.stringify(value);
+    const found = value === undefined ? 'missing' : shortened(JSON.stringify(value));
     return new ConfigurationError(`${this.#file}: ${this.#prefix}${field} is ${found}; expected ${expected}`);
   }
 
-  #valueOr(field: string, fallback: unknown): unknown {
-    return this.has(field) ? this.#fields[field] : fallback;
+  #list<V, T>(
+    field: string,
+    length: number,
+    expected: string,
+    isItem: (item: unknown) => boolean,
+    otherwise: Unsaid<T>,
+  ): V | T {
+    const isFit = (value: unknown) => Array.isArray(value) && value.length === length && value.every(isItem);
+    return this.#read(field, `a list of ${length}, ${expected}`, isFit, otherwise);
+  }
+
+  #read<V, T>(
+    field: string,
+    expected: string,
+    isFit: (value: unknown) => boolean,
+    otherwise: Unsaid<T>,
+  ): V | T {
+    const value = this.#fields[field];
+    if (value === undefined && 'missing' in otherwise) return otherwise.missing as T;
+    if (value === null && 'null' in otherwise) return otherwise.null as T;
+    if (!isFit(value)) throw this.refuse(field, expected);
+    return value as V;
   }
 }
+
+const tokenIds: Range = [0, modelLimits.vocab];
+/** How many tokens may end a generation. */
+const maxTokenIds = 1024;
+
+const isInteger = (value: unknown, [min, max]: Range) =>
+  Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
+const isNumber = (value: unknown, [min, max]: Range) =>
+  typeof value === 'number' && value >= min && value <= max;
+const within = ([min, max]: Range) => `from ${min} to ${max}`;
+const quoted = (options: readonly string[]) => options.map((option) => `"${option}"`).join(' or ');
+const shortened = (json: string) => (json.length > 100 ? `${json.slice(0, 100)}…` : json);
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

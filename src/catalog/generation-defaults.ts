@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigReader } from './config-reader.ts';
+import { ConfigReader, unsaid } from './config-reader.ts';
+import { modelLimits } from './model-limits.ts';
 
 /** What a checkpoint's authors want where a request says nothing; null: they do not say either. */
 export interface GenerationDefaults {
@@ -9,7 +10,7 @@ export interface GenerationDefaults {
   topP: number | null;
   minP: number | null;
   repetitionPenalty: number | null;
-  /** Most tokens to generate. */
+  /** Maximum tokens to generate. */
   maxNewTokens: number | null;
 }
 
@@ -30,15 +31,13 @@ export async function readGenerationDefaults(checkpointFolder: string): Promise<
   const file = join(checkpointFolder, 'generation_config.json');
   if (!existsSync(file)) return noDefaults;
   const reader = await ConfigReader.open(file);
-  const given = <T>(field: string, read: () => T) => (reader.has(field) ? read() : null);
-  const between = (field: string, low: number, high: number) =>
-    given(field, () => reader.number(field, low, high));
+  const unknown = unsaid(null);
   return {
-    temperature: between('temperature', 0, 2),
-    topK: given('top_k', () => reader.count('top_k')),
-    topP: between('top_p', 0, 1),
-    minP: between('min_p', 0, 1),
-    repetitionPenalty: given('repetition_penalty', () => reader.positiveNumber('repetition_penalty')),
-    maxNewTokens: given('max_new_tokens', () => reader.positiveInteger('max_new_tokens')),
+    temperature: reader.number('temperature', [0, 2], unknown),
+    topK: reader.integer('top_k', [0, modelLimits.vocab], unknown),
+    topP: reader.number('top_p', [0, 1], unknown),
+    minP: reader.number('min_p', [0, 1], unknown),
+    repetitionPenalty: reader.number('repetition_penalty', [1e-6, 1e6], unknown),
+    maxNewTokens: reader.integer('max_new_tokens', [1, modelLimits.positions], unknown),
   };
 }

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { modelLimits } from './model-limits.ts';
 
 export const manifestFormat = 1;
 
@@ -7,7 +8,12 @@ export type Precision = (typeof precisions)[number];
 
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const count = Type.Integer({ minimum: 0 });
-const size = Type.Integer({ minimum: 1 });
+const upTo = (maximum: number) => Type.Integer({ minimum: 1, maximum });
+const tokenId = Type.Integer({ minimum: 0, maximum: modelLimits.vocab });
+const tokenIds = Type.Array(tokenId, { maxItems: 8192 });
+const heads = upTo(modelLimits.heads);
+const headSize = upTo(modelLimits.headSize);
+const positions = upTo(modelLimits.positions);
 
 /** What manifest.json in an export folder holds: all the engine needs to know beside the graphs. */
 export const ManifestSchema = Type.Object({
@@ -30,7 +36,7 @@ export const ManifestSchema = Type.Object({
   /** null: the representation is as wide as a layer. */
   altup: nullable(
     Type.Object({
-      numBlocks: size,
+      numBlocks: upTo(modelLimits.blocks),
       selection: Type.Union([Type.Literal('alternating'), Type.Literal('same')]),
       recycled: Type.Boolean(),
     }),
@@ -39,32 +45,34 @@ export const ManifestSchema = Type.Object({
   sequence: nullable(
     Type.Object({
       method: Type.Union([Type.Literal('altup'), Type.Literal('skip'), Type.Literal('average')]),
-      stride: size,
+      stride: upTo(modelLimits.blocks),
     }),
   ),
   /** Sparse experts; null: none. */
-  moe: nullable(Type.Object({ numExperts: size, topK: size })),
+  moe: nullable(Type.Object({ numExperts: upTo(modelLimits.experts), topK: upTo(modelLimits.experts) })),
   /** Trained numbers in the checkpoint. */
   parameters: count,
   graphs: Type.Object({ decoder: Type.String(), encoder: nullable(Type.String()) }),
-  vocabSize: size,
+  vocabSize: upTo(modelLimits.vocab),
   specialTokens: Type.Object({
-    eos: Type.Array(count),
-    bos: nullable(count),
-    pad: nullable(count),
+    eos: tokenIds,
+    bos: nullable(tokenId),
+    pad: nullable(tokenId),
     /** First decoder token of an encoder-decoder model. */
-    decoderStart: nullable(count),
+    decoderStart: nullable(tokenId),
   }),
   /** One entry per decoder layer with a self-attention cache of its own. */
-  cache: Type.Array(Type.Object({ kvHeads: size, headSize: size, slidingWindow: nullable(size) })),
+  cache: Type.Array(Type.Object({ kvHeads: heads, headSize, slidingWindow: nullable(positions) }), {
+    maxItems: modelLimits.layers,
+  }),
   /** One entry per cross-attention layer; empty for decoder-only models. */
-  cross: Type.Array(Type.Object({ heads: size, headSize: size })),
+  cross: Type.Array(Type.Object({ heads, headSize }), { maxItems: modelLimits.layers }),
   /** Tokens that stand for an image or a sound, or enclose one: prompts that hold them are refused. */
-  mediaTokens: Type.Object({ image: Type.Array(count), audio: Type.Array(count) }),
+  mediaTokens: Type.Object({ image: tokenIds, audio: tokenIds }),
   /** Decoder positions the model is good for. */
-  contextLength: size,
+  contextLength: positions,
   /** Encoder positions the model is good for; null for decoder-only models. */
-  encoderContextLength: nullable(size),
+  encoderContextLength: nullable(positions),
 });
 
 export type Manifest = Type.Static<typeof ManifestSchema>;

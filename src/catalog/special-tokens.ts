@@ -20,7 +20,7 @@ export async function readSpecialTokens(
   const reader = (field: string) => readers.find((candidate) => candidate.has(field));
   const single = (field: string) => reader(field)?.tokenId(field) ?? null;
   return {
-    eos: reader('eos_token_id')?.tokenIds('eos_token_id') ?? defaults.eos ?? [],
+    eos: [...(reader('eos_token_id')?.tokenIds('eos_token_id') ?? defaults.eos ?? [])],
     bos: single('bos_token_id') ?? defaults.bos ?? null,
     pad: single('pad_token_id') ?? defaults.pad ?? null,
     decoderStart: single('decoder_start_token_id') ?? defaults.decoderStart ?? null,

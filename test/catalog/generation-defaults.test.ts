@@ -39,8 +39,11 @@ describe('generation_config.json', () => {
   it.each([
     [{ temperature: -1 }, 'temperature is -1; expected a number from 0 to 2'],
     [{ top_p: '0.9' }, 'top_p is "0.9"; expected a number from 0 to 1'],
-    [{ top_k: 1.5 }, 'top_k is 1.5; expected a whole number of at least 0'],
-    [{ max_new_tokens: 0 }, 'max_new_tokens is 0; expected a positive integer'],
+    [{ top_k: 1.5 }, 'top_k is 1.5; expected an integer from 0 to'],
+    [{ max_new_tokens: 2 ** 32 }, 'max_new_tokens is 4294967296; expected an integer from 1 to 16777216'],
+    [{ top_k: 1e12 }, 'top_k is 1000000000000; expected an integer from 0 to'],
+    [{ repetition_penalty: 1e9 }, 'repetition_penalty is 1000000000; expected a number from'],
+    [{ max_new_tokens: 0 }, 'max_new_tokens is 0; expected an integer from 1 to'],
   ])('is refused by name: %j', async (config, message) => {
     await expect(read(config)).rejects.toThrow(message);
   });

@@ -57,6 +57,16 @@ describe('manifest.json', () => {
       /cache\.0 is incomplete; it must have required properties headSize$/,
     ],
     ['a number that is too small', { contextLength: 0 }, /contextLength is 0; it must be >= 1$/],
+    [
+      'a number that is too large',
+      { contextLength: 1e9 },
+      /contextLength is 1000000000; it must be <= 16777216$/,
+    ],
+    [
+      'a number that is too large further in',
+      { cache: [{ kvHeads: 1, headSize: 8e9, slidingWindow: null }] },
+      /cache\.0\.headSize is 8000000000; it must be <= 4096$/,
+    ],
     ['a value of another type', { digest: 5 }, /digest is 5; it must be string$/],
   ])('refuses %s', async (_what, change, message) => {
     const reading = readManifest(await folderWith(JSON.stringify({ ...manifest, ...change })));

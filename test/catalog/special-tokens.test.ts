@@ -42,9 +42,11 @@ describe('readSpecialTokens', () => {
   });
 
   it.each([
-    [{ eos_token_id: '1' }, /config\.json: eos_token_id is "1"; expected a token id/],
-    [{ eos_token_id: [1, -2] }, /eos_token_id is \[1,-2\]; expected token ids/],
-    [{ pad_token_id: 1.5 }, /pad_token_id is 1\.5; expected a token id/],
+    [{ eos_token_id: '1' }, /config\.json: eos_token_id is "1"; expected an integer from 0 to/],
+    [{ eos_token_id: [1, -2] }, /eos_token_id is \[1,-2\]; expected at most 1024 integers from 0 to/],
+    [{ eos_token_id: Array(2000).fill(1) }, /eos_token_id is \[1(,1)*…; expected at most 1024/],
+    [{ bos_token_id: 2 ** 40 }, /bos_token_id is 1099511627776; expected an integer from 0 to/],
+    [{ pad_token_id: 1.5 }, /pad_token_id is 1\.5; expected an integer from 0 to/],
   ])('refuses %j', async (config, message) => {
     await expect(readSpecialTokens(await folderWith(config))).rejects.toThrow(message);
   });

@@ -1,4 +1,5 @@
-import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
+import { modelLimits } from '../../../catalog/model-limits.ts';
 import { type AttentionKind, attentionKinds, type Rope, readRope } from './rope-config.ts';
 
 /** What Gemma 3 and Gemma 3n have in common. */
@@ -52,32 +53,36 @@ export function readGemmaConfig(
   defaults: GemmaDefaults,
 ): Omit<GemmaConfig, 'attentionScale'> {
   refuseUnsupported(text, outer);
-  const numHeads = text.positiveInteger('num_attention_heads', 8);
-  const kvHeads = text.positiveInteger('num_key_value_heads', defaults.kvHeads);
+  const numHeads = text.integer('num_attention_heads', [1, modelLimits.heads], { missing: 8 });
+  const kvHeads = text.integer('num_key_value_heads', [1, modelLimits.heads], { missing: defaults.kvHeads });
   if (numHeads % kvHeads !== 0) throw text.refuse('num_key_value_heads', `a divisor of ${numHeads} heads`);
-  const headSize = text.positiveInteger('head_dim', 256);
+  const headSize = text.integer('head_dim', [1, modelLimits.headSize], { missing: 256 });
   // ONNX Runtime's GroupQueryAttention takes no other head sizes.
   if (headSize % 8 !== 0) throw text.refuse('head_dim', 'a multiple of 8');
-  const hasCap = text.has('final_logit_softcapping');
   return {
-    vocabSize: text.positiveInteger('vocab_size', defaults.vocabSize),
-    hiddenSize: text.positiveInteger('hidden_size', defaults.hiddenSize),
+    vocabSize: text.integer('vocab_size', [1, modelLimits.vocab], { missing: defaults.vocabSize }),
+    hiddenSize: text.integer('hidden_size', [1, modelLimits.width], { missing: defaults.hiddenSize }),
     layers: readLayers(text, defaults),
     numHeads,
     kvHeads,
     headSize,
     rope: readRope(text),
-    epsilon: text.positiveNumber('rms_norm_eps', 1e-6),
-    logitCap: hasCap ? text.positiveNumber('final_logit_softcapping') : defaults.logitCap,
-    isTied: (outer.has('tie_word_embeddings') ? outer : text).boolean('tie_word_embeddings', true),
-    contextLength: text.positiveInteger('max_position_embeddings', defaults.contextLength),
+    epsilon: text.number('rms_norm_eps', [1e-12, 1], { missing: 1e-6 }),
+    // Null says that there is none, whatever the class's default.
+    logitCap: text.number('final_logit_softcapping', [1e-3, 1e6], { missing: defaults.logitCap, null: null }),
+    isTied: (outer.has('tie_word_embeddings') ? outer : text).boolean('tie_word_embeddings', {
+      missing: true,
+    }),
+    contextLength: text.integer('max_position_embeddings', [1, modelLimits.positions], {
+      missing: defaults.contextLength,
+    }),
   };
 }
 
 function refuseUnsupported(text: ConfigReader, outer: ConfigReader): void {
-  text.oneOf('hidden_activation', ['gelu_pytorch_tanh'], 'gelu_pytorch_tanh');
-  if (text.boolean('attention_bias', false)) throw text.refuse('attention_bias', 'false');
-  if (text.boolean('use_bidirectional_attention', false)) {
+  text.oneOf('hidden_activation', ['gelu_pytorch_tanh'], { missing: 'gelu_pytorch_tanh' });
+  if (text.boolean('attention_bias', unsaid(false))) throw text.refuse('attention_bias', 'false');
+  if (text.boolean('use_bidirectional_attention', unsaid(false))) {
     throw text.refuse(
       'use_bidirectional_attention',
       'false: a generator cannot see what it has yet to write',
@@ -93,47 +98,32 @@ function refuseUnsupported(text: ConfigReader, outer: ConfigReader): void {
 }
 
 function readLayers(text: ConfigReader, defaults: GemmaDefaults): GemmaLayer[] {
-  const count = text.positiveInteger('num_hidden_layers', defaults.layers);
+  const count = text.integer('num_hidden_layers', [1, modelLimits.layers], { missing: defaults.layers });
   const kinds = readKinds(text, count, defaults.fullEvery);
   const window = kinds.includes('sliding_attention')
-    ? text.positiveInteger('sliding_window', defaults.window)
+    ? text.integer('sliding_window', [1, modelLimits.positions], { missing: defaults.window })
     : null;
-  const widths = perLayer(text, 'intermediate_size', count) ?? [];
+  const widths = readWidths(text, count, defaults.intermediateSize);
   return kinds.map((attention, index) => ({
     attention,
     window: attention === 'sliding_attention' ? window : null,
-    intermediateSize: readWidth(text, widths, index, defaults.intermediateSize),
+    intermediateSize: widths[index]!,
   }));
 }
 
-function readKinds(text: ConfigReader, count: number, fullEvery: number): AttentionKind[] {
-  const listed = perLayer(text, 'layer_types', count);
-  if (listed === null) {
-    const pattern = text.positiveInteger('sliding_window_pattern', fullEvery);
-    return Array.from({ length: count }, (_, index) =>
-      (index + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention',
-    );
-  }
-  return listed.map((kind) => {
-    const known = attentionKinds.find((each) => each === kind);
-    if (!known) throw text.refuse('layer_types', `only ${attentionKinds.join(' and ')}`);
-    return known;
-  });
+function readKinds(text: ConfigReader, count: number, fullEvery: number): readonly AttentionKind[] {
+  const listed = text.oneOfEach('layer_types', count, attentionKinds, unsaid(null));
+  if (listed !== null) return listed;
+  const pattern = text.integer('sliding_window_pattern', [1, modelLimits.layers], { missing: fullEvery });
+  return Array.from({ length: count }, (_, index) =>
+    (index + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention',
+  );
 }
 
-function readWidth(text: ConfigReader, widths: unknown[], index: number, fallback: number): number {
-  if (widths.length === 0) return text.positiveInteger('intermediate_size', fallback);
-  const width = widths[index];
-  if (!Number.isSafeInteger(width) || (width as number) < 1) {
-    throw text.refuse('intermediate_size', 'positive integers');
-  }
-  return width as number;
-}
-
-/** A field that lists a value for each layer; null where it is missing or no list. */
-export function perLayer(text: ConfigReader, field: string, count: number): unknown[] | null {
-  const listed = text.list(field);
-  if (listed !== null && listed.length !== count)
-    throw text.refuse(field, `a value for each of ${count} layers`);
-  return listed;
+/** One width for each layer, or one for all. */
+function readWidths(text: ConfigReader, count: number, fallback: number): readonly number[] {
+  const range = [1, modelLimits.width] as const;
+  return text.isList('intermediate_size')
+    ? text.integers('intermediate_size', count, range)
+    : Array(count).fill(text.integer('intermediate_size', range, { missing: fallback }));
 }

@@ -1,4 +1,4 @@
-import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
 
 export const attentionKinds = ['sliding_attention', 'full_attention'] as const;
 export type AttentionKind = (typeof attentionKinds)[number];
@@ -10,6 +10,7 @@ export interface Rope {
   factor: number;
 }
 
+const thetas = [1e-3, 1e15] as const;
 const defaultTheta = { full_attention: 1e6, sliding_attention: 1e4 } as const;
 
 /**
@@ -22,14 +23,16 @@ export function readRope(text: ConfigReader): Record<AttentionKind, Rope> {
   parameters?.allowOnly(attentionKinds);
   const scaling = text.object('rope_scaling');
   const theta = {
-    full_attention: text.positiveNumber('rope_theta', defaultTheta.full_attention),
-    sliding_attention: text.positiveNumber('rope_local_base_freq', defaultTheta.sliding_attention),
+    full_attention: text.number('rope_theta', thetas, { missing: defaultTheta.full_attention }),
+    sliding_attention: text.number('rope_local_base_freq', thetas, {
+      missing: defaultTheta.sliding_attention,
+    }),
   };
   const of = (kind: AttentionKind): Rope => {
     const own = parameters?.object(kind) ?? null;
     const scaled = own ?? (kind === 'full_attention' ? scaling : null);
     return {
-      theta: own?.positiveNumber('rope_theta', theta[kind]) ?? theta[kind],
+      theta: own?.number('rope_theta', thetas, { missing: theta[kind] }) ?? theta[kind],
       factor: scaled ? readFactor(scaled) : 1,
     };
   };
@@ -39,7 +42,7 @@ export function readRope(text: ConfigReader): Record<AttentionKind, Rope> {
 function readFactor(scaling: ConfigReader): number {
   scaling.allowOnly(['rope_type', 'type', 'rope_theta', 'factor']);
   const field = scaling.has('rope_type') ? 'rope_type' : 'type';
-  return scaling.oneOf(field, ['default', 'linear'], 'default') === 'linear'
-    ? scaling.positiveNumber('factor')
+  return scaling.oneOf(field, ['default', 'linear'], unsaid('default')) === 'linear'
+    ? scaling.number('factor', [1e-3, 1e6])
     : 1;
 }

@@ -14,5 +14,8 @@ export function readGemma3Config(text: ConfigReader, outer: ConfigReader): Gemma
     fullEvery: 6,
     logitCap: null,
   });
-  return { ...common, attentionScale: text.positiveNumber('query_pre_attn_scalar', 256) ** -0.5 };
+  return {
+    ...common,
+    attentionScale: text.number('query_pre_attn_scalar', [1e-6, 1e6], { missing: 256 }) ** -0.5,
+  };
 }

@@ -1,5 +1,6 @@
-import type { ConfigReader } from '../../../catalog/config-reader.ts';
-import { type GemmaConfig, type GemmaLayer, perLayer, readGemmaConfig } from '../gemma/config.ts';
+import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
+import { modelLimits } from '../../../catalog/model-limits.ts';
+import { type GemmaConfig, type GemmaLayer, readGemmaConfig } from '../gemma/config.ts';
 import { normalQuantile } from './normal-quantile.ts';
 
 export interface Gemma3nConfig extends GemmaConfig {
@@ -38,10 +39,10 @@ export function readGemma3nConfig(text: ConfigReader, outer: ConfigReader): Gemm
     ...common,
     attentionScale: 1,
     altup: readAltUp(text),
-    laurelRank: text.positiveInteger('laurel_rank', 64),
+    laurelRank: text.integer('laurel_rank', [1, modelLimits.width], { missing: 64 }),
     perLayerInput: {
-      vocabSize: text.positiveInteger('vocab_size_per_layer_input', 262_144),
-      size: text.positiveInteger('hidden_size_per_layer_input', 256),
+      vocabSize: text.integer('vocab_size_per_layer_input', [1, modelLimits.vocab], { missing: 262_144 }),
+      size: text.integer('hidden_size_per_layer_input', [1, modelLimits.width], { missing: 256 }),
     },
     stdMultipliers: readSparsity(text, common.layers.length),
     sharedLayers: readSharedLayers(text, common.layers),
@@ -49,36 +50,25 @@ export function readGemma3nConfig(text: ConfigReader, outer: ConfigReader): Gemm
 }
 
 function readAltUp(text: ConfigReader): Gemma3nConfig['altup'] {
-  const numBlocks = text.positiveInteger('altup_num_inputs', 4);
-  if (numBlocks < 2) throw text.refuse('altup_num_inputs', '2 or more');
-  const active = text.nonNegativeInteger('altup_active_idx', 0);
-  if (active >= numBlocks) throw text.refuse('altup_active_idx', `less than ${numBlocks}`);
+  const numBlocks = text.integer('altup_num_inputs', [2, modelLimits.blocks], { missing: 4 });
   return {
     numBlocks,
-    active,
-    coefClip: text.isNull('altup_coef_clip') ? null : text.positiveNumber('altup_coef_clip', 120),
-    scalesCorrected: text.boolean('altup_correct_scale', true),
+    active: text.integer('altup_active_idx', [0, numBlocks - 1], { missing: 0 }),
+    coefClip: text.number('altup_coef_clip', [1e-6, 1e9], { missing: 120, null: null }),
+    scalesCorrected: text.boolean('altup_correct_scale', { missing: true }),
   };
 }
 
 function readSparsity(text: ConfigReader, count: number): (number | null)[] {
-  const listed = perLayer(text, 'activation_sparsity_pattern', count);
-  if (listed === null && text.has('activation_sparsity_pattern')) {
-    throw text.refuse('activation_sparsity_pattern', 'a list');
-  }
   const sparsities =
-    listed ?? Array.from({ length: count }, (_, index) => (count > 10 && index < 10 ? 0.95 : 0));
-  return sparsities.map((sparsity) => {
-    if (typeof sparsity !== 'number' || !(sparsity >= 0 && sparsity < 1)) {
-      throw text.refuse('activation_sparsity_pattern', 'numbers from 0 to less than 1');
-    }
-    return sparsity === 0 ? null : normalQuantile(sparsity);
-  });
+    text.numbers('activation_sparsity_pattern', count, [0, 1 - 1e-6], unsaid(null)) ??
+    Array.from({ length: count }, (_, index) => (count > 10 && index < 10 ? 0.95 : 0));
+  return sparsities.map((sparsity) => (sparsity === 0 ? null : normalQuantile(sparsity)));
 }
 
 /** The last layers read the keys and values of the last layer before them with attention of their own kind. */
 function readSharedLayers(text: ConfigReader, layers: readonly GemmaLayer[]): (number | null)[] {
-  const shared = text.nonNegativeInteger('num_kv_shared_layers', 15);
+  const shared = text.integer('num_kv_shared_layers', [0, modelLimits.layers], { missing: 15 });
   const first = layers.length - shared;
   return layers.map(({ attention }, index) => {
     if (index < first) return null;

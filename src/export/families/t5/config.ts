@@ -1,4 +1,5 @@
-import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
+import { modelLimits } from '../../../catalog/model-limits.ts';
 import { type MoeConfig, readMoe } from './moe-config.ts';
 import { readSequence, type SequenceConfig } from './sequence-config.ts';
 
@@ -60,34 +61,38 @@ const feedForwards: Readonly<Record<string, { activation: Activation; isGated: b
  */
 export function readT5Config(config: ConfigReader): T5Config {
   refuseUnsupported(config);
-  const type = config.oneOf('model_type', t5Types, 't5');
-  const dModel = config.positiveInteger('d_model');
-  const encoderLayers = config.positiveInteger('num_layers');
-  const dKv = config.positiveInteger('d_kv');
+  const type = config.oneOf('model_type', t5Types, { missing: 't5' });
+  const dModel = config.integer('d_model', [1, modelLimits.width]);
+  const encoderLayers = config.integer('num_layers', [1, modelLimits.layers]);
+  const dKv = config.integer('d_kv', [1, modelLimits.headSize]);
   // ONNX Runtime's GroupQueryAttention takes no other head sizes.
   if (dKv % 8 !== 0) throw config.refuse('d_kv', 'a multiple of 8');
-  const numBuckets = config.positiveInteger('relative_attention_num_buckets', 32);
-  const maxDistance = config.positiveInteger('relative_attention_max_distance', 128);
+  const numBuckets = config.integer('relative_attention_num_buckets', [4, modelLimits.distance], {
+    missing: 32,
+  });
+  const maxDistance = config.integer('relative_attention_max_distance', [1, modelLimits.distance], {
+    missing: 128,
+  });
   if (numBuckets % 4 !== 0) throw config.refuse('relative_attention_num_buckets', 'a multiple of 4');
   // Half of the decoder's buckets hold one distance each; the logarithmic rest needs distances beyond them.
   if (maxDistance <= numBuckets / 2) {
     throw config.refuse('relative_attention_max_distance', `more than half of the ${numBuckets} buckets`);
   }
   return {
-    vocabSize: config.positiveInteger('vocab_size'),
+    vocabSize: config.integer('vocab_size', [1, modelLimits.vocab]),
     dModel,
-    numHeads: config.positiveInteger('num_heads'),
+    numHeads: config.integer('num_heads', [1, modelLimits.heads]),
     dKv,
-    dFf: config.positiveInteger('d_ff'),
+    dFf: config.integer('d_ff', [1, modelLimits.width]),
     ...readFeedForward(config, type),
     hasBiasByLayer: type === 'umt5',
     encoderLayers,
-    decoderLayers: config.positiveInteger('num_decoder_layers', encoderLayers),
+    decoderLayers: config.integer('num_decoder_layers', [1, modelLimits.layers], unsaid(encoderLayers)),
     numBuckets,
     maxDistance,
-    epsilon: config.positiveNumber('layer_norm_epsilon', 1e-6),
+    epsilon: config.number('layer_norm_epsilon', [1e-12, 1], { missing: 1e-6 }),
     headScale: isHeadScaled(config, type) ? dModel ** -0.5 : 1,
-    contextLength: config.positiveInteger('n_positions', 512),
+    contextLength: config.integer('n_positions', [1, modelLimits.positions], { missing: 512 }),
     altup: readAltUp(config.object('altup')),
     sequence: readSequence(config.object('altup')?.object('sequence') ?? null, encoderLayers),
     moe: readMoe(config.object('moe')),
@@ -96,10 +101,12 @@ export function readT5Config(config: ConfigReader): T5Config {
 
 /** `dense_act_fn` and `is_gated_act` repeat `feed_forward_proj` in newer files. */
 function readFeedForward(config: ConfigReader, type: T5Type): Pick<T5Config, 'activation' | 'isGated'> {
-  const name = config.oneOf('feed_forward_proj', Object.keys(feedForwards), defaultFeedForward[type]);
+  const name = config.oneOf('feed_forward_proj', Object.keys(feedForwards), {
+    missing: defaultFeedForward[type],
+  });
   const { activation, isGated } = feedForwards[name]!;
-  config.oneOf('dense_act_fn', [activation], activation);
-  if (config.boolean('is_gated_act', isGated) !== isGated) {
+  config.oneOf('dense_act_fn', [activation], unsaid(activation));
+  if (config.boolean('is_gated_act', { missing: isGated }) !== isGated) {
     throw config.refuse('is_gated_act', `${isGated}, as in feed_forward_proj "${name}"`);
   }
   return { activation, isGated };
@@ -110,13 +117,13 @@ function readFeedForward(config: ConfigReader, type: T5Type): Pick<T5Config, 'ac
  * always does, whatever the file says (configuration and modeling files of transformers 5).
  */
 function isHeadScaled(config: ConfigReader, type: T5Type): boolean {
-  const isTied = config.boolean('tie_word_embeddings', true);
-  const isScaled = config.boolean('scale_decoder_outputs', isTied);
+  const isTied = config.boolean('tie_word_embeddings', { missing: true });
+  const isScaled = config.boolean('scale_decoder_outputs', unsaid(isTied));
   return type === 't5' ? isScaled : type === 'umt5';
 }
 
 function refuseUnsupported(config: ConfigReader): void {
-  if (!config.boolean('is_encoder_decoder', true)) {
+  if (!config.boolean('is_encoder_decoder', { missing: true })) {
     throw config.refuse('is_encoder_decoder', 'true: an encoder alone generates nothing');
   }
   if (config.has('quantization_config')) {
@@ -134,8 +141,8 @@ function readAltUp(altup: ConfigReader | null): AltUpConfig | null {
     return null;
   }
   return {
-    numBlocks: altup.positiveInteger('num_blocks'),
-    selection: altup.oneOf('selection', ['alternating', 'same'], 'alternating'),
-    recycled: altup.boolean('recycled', false),
+    numBlocks: altup.integer('num_blocks', [1, modelLimits.blocks]),
+    selection: altup.oneOf('selection', ['alternating', 'same'], { missing: 'alternating' }),
+    recycled: altup.boolean('recycled', { missing: false }),
   };
 }

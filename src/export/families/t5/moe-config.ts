@@ -1,4 +1,5 @@
 import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { modelLimits } from '../../../catalog/model-limits.ts';
 
 /** Sparse experts beside each feed-forward layer: `moe` of config.json. */
 export interface MoeConfig {
@@ -12,8 +13,8 @@ export interface MoeConfig {
 export function readMoe(moe: ConfigReader | null): MoeConfig | null {
   if (!moe) return null;
   moe.allowOnly(['num_experts', 'expert_d_ff', 'top_k']);
-  const numExperts = moe.positiveInteger('num_experts');
-  const topK = moe.positiveInteger('top_k', 1);
+  const numExperts = moe.integer('num_experts', [1, modelLimits.experts]);
+  const topK = moe.integer('top_k', [1, modelLimits.experts], { missing: 1 });
   if (topK > numExperts) throw moe.refuse('top_k', `at most the ${numExperts} experts there are`);
-  return { numExperts, expertDFf: moe.positiveInteger('expert_d_ff'), topK };
+  return { numExperts, expertDFf: moe.integer('expert_d_ff', [1, modelLimits.width]), topK };
 }

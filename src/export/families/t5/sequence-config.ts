@@ -1,4 +1,5 @@
 import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { modelLimits } from '../../../catalog/model-limits.ts';
 
 /** How the encoder saves tokens: `altup.sequence` of config.json. */
 export interface SequenceConfig {
@@ -14,8 +15,8 @@ export interface SequenceConfig {
 export function readSequence(sequence: ConfigReader | null, encoderLayers: number): SequenceConfig | null {
   if (!sequence) return null;
   sequence.allowOnly(['stride', 'method', 'first_layer', 'last_layer']);
-  const method = sequence.oneOf('method', ['altup', 'skip', 'average'], 'altup');
-  const stride = sequence.positiveInteger('stride');
+  const method = sequence.oneOf('method', ['altup', 'skip', 'average'], { missing: 'altup' });
+  const stride = sequence.integer('stride', [1, modelLimits.blocks]);
   if (method === 'average') {
     for (const field of ['first_layer', 'last_layer']) {
       if (sequence.has(field)) throw sequence.refuse(field, 'none: all layers see averaged tokens');
@@ -23,7 +24,7 @@ export function readSequence(sequence: ConfigReader | null, encoderLayers: numbe
     return { method, stride, firstLayer: 0, lastLayer: encoderLayers - 1 };
   }
   const layer = (field: string, fallback: number) => {
-    const given = sequence.integer(field, fallback);
+    const given = sequence.integer(field, [-modelLimits.layers, modelLimits.layers], { missing: fallback });
     return given < 0 ? given + encoderLayers : given;
   };
   // The paper's: all but the first and the last.
