@@ -17,10 +17,13 @@ export function remedy({ code, param, retryAfterSeconds }) {
       return 'Enter an API key of this service in the field at the top.';
     case 'model_not_found':
       return 'Choose another model; the list has been read again.';
+    case 'host_not_allowed':
+      return 'Open this page by the service’s address, or add this name to ALTUP_ALLOWED_HOSTS.';
     case 'payload_too_large':
       return 'Shorten the prompt.';
     case 'rate_limited':
     case 'queue_full':
+    case 'compiler_busy':
       return `Too much at once: try again ${later(retryAfterSeconds)}.`;
     case 'not_ready':
       return `Try again ${later(retryAfterSeconds)}, or choose a model that is ready.`;

@@ -141,8 +141,10 @@ describe('errors', () => {
 
   it('have a remedy of their own, but for faults of the service', () => {
     const remedyOf = (code: string) => remedy(new ApiError({ code, message: '' }));
+    // The page asks for routes that there are, by their methods, in plain JSON.
+    const unreachable = ['not_found', 'method_not_allowed', 'unsupported_media_type'];
     const reachable = Object.entries(errorCatalogue).filter(
-      ([code, { status }]) => status !== 500 && !['not_found', 'method_not_allowed'].includes(code),
+      ([code, { status }]) => status !== 500 && !unreachable.includes(code),
     );
     expect(reachable.length).toBeGreaterThan(5);
     for (const [code] of reachable)
