@@ -22,23 +22,32 @@ export function processMemory(pid: number): ProcessMemory {
   };
 }
 
-/** What a process and the processes it started hold. */
-export interface ProcessUsage {
+/** What a process holds, or several together. */
+interface ProcessUsage {
+  processes: number;
   /** Bytes. */
   resident: number;
   descriptors: number;
   threads: number;
-  processes: number;
 }
 
-export function processUsage(pid: number): ProcessUsage {
-  const usages = familyOf(pid).map(usageOf);
-  const sum = (name: keyof ProcessUsage) => usages.reduce((total, usage) => total + usage[name], 0);
+/** A service and the processes that it starts for a while. */
+export interface ServiceUsage {
+  own: ProcessUsage;
+  helpers: ProcessUsage;
+}
+
+export function serviceUsage(pid: number): ServiceUsage {
+  const [own, ...helpers] = familyOf(pid).map(usageOf);
+  const sum = (name: keyof ProcessUsage) => helpers.reduce((total, usage) => total + usage[name], 0);
   return {
-    resident: sum('resident'),
-    descriptors: sum('descriptors'),
-    threads: sum('threads'),
-    processes: sum('processes'),
+    own: own!,
+    helpers: {
+      processes: sum('processes'),
+      resident: sum('resident'),
+      descriptors: sum('descriptors'),
+      threads: sum('threads'),
+    },
   };
 }
 

@@ -14,6 +14,8 @@ export interface Attack {
   withinMs?: number;
   /** How long it goes on, milliseconds, where the harm takes longer to show than others'. */
   forMs?: number;
+  /** Longest that a neighbour's first tokens and small requests may take meanwhile, milliseconds, if not as ever. */
+  neighbourMs?: number;
   /** Sends its requests once. @returns how they ended */
   strike(attacker: Attacker): Promise<Outcome | readonly Outcome[]>;
 }

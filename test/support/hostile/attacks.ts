@@ -1,10 +1,18 @@
 import type { Attack } from './attack.ts';
+import { checkpointAttacks } from './checkpoint-attacks.ts';
 import { connectionAttacks } from './connection-attacks.ts';
+import { grammarAttacks } from './grammar-attacks.ts';
 import { keylessAttacks, requestAttacks } from './request-attacks.ts';
 import { textAttacks } from './text-attacks.ts';
 
-/** All attacks on a service with keys. */
-export const attacks: readonly Attack[] = [...connectionAttacks, ...requestAttacks, ...textAttacks];
+/** All attacks on a service with keys that also serves hostile checkpoints. */
+export const attacks: readonly Attack[] = [
+  ...grammarAttacks,
+  ...connectionAttacks,
+  ...requestAttacks,
+  ...textAttacks,
+  ...checkpointAttacks,
+];
 
 /** Those on a service without keys that has nowhere to write its log to. */
 export const loglessAttacks: readonly Attack[] = keylessAttacks;

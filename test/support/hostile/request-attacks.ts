@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Attack, atOnce, goodModels } from './attack.ts';
+import type { Outcome } from './attacker.ts';
 
 const { encoderDecoder, decoder } = goodModels;
 const mebibyte = 2 ** 20;
@@ -29,6 +30,10 @@ const nonsense: readonly ((unique: number) => [path: string, body: string | Buff
   ],
   () => ['/v1/completions', `{"model":"${'m'.repeat(almostTheLimit)}","prompt":"a"}`],
   () => ['/v1/completions', `{"prompt":"a","${'x'.repeat(almostTheLimit)}":1}`],
+  () => [
+    '/v1/chat/completions',
+    `{"model":"${decoder}","messages":[{"role":"user","content":"a"}],"max_tokens":1,"chat_template_kwargs":{${biases(60_000)}}}`,
+  ],
   () => [
     '/v1/chat/completions',
     JSON.stringify({
@@ -74,11 +79,14 @@ export const requestAttacks: readonly Attack[] = [
     name: 'requests: nonsense of all kinds',
     outcomes: ['400', '404', '405', '413', '415', '429', '431', '200'],
     attackers: 2,
-    strike: (attacker) => {
-      const unique = attacker.unique();
-      const [path, body, headers] = nonsense[unique % nonsense.length]!(unique);
-      const method = body === '' ? 'GET' : 'POST';
-      return attacker.ask(path, body, { method, headers: { ...json, ...headers } });
+    strike: async (attacker) => {
+      const ended: Outcome[] = [];
+      for (const kind of nonsense) {
+        const [path, body, headers] = kind(attacker.unique());
+        const method = body === '' ? 'GET' : 'POST';
+        ended.push(await attacker.ask(path, body, { method, headers: { ...json, ...headers } }));
+      }
+      return ended;
     },
   },
 ];

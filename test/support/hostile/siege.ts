@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { type ProcessUsage, processUsage } from '../process-usage.ts';
+import { type ServiceUsage, serviceUsage } from '../process-usage.ts';
 import type { Attack } from './attack.ts';
 import { Attacker, type Outcome } from './attacker.ts';
 import type { Besieged } from './logless-service.ts';
@@ -29,8 +29,8 @@ export interface Figures {
   failures: readonly string[];
   /** How often the attackers' requests ended how. */
   outcomes: ReadonlyMap<Outcome, number>;
-  before: ProcessUsage;
-  after: ProcessUsage;
+  before: ServiceUsage;
+  after: ServiceUsage;
   /** Most memory it took at a time, bytes. */
   peak: number;
   /** The share of the machine that other programs took meanwhile, from 0 to 1. */
@@ -61,14 +61,12 @@ const connectionLost = (error: NodeJS.ErrnoException): Outcome => `connection ${
 /** Attacks the service while its neighbour watches, idle first, and then waits for it to give back what it took. */
 export async function besiege(attack: Attack, { service, neighbour, key }: SiegeOptions): Promise<Figures> {
   const { pid, url } = service;
-  // What pools and heaps take the first time is not held against the attack.
-  await strikeUntil(attack, url, key, () => true);
   const idle = await neighbour.watch(idleMs, idleGaps);
-  const before = processUsage(pid);
+  const before = serviceUsage(pid);
   const timeBefore = processorTime(pid);
-  let peak = before.resident;
+  let peak = residentOf(before);
   const sampling = setInterval(() => {
-    peak = Math.max(peak, processUsage(pid).resident);
+    peak = Math.max(peak, residentOf(serviceUsage(pid)));
   }, sampleMs);
   const endsAt = performance.now() + (attack.forMs ?? attackMs);
   const outcomes = await strikeUntil(attack, url, key, () => performance.now() >= endsAt);
@@ -96,16 +94,39 @@ export async function besiege(attack: Attack, { service, neighbour, key }: Siege
 const longest = (seen: Observations, what: Exclude<keyof Observations, 'failures'>) =>
   percentile(seen[what], 1);
 
-/** The share by which memory may have grown, and what the neighbour's own coming and going takes. */
-const slack = { memory: 1.2, descriptors: 8 };
+/** Every attack once and all together: what pools and heaps take the first time is held against none. */
+export async function warmUp(
+  attacks: readonly Attack[],
+  { service, key }: SiegeOptions,
+): Promise<ServiceUsage> {
+  await Promise.all(attacks.map((attack) => strikeUntil(attack, service.url, key, () => true)));
+  await setTimeout(idleMs);
+  return serviceUsage(service.pid);
+}
 
-export const isBack = (now: ProcessUsage, before: ProcessUsage) =>
-  now.resident <= slack.memory * before.resident && now.descriptors <= before.descriptors + slack.descriptors;
+export const residentOf = ({ own, helpers }: ServiceUsage) => own.resident + helpers.resident;
 
-async function settled(pid: number, before: ProcessUsage): Promise<ProcessUsage> {
+/**
+ * The share by which memory may have grown, the descriptors that the neighbour's coming and going takes, and those by
+ * which a process is held that the service started. Such processes come and go; how many, and how large, has its limit.
+ */
+const slack = { memory: 1.2, descriptors: 8, byHelper: 5, helpers: 6, helperBytes: 320 * 2 ** 20 };
+
+export function isBack(now: ServiceUsage, before: ServiceUsage): boolean {
+  const started = Math.max(0, now.helpers.processes - before.helpers.processes);
+  return (
+    now.own.resident <= slack.memory * before.own.resident &&
+    now.own.descriptors <= before.own.descriptors + slack.descriptors + started * slack.byHelper &&
+    now.helpers.processes <= slack.helpers &&
+    now.helpers.resident <= now.helpers.processes * slack.helperBytes
+  );
+}
+
+/** What it holds once it has given back what it took, or the time for that is over. */
+export async function settled(pid: number, before: ServiceUsage): Promise<ServiceUsage> {
   const until = performance.now() + settleMs;
   for (;;) {
-    const now = processUsage(pid);
+    const now = serviceUsage(pid);
     if (isBack(now, before) || performance.now() > until) return now;
     await setTimeout(250);
   }

@@ -1,21 +1,71 @@
 import { type Attack, atOnce, goodModels } from './attack.ts';
 
 const { encoderDecoder, decoder } = goodModels;
+/** Room for the other fields of a body. */
+const almostTheLimit = 2 ** 20 - 1000;
 const sentence = 'It is a truth universally acknowledged, that a single man must be in want of a wife. ';
 const megabyte = sentence.repeat(Math.floor(1_000_000 / sentence.length));
 const prompt = (length: number, first: number) => Array.from({ length }, (_, i) => 300 + ((first + i) % 900));
 
+/** Words that no text before had, `characters` long. */
+function words(unique: number, characters: number): string {
+  const some = `the ${unique}th long walk to the house of her friend was in vain, and ${unique} more came; `;
+  return some.repeat(Math.ceil(characters / some.length)).slice(0, characters);
+}
+
 /** What makes tokenizers, chat templates and the writing of answers work long. */
 export const textAttacks: readonly Attack[] = [
   {
-    name: 'texts: 16 of a megabyte, then gone',
-    outcomes: ['left', '200', '429', '500'],
-    attackers: 1,
-    withinMs: 60_000,
+    name: 'texts: 1 MB to /tokenize by eight clients that leave',
+    outcomes: ['left', '429', '503'],
+    attackers: 2,
     strike: (attacker) =>
-      atOnce(16, () =>
-        attacker.ask('/tokenize', { model: encoderDecoder, prompt: megabyte }, { leaveAfterMs: 300 }),
-      ),
+      atOnce(4, () => {
+        const body = { model: encoderDecoder, prompt: words(attacker.unique(), almostTheLimit) };
+        return attacker.ask('/tokenize', body, { leaveAfterMs: 150 });
+      }),
+  },
+  {
+    name: 'texts: 1 MB to /tokenize and as prompts by clients that wait',
+    outcomes: ['200', '400', '429', '503'],
+    attackers: 2,
+    withinMs: 30_000,
+    strike: (attacker) =>
+      atOnce(2, (i) => {
+        const prompt = words(attacker.unique(), almostTheLimit);
+        return attacker.ask(i === 0 ? '/tokenize' : '/v1/completions', { model: encoderDecoder, prompt });
+      }),
+  },
+  {
+    name: 'texts: a chat of 28,000 messages',
+    outcomes: ['400', '429', '503'],
+    attackers: 3,
+    withinMs: 20_000,
+    strike: (attacker) => {
+      const content = `a${attacker.unique()}`;
+      const messages = Array.from({ length: 28_000 }, () => ({ role: 'user', content }));
+      return attacker.ask('/v1/chat/completions', {
+        model: decoder,
+        messages: messages.slice(0, almostTheLimit / JSON.stringify(messages[0]).length - 10),
+        max_tokens: 1,
+      });
+    },
+  },
+  {
+    name: 'answers: log probabilities of 16 long prompts',
+    outcomes: ['200', '429', '503'],
+    attackers: 2,
+    withinMs: 30_000,
+    strike: (attacker) => {
+      const unique = attacker.unique();
+      return attacker.ask('/v1/completions', {
+        model: decoder,
+        prompt: Array.from({ length: 16 }, () => words(unique, 1200)),
+        ...(unique % 2 === 0
+          ? { max_tokens: 1, prompt_logprobs: 20 }
+          : { max_tokens: 0, echo: true, logprobs: 5 }),
+      });
+    },
   },
   {
     name: 'texts: megabytes of answers',
@@ -34,10 +84,6 @@ export const textAttacks: readonly Attack[] = [
         [
           '/v1/completions',
           { model: decoder, prompt: prompt(400, unique), max_tokens: 0, echo: true, logprobs: 5 },
-        ],
-        [
-          '/v1/chat/completions',
-          { model: decoder, messages: Array(28_000).fill({ role: 'user', content: 'a' }) },
         ],
       ];
       return atOnce(kinds.length, (i) => attacker.ask(...kinds[i]!));
