@@ -4,6 +4,8 @@ import { setImmediate } from 'node:timers/promises';
 const turnMs = 5;
 /** Values that are written at once: about a millisecond's work. */
 const valuesAtOnce = 2048;
+/** Characters that are kept as strings before they become bytes. */
+const blockLength = 65_536;
 
 /** Work on the event loop that lets others have their turn in between. */
 export class Turns {
@@ -20,44 +22,107 @@ export class Turns {
   }
 }
 
-/** Maps a long list without holding up the event loop. */
-export async function mapInTurns<T, U>(
-  items: readonly T[],
-  map: (item: T, index: number) => U,
-): Promise<U[]> {
+/** JSON as UTF-8. Where it stands for a value within another, it is taken as it is. */
+export class WrittenJson {
+  readonly bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  toString(): string {
+    return this.bytes.toString();
+  }
+}
+
+/**
+ * A long list as JSON, without holding up the event loop. No item stays in memory but as what it reads.
+ * @param write what an item becomes, as JSON
+ */
+export async function writeListInTurns<T>(
+  items: Iterable<T>,
+  write: (item: T, index: number) => string,
+): Promise<WrittenJson> {
   const turns = new Turns();
-  const mapped: U[] = [];
-  for (const [index, item] of items.entries()) {
-    mapped.push(map(item, index));
-    if (index % 16 === 15) await turns.next();
+  const text = new JsonText();
+  let index = 0;
+  text.add('[');
+  for (const item of items) {
+    text.add(index === 0 ? '' : ',', write(item, index));
+    index += 1;
+    if (index % 16 === 0) await turns.next();
   }
-  return mapped;
+  text.add(']');
+  return text.written();
 }
 
-/** `JSON.stringify` of plain data, which may be many megabytes, without holding up the event loop. */
-export async function stringifyInTurns(value: unknown): Promise<string> {
-  return write(value, new Turns());
+/**
+ * `JSON.stringify` of plain data, parts of which may be written already: many megabytes, without holding up the event
+ * loop.
+ */
+export async function writeInTurns(value: unknown): Promise<WrittenJson> {
+  const text = new JsonText();
+  await write(value, text, new Turns());
+  return text.written();
 }
 
-async function write(value: unknown, turns: Turns): Promise<string> {
+/** Grows at its end. Bytes of their own instead of one string of strings, which V8 holds several times over for long. */
+class JsonText {
+  #strings: string[] = [];
+  #length = 0;
+  readonly #blocks: Buffer[] = [];
+
+  add(...strings: string[]): void {
+    for (const string of strings) {
+      this.#strings.push(string);
+      this.#length += string.length;
+    }
+    if (this.#length >= blockLength) this.#endBlock();
+  }
+
+  append({ bytes }: WrittenJson): void {
+    this.#endBlock();
+    this.#blocks.push(bytes);
+  }
+
+  written(): WrittenJson {
+    this.#endBlock();
+    return new WrittenJson(this.#blocks.length === 1 ? this.#blocks[0]! : Buffer.concat(this.#blocks));
+  }
+
+  #endBlock(): void {
+    if (this.#length > 0) this.#blocks.push(Buffer.from(this.#strings.join('')));
+    this.#strings = [];
+    this.#length = 0;
+  }
+}
+
+async function write(value: unknown, text: JsonText, turns: Turns): Promise<void> {
   await turns.next();
-  if (typeof value !== 'object' || value === null || countValues(value) < valuesAtOnce)
-    return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${(await writeItems(value, turns)).join()}]`;
-  const fields: string[] = [];
-  for (const [key, field] of Object.entries(value)) {
-    if (field !== undefined) fields.push(`${JSON.stringify(key)}:${await write(field, turns)}`);
+  if (value instanceof WrittenJson) text.append(value);
+  else if (typeof value !== 'object' || value === null || countValues(value) < valuesAtOnce)
+    text.add(JSON.stringify(value));
+  else if (Array.isArray(value)) await writeItems(value, text, turns);
+  else {
+    let separator = '{';
+    for (const [key, field] of Object.entries(value)) {
+      if (field === undefined) continue;
+      text.add(separator, JSON.stringify(key), ':');
+      await write(field, text, turns);
+      separator = ',';
+    }
+    text.add(separator === '{' ? '{}' : '}');
   }
-  return `{${fields.join()}}`;
 }
 
 /** Small items go together. */
-async function writeItems(items: readonly unknown[], turns: Turns): Promise<string[]> {
-  const written: string[] = [];
+async function writeItems(items: readonly unknown[], text: JsonText, turns: Turns): Promise<void> {
+  let separator = '[';
   let together: unknown[] = [];
   let count = 0;
   const flush = () => {
-    if (together.length > 0) written.push(JSON.stringify(together).slice(1, -1));
+    if (together.length > 0) text.add(separator, JSON.stringify(together).slice(1, -1));
+    if (together.length > 0) separator = ',';
     together = [];
     count = 0;
   };
@@ -67,19 +132,23 @@ async function writeItems(items: readonly unknown[], turns: Turns): Promise<stri
       flush();
       await turns.next();
     }
-    if (values >= valuesAtOnce) written.push(await write(item, turns));
-    else {
+    if (values >= valuesAtOnce) {
+      text.add(separator);
+      separator = ',';
+      await write(item, text, turns);
+    } else {
       together.push(item);
       count += values;
     }
   }
   flush();
-  return written;
+  text.add(separator === '[' ? '[]' : ']');
 }
 
 /** Counts no further than it matters. */
 function countValues(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 1;
+  if (value instanceof WrittenJson) return valuesAtOnce;
   let count = 1;
   for (const item of Array.isArray(value) ? value : Object.values(value)) {
     count += countValues(item);

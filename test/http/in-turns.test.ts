@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
-import { mapInTurns, stringifyInTurns } from '../../src/http/in-turns.ts';
+import { WrittenJson, writeInTurns, writeListInTurns } from '../../src/http/in-turns.ts';
 import { timings } from '../support/fake-engine.ts';
 import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
 import { longestTurn } from '../support/longest-turn.ts';
@@ -18,7 +18,7 @@ describe('JSON in turns', () => {
     ['an object of many fields', Object.fromEntries(manyNumbers.map((value) => [`k${value}`, [value]]))],
     ['a name like a prototype’s', JSON.parse(`{"__proto__":${JSON.stringify(manyNumbers)}}`)],
   ])('is JSON.stringify’s: %s', async (_, value) => {
-    expect(await stringifyInTurns(value)).toBe(JSON.stringify(value));
+    expect(String(await writeInTurns(value))).toBe(JSON.stringify(value));
   });
 
   it('lets the event loop turn', async () => {
@@ -26,15 +26,19 @@ describe('JSON in turns', () => {
       [i]: { logprob: -i / 7, rank: i, text: 'a b' },
     }));
     const choices = Array.from({ length: 20 }, () => ({ logprobs: { value } }));
-    const { outcome, turnMs } = await longestTurn(() => stringifyInTurns({ choices }));
-    expect(outcome).toHaveLength(JSON.stringify({ choices }).length);
+    const { outcome, turnMs } = await longestTurn(() => writeInTurns({ choices }));
+    expect(String(outcome)).toHaveLength(JSON.stringify({ choices }).length);
     expect(turnMs).toBeLessThan(100);
   });
 });
 
-it('a list is mapped in turns, in its order', async () => {
-  const seen = await mapInTurns(manyNumbers, (value, index) => [index, value]);
-  expect(seen).toEqual(manyNumbers.map((value, index) => [index, value]));
+it('a list is written in turns, in its order, and stands where it is put', async () => {
+  const list = await writeListInTurns(manyNumbers, (value, index) => JSON.stringify([index, value]));
+  const expected = manyNumbers.map((value, index) => [index, value]);
+  expect(JSON.parse(String(list))).toEqual(expected);
+  expect(String(await writeInTurns({ a: [{ list }, 1], b: new WrittenJson(Buffer.from('null')) }))).toBe(
+    JSON.stringify({ a: [{ list: expected }, 1], b: null }),
+  );
 });
 
 /** Every token scored with 20 others. */

@@ -1,29 +1,34 @@
-import { tokenText } from '../../catalog/token-text.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import { type AnswerFormat, answerHead } from '../generation/answer-format.ts';
 import type { ChoiceDelta } from '../generation/choice-deltas.ts';
 import { finite } from '../generation/finite.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
-import { mapInTurns, Turns } from '../in-turns.ts';
+import { TokenTexts } from '../generation/token-texts.ts';
+import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../in-turns.ts';
 import type { Usage } from '../schemas/answer-parts.ts';
 import type { ChatChoice, ChatCompletion, ChatLogprobs } from '../schemas/chat-response.ts';
 
 type ChatHead = ReturnType<typeof answerHead<'chat.completion.chunk'>>;
+type WrittenLogprobs = Omit<ChatLogprobs, 'content'> & { content: WrittenJson };
+type WrittenChoice = Omit<ChatChoice, 'logprobs'> & { logprobs: WrittenLogprobs | null };
+type WrittenCompletion = Omit<ChatCompletion, 'choices'> & { choices: WrittenChoice[] };
 
 /** OpenAI's chat completions, with vLLM's additions. */
 export class ChatFormat implements AnswerFormat {
   readonly head: ChatHead;
   readonly #job: GenerationJob;
   readonly #begun = new Set<number>();
+  readonly #texts: TokenTexts;
 
   constructor(job: GenerationJob) {
     this.head = answerHead(job, 'chat.completion.chunk');
     this.#job = job;
+    this.#texts = new TokenTexts(job.model.vocabulary);
   }
 
-  async whole(choices: readonly ChoiceDelta[], usage: Usage): Promise<ChatCompletion> {
+  async whole(choices: readonly ChoiceDelta[], usage: Usage): Promise<WrittenCompletion> {
     const turns = new Turns();
-    const written: ChatChoice[] = [];
+    const written: WrittenChoice[] = [];
     for (const choice of choices) {
       written.push({
         message: { role: 'assistant', content: choice.text, refusal: null },
@@ -50,10 +55,10 @@ export class ChatFormat implements AnswerFormat {
       const content = text === '' && ending.finish_reason ? {} : { content: text };
       chunks.push({ delta: content, ...ending, ...this.#tokenIds(delta, isFirst) });
     }
-    return chunks.map((chunk) => JSON.stringify(chunk));
+    return Promise.all(chunks.map(async (chunk) => (await writeInTurns(chunk)).toString()));
   }
 
-  async #ending(delta: ChoiceDelta): Promise<Omit<ChatChoice, 'message'>> {
+  async #ending(delta: ChoiceDelta): Promise<Omit<WrittenChoice, 'message'>> {
     const { index, tokens, logprobs, finishReason, stopReason } = delta;
     return {
       index,
@@ -68,15 +73,18 @@ export class ChatFormat implements AnswerFormat {
     return { ...(isFirst ? { prompt_token_ids: [...this.#job.prompts[0]!] } : {}), token_ids: [...tokens] };
   }
 
-  async #logprobs(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): Promise<ChatLogprobs> {
-    const entry = (token: number, logprob: number) => {
-      const bytes = this.#job.model.vocabulary.tokenBytes(token);
-      return { token: tokenText(bytes), bytes: [...bytes], logprob: finite(logprob) };
-    };
-    const content = await mapInTurns(logprobs, ({ logprob, top }, i) => ({
-      ...entry(tokens[i]!, logprob),
-      top_logprobs: top.map((other) => entry(other.token, other.logprob)),
-    }));
+  async #logprobs(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): Promise<WrittenLogprobs> {
+    const entry = (token: number, logprob: number) => ({
+      token: this.#texts.of(token),
+      bytes: [...this.#job.model.vocabulary.tokenBytes(token)],
+      logprob: finite(logprob),
+    });
+    const content = await writeListInTurns(logprobs, ({ logprob, top }, i) =>
+      JSON.stringify({
+        ...entry(tokens[i]!, logprob),
+        top_logprobs: top.map((other) => entry(other.token, other.logprob)),
+      } satisfies ChatLogprobs['content'][number]),
+    );
     return { content, refusal: null };
   }
 }

@@ -1,12 +1,19 @@
 import { type AnswerFormat, answerHead } from '../generation/answer-format.ts';
 import type { ChoiceDelta } from '../generation/choice-deltas.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
-import { stringifyInTurns, Turns } from '../in-turns.ts';
+import { TokenTexts } from '../generation/token-texts.ts';
+import { Turns, type WrittenJson, writeInTurns } from '../in-turns.ts';
 import type { Usage } from '../schemas/answer-parts.ts';
-import type { Completion, CompletionChoice, CompletionLogprobs } from '../schemas/completion-response.ts';
+import type { Completion, CompletionChoice } from '../schemas/completion-response.ts';
 import type { EchoedPrompt } from './echoed-prompt.ts';
-import { LogprobsWriter } from './logprobs-writer.ts';
+import { LogprobsWriter, type WrittenLogprobs } from './logprobs-writer.ts';
 import { promptLogprobsById } from './prompt-logprobs-by-id.ts';
+
+type WrittenChoice = Omit<CompletionChoice, 'logprobs' | 'prompt_logprobs'> & {
+  logprobs: WrittenLogprobs | null;
+  prompt_logprobs?: WrittenJson;
+};
+type WrittenCompletion = Omit<Completion, 'choices'> & { choices: WrittenChoice[] };
 
 export interface CompletionFormatOptions {
   /** The prompts, where choices begin with them. */
@@ -22,6 +29,7 @@ export class CompletionFormat implements AnswerFormat {
   readonly head: Omit<Completion, 'choices' | 'usage'>;
   readonly #job: GenerationJob;
   readonly #options: CompletionFormatOptions;
+  readonly #texts: TokenTexts;
   /** By choice; those that have begun. */
   readonly #writers = new Map<number, LogprobsWriter>();
 
@@ -29,11 +37,12 @@ export class CompletionFormat implements AnswerFormat {
     this.head = answerHead(job, 'text_completion');
     this.#job = job;
     this.#options = options;
+    this.#texts = new TokenTexts(job.model.vocabulary);
   }
 
-  async whole(choices: readonly ChoiceDelta[], usage: Usage): Promise<Completion> {
+  async whole(choices: readonly ChoiceDelta[], usage: Usage): Promise<WrittenCompletion> {
     const turns = new Turns();
-    const written: CompletionChoice[] = [];
+    const written: WrittenChoice[] = [];
     for (const choice of choices) {
       written.push(await this.#choice(choice));
       await turns.next();
@@ -44,14 +53,14 @@ export class CompletionFormat implements AnswerFormat {
   async choices(delta: ChoiceDelta): Promise<string[]> {
     const choice = await this.#choice(delta);
     const isEmpty = choice.text === '' && choice.logprobs === null && choice.finish_reason === null;
-    return isEmpty && !this.#job.givesTokenIds ? [] : [await stringifyInTurns(choice)];
+    return isEmpty && !this.#job.givesTokenIds ? [] : [(await writeInTurns(choice)).toString()];
   }
 
-  async #choice(delta: ChoiceDelta): Promise<CompletionChoice> {
+  async #choice(delta: ChoiceDelta): Promise<WrittenChoice> {
     const { index, text, tokens, finishReason, stopReason } = delta;
     const prompt = Math.floor(index / this.#job.n);
     const isFirst = !this.#writers.has(index);
-    const choice: CompletionChoice = {
+    const choice: WrittenChoice = {
       index,
       text: isFirst && this.#options.echo ? this.#options.echo[prompt]!.text + text : text,
       logprobs: await this.#logprobs(delta, prompt),
@@ -63,7 +72,7 @@ export class CompletionFormat implements AnswerFormat {
         this.#job.prompts[prompt]!,
         delta.promptLogprobs,
         this.#options.promptLogprobs,
-        this.#job.model.vocabulary,
+        this.#texts,
       );
     }
     if (this.#job.givesTokenIds) {
@@ -76,7 +85,7 @@ export class CompletionFormat implements AnswerFormat {
   async #logprobs(
     { index, tokens, logprobs, promptLogprobs }: ChoiceDelta,
     prompt: number,
-  ): Promise<CompletionLogprobs | null> {
+  ): Promise<WrittenLogprobs | null> {
     const writer = this.#writers.get(index) ?? this.#newWriter(index);
     if (this.#options.logprobs === null) return null;
     const echoed = promptLogprobs === null ? undefined : this.#options.echo?.[prompt];
@@ -89,7 +98,7 @@ export class CompletionFormat implements AnswerFormat {
 
   #newWriter(index: number): LogprobsWriter {
     const { model, requests } = this.#job;
-    const writer = new LogprobsWriter(model.vocabulary, {
+    const writer = new LogprobsWriter(model.vocabulary, this.#texts, {
       alternatives: this.#options.logprobs ?? 0,
       skipSpecialTokens: requests[0]!.skipSpecialTokens,
       startsText: model.manifest.specialTokens.decoderStart !== null,

@@ -1,9 +1,9 @@
-import { tokenText } from '../../catalog/token-text.ts';
 import { Detokenizer } from '../../engine/detokenizer.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { finite } from '../generation/finite.ts';
-import { Turns } from '../in-turns.ts';
+import type { TokenTexts } from '../generation/token-texts.ts';
+import { type WrittenJson, writeListInTurns } from '../in-turns.ts';
 import type { CompletionLogprobs } from '../schemas/completion-response.ts';
 import type { EchoedPrompt } from './echoed-prompt.ts';
 
@@ -15,10 +15,23 @@ interface LogprobsWriterOptions {
   startsText: boolean;
 }
 
+export type WrittenLogprobs = Omit<CompletionLogprobs, 'top_logprobs'> & { top_logprobs: WrittenJson };
+
 interface ScoredTokens {
   tokens: readonly number[];
   /** null for a token that nothing comes before. */
   logprobs: readonly (TokenLogprobs | null)[];
+}
+
+interface EchoedTokens extends ScoredTokens {
+  prompt: EchoedPrompt;
+}
+
+interface PlacedToken {
+  token: number;
+  score: TokenLogprobs | null;
+  /** Characters before it. */
+  offset: number;
 }
 
 /**
@@ -26,59 +39,66 @@ interface ScoredTokens {
  * characters as the decoder that makes the text has given before.
  */
 export class LogprobsWriter {
-  readonly #vocabulary: ReadyModel['vocabulary'];
+  readonly #texts: TokenTexts;
   readonly #alternatives: number;
   readonly #decoder: Detokenizer;
   /** Unicode characters so far. */
   #offset = 0;
 
-  constructor(vocabulary: ReadyModel['vocabulary'], { alternatives, ...decoding }: LogprobsWriterOptions) {
-    this.#vocabulary = vocabulary;
+  constructor(
+    vocabulary: ReadyModel['vocabulary'],
+    texts: TokenTexts,
+    { alternatives, ...decoding }: LogprobsWriterOptions,
+  ) {
+    this.#texts = texts;
     this.#alternatives = alternatives;
     this.#decoder = new Detokenizer(vocabulary, decoding);
   }
 
   /** @param echoed the prompt, where the choice begins with it; with the first tokens only */
-  async write(
-    completion: ScoredTokens,
-    echoed: (ScoredTokens & { prompt: EchoedPrompt }) | null = null,
-  ): Promise<CompletionLogprobs> {
-    const written: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
+  async write(completion: ScoredTokens, echoed: EchoedTokens | null = null): Promise<WrittenLogprobs> {
+    const columns: Omit<WrittenLogprobs, 'top_logprobs'> = {
+      tokens: [],
+      token_logprobs: [],
+      text_offset: [],
+    };
+    const tops = await writeListInTurns(this.#placed(completion, echoed), ({ token, score, offset }) => {
+      columns.tokens.push(this.#texts.of(token));
+      columns.token_logprobs.push(score && finite(score.logprob));
+      columns.text_offset.push(offset);
+      return JSON.stringify(score && this.#top(token, score));
+    });
+    return { ...columns, top_logprobs: tops };
+  }
+
+  *#placed(completion: ScoredTokens, echoed: EchoedTokens | null): Iterable<PlacedToken> {
     if (echoed !== null) {
       const { text, pieces } = echoed.prompt;
-      await this.#append(written, echoed, (_, index) => pieces?.[index] ?? '');
+      yield* this.#place(echoed, (_, index) => pieces?.[index] ?? '');
       // A character that the prompt does not finish is part of its text.
       this.#offset = countCharacters(text);
     }
-    await this.#append(written, completion, (token) => this.#decoder.add(token));
-    return written;
+    yield* this.#place(completion, (token) => this.#decoder.add(token));
   }
 
-  async #append(
-    written: CompletionLogprobs,
+  *#place(
     { tokens, logprobs }: ScoredTokens,
     pieceOf: (token: number, index: number) => string,
-  ): Promise<void> {
-    const turns = new Turns();
+  ): Iterable<PlacedToken> {
     for (const [index, token] of tokens.entries()) {
-      const scored = logprobs[index] ?? null;
-      written.tokens.push(tokenText(this.#vocabulary.tokenBytes(token)));
-      written.token_logprobs.push(scored && finite(scored.logprob));
-      written.top_logprobs.push(scored && this.#top(token, scored));
-      written.text_offset.push(this.#offset);
+      yield { token, score: logprobs[index] ?? null, offset: this.#offset };
       this.#offset += countCharacters(pieceOf(token, index));
-      if (index % 64 === 63) await turns.next();
     }
   }
 
   /** Most likely first. Two tokens can read the same: the likelier one counts, and the chosen one before all. */
   #top(token: number, { logprob, top }: TokenLogprobs): Record<string, number> {
-    const text = (id: number) => tokenText(this.#vocabulary.tokenBytes(id));
     const byText = new Map<string, number>();
     for (const entry of top.slice(0, this.#alternatives)) {
-      if (!byText.has(text(entry.token))) byText.set(text(entry.token), finite(entry.logprob));
+      const text = this.#texts.of(entry.token);
+      if (!byText.has(text)) byText.set(text, finite(entry.logprob));
     }
-    byText.set(text(token), finite(logprob));
+    byText.set(this.#texts.of(token), finite(logprob));
     return Object.fromEntries(byText);
   }
 }

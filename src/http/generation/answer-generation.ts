@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { stringifyInTurns } from '../in-turns.ts';
+import { writeInTurns } from '../in-turns.ts';
 import type { GenerationFields } from '../schemas/generation-fields.ts';
 import type { ServerDependencies } from '../server-dependencies.ts';
 import type { AnswerFormat } from './answer-format.ts';
@@ -45,5 +45,6 @@ export async function answerGeneration(
   const choices = bestChoices(await collectChoices(deltas, job), job);
   const whole = await format.whole(choices, answerUsage(context));
   const answer = { ...whole, ...(metrics ? { metrics: metrics() } : {}) };
-  return reply.type('application/json; charset=utf-8').send(await stringifyInTurns(answer));
+  const { bytes } = await writeInTurns(answer);
+  return reply.type('application/json; charset=utf-8').send(bytes);
 }

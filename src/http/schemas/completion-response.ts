@@ -78,4 +78,3 @@ export type Completion = Type.Static<typeof CompletionSchema>;
 export const CompletionRef = Type.Unsafe<Completion>({ $ref: 'Completion#' });
 export type CompletionChoice = Type.Static<typeof ChoiceSchema>;
 export type CompletionLogprobs = Type.Static<typeof LogprobsSchema>;
-export type PromptLogprobs = NonNullable<CompletionChoice['prompt_logprobs']>;

@@ -3,6 +3,7 @@ import { Tokenizer } from '../../../src/catalog/tokenizer.ts';
 import { Detokenizer } from '../../../src/engine/detokenizer.ts';
 import { echoPrompt } from '../../../src/http/completions/echoed-prompt.ts';
 import { LogprobsWriter } from '../../../src/http/completions/logprobs-writer.ts';
+import { TokenTexts } from '../../../src/http/generation/token-texts.ts';
 import { eos, fakeTokenizer } from '../../support/fake-tokenizer.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 
@@ -11,12 +12,15 @@ const options = { alternatives: 5, skipSpecialTokens: true, startsText: true };
 const tokens = (text: string) => tokenizer.encode(text, false);
 const flat = (ids: readonly number[]) => ids.map(() => ({ logprob: -1, top: [] }));
 
+const writerOf = (vocabulary: Tokenizer | typeof tokenizer, given: typeof options) =>
+  new LogprobsWriter(vocabulary, new TokenTexts(vocabulary), given);
+
 async function offsets(
   ids: readonly number[],
   changes: Partial<typeof options> = {},
   bySize = ids.length,
 ): Promise<number[]> {
-  const writer = new LogprobsWriter(tokenizer, { ...options, ...changes });
+  const writer = writerOf(tokenizer, { ...options, ...changes });
   const found: number[] = [];
   for (let at = 0; at < ids.length; at += bySize) {
     const part = ids.slice(at, at + bySize);
@@ -61,7 +65,7 @@ describe('text_offset behind an echoed prompt', () => {
     const echoed = await echoPrompt(prompt, ids, vocabulary, { ...skipping, skipSpecialTokens });
     const decoder = new Detokenizer(vocabulary, { skipSpecialTokens, startsText: false });
     const text = echoed.text + completion.map((id) => decoder.add(id)).join('') + decoder.flush();
-    const writer = new LogprobsWriter(vocabulary, { alternatives: 0, skipSpecialTokens, startsText: false });
+    const writer = writerOf(vocabulary, { alternatives: 0, skipSpecialTokens, startsText: false });
     const { text_offset: starts } = await writer.write(
       { tokens: completion, logprobs: flat(completion) },
       { tokens: ids, logprobs: flat(ids), prompt: echoed },
@@ -136,7 +140,7 @@ describe('text_offset behind an echoed prompt', () => {
 describe('probabilities', () => {
   it('are never infinite, and the token’s own is always among the top', async () => {
     const [a, b, c] = tokens('abc');
-    const written = await new LogprobsWriter(tokenizer, options).write({
+    const written = await writerOf(tokenizer, options).write({
       tokens: [a!],
       logprobs: [
         {
@@ -149,12 +153,12 @@ describe('probabilities', () => {
       ],
     });
     expect(written.token_logprobs).toEqual([-3]);
-    expect(written.top_logprobs).toEqual([{ a: -3, b: -0.1, c: -9999 }]);
+    expect(JSON.parse(String(written.top_logprobs))).toEqual([{ a: -3, b: -0.1, c: -9999 }]);
   });
 
   it('write bytes that are no character as such', async () => {
     const [first] = tokens('é');
-    const written = await new LogprobsWriter(tokenizer, options).write({
+    const written = await writerOf(tokenizer, options).write({
       tokens: [first!],
       logprobs: flat([first!]),
     });
