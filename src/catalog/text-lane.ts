@@ -1,9 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ServiceError } from '../errors.ts';
 import type { SentTextJob, TextJobType, TextResult } from './text-jobs.ts';
 import { TextProcess } from './text-process.ts';
 
 /** A job nobody waits for any more may still run this long, milliseconds: about what a new process takes to start. */
 const abandonedMs = 500;
+/**
+ * A job that is not done after so long, milliseconds, keeps its process to itself, and the next one gets another: where
+ * its checkpoint is read already, and where that, and perhaps the process's start, are part of it.
+ */
+const setAsideAfterMs = { read: 100, unread: 500 };
 /** Most that waits, of all clients and of one. What is longer than that alone is taken when nothing else waits. */
 const limits = {
   all: { texts: 16_384, characters: 2 ** 25 },
@@ -11,6 +17,13 @@ const limits = {
 };
 /** Seconds after which those who are refused may come back. */
 const retrySeconds = { min: 1, max: 60 };
+
+export interface TextLaneOptions {
+  /** How long its process is kept without work. */
+  idleMs: number;
+  /** Jobs that may keep a process to themselves at a time; the rest wait for the one before them. */
+  mostAside: number;
+}
 
 export interface TextTurn {
   /** Clients take turns. */
@@ -34,23 +47,25 @@ const charactersOf = (queue: readonly Waiting[]) =>
 const closed = { failure: { reason: 'closed', message: 'The service is about to stop.' } } as const;
 
 /**
- * A process for texts and the jobs that wait for it. Clients take turns; jobs of one client keep their order. A process
- * that dies, or does not finish in time, takes the job it had with it and no other: the next one gets a new process.
+ * A process for texts and the jobs that wait for it. Clients take turns; jobs of one client begin in their order. A
+ * process that dies, or does not finish in time, takes the job it had with it and no other: the next one gets a new
+ * process.
  */
 export class TextLane {
   /** By client, the one whose turn is next first. */
   readonly #queues = new Map<string, Waiting[]>();
-  readonly #idleMs: number;
+  readonly #options: TextLaneOptions;
   /** Of late. */
   #msPerCharacter = 0.002;
   #process: TextProcess | null = null;
+  /** Processes whose jobs take long. */
+  readonly #aside = new Set<TextProcess>();
   #isWorking = false;
   #idle: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  /** @param idleMs how long its process is kept without work */
-  constructor(idleMs: number) {
-    this.#idleMs = idleMs;
+  constructor(options: TextLaneOptions) {
+    this.#options = options;
   }
 
   /**
@@ -79,7 +94,7 @@ export class TextLane {
     clearTimeout(this.#idle);
     for (const { result } of [...this.#queues.values()].flat()) result.resolve(closed);
     this.#queues.clear();
-    this.#process?.end('closed', closed.failure.message);
+    for (const process of [this.#process, ...this.#aside]) process?.end('closed', closed.failure.message);
   }
 
   #enter(waiting: Waiting): void {
@@ -110,14 +125,32 @@ export class TextLane {
     clearTimeout(this.#idle);
     for (let next = this.#take(); next !== null; next = this.#take()) await this.#perform(next);
     this.#isWorking = false;
-    if (this.#idleMs === Number.POSITIVE_INFINITY) return;
-    this.#idle = setTimeout(() => this.#process?.end('closed', 'it had no work'), this.#idleMs).unref();
+    const { idleMs } = this.#options;
+    if (idleMs === Number.POSITIVE_INFINITY) return;
+    this.#idle = setTimeout(() => this.#process?.end('closed', 'it had no work'), idleMs).unref();
   }
 
-  async #perform({ sent, characters, signal, result, onStart }: Waiting): Promise<void> {
-    onStart();
+  /** Resolves when the next job may begin. */
+  async #perform(waiting: Waiting): Promise<void> {
+    waiting.onStart();
     if (!this.#process?.isAlive) this.#process = new TextProcess();
     const process = this.#process;
+    const longMs = process.hasRead(waiting.sent.source) ? setAsideAfterMs.read : setAsideAfterMs.unread;
+    const done = this.#runOn(process, waiting);
+    if (this.#aside.size >= this.#options.mostAside) return done;
+    const late = new AbortController();
+    await Promise.race([done.finally(() => late.abort()), sleep(longMs, null, late).catch(() => {})]);
+    if (late.signal.aborted) return;
+    this.#aside.add(process);
+    this.#process = null;
+    void done.then(() => {
+      this.#aside.delete(process);
+      if (this.#process?.isAlive) process.end('closed', 'another has taken its place');
+      else this.#process = process;
+    });
+  }
+
+  async #runOn(process: TextProcess, { sent, characters, signal, result }: Waiting): Promise<void> {
     const startedAt = performance.now();
     let timer: NodeJS.Timeout | undefined;
     const abandon = () => {

@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import type { SentTextJob, TextFailure, TextResult } from './text-jobs.ts';
+import type { SentTextJob, TextFailure, TextResult, TextSource } from './text-jobs.ts';
 
 /** Milliseconds beyond a job's own limits, which the process itself keeps, until it is ended from outside. */
 const graceMs = 1000;
-/** Megabytes of heap it may have: a quarter of what is free, within these bounds. */
+/** Megabytes of heap it may have: an eighth of what is free, within these bounds. There may be six at a time. */
 const heapMegabytes = { min: 256, max: 1024 };
 /** All it inherits of the environment, which holds secrets. */
 const inherited = ['LD_LIBRARY_PATH', 'TZ'];
@@ -12,11 +12,12 @@ const inherited = ['LD_LIBRARY_PATH', 'TZ'];
 export class TextProcess {
   readonly #child: ChildProcess;
   #result: PromiseWithResolvers<TextResult> | null = null;
+  readonly #readings = new Set<number>();
   /** Why it is gone, or about to be. */
   #end: TextFailure | null = null;
 
   constructor() {
-    const free = process.availableMemory() / 2 ** 20 / 4;
+    const free = process.availableMemory() / 2 ** 20 / 8;
     const heap = Math.floor(Math.min(heapMegabytes.max, Math.max(heapMegabytes.min, free)));
     this.#child = fork(new URL('./text-worker.ts', import.meta.url), [], {
       serialization: 'advanced',
@@ -45,6 +46,11 @@ export class TextProcess {
     return this.#end === null;
   }
 
+  /** It has been through a job of that reading, though it may have made room for others since. */
+  hasRead({ reading }: TextSource): boolean {
+    return this.#readings.has(reading);
+  }
+
   perform(sent: SentTextJob): Promise<TextResult> {
     this.#result = Promise.withResolvers();
     const { promise } = this.#result;
@@ -53,7 +59,10 @@ export class TextProcess {
     this.#child.send(sent, (error) => {
       if (error) this.end('other', error.message);
     });
-    return promise.finally(() => clearTimeout(timer));
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#readings.add(sent.source.reading);
+    });
   }
 
   /** Kills it. */

@@ -35,14 +35,14 @@ type WorkingType = Exclude<TextJobType, 'load'>;
 
 /**
  * Runs what checkpoints bring (tokenizers, chat templates) in processes of their own, so that nothing of it holds up or
- * ends the service: one for short texts, one for long ones, and one for clients and checkpoints whose last texts ran
- * out of time or memory. What waits is bounded, shared out by client, and given up when its client leaves.
+ * ends the service: one for short texts, beside those that three of them keep which take long, one for long texts, and one
+ * for clients and checkpoints whose last texts ran out of time or memory. What waits is bounded, shared out by client, and given up when its client leaves.
  */
 export class TextWorkers {
   readonly #observer: TextObserver;
-  readonly #short = new TextLane(Number.POSITIVE_INFINITY);
-  readonly #long = new TextLane(idleMs);
-  readonly #apart = new TextLane(idleMs);
+  readonly #short = new TextLane({ idleMs: Number.POSITIVE_INFINITY, mostAside: 3 });
+  readonly #long = new TextLane({ idleMs, mostAside: 0 });
+  readonly #apart = new TextLane({ idleMs, mostAside: 0 });
   /** By client and checkpoint: until when they are kept apart. */
   readonly #late = new Map<string, number>();
   readonly #loading = new Set<TextLane>();
@@ -59,7 +59,7 @@ export class TextWorkers {
   async load(checkpoint: string): Promise<TextJobs['load']['answer'] & { source: TextSource }> {
     this.#readings += 1;
     const source = { checkpoint, reading: this.#readings };
-    const lane = new TextLane(0);
+    const lane = new TextLane({ idleMs: 0, mostAside: 0 });
     this.#loading.add(lane);
     const turn = { client: '', characters: 0, signal: null, onStart: () => {} };
     try {

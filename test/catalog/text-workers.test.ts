@@ -208,6 +208,25 @@ describe('what a checkpoint makes the service run', () => {
     await again;
   });
 
+  it('holds up nobody else while it runs out of time', async () => {
+    const workers = new TextWorkers(observer);
+    onTestFinished(() => workers.close());
+    const good = await textsOf({}, workers);
+    const evil = await Promise.all([1, 2].map(() => textsOf({ tokenizer: split('(a+)+$') }, workers)));
+    let running = evil.length;
+    const late = evil.map((each) =>
+      encode(each, evilText).catch(({ message }: Error) => {
+        running -= 1;
+        return message;
+      }),
+    );
+    await encode(good, 'the', owner({ client: 'b' }));
+    await encode(good, 'the', owner({ client: 'b' }));
+    expect(running).toBe(2);
+    for (const message of await Promise.all(late)) expect(message).toContain('took longer than 2 s');
+    expect((await encode(good, 'the')).count).toBe(3);
+  });
+
   it('refuses messages in its own words', async () => {
     const read = await textsOf({ template: "{{ raise_exception('Take turns') }}" });
     await expect(render(read)).rejects.toThrow(ChatTemplateError);

@@ -40,8 +40,8 @@ const limits = {
   gapMax: 600,
   neighbour: 3000,
   live: 250,
-  /** Beyond what was resident before, bytes. */
-  memory: 2 ** 30,
+  /** Beyond what was resident before, bytes: two processes for texts, each with all it may have. */
+  memory: 2 * 2 ** 30,
   /** Beyond the drain deadline. */
   closing: 2000,
 };

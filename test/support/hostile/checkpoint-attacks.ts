@@ -100,8 +100,8 @@ function attackOn(name: string, file: HostileCheckpoint['file']): Attack {
     outcomes,
     attackers: 1,
     withinMs: 20_000,
-    // Texts of other checkpoints wait while one of these uses up its two seconds, and for the process that comes after it.
-    neighbourMs: 7000,
+    // Two of these may have processes to themselves; behind a third, others wait while it uses up its two seconds.
+    neighbourMs: 4000,
     strike: (attacker) =>
       atOnce(asked.length, (i) =>
         attacker.ask(asked[i]!.path, { model: asked[i]!.model, ...asked[i]!.body }),

@@ -11,6 +11,7 @@ const idleMs = 1500;
 /** Fewer say nothing of the slowest in a hundred. */
 const idleGaps = 200;
 const attackMs = 4000;
+const warmUpMs = 8000;
 /** Longest wait for memory and descriptors to be given back. */
 const settleMs = 6000;
 
@@ -94,12 +95,14 @@ export async function besiege(attack: Attack, { service, neighbour, key }: Siege
 const longest = (seen: Observations, what: Exclude<keyof Observations, 'failures'>) =>
   percentile(seen[what], 1);
 
-/** Every attack once and all together: what pools and heaps take the first time is held against none. */
+/** All attacks together: what pools and heaps take until they are as large as they get is held against none. */
 export async function warmUp(
   attacks: readonly Attack[],
   { service, key }: SiegeOptions,
 ): Promise<ServiceUsage> {
-  await Promise.all(attacks.map((attack) => strikeUntil(attack, service.url, key, () => true)));
+  const endsAt = performance.now() + warmUpMs;
+  const isOver = () => performance.now() >= endsAt;
+  await Promise.all(attacks.map((attack) => strikeUntil(attack, service.url, key, isOver)));
   await setTimeout(idleMs);
   return serviceUsage(service.pid);
 }
