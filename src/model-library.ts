@@ -4,7 +4,8 @@ import type { Precision } from './catalog/manifest.ts';
 import { findModels, type ModelFolder } from './catalog/model-folders.ts';
 import type { ModelState, ServedModel } from './catalog/served-model.ts';
 import type { TextWorkers } from './catalog/text-workers.ts';
-import { readTexts, requireVocabulary, type Texts } from './catalog/texts.ts';
+import { readTexts, type Texts } from './catalog/texts.ts';
+import { requireVocabulary } from './catalog/tokenizer-file.ts';
 import type { Config } from './config.ts';
 import { sharedClock } from './engine/clock.ts';
 import type { EngineClient } from './engine/engine-client.ts';
@@ -189,7 +190,7 @@ export class ModelLibrary {
       try {
         const exported = await this.#export(model.name, folder, model.precision);
         texts ??= await readTexts(folder, this.#parts.texts);
-        requireVocabulary(folder, texts, exported.manifest);
+        requireVocabulary(folder, texts.vocabulary.data.ownTokens, exported.manifest.vocabSize);
         Object.assign(model, { manifest: exported.manifest, ...texts });
         specs.push({ name: model.name, vocabulary: texts.vocabulary.data, folder: exported.folder });
       } catch (error) {

@@ -1,8 +1,5 @@
-import { join } from 'node:path';
-import { ConfigurationError } from '../errors.ts';
 import type { ChatMessage, ChatRendering } from './chat-template.ts';
 import { type GenerationDefaults, readGenerationDefaults } from './generation-defaults.ts';
-import type { Manifest } from './manifest.ts';
 import type { EncodedText, TextJobs, TextSource } from './text-jobs.ts';
 import type { TextOwner, TextWorkers } from './text-workers.ts';
 import { Vocabulary } from './vocabulary.ts';
@@ -59,13 +56,4 @@ function textWork(source: TextSource, hasChatTemplate: boolean, workers: TextWor
       workers.run('tokenize', source, tokenizing, tokenizing.text.length, owner),
     render: hasChatTemplate ? render : null,
   };
-}
-
-/** @throws ConfigurationError for a tokenizer that can give ids the model does not have */
-export function requireVocabulary(checkpoint: string, { vocabulary }: Texts, { vocabSize }: Manifest): void {
-  if (vocabulary.vocabSize <= vocabSize) return;
-  throw new ConfigurationError(
-    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${vocabulary.vocabSize - 1}, ` +
-      `the model's vocab_size is ${vocabSize}; they do not belong together`,
-  );
 }

@@ -1,12 +1,12 @@
-import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { ConfigurationError } from '../errors.ts';
 import { readTokenDecoder, type TokenDecoder } from './token-decoder.ts';
+import { ownTokens, readTokenizerFile } from './tokenizer-file.ts';
 import { Vocabulary, type VocabularyData } from './vocabulary.ts';
 
 /** Upper bounds on what a checkpoint may bring: several times what the largest vocabularies have. */
-const limits = { fileBytes: 2 ** 28, tokens: 2 ** 22, tokenBytes: 2 ** 27 };
+const limits = { tokens: 2 ** 22, tokenBytes: 2 ** 27 };
 
 /**
  * Text to tokens and back, after a checkpoint's tokenizer.json. It runs the regular expressions and rules that file
@@ -19,15 +19,15 @@ export class Tokenizer extends Vocabulary {
   constructor(tokenizerJson: Record<string, unknown>, tokenizerConfig: object, file = 'tokenizer.json') {
     const decoder = readTokenDecoder(tokenizerJson.decoder, file);
     const tokenizer = new HuggingFaceTokenizer(tokenizerJson, tokenizerConfig);
-    super(readVocabulary(tokenizer, decoder, file));
+    super({ ...readVocabulary(tokenizer, decoder, file), ownTokens: ownTokens(tokenizerJson) });
     this.#tokenizer = tokenizer;
   }
 
   /** @throws ConfigurationError when a file is missing, damaged or of a kind that is not supported */
   static load(checkpointFolder: string): Tokenizer {
     const file = join(checkpointFolder, 'tokenizer.json');
-    const tokenizerJson = readJson(file);
-    const tokenizerConfig = readJson(join(checkpointFolder, 'tokenizer_config.json'));
+    const tokenizerJson = readTokenizerFile(file);
+    const tokenizerConfig = readTokenizerFile(join(checkpointFolder, 'tokenizer_config.json'));
     try {
       return new Tokenizer(tokenizerJson, tokenizerConfig, file);
     } catch (error) {
@@ -54,7 +54,7 @@ function readVocabulary(
   tokenizer: HuggingFaceTokenizer,
   decoder: TokenDecoder,
   file: string,
-): VocabularyData {
+): Omit<VocabularyData, 'ownTokens'> {
   const size = tokenizer.model?.vocab.length ?? 0;
   if (size > limits.tokens) {
     throw new ConfigurationError(
@@ -80,28 +80,4 @@ function readVocabulary(
     special[id] = added.get(id)?.special ? 1 : 0;
   }
   return { bytes: Buffer.concat(tokens), ends, special, leadingSpaces: decoder.leadingSpaces };
-}
-
-function readJson(file: string): Record<string, unknown> {
-  let text: string;
-  try {
-    const { size } = statSync(file);
-    if (size > limits.fileBytes) {
-      throw new ConfigurationError(`${file} has ${size} bytes; at most ${limits.fileBytes} are read.`);
-    }
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
-    throw new ConfigurationError(
-      `${file} cannot be read: a checkpoint needs tokenizer.json and tokenizer_config.json beside its config.json.`,
-      { cause: error },
-    );
-  }
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch (error) {
-    throw new ConfigurationError(`${file} is not valid JSON: copy it again from the checkpoint.`, {
-      cause: error,
-    });
-  }
 }

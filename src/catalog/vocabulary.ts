@@ -6,6 +6,8 @@ export interface VocabularyData {
   ends: Uint32Array;
   /** By id: 1 for a special token. */
   special: Uint8Array;
+  /** One more than the highest id of a token that is not an added one: so many a model of this tokenizer has at least. */
+  ownTokens: number;
   /** Spaces the decoder drops at the very start of a text (SentencePiece writes one before the first word). */
   leadingSpaces: number;
 }

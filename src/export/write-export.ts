@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConfigReader } from '../catalog/config-reader.ts';
 import { type Manifest, manifestFormat, type Precision } from '../catalog/manifest.ts';
 import { writeManifest } from '../catalog/manifest-file.ts';
 import { readSpecialTokens } from '../catalog/special-tokens.ts';
+import { ownTokens, readTokenizerFile, requireVocabulary } from '../catalog/tokenizer-file.ts';
 import { ConfigurationError } from '../errors.ts';
 import { isSameFiles, listSourceFiles, type SourceFiles } from './checkpoint/checkpoint-digest.ts';
 import { CheckpointWeights } from './checkpoint/checkpoint-weights.ts';
@@ -37,9 +39,10 @@ export async function writeExport(folder: string, job: ExportJob): Promise<Manif
   const weights = await CheckpointWeights.open(job.checkpoint);
   try {
     const model = await job.family.export(job.config, new WeightSource(weights), job.precision);
+    const specialTokens = await readTokens(model.manifest.vocabSize, job);
     await writeGraphs(folder, model, job);
     // Written last: its presence means that the folder is complete.
-    const manifest = await describe(model, job, await describeFiles(folder));
+    const manifest = describe(model, specialTokens, job, await describeFiles(folder));
     await writeManifest(folder, manifest);
     if (!isSameFiles(job.source, await listSourceFiles(job.checkpoint))) {
       throw new ConfigurationError(`${job.checkpoint}: changed while it was exported`);
@@ -72,15 +75,32 @@ async function writeGraphs(
   }
 }
 
-async function describe(model: FamilyModel, job: ExportJob, files: ExportedFiles): Promise<Manifest> {
-  const specialTokens = await readSpecialTokens(job.checkpoint, job.family.specialTokens);
+/** The special tokens. @throws ConfigurationError where these, or the tokenizer, are not for so small a vocabulary */
+async function readTokens(
+  vocabSize: number,
+  { checkpoint, family }: ExportJob,
+): Promise<Manifest['specialTokens']> {
+  const specialTokens = await readSpecialTokens(checkpoint, family.specialTokens);
   const { eos, bos, pad, decoderStart } = specialTokens;
   for (const id of [...eos, bos, pad, decoderStart]) {
-    if (id === null || id < model.manifest.vocabSize) continue;
+    if (id === null || id < vocabSize) continue;
     throw new ConfigurationError(
-      `${join(job.checkpoint, 'config.json')}: special token ${id} is beyond vocab_size ${model.manifest.vocabSize}`,
+      `${join(checkpoint, 'config.json')}: special token ${id} is beyond vocab_size ${vocabSize}`,
     );
   }
+  const tokenizer = join(checkpoint, 'tokenizer.json');
+  // A checkpoint without one can be exported, though not served.
+  if (existsSync(tokenizer))
+    requireVocabulary(checkpoint, ownTokens(readTokenizerFile(tokenizer)), vocabSize);
+  return specialTokens;
+}
+
+function describe(
+  model: FamilyModel,
+  specialTokens: Manifest['specialTokens'],
+  job: ExportJob,
+  files: ExportedFiles,
+): Manifest {
   const hasEncoder = model.graphs.some((graph) => graph.name === 'encoder');
   return {
     format: manifestFormat,

@@ -58,10 +58,8 @@ const damages: [what: string, damage: (folder: string) => Promise<void>, named: 
     'a tokenizer of another vocabulary',
     async (folder) => {
       const file = join(folder, 'tokenizer.json');
-      const { added_tokens } = JSON.parse(await readFile(file, 'utf8'));
-      await changeJson(file, {
-        added_tokens: [...added_tokens, { ...added_tokens[0], id: 3000, content: '<extra>' }],
-      });
+      const { model } = JSON.parse(await readFile(file, 'utf8'));
+      await changeJson(file, { model: { ...model, vocab: { ...model.vocab, extra: 3000 } } });
     },
     /bad\/tokenizer\.json.*3000.*2048/,
   ],

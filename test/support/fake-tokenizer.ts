@@ -15,6 +15,7 @@ export const noTokens = {
   bytes: new Uint8Array(),
   ends: new Uint32Array(),
   special: new Uint8Array(),
+  ownTokens: 0,
   leadingSpaces: 0,
 };
 
@@ -28,7 +29,7 @@ class ByteTokenizer extends Vocabulary {
       ends[id] = end;
     }
     const special = Uint8Array.from(tokens, (_, id) => (id < firstByte ? 1 : 0));
-    super({ bytes: Buffer.concat(tokens), ends, special, leadingSpaces: 1 });
+    super({ bytes: Buffer.concat(tokens), ends, special, ownTokens: tokens.length, leadingSpaces: 1 });
   }
 
   encode(text: string, addSpecialTokens = true): number[] {

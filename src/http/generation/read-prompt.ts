@@ -78,7 +78,7 @@ export async function readPrompt(
       : { count: prompt.length, tokens: prompt.slice(-(kept ?? room)) };
   if (count === 0) throw invalidRequest(param, `${name} has no token.`);
   if (kept === null && count > room) throw tooLong(`${count} tokens`);
-  if (typeof prompt !== 'string') checkTokenIds(param, tokens, reading.model.manifest.vocabSize);
+  checkTokenIds(param, tokens, reading.model.manifest.vocabSize);
   refuseMedia(tokens, reading);
   return tokens;
 }

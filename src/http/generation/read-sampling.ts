@@ -29,7 +29,7 @@ function readAllowedTokens(ids: readonly number[] | null, vocabSize: number): nu
 /** A word is other tokens at the beginning of a text than after a space: both are meant. */
 async function readBadWords(
   words: readonly string[],
-  { texts }: ReadyModel,
+  { texts, manifest }: ReadyModel,
   owner: TextOwner,
 ): Promise<number[][]> {
   if (words.length === 0) return [];
@@ -37,7 +37,9 @@ async function readBadWords(
   const encoding = { texts: forms, addSpecialTokens: false, last: Number.POSITIVE_INFINITY };
   const runs = (await texts.encode(encoding, owner)).map(({ tokens }) => [...tokens]);
   const distinct = new Map(runs.map((run) => [run.join(), run]));
-  return [...distinct.values()].filter(({ length }) => length > 0);
+  // What the model has no token for it never says.
+  const canBeSaid = (run: number[]) => run.length > 0 && run.every((id) => id < manifest.vocabSize);
+  return [...distinct.values()].filter(canBeSaid);
 }
 
 /** How each token is chosen, by the request, else by the checkpoint's authors; grammar and seed apart. */

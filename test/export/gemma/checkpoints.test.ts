@@ -75,6 +75,33 @@ describe('a multimodal checkpoint in bfloat16 shards gives what its text model g
   });
 });
 
+describe('tokens whose embeddings are in another tower', () => {
+  const media = async (changes: object) => {
+    const folder = await copyCheckpoint('gemma3n-k4');
+    const text = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'));
+    const outer = { model_type: 'gemma3n', text_config: text, image_token_id: 94, ...changes };
+    await writeFile(join(folder, 'config.json'), JSON.stringify(outer));
+    return (await ensureExport(folder, 'fp32')).manifest.mediaTokens;
+  };
+
+  it('are media from vocab_offset on', async () => {
+    const offsets = { vision_config: { vocab_offset: 80 }, audio_config: { vocab_offset: 90 } };
+    const { image, audio } = await media({ ...offsets, audio_token_id: 91 });
+    expect(image.toSorted((a, b) => a - b)).toEqual([80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 94]);
+    expect(audio.toSorted((a, b) => a - b)).toEqual([90, 91, 92, 93, 94, 95]);
+  });
+
+  it('are none where the offsets lie past the vocabulary', async () => {
+    expect((await media({ vision_config: {} })).image).toEqual([94]);
+  });
+
+  it('are refused where they are no number', async () => {
+    await expect(media({ vision_config: { vocab_offset: 'x' } })).rejects.toThrow(
+      'vision_config.vocab_offset',
+    );
+  });
+});
+
 describe('tensors that the model has no use for', () => {
   const shared = 'model.layers.9.self_attn.k_proj.weight';
   const withTensor = async (name: string) => {

@@ -7,7 +7,7 @@ import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import type { FamilyExport } from '../family.ts';
 import type { GemmaConfig } from './config.ts';
 import type { GemmaGraph } from './graph-parts.ts';
-import { headName, isOtherTower, mediaTokens, weightPrefix } from './multimodal.ts';
+import { headName, isOtherTower, type MediaDefaults, mediaTokens, weightPrefix } from './multimodal.ts';
 
 /** What tells the families apart. */
 export interface GemmaFamily<Config extends GemmaConfig> {
@@ -22,8 +22,7 @@ export interface GemmaFamily<Config extends GemmaConfig> {
   isUnused(config: Config, name: string): boolean;
   /** Whether a layer reads the cache of an earlier one. */
   sharesCache(config: Config, layer: number): boolean;
-  /** Of the config class, for multimodal checkpoints that do not name them. */
-  mediaTokens: Manifest['mediaTokens'];
+  media: MediaDefaults;
 }
 
 /** The text model alone; of a multimodal checkpoint the text model in it. */
@@ -61,7 +60,7 @@ export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Conf
         cross: [],
         contextLength: config.contextLength,
         encoderContextLength: null,
-        mediaTokens: mediaTokens(outer, text !== null, family.mediaTokens),
+        mediaTokens: mediaTokens(outer, text !== null, family.media, config.vocabSize),
       },
     };
   };

@@ -32,19 +32,42 @@ const mediaFields = {
   audio: ['audio_token_id', 'boa_token_id', 'eoa_token_id'],
 } as const;
 
+/** What a family's config class says of media where a config says nothing. */
+export interface MediaDefaults {
+  tokens: Manifest['mediaTokens'];
+  /** Where the tokens begin that other towers have the embeddings of; null: there are none. */
+  offsets: { image: number; audio: number } | null;
+}
+
+/** Most tokens that may belong to one kind of media. */
+const mostTokens = 4096;
+
 /**
- * Tokens that stand for an image or a sound, or enclose one: the text model alone makes nothing of them.
- * @param defaults of the family's config class
+ * Tokens that stand for an image or a sound, enclose one, or have their embeddings in another tower (from `vocab_offset`
+ * on, as `Gemma3nModel.forward` of transformers reads it): the text model alone makes nothing of them.
  */
 export function mediaTokens(
   outer: ConfigReader,
   isMultimodal: boolean,
-  defaults: Manifest['mediaTokens'],
+  defaults: MediaDefaults,
+  vocabSize: number,
 ): Manifest['mediaTokens'] {
   if (!isMultimodal) return { image: [], audio: [] };
-  const listed = (kind: keyof typeof mediaFields) => {
+  const named = (kind: keyof typeof mediaFields) => {
     const found = mediaFields[kind].map((field) => outer.tokenId(field)).filter((id) => id !== null);
-    return found.length > 0 ? found : defaults[kind];
+    return found.length > 0 ? found : defaults.tokens[kind];
   };
-  return { image: listed('image'), audio: listed('audio') };
+  const { offsets } = defaults;
+  if (offsets === null) return { image: named('image'), audio: named('audio') };
+  const vision = outer.object('vision_config') ?? outer;
+  const image = vision.tokenId('vocab_offset') ?? offsets.image;
+  const audio = outer.object('audio_config')?.tokenId('vocab_offset') ?? offsets.audio;
+  const ids = (from: number, to: number) => {
+    if (to - from > mostTokens) throw vision.refuse('vocab_offset', `at most ${mostTokens} tokens behind it`);
+    return Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+  };
+  return {
+    image: [...new Set([...named('image'), ...ids(image, Math.min(audio, vocabSize))])],
+    audio: [...new Set([...named('audio'), ...ids(audio, vocabSize)])],
+  };
 }

@@ -11,5 +11,5 @@ export const exportGemma3 = gemmaExport({
   functions: [],
   isUnused: () => false,
   sharesCache: () => false,
-  mediaTokens: { image: [262_144, 255_999, 256_000], audio: [] },
+  media: { tokens: { image: [262_144, 255_999, 256_000], audio: [] }, offsets: null },
 });

@@ -16,7 +16,10 @@ export const gemma3n: GemmaFamily<Gemma3nConfig> = {
     return layer !== undefined && sharesCache(config, Number(layer));
   },
   sharesCache,
-  mediaTokens: { image: [262_145, 255_999, 262_144], audio: [262_273, 256_000, 262_272] },
+  media: {
+    tokens: { image: [262_145, 255_999, 262_144], audio: [262_273, 256_000, 262_272] },
+    offsets: { image: 262_144, audio: 262_272 },
+  },
 };
 
 export const exportGemma3n = gemmaExport(gemma3n);
