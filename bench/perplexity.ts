@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { precisions } from '../src/catalog/manifest.ts';
-import { findModels } from '../src/catalog/model-folders.ts';
 import { Tokenizer } from '../src/catalog/tokenizer.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { inspectModel } from '../src/export/inspect/inspect-model.ts';
+import { findSources } from '../src/model-sources.ts';
 import { chooseRuntime } from '../src/runtime/choose-runtime.ts';
 import { openSession } from '../src/runtime/open-session.ts';
 import { heldOutChapters, meanLoss, windowsOf } from './held-out.ts';
@@ -23,7 +23,8 @@ export async function run(): Promise<BenchResult> {
   const ratios: BenchResult['ratios'] = {};
   const exports = await mkdtemp(join(tmpdir(), 'altup-perplexity-'));
   try {
-    for (const { id, folder } of await findModels([join(import.meta.dirname, '../models')])) {
+    for (const { id, place } of await findSources([join(import.meta.dirname, '../models')])) {
+      const folder = 'folder' in place ? place.folder : '';
       const windows = windowsOf(Tokenizer.load(folder), chapters);
       let exact = Number.NaN;
       for (const precision of precisions) {

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import { noDefaults } from './catalog/generation-defaults.ts';
 import type { Precision } from './catalog/manifest.ts';
-import { findModels, type ModelFolder } from './catalog/model-folders.ts';
 import type { ModelState, ServedModel } from './catalog/served-model.ts';
 import type { TextWorkers } from './catalog/text-workers.ts';
 import { readTexts, type Texts } from './catalog/texts.ts';
@@ -13,6 +12,9 @@ import type { ModelSpec } from './engine/messages.ts';
 import { ConfigurationError } from './errors.ts';
 import type { Export } from './export/export-checkpoint.ts';
 import { ExportThread } from './export/export-thread.ts';
+import { timeLeft } from './export/time-left.ts';
+import { downloadModel } from './hub/download-model.ts';
+import { findSources, isSamePlace, type ModelSource } from './model-sources.ts';
 import type { Metrics } from './observability/metrics.ts';
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -26,16 +28,18 @@ export interface ModelLibraryParts {
   isDraining: () => boolean;
 }
 
-/** A line about a running export at most this often. */
-const exportLogIntervalMs = 5000;
+/** A line about a running download or export at most this often. */
+const progressIntervalMs = 5000;
 
-/** The models that clients can name: finds them in their folders, exports, loads and removes them. */
+/** The models that clients can name: finds them in their folders or on the hub, exports, loads and removes them. */
 export class ModelLibrary {
   readonly #parts: ModelLibraryParts;
   readonly #logger: Logger;
   readonly #models = new Map<string, Writable<ServedModel>>();
-  /** Checkpoint folders by id. */
-  readonly #folders = new Map<string, string>();
+  /** By id. */
+  readonly #sources = new Map<string, ModelSource>();
+  /** Aborts what is being downloaded. */
+  readonly #stop = new AbortController();
   #engine: Pick<EngineClient, 'loadModel' | 'unloadModel'> | null = null;
   readonly #exporter = new ExportThread();
   #reloading: Promise<void> = Promise.resolve();
@@ -53,7 +57,7 @@ export class ModelLibrary {
 
   /** Finds the models of the start: from now on clients can name them. @throws ConfigurationError */
   async find(): Promise<void> {
-    for (const folder of await findModels(this.#parts.config.models)) this.#add(folder, true);
+    for (const source of await findSources(this.#parts.config.models)) this.#add(source, true);
   }
 
   /**
@@ -62,7 +66,7 @@ export class ModelLibrary {
    */
   async serve(engine: Pick<EngineClient, 'loadModel' | 'unloadModel'>): Promise<void> {
     this.#engine = engine;
-    const served = this.#serve([...this.#folders.keys()]);
+    const served = this.#serve([...this.#sources.keys()]);
     this.#reloading = served.catch(() => {});
     await served;
     if (this.#parts.isDraining()) return;
@@ -84,8 +88,9 @@ export class ModelLibrary {
     return this.#reloading;
   }
 
-  /** Gives up an export that is under way. */
+  /** Gives up a download or an export that is under way. */
   async close(): Promise<void> {
+    this.#stop.abort();
     await this.#exporter.end();
   }
 
@@ -105,8 +110,9 @@ export class ModelLibrary {
   }
 
   /** One model for each precision; the default one has the plain name. */
-  #add({ id, folder }: ModelFolder, isRequired: boolean): void {
-    this.#folders.set(id, folder);
+  #add(source: ModelSource, isRequired: boolean): void {
+    const { id } = source;
+    this.#sources.set(id, source);
     const created = Math.floor(Date.now() / 1000);
     this.#parts.config.precisions.forEach((precision, index) => {
       const name = index === 0 ? id : `${id}:${precision}`;
@@ -129,31 +135,46 @@ export class ModelLibrary {
   async #reload(): Promise<void> {
     this.#isReloadDue = false;
     if (this.#parts.isDraining()) return;
-    let found: ModelFolder[];
+    let found: ModelSource[];
     try {
-      found = await findModels(this.#parts.config.models);
+      found = this.#keepUnreadable(await findSources(this.#parts.config.models));
     } catch (error) {
       this.#logger.error({ reason: (error as Error).message }, 'models stay as they were');
       return;
     }
-    const isThere = (id: string) => found.find((model) => model.id === id)?.folder === this.#folders.get(id);
-    const removed = [...this.#folders.keys()].filter((id) => !isThere(id));
-    const added = found.filter(({ id, folder }) => this.#folders.get(id) !== folder);
+    const isKnown = ({ id, place }: ModelSource) => {
+      const known = this.#sources.get(id);
+      return known !== undefined && isSamePlace(known.place, place);
+    };
+    const isThere = (id: string) => found.some((source) => source.id === id && isKnown(source));
+    const removed = [...this.#sources.keys()].filter((id) => !isThere(id));
+    const added = found.filter((source) => !isKnown(source));
     const retried = this.#namesOf('failed').filter((name) => isThere(this.#models.get(name)!.id));
     this.#logger.info({ added: added.map(({ id }) => id), removed, retried }, 'models read again');
 
     // Room for what comes is made first.
     await Promise.all(removed.map((id) => this.#remove(id)));
     await Promise.all(retried.map((name) => this.#retry(name)));
-    for (const folder of added) this.#add(folder, false);
-    await this.#serve([...this.#folders.keys()]);
+    for (const source of added) this.#add(source, false);
+    await this.#serve([...this.#sources.keys()]);
+  }
+
+  /** A path that cannot be read at the moment, as one that is not mounted, keeps the models that were found by it. */
+  #keepUnreadable(found: readonly ModelSource[]): ModelSource[] {
+    return found.flatMap((source) => {
+      if (!('reason' in source.place)) return [source];
+      const before = [...this.#sources.values()].filter(({ path }) => path === source.path);
+      if (before.length === 0) return [source];
+      this.#logger.error({ reason: source.place.reason }, 'models stay as they were');
+      return before;
+    });
   }
 
   /** New requests do not find its models; running ones have as long as at a stop. */
   async #remove(id: string): Promise<void> {
     const names = [...this.#models.values()].filter((model) => model.id === id).map(({ name }) => name);
     for (const name of names) this.#models.delete(name);
-    this.#folders.delete(id);
+    this.#sources.delete(id);
     await Promise.all(
       names.map((name) => this.#engine!.unloadModel(name, this.#parts.config.drainTimeoutMs)),
     );
@@ -169,10 +190,12 @@ export class ModelLibrary {
     this.changeState(name, { state: 'loading' });
   }
 
-  /** Exports and loads those models of the folders that are not served yet. */
+  /** Brings, exports and loads those models that are not served yet. */
   async #serve(ids: readonly string[]): Promise<void> {
     const loads: Promise<void>[] = [];
-    for (const id of ids) {
+    const isOnHub = (id: string) => 'hub' in this.#sources.get(id)!.place;
+    // What is here already need not wait for what is to come over the network.
+    for (const id of ids.toSorted((a, b) => Number(isOnHub(a)) - Number(isOnHub(b)))) {
       for (const spec of await this.#prepare(id)) loads.push(this.#engine!.loadModel(spec));
       if (this.#parts.isDraining()) return;
     }
@@ -180,14 +203,19 @@ export class ModelLibrary {
     await Promise.all(loads);
   }
 
-  /** Those of a folder's models that wait to be loaded and can be. */
+  /** Those of a checkpoint's models that wait to be loaded and can be. */
   async #prepare(id: string): Promise<ModelSpec[]> {
-    const folder = this.#folders.get(id)!;
+    const waiting = [...this.#models.values()].filter(
+      (model) => model.id === id && model.state.state === 'loading',
+    );
+    if (waiting.length === 0 || this.#parts.isDraining()) return [];
+    const located = this.#locate(this.#sources.get(id)!);
     const specs: ModelSpec[] = [];
     let texts: Texts | null = null;
-    for (const model of this.#models.values()) {
-      if (model.id !== id || model.state.state !== 'loading' || this.#parts.isDraining()) continue;
+    for (const model of waiting) {
+      if (this.#parts.isDraining()) break;
       try {
+        const folder = await located;
         const exported = await this.#export(model.name, folder, model.precision);
         texts ??= await readTexts(folder, this.#parts.texts);
         requireVocabulary(folder, texts.vocabulary.data.ownTokens, exported.manifest.vocabSize);
@@ -201,18 +229,38 @@ export class ModelLibrary {
     return specs;
   }
 
+  /** The checkpoint's folder. @throws ConfigurationError where there is none */
+  async #locate({ id, place }: ModelSource): Promise<string> {
+    if ('folder' in place) return place.folder;
+    if ('reason' in place) throw new ConfigurationError(place.reason);
+    const { signal } = this.#stop;
+    const onProgress = this.#progressLog(id, 'downloading');
+    const folder = await downloadModel(place.hub, { onProgress, signal });
+    this.#logger.info({ model: id, folder }, 'downloaded');
+    return folder;
+  }
+
   async #export(model: string, checkpoint: string, precision: Precision): Promise<Export> {
-    const exported = await this.#exporter.run(checkpoint, precision, this.#exportLog(model));
+    const exported = await this.#exporter.run(checkpoint, precision, this.#progressLog(model, 'exporting'));
     if (exported.isNew) this.#logger.info({ model, folder: exported.folder }, 'exported');
     return exported;
   }
 
-  #exportLog(model: string): (progress: { doneBytes: number; totalBytes: number }) => void {
-    let lastAt = sharedClock();
+  #progressLog(
+    model: string,
+    doing: 'downloading' | 'exporting',
+  ): (progress: { doneBytes: number; totalBytes: number }) => void {
+    const startedAt = sharedClock();
+    let lastAt = startedAt;
     return ({ doneBytes, totalBytes }) => {
-      if (sharedClock() - lastAt < exportLogIntervalMs) return;
-      lastAt = sharedClock();
-      this.#logger.info({ model, percent: Math.round((100 * doneBytes) / totalBytes) }, 'exporting');
+      const now = sharedClock();
+      if (now - lastAt < progressIntervalMs) return;
+      lastAt = now;
+      const done = doneBytes / totalBytes;
+      this.#logger.info(
+        { model, percent: Math.round(100 * done), left: timeLeft(done, now - startedAt) },
+        doing,
+      );
     };
   }
 

@@ -27,7 +27,8 @@ const day = 24 * 60 * 60 * 1000;
 const settings = {
   models: text({
     default: 'models',
-    description: 'Folder of model folders, a single model folder, or several of either separated by commas.',
+    description:
+      'Folder of model folders, a single model folder, a model of the Hugging Face hub (`google/gemma-3n-E2B-it`, with `@` and a revision if need be), or several of these separated by commas.',
   }),
   host: text({
     default: '127.0.0.1',

@@ -28,7 +28,11 @@ const allowed: Record<string, readonly string[]> = {
     'config.ts',
     'export/export-checkpoint.ts',
     'export/export-thread.ts',
+    'export/time-left.ts',
+    'hub',
+    'model-sources.ts',
   ],
+  'model-sources.ts': ['hub', 'errors.ts'],
   'app.ts': [
     'http',
     'engine',
