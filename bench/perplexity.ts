@@ -1,15 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { precisions } from '../src/catalog/manifest.ts';
 import { Tokenizer } from '../src/catalog/tokenizer.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { inspectModel } from '../src/export/inspect/inspect-model.ts';
-import { findSources } from '../src/model-sources.ts';
 import { chooseRuntime } from '../src/runtime/choose-runtime.ts';
 import { openSession } from '../src/runtime/open-session.ts';
 import { heldOutChapters, meanLoss, windowsOf } from './held-out.ts';
 import type { BenchResult } from './result.ts';
+
+const models = join(import.meta.dirname, '../models');
 
 /** Perplexity of every shipped model on held-out text, in each precision, next to fp32. */
 export async function run(): Promise<BenchResult> {
@@ -23,8 +24,8 @@ export async function run(): Promise<BenchResult> {
   const ratios: BenchResult['ratios'] = {};
   const exports = await mkdtemp(join(tmpdir(), 'altup-perplexity-'));
   try {
-    for (const { id, place } of await findSources([join(import.meta.dirname, '../models')])) {
-      const folder = 'folder' in place ? place.folder : '';
+    for (const id of await readdir(models)) {
+      const folder = join(models, id);
       const windows = windowsOf(Tokenizer.load(folder), chapters);
       let exact = Number.NaN;
       for (const precision of precisions) {

@@ -1,6 +1,8 @@
+import { readdir } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { noDefaults } from './catalog/generation-defaults.ts';
 import type { Precision } from './catalog/manifest.ts';
+import { missingFiles } from './catalog/missing-files.ts';
 import type { ModelState, ServedModel } from './catalog/served-model.ts';
 import type { TextWorkers } from './catalog/text-workers.ts';
 import { readTexts, type Texts } from './catalog/texts.ts';
@@ -231,7 +233,11 @@ export class ModelLibrary {
 
   /** The checkpoint's folder. @throws ConfigurationError where there is none */
   async #locate({ id, place }: ModelSource): Promise<string> {
-    if ('folder' in place) return place.folder;
+    if ('folder' in place) {
+      const problem = missingFiles(await readdir(place.folder));
+      if (problem !== null) throw new ConfigurationError(`${place.folder}: ${problem}`);
+      return place.folder;
+    }
     if ('reason' in place) throw new ConfigurationError(place.reason);
     const { signal } = this.#stop;
     const onProgress = this.#progressLog(id, 'downloading');

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { isCheckpointLike, missingFiles, missingWeights } from './catalog/missing-files.ts';
 import { ConfigurationError } from './errors.ts';
 import { type HubName, nameOfFolder, readHubName } from './hub/hub-name.ts';
 
@@ -59,10 +60,18 @@ async function sourcesAt(path: string): Promise<ModelSource[]> {
   }
 }
 
+function fileError(file: string): ConfigurationError {
+  const names = [basename(file)];
+  const problem = isCheckpointLike(names) ? missingWeights(names) : null;
+  return new ConfigurationError(`${file}: ${problem ?? 'is a file; name its folder'}`);
+}
+
 async function modelFoldersIn(path: string): Promise<string[]> {
-  const names = await readdir(path).catch((cause: Error) => {
+  const names = await readdir(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOTDIR') throw fileError(path);
     throw new ConfigurationError(`${path}: cannot be read as a folder: ${cause.message}`, { cause });
   });
+  if (isCheckpointLike(names)) throw new ConfigurationError(`${path}: ${missingFiles(names)}`);
   const folders = names
     .sort()
     .map((name) => join(path, name))

@@ -54,7 +54,7 @@ describe('findSources', () => {
       },
       {
         id: 'README.md',
-        place: { reason: expect.stringMatching(/README\.md: cannot be read as a folder/) },
+        place: { reason: expect.stringMatching(/README\.md: is a file; name its folder/) },
         path: paths[1],
       },
       {
@@ -63,6 +63,34 @@ describe('findSources', () => {
         path: paths[2],
       },
     ]);
+  });
+
+  it.each([
+    [['model.gguf'], 'holds GGUF files'],
+    [['adapter_config.json', 'adapter_model.safetensors'], 'holds a LoRA adapter'],
+    [['pytorch_model.bin'], 'holds its weights as pytorch_model.bin'],
+    [['pytorch_model-00001-of-00002.bin'], 'holds its weights as pytorch_model.bin'],
+    [['tf_model.h5'], 'holds weights of another framework'],
+    [['model-00001-of-00002.safetensors'], 'holds shards without their model.safetensors.index.json'],
+    [['model.safetensors'], 'has no config.json'],
+    [['tokenizer.model'], 'has no weights'],
+  ])('says what a folder of %s is', async (files, problem) => {
+    const folder = await temporaryFolder();
+    for (const file of files) await writeFile(join(folder, file), '');
+    const [found] = await findSources([folder]);
+    expect(found!.place).toEqual({ reason: expect.stringContaining(`${folder}: ${problem}`) });
+  });
+
+  it('says what is in a file that is named instead of a folder', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'model.gguf'), '');
+    await writeFile(join(folder, 'model.safetensors'), '');
+    const [gguf, weights] = await findSources([
+      join(folder, 'model.gguf'),
+      join(folder, 'model.safetensors'),
+    ]);
+    expect(gguf!.place).toEqual({ reason: expect.stringContaining('model.gguf: holds GGUF files') });
+    expect(weights!.place).toEqual({ reason: expect.stringContaining('is a file; name its folder') });
   });
 
   it('takes names of the hub, and names a folder of its cache after the repository', async () => {

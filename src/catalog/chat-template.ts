@@ -1,8 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { ConfigurationError } from '../errors.ts';
+import { inOneLine, readCheckpointFile } from './checkpoint-file.ts';
 import { type ContentForm, type ContentPart, contentForm, formContent, nodesOf } from './content-form.ts';
+import { readTokenizerFile } from './tokenizer-file.ts';
+
+/** A hundred times what the longest have. */
+const mostTemplateBytes = 2 ** 22;
 
 export interface ChatMessage {
   role: string;
@@ -83,15 +88,17 @@ export class ChatTemplate {
   static load(checkpointFolder: string): ChatTemplate | null {
     const configFile = join(checkpointFolder, 'tokenizer_config.json');
     const templateFile = join(checkpointFolder, 'chat_template.jinja');
-    const config = JSON.parse(readFileSync(configFile, 'utf8')) as Record<string, unknown>;
+    const config = readTokenizerFile(configFile);
     const isApart = existsSync(templateFile);
-    const source = isApart ? readFileSync(templateFile, 'utf8') : defaultTemplate(config.chat_template);
+    const source = isApart
+      ? readCheckpointFile(templateFile, mostTemplateBytes)
+      : defaultTemplate(config.chat_template);
     if (source === null) return null;
     try {
       return new ChatTemplate(source, specialTokensOf(config));
     } catch (cause) {
       throw new ConfigurationError(
-        `${isApart ? templateFile : `${configFile}: chat_template`} is not a chat template: ${(cause as Error).message}`,
+        `${isApart ? templateFile : `${configFile}: chat_template`} is not a chat template: ${inOneLine((cause as Error).message)}`,
         { cause },
       );
     }

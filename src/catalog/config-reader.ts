@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { ConfigurationError } from '../errors.ts';
+import { inOneLine, readCheckpointFile } from './checkpoint-file.ts';
 import { modelLimits } from './model-limits.ts';
 
 /** The values a number may have, both ends included. */
@@ -10,6 +10,9 @@ export interface Unsaid<T> {
   missing?: T;
   null?: T;
 }
+
+/** Of a file: many times what the largest configs have. */
+const mostBytes = 2 ** 21;
 
 /** A field that is missing or null means the same. */
 export const unsaid = <const T>(value: T): Unsaid<T> => ({ missing: value, null: value });
@@ -33,9 +36,13 @@ export class ConfigReader {
   static async open(file: string): Promise<ConfigReader> {
     let parsed: unknown;
     try {
-      parsed = JSON.parse(await readFile(file, 'utf8'));
+      parsed = JSON.parse(readCheckpointFile(file, mostBytes));
     } catch (cause) {
-      throw new ConfigurationError(`${file}: cannot be read as JSON: ${(cause as Error).message}`, { cause });
+      if (cause instanceof ConfigurationError) throw cause;
+      throw new ConfigurationError(
+        `${file}: cannot be read as JSON: ${inOneLine((cause as Error).message)}`,
+        { cause },
+      );
     }
     if (!isObject(parsed)) throw new ConfigurationError(`${file}: expected a JSON object`);
     return new ConfigReader(file, parsed);

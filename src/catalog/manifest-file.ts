@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import Value from 'typebox/value';
 import { ConfigurationError } from '../errors.ts';
+import { inOneLine, readCheckpointFile } from './checkpoint-file.ts';
 import { type Manifest, ManifestSchema } from './manifest.ts';
 
 export const manifestFile = 'manifest.json';
+
+const mostBytes = 2 ** 24;
 
 /** A manifest as it is stored: with the sha256 of all else in it, so that a changed number is noticed. */
 const checksumOf = (manifest: Manifest) =>
@@ -16,9 +19,11 @@ export async function readManifest(folder: string): Promise<Manifest> {
   const path = join(folder, manifestFile);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(await readFile(path, 'utf8'));
+    parsed = JSON.parse(readCheckpointFile(path, mostBytes));
   } catch (cause) {
-    throw new ConfigurationError(`${path}: cannot be read as JSON: ${(cause as Error).message}`, { cause });
+    throw new ConfigurationError(`${path}: cannot be read as JSON: ${inOneLine((cause as Error).message)}`, {
+      cause,
+    });
   }
   if (!Value.Check(ManifestSchema, parsed)) throw new ConfigurationError(`${path}: ${firstProblem(parsed)}`);
   const { checksum, ...manifest } = parsed as Manifest & { checksum?: unknown };

@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigurationError } from '../errors.ts';
+import { readCheckpointFile } from './checkpoint-file.ts';
 
 /** Of one file: several times what the largest have. */
 const mostBytes = 2 ** 28;
@@ -9,11 +9,7 @@ const mostBytes = 2 ** 28;
 export function readTokenizerFile(file: string): Record<string, unknown> {
   let text: string;
   try {
-    const { size } = statSync(file);
-    if (size > mostBytes) {
-      throw new ConfigurationError(`${file} has ${size} bytes; at most ${mostBytes} are read.`);
-    }
-    text = readFileSync(file, 'utf8');
+    text = readCheckpointFile(file, mostBytes);
   } catch (error) {
     if (error instanceof ConfigurationError) throw error;
     throw new ConfigurationError(

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { ConfigurationError } from '../errors.ts';
+import { inOneLine } from './checkpoint-file.ts';
 import { readTokenDecoder, type TokenDecoder } from './token-decoder.ts';
 import { ownTokens, readTokenizerFile } from './tokenizer-file.ts';
 import { Vocabulary, type VocabularyData } from './vocabulary.ts';
@@ -33,7 +34,7 @@ export class Tokenizer extends Vocabulary {
     } catch (error) {
       if (error instanceof ConfigurationError) throw error;
       throw new ConfigurationError(
-        `${file} is not a tokenizer this service can use: ${(error as Error).message}`,
+        `${file} is not a tokenizer this service can use: ${inOneLine((error as Error).message)}`,
         {
           cause: error,
         },

@@ -9,6 +9,7 @@ import type { EngineOptions, ModelSpec } from './messages.ts';
 import { ModelEngine } from './model-engine.ts';
 import { modelMemory } from './model-memory.ts';
 import { Scheduler } from './scheduler.ts';
+import { tryModel } from './try-model.ts';
 
 export interface LoadContext {
   options: EngineOptions;
@@ -47,6 +48,11 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       release();
       throw error;
     });
+  await tryModel(session, manifest, spec.folder).catch(async (error) => {
+    await session.close();
+    release();
+    throw error;
+  });
   if (session.runtime.backend === 'native') keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
   const limits = {
     slots: session.slots,

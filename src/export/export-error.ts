@@ -1,3 +1,4 @@
+import { inOneLine } from '../catalog/checkpoint-file.ts';
 import { ConfigurationError } from '../errors.ts';
 
 /** What to do about a fault of the file system, by its code. */
@@ -30,7 +31,7 @@ export function exportError(error: unknown, checkpoint: string): Error {
   if (error.name === 'AbortError') return error;
   const { code, path } = error as NodeJS.ErrnoException;
   const remedy = code === undefined ? undefined : remedies[code];
-  const reason = error.message.replace(/\s+/g, ' ').slice(0, maxCharacters);
+  const reason = inOneLine(error.message).slice(0, maxCharacters);
   const line =
     remedy === undefined
       ? `${checkpoint}: cannot be exported: ${reason}`

@@ -11,6 +11,7 @@ import {
   modelInfo,
   downloadFile as openHubFile,
 } from '@huggingface/hub';
+import { missingFiles } from '../catalog/missing-files.ts';
 import { ConfigurationError } from '../errors.ts';
 import { downloadFile, type HubFile } from './download-file.ts';
 import type { HubName } from './hub-name.ts';
@@ -28,7 +29,6 @@ export interface DownloadOptions {
 /** All that a checkpoint is read from. */
 const needed =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\.jinja$|^model(-\d{5}-of-\d{5})?\.safetensors$|^model\.safetensors\.index\.json$/;
-const required = ['config.json', 'tokenizer.json'];
 const isCommit = (revision: string) => /^[0-9a-f]{40}$/.test(revision);
 
 /**
@@ -72,29 +72,11 @@ function hubAccess(): HubAccess {
 
 /** @throws ConfigurationError where the repository does not hold what is served, saying what it holds */
 function neededFiles(repo: string, listed: readonly ListFileEntry[]): HubFile[] {
-  const names = listed.map(({ path }) => path);
-  const missing = required.filter((name) => !names.includes(name));
-  const hasWeights = names.some((name) => /^model(\.safetensors|\.safetensors\.index\.json)$/.test(name));
-  if (missing.length > 0 || !hasWeights) {
-    throw new ConfigurationError(`${repo}: ${whatIsMissing(names, missing, hasWeights)}`);
-  }
+  const problem = missingFiles(listed.map(({ path }) => path));
+  if (problem !== null) throw new ConfigurationError(`${repo}: ${problem}`);
   return listed
     .filter(({ type, path }) => type === 'file' && needed.test(path))
     .map(({ path, size, oid = '', lfs }) => ({ path, size: lfs?.size ?? size, digest: lfs?.oid ?? oid }));
-}
-
-function whatIsMissing(names: readonly string[], missing: readonly string[], hasWeights: boolean): string {
-  if (names.some((name) => name.endsWith('.gguf')) && !hasWeights) {
-    return 'holds GGUF files, which are not served; name the repository that they were made from';
-  }
-  if (names.includes('adapter_config.json') && !hasWeights) {
-    return 'holds a LoRA adapter without its base; name the base model';
-  }
-  if (names.some((name) => /^pytorch_model.*\.bin$/.test(name)) && !hasWeights) {
-    return 'holds weights as pytorch_model.bin alone; convert them to safetensors (save_pretrained of transformers 5 does)';
-  }
-  if (!hasWeights) return 'has no model.safetensors';
-  return `has no ${missing.join(' and no ')}`;
 }
 
 const openFile =

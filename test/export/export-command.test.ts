@@ -44,7 +44,9 @@ describe('altup export', () => {
       ]),
     );
     const empty = Buffer.from('{}');
-    const hub = await HubServer.start({ 'someone/tiny': { files: { ...files, 'tokenizer.json': empty } } });
+    const hub = await HubServer.start({
+      'someone/tiny': { files: { ...files, 'tokenizer.json': empty, 'tokenizer_config.json': empty } },
+    });
     const cache = await temporaryFolder();
     vi.stubEnv('HF_ENDPOINT', hub.url);
     vi.stubEnv('HF_HUB_CACHE', cache);

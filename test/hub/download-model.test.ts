@@ -145,9 +145,14 @@ describe('downloadModel', () => {
       {
         'someone/tiny': { files: { 'config.json': Buffer.from('{}'), 'pytorch_model.bin': Buffer.from('') } },
       },
-      /pytorch_model\.bin alone; convert them to safetensors/,
+      /holds its weights as pytorch_model\.bin.*write them as safetensors/,
     ],
     ['without a tokenizer', { 'someone/tiny': { files: checkpoint } }, /has no tokenizer\.json/],
+    [
+      'with a SentencePiece model alone',
+      { 'someone/tiny': { files: { ...checkpoint, 'spiece.model': Buffer.from('') } } },
+      /has its tokenizer as spiece\.model alone/,
+    ],
   ])('says what to do about a repository that is %s', async (_what, repositories, message) => {
     await hubOf(repositories);
     const downloading = downloadModel(name);

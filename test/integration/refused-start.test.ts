@@ -1,7 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readCheckpoint } from '../support/read-checkpoint.ts';
+import { float32, writeSafetensors } from '../support/safetensors-writer.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -23,6 +26,11 @@ async function goodAndBad(damage: (folder: string) => Promise<void>): Promise<st
   }
   await damage(join(models, 'bad'));
   return models;
+}
+
+async function putPipe(file: string): Promise<void> {
+  await rm(file);
+  execFileSync('mkfifo', [file]);
 }
 
 async function changeJson(file: string, change: object): Promise<void> {
@@ -53,6 +61,36 @@ const damages: [what: string, damage: (folder: string) => Promise<void>, named: 
     'a shape that does not fit',
     (folder) => changeJson(join(folder, 'config.json'), { d_ff: 512 }),
     /bad\/model\.safetensors.*DenseReluDense/,
+  ],
+  [
+    'a pipe in place of the weights',
+    (folder) => putPipe(join(folder, 'model.safetensors')),
+    /bad\/model\.safetensors: is a pipe or a device; expected a file/,
+  ],
+  [
+    'a pipe in place of the tokenizer',
+    (folder) => putPipe(join(folder, 'tokenizer.json')),
+    /bad\/tokenizer\.json: is a pipe or a device; expected a file/,
+  ],
+  [
+    'a Git LFS pointer',
+    (folder) =>
+      writeFile(
+        join(folder, 'model.safetensors'),
+        'version https://git-lfs.github.com/spec/v1\noid sha256:00\n',
+      ),
+    /bad\/model\.safetensors: is a Git LFS pointer.*git lfs pull/,
+  ],
+  [
+    'weights whose products are beyond float32',
+    async (folder) => {
+      const tensors = await readCheckpoint(folder);
+      for (const [name, { shape }] of Object.entries(tensors))
+        if (name.endsWith('SelfAttention.q.weight'))
+          tensors[name] = float32(shape, Array(shape[0]! * shape[1]!).fill(3e38));
+      await writeSafetensors(join(folder, 'model.safetensors'), tensors);
+    },
+    /no answer can be computed in fp32: The model computed a logit of/,
   ],
   [
     'a tokenizer of another vocabulary',

@@ -3,9 +3,10 @@ import { createReadStream, existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { regularFileSize } from '../../catalog/checkpoint-file.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import { ConfigurationError } from '../../errors.ts';
-import { indexFile, singleFile } from './checkpoint-weights.ts';
+import { indexFile, noWeights, singleFile } from './checkpoint-weights.ts';
 import { readShardIndex } from './shard-index.ts';
 
 export type SourceFiles = Manifest['source'];
@@ -16,6 +17,7 @@ export async function listSourceFiles(folder: string): Promise<SourceFiles> {
   const files = [...configs, ...(await weightFiles(folder))].sort();
   return await Promise.all(
     files.map(async (file) => {
+      regularFileSize(join(folder, file));
       const found = await stat(join(folder, file)).catch((cause: Error) => {
         throw new ConfigurationError(`${join(folder, file)}: cannot be read: ${cause.message}`, { cause });
       });
@@ -30,7 +32,7 @@ async function weightFiles(folder: string): Promise<string[]> {
     const shards = await readShardIndex(join(folder, indexFile));
     return [indexFile, ...new Set(shards.values())];
   }
-  throw new ConfigurationError(`${folder}: has no weights; expected ${singleFile} or ${indexFile}`);
+  throw await noWeights(folder);
 }
 
 /** Equal sizes and modification times: the same files, as far as one can tell without reading them. */

@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { missingWeights } from '../../catalog/missing-files.ts';
 import { ConfigurationError } from '../../errors.ts';
 import { SafetensorsFile } from './safetensors-file.ts';
 import type { TensorEntry } from './safetensors-header.ts';
@@ -7,6 +9,12 @@ import { readShardIndex } from './shard-index.ts';
 
 export const singleFile = 'model.safetensors';
 export const indexFile = 'model.safetensors.index.json';
+
+/** What there is instead of weights. */
+export async function noWeights(folder: string): Promise<ConfigurationError> {
+  const names = await readdir(folder);
+  return new ConfigurationError(`${folder}: ${missingWeights(names)}`);
+}
 
 /** All tensors of a checkpoint folder, whether in one file or in shards. Holds files open until closed. */
 export class CheckpointWeights {
@@ -28,9 +36,7 @@ export class CheckpointWeights {
         file,
       ]);
     }
-    if (!existsSync(join(folder, indexFile))) {
-      throw new ConfigurationError(`${folder}: has no weights; expected ${singleFile} or ${indexFile}`);
-    }
+    if (!existsSync(join(folder, indexFile))) throw await noWeights(folder);
     return await openShards(folder, (files, open) => new CheckpointWeights(folder, files, open));
   }
 

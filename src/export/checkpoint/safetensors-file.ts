@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { refuseLfsPointer, regularFileSize } from '../../catalog/checkpoint-file.ts';
 import { ConfigurationError } from '../../errors.ts';
 import { parseSafetensorsHeader, type TensorEntry } from './safetensors-header.ts';
 
@@ -23,11 +24,14 @@ export class SafetensorsFile {
   }
 
   static async open(path: string): Promise<SafetensorsFile> {
+    regularFileSize(path);
     const file = await open(path, 'r');
     try {
       const { size } = await file.stat();
       if (size < 8) throw new ConfigurationError(`${path}: ${size} bytes are too few for a safetensors file`);
-      const lengthBytes = await readExactly(path, file, 0, 8);
+      const beginning = await readExactly(path, file, 0, Math.min(size, 64));
+      refuseLfsPointer(path, Buffer.from(beginning).toString('latin1'));
+      const lengthBytes = beginning.slice(0, 8);
       const headerBytes = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true));
       if (headerBytes > maxHeaderBytes) {
         throw new ConfigurationError(

@@ -1,12 +1,16 @@
-import { readFile } from 'node:fs/promises';
+import { readCheckpointFile } from '../../catalog/checkpoint-file.ts';
 import { ConfigurationError } from '../../errors.ts';
+
+/** Several times the index of the largest models. */
+const mostBytes = 2 ** 26;
 
 /** Which shard holds each tensor, from a `model.safetensors.index.json`: tensor name → file name. */
 export async function readShardIndex(path: string): Promise<Map<string, string>> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(await readFile(path, 'utf8'));
+    parsed = JSON.parse(readCheckpointFile(path, mostBytes));
   } catch (cause) {
+    if (cause instanceof ConfigurationError) throw cause;
     throw new ConfigurationError(`${path}: is not valid JSON`, { cause });
   }
   const weightMap = (parsed as { weight_map?: unknown } | null)?.weight_map;

@@ -1,0 +1,53 @@
+const hasWeights = /^model\.safetensors(\.index\.json)?$/;
+
+/** What a checkpoint may hold in place of weights as safetensors, and what helps. */
+const otherWeights: readonly (readonly [name: RegExp, problem: string])[] = [
+  [/\.gguf$/, 'holds GGUF files, which are not served; name the checkpoint that they were made from'],
+  [
+    /^adapter_config\.json$/,
+    'holds a LoRA adapter without its base model; merge the two (merge_and_unload() of peft, then save_pretrained()) and name the result',
+  ],
+  [
+    /^pytorch_model.*\.bin$/,
+    'holds its weights as pytorch_model.bin, which can run programs; write them as safetensors with transformers: AutoModelForCausalLM (or AutoModelForSeq2SeqLM), from_pretrained() and save_pretrained()',
+  ],
+  [
+    /\.(h5|msgpack|ckpt|pth|npz)$/,
+    'holds weights of another framework; write them as safetensors with transformers: from_pretrained() and save_pretrained()',
+  ],
+  [
+    /^model-\d+-of-\d+\.safetensors$/,
+    'holds shards without their model.safetensors.index.json; download it too',
+  ],
+];
+
+/** Why these files of a checkpoint, by their names, have no weights that are served; null: they have. */
+export function missingWeights(names: readonly string[]): string | null {
+  if (names.some((name) => hasWeights.test(name))) return null;
+  const other = otherWeights.find(([pattern]) => names.some((name) => pattern.test(name)));
+  return other?.[1] ?? 'has no weights; expected model.safetensors or model.safetensors.index.json';
+}
+
+/** The same for all that is needed to serve it. */
+export function missingFiles(names: readonly string[]): string | null {
+  const weights = missingWeights(names);
+  if (weights !== null) return weights;
+  if (!names.includes('config.json')) return 'has no config.json';
+  if (!names.includes('tokenizer.json')) {
+    const model = names.find((name) => /^(tokenizer|spiece|sentencepiece.*)\.model$/.test(name));
+    if (model === undefined) return 'has no tokenizer.json';
+    return `has its tokenizer as ${model} alone; write tokenizer.json with transformers: AutoTokenizer, from_pretrained() and save_pretrained()`;
+  }
+  return names.includes('tokenizer_config.json') ? null : 'has no tokenizer_config.json';
+}
+
+/** Whether they look like a checkpoint's at all. */
+export function isCheckpointLike(names: readonly string[]): boolean {
+  return names.some(
+    (name) =>
+      hasWeights.test(name) ||
+      /\.model$/.test(name) ||
+      name === 'tokenizer.json' ||
+      otherWeights.some(([pattern]) => pattern.test(name)),
+  );
+}
