@@ -33,7 +33,17 @@ export const e2b: Gemma3nShape = {
   sparse_layers: 10,
 };
 
-/** config.json of Hugging Face's Gemma3nForCausalLM. */
+declare global {
+  interface JSON {
+    /** Not in TypeScript's library yet. */
+    rawJSON(text: string): object;
+  }
+}
+
+/** With a decimal point, as transformers wants numbers that are no integers. */
+const float = (value: number) => JSON.rawJSON(Number.isInteger(value) ? value.toFixed(1) : String(value));
+
+/** config.json of Hugging Face's Gemma3nForCausalLM, to be written by `JSON.stringify`. */
 export function configOf({ sparse_layers, ...shape }: Gemma3nShape): object {
   const layers = Array.from({ length: shape.num_hidden_layers }, (_, layer) => layer);
   return {
@@ -43,22 +53,22 @@ export function configOf({ sparse_layers, ...shape }: Gemma3nShape): object {
     dtype: 'bfloat16',
     intermediate_size: layers.map(() => shape.intermediate_size),
     layer_types: layers.map((layer) => ((layer + 1) % 5 === 0 ? 'full_attention' : 'sliding_attention')),
-    activation_sparsity_pattern: layers.map((layer) => (layer < sparse_layers ? 0.95 : 0)),
+    activation_sparsity_pattern: layers.map((layer) => float(layer < sparse_layers ? 0.95 : 0)),
     altup_active_idx: 0,
-    altup_coef_clip: 120,
+    altup_coef_clip: float(120),
     altup_correct_scale: true,
     attention_bias: false,
-    attention_dropout: 0,
+    attention_dropout: float(0),
     bos_token_id: 2,
     eos_token_id: 1,
     pad_token_id: 0,
-    final_logit_softcapping: 30,
+    final_logit_softcapping: float(30),
     hidden_activation: 'gelu_pytorch_tanh',
     initializer_range: 0.02,
     max_position_embeddings: 32_768,
     rms_norm_eps: 1e-6,
-    rope_theta: 1_000_000,
-    rope_local_base_freq: 10_000,
+    rope_theta: float(1_000_000),
+    rope_local_base_freq: float(10_000),
     rope_scaling: null,
     sliding_window: 512,
     tie_word_embeddings: true,

@@ -48,6 +48,22 @@ export class ConfigReader {
     return new ConfigReader(file, parsed);
   }
 
+  /** Names of all fields. */
+  get fields(): readonly string[] {
+    return Object.keys(this.#fields);
+  }
+
+  /** A field as it is, to be compared. */
+  raw(field: string): unknown {
+    return this.#fields[field];
+  }
+
+  /** Nothing that could mean anything: false, null, an empty text, list or object. */
+  isEmpty(field: string): boolean {
+    const value = this.#fields[field];
+    return !value || (typeof value === 'object' && Object.keys(value).length === 0);
+  }
+
   /** A field that is absent or null counts as missing. */
   has(field: string): boolean {
     return this.#fields[field] !== undefined && this.#fields[field] !== null;

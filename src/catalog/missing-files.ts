@@ -5,7 +5,7 @@ const otherWeights: readonly (readonly [name: RegExp, problem: string])[] = [
   [/\.gguf$/, 'holds GGUF files, which are not served; name the checkpoint that they were made from'],
   [
     /^adapter_config\.json$/,
-    'holds a LoRA adapter without its base model; merge the two (merge_and_unload() of peft, then save_pretrained()) and name the result',
+    'holds a LoRA adapter without its base model; merge it with `altup export <base> --adapter <this folder>` and name the folder that writes',
   ],
   [
     /^pytorch_model.*\.bin$/,

@@ -1,12 +1,14 @@
+import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Precision, precisions } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
+import { mergeAdapter } from '../export/adapter/merge-adapter.ts';
 import { ensureExport } from '../export/export-checkpoint.ts';
 import { type ProgressDisplay, progressDisplay } from '../export/progress.ts';
 import { downloadModel } from '../hub/download-model.ts';
 import { nameOfFolder, readHubName } from '../hub/hub-name.ts';
 
-const usage = `Usage: altup export <checkpoint> [--precision ${precisions.join('|')}] [--out DIR]
+const usage = `Usage: altup export <checkpoint> [--precision ${precisions.join('|')}] [--out DIR] [--adapter DIR]
 
 Writes the checkpoint (config.json, model.safetensors) as ONNX graphs with ai.altup operators. An export that is there
 already and still fits is left as it is. The checkpoint is a folder, or a model of the Hugging Face hub, such as
@@ -14,6 +16,8 @@ google/gemma-3n-E2B-it or google/gemma-3n-E2B-it@<revision>, which is downloaded
 
   --precision P  what the weights become (default: fp32)
   --out DIR      where to write (default: <checkpoint>/onnx/<precision>)
+  --adapter DIR  merges a LoRA adapter of peft into the checkpoint first: a checkpoint of its own, to be served beside it,
+                 written to --out (default: <checkpoint's name>-<adapter's name> beside the adapter) and exported there
   --help         print this
 `;
 
@@ -47,9 +51,16 @@ export async function exportCommand(args: string[]): Promise<number> {
       ? await downloadModel(hubName, { onProgress: display!.update, signal })
       : parsed.checkpoint;
     display?.stop();
-    display = progressDisplay(process.stderr, `exporting ${nameOfFolder(checkpoint)}`);
-    const { folder, isNew } = await ensureExport(checkpoint, parsed.precision, {
-      ...(parsed.out === undefined ? {} : { out: parsed.out }),
+    let exported = checkpoint;
+    if (parsed.adapter !== undefined) {
+      exported = parsed.out ?? mergedFolder(checkpoint, parsed.adapter);
+      display = progressDisplay(process.stderr, `merging ${basename(parsed.adapter)}`);
+      await mergeAdapter(checkpoint, parsed.adapter, exported, { onProgress: display.update, signal });
+      display.stop();
+    }
+    display = progressDisplay(process.stderr, `exporting ${nameOfFolder(exported)}`);
+    const { folder, isNew } = await ensureExport(exported, parsed.precision, {
+      ...(parsed.out === undefined || parsed.adapter !== undefined ? {} : { out: parsed.out }),
       onProgress: display.update,
       signal,
     });
@@ -75,6 +86,13 @@ interface Arguments {
   checkpoint: string;
   precision: Precision;
   out: string | undefined;
+  /** Folder. */
+  adapter: string | undefined;
+}
+
+function mergedFolder(checkpoint: string, adapter: string): string {
+  const folder = resolve(adapter);
+  return join(dirname(folder), `${nameOfFolder(checkpoint)}-${basename(folder)}`);
 }
 
 /** The arguments, or what is wrong with them. */
@@ -86,6 +104,7 @@ function parse(args: string[]): Arguments | string {
       options: {
         precision: { type: 'string', default: 'fp32' },
         out: { type: 'string' },
+        adapter: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     });
@@ -93,7 +112,13 @@ function parse(args: string[]): Arguments | string {
     if (!precision) return `--precision is "${values.precision}"; expected ${precisions.join(', ')}`;
     if (!values.help && positionals.length !== 1)
       return `expected one checkpoint folder, got ${positionals.length}`;
-    return { isHelp: values.help, checkpoint: positionals[0] ?? '', precision, out: values.out };
+    return {
+      isHelp: values.help,
+      checkpoint: positionals[0] ?? '',
+      precision,
+      out: values.out,
+      adapter: values.adapter,
+    };
   } catch (error) {
     return (error as Error).message;
   }

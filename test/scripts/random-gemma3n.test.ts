@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RandomBfloat16 } from '../../scripts/random-gemma3n/random-bfloat16.ts';
-import { e2b, tensorsOf } from '../../scripts/random-gemma3n/shape.ts';
+import { configOf, e2b, tensorsOf } from '../../scripts/random-gemma3n/shape.ts';
 import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
 import { precisions } from '../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer.ts';
@@ -10,6 +12,7 @@ import { bfloat16ToFloat32 } from '../../src/export/checkpoint/half-precision.ts
 import { WeightSource } from '../../src/export/checkpoint/weight-source.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
+import { goldenFolder } from '../support/golden.ts';
 import { smallGemma3n } from '../support/small-gemma3n.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -51,6 +54,14 @@ describe('a random Gemma 3n', () => {
     expect(tokens[0]).toBe(2);
     expect(tokens.length).toBeLessThan(text.length / 1.5);
     expect(tokenizer.decode(tokens, true)).toBe(text);
+  });
+
+  it('writes floats where transformers does, whose configs take no integers for them', () => {
+    const theirs = readFileSync(join(goldenFolder('gemma3n-k2'), 'config.json'), 'utf8');
+    const floats = [...theirs.matchAll(/"(\w+)": (?:\[\s*)?-?\d+(?:\.|e)/g)].map(([, field]) => field!);
+    expect(floats.length).toBeGreaterThan(6);
+    const ours = JSON.stringify(configOf(e2b));
+    for (const field of floats) expect(ours).toMatch(new RegExp(`"${field}":\\[?-?\\d+(\\.|e)`));
   });
 
   it('writes numbers of the deviation asked for, the same for the same seed', () => {

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from training import gemma_golden, golden, t5_golden
+from training import gemma_golden, golden, lora_golden, t5_golden
 from training.t5 import T5
 
 GOLDEN = Path(__file__).parents[2] / "test" / "golden"
@@ -34,6 +34,10 @@ def test_committed_gemma_data_is_current(tmp_path):
 def test_committed_data_of_t5_relatives_is_current(tmp_path):
     t5_golden.write(tmp_path)
     assert golden.differences(GOLDEN / "t5-relatives", tmp_path, list(t5_golden.MODELS), t5_golden.TOLERANCE) == []
+
+
+def test_committed_data_of_lora_is_current():
+    assert lora_golden.check(GOLDEN / "lora") == []
 
 
 @pytest.mark.parametrize("variant", list(golden.VARIANTS))

@@ -35,6 +35,18 @@ export function float32ToHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
   return halves;
 }
 
+/** float32 → bfloat16 bits, to nearest, ties to even; NaN stays NaN. */
+export function float32ToBfloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(values.length);
+  for (let n = 0; n < words.length; n += 1) {
+    const word = words[n]!;
+    const isNumber = (word & 0x7fffffff) <= 0x7f800000;
+    halves[n] = isNumber ? roundedShift(word, 16) : (word >>> 16) | 0x40;
+  }
+  return halves;
+}
+
 /** The half-precision number nearest to a float32, both as bits. */
 function halfBits(word: number): number {
   const sign = (word >>> 16) & 0x8000;

@@ -1,8 +1,9 @@
 import { ConfigurationError } from '../../errors.ts';
 import type { TensorInfo, Weight } from '../onnx/weight.ts';
 import type { CheckpointWeights } from './checkpoint-weights.ts';
-import { bytesPerElement, type Dtype } from './dtypes.ts';
-import { bfloat16ToFloat32, float32ToHalf, halfToFloat32 } from './half-precision.ts';
+import { bytesPerElement } from './dtypes.ts';
+import { type FloatDtype, isFloatDtype, toFloat32 } from './floats.ts';
+import { float32ToHalf } from './half-precision.ts';
 import { transposedPanels } from './transpose.ts';
 
 /** Numbers read at a time. */
@@ -99,19 +100,19 @@ export class WeightSource {
     );
   }
 
-  #take(name: string, shape: readonly number[]): Dtype {
+  #take(name: string, shape: readonly number[]): FloatDtype {
     const dtype = this.#check(name, shape);
     this.#used.add(name);
     return dtype;
   }
 
-  #check(name: string, shape: readonly number[]): Dtype {
+  #check(name: string, shape: readonly number[]): FloatDtype {
     const entry = this.#checkpoint.entry(name);
     const path = this.#checkpoint.pathOf(name);
     if (entry.shape.join() !== shape.join()) {
       throw new ConfigurationError(`${path}: ${name} is [${entry.shape}]; config.json makes it [${shape}]`);
     }
-    if (entry.dtype !== 'F32' && entry.dtype !== 'F16' && entry.dtype !== 'BF16') {
+    if (!isFloatDtype(entry.dtype)) {
       throw new ConfigurationError(`${path}: ${name} is ${entry.dtype}; expected F32, F16 or BF16`);
     }
     return entry.dtype;
@@ -131,7 +132,7 @@ export class WeightSource {
   }
 
   /** The tensor in pieces, each a multiple of `unit` numbers. */
-  async *#pieces(name: string, dtype: Dtype, unit: number): AsyncGenerator<Float32Array<ArrayBuffer>> {
+  async *#pieces(name: string, dtype: FloatDtype, unit: number): AsyncGenerator<Float32Array<ArrayBuffer>> {
     const { begin, end } = this.#checkpoint.entry(name);
     const step = Math.max(1, Math.floor(chunkSize / unit)) * unit * bytesPerElement[dtype];
     for (let offset = 0; offset < end - begin; offset += step) {
@@ -142,7 +143,7 @@ export class WeightSource {
   /** Bytes of a tensor as numbers. @throws ConfigurationError where one of them is NaN or infinite */
   async #finite(
     name: string,
-    dtype: Dtype,
+    dtype: FloatDtype,
     offset?: number,
     length?: number,
   ): Promise<Float32Array<ArrayBuffer>> {
@@ -167,11 +168,4 @@ function toHalf(values: Float32Array, path: string, { name }: TensorInfo): Uint1
   throw new ConfigurationError(
     `${path}: ${name} holds ${values[lost]}, which fp16 cannot; export it as fp32, int8 or int4`,
   );
-}
-
-function toFloat32(stored: Uint8Array<ArrayBuffer>, dtype: Dtype): Float32Array<ArrayBuffer> {
-  const bits = () => new Uint16Array(stored.buffer, 0, stored.byteLength / bytesPerElement[dtype]);
-  if (dtype === 'F16') return halfToFloat32(bits());
-  if (dtype === 'BF16') return bfloat16ToFloat32(bits());
-  return new Float32Array(stored.buffer);
 }

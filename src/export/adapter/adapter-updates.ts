@@ -1,0 +1,97 @@
+import { ConfigurationError } from '../../errors.ts';
+import type { SafetensorsFile } from '../checkpoint/safetensors-file.ts';
+
+/** What an adapter does to one tensor of its base; tensors by their names in the adapter's file. */
+export type Update =
+  | { kind: 'replaced'; by: string }
+  | {
+      kind: 'added';
+      /** Of the module, for `alpha_pattern`. */
+      module: string;
+      /** [rank, in] */
+      a: string;
+      /** [out, rank] */
+      b: string;
+      /** The table's [tokens, width] is the product's transpose. */
+      isEmbedding: boolean;
+      /** [out]: of DoRA. */
+      magnitude: string | null;
+    };
+
+const prefix = 'base_model.model.';
+const part =
+  /^(?<module>.+)\.(?<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)(\.default)?(\.weight)?$/;
+
+type Parts = Record<string, string>;
+
+/**
+ * The base's tensors that the adapter changes.
+ * @param base names of the base's tensors
+ * @throws ConfigurationError for a tensor of the adapter that changes nothing of the base
+ */
+export function readUpdates(adapter: SafetensorsFile, base: readonly string[]): Map<string, Update> {
+  const updates = new Map<string, Update>();
+  const modules = new Map<string, Parts>();
+  const { path } = adapter;
+  for (const name of adapter.tensors.keys()) {
+    if (!name.startsWith(prefix)) {
+      throw new ConfigurationError(
+        `${path}: ${name} does not begin with ${prefix}; expected an adapter of peft`,
+      );
+    }
+    const found = part.exec(name.slice(prefix.length))?.groups;
+    if (!found) {
+      const replaced = name.slice(prefix.length).replace('.modules_to_save.default', '');
+      updates.set(inBase(replaced, base, path) ?? ownHead(replaced, name, path), {
+        kind: 'replaced',
+        by: name,
+      });
+      continue;
+    }
+    const parts = modules.get(found.module!) ?? {};
+    parts[found.part!] = name;
+    modules.set(found.module!, parts);
+  }
+  for (const [module, parts] of modules) {
+    const tensor = inBase(`${module}.weight`, base, path);
+    if (tensor === null) throw unknown(Object.values(parts)[0]!, path);
+    updates.set(tensor, added(module, parts, path));
+  }
+  return updates;
+}
+
+function added(module: string, parts: Parts, path: string): Update {
+  const isEmbedding = parts.lora_embedding_A !== undefined;
+  const [a, b] = isEmbedding
+    ? [parts.lora_embedding_A, parts.lora_embedding_B]
+    : [parts.lora_A, parts.lora_B];
+  const magnitude = parts.lora_magnitude_vector ?? null;
+  if (a === undefined || b === undefined)
+    throw new ConfigurationError(`${path}: ${module} has one of the two LoRA tensors alone`);
+  if (isEmbedding && magnitude !== null)
+    throw new ConfigurationError(`${path}: ${module} is a table adapted by DoRA; merge it with peft`);
+  return { kind: 'added', module, a, b, isEmbedding, magnitude };
+}
+
+/** Names before the layers differ between the ways a model is loaded: `model.`, `model.language_model.`, none. */
+const behindPrefix = (name: string) => name.replace(/^((model|language_model|text_model)\.)+/, '');
+
+function inBase(name: string, base: readonly string[], path: string): string | null {
+  if (base.includes(name)) return name;
+  const end = behindPrefix(name);
+  const alike = base.filter((other) => behindPrefix(other) === end);
+  if (alike.length > 1)
+    throw new ConfigurationError(`${path}: ${name} could be ${alike[0]} or ${alike[1]} of the base`);
+  return alike[0] ?? null;
+}
+
+/** A head that the base has not, because it is its table: it is one of its own from now on. */
+function ownHead(name: string, inAdapter: string, path: string): string {
+  if (name === 'lm_head.weight') return name;
+  throw unknown(inAdapter, path);
+}
+
+const unknown = (name: string, path: string) =>
+  new ConfigurationError(
+    `${path}: ${name} changes a tensor that the base model does not have; is it of another base?`,
+  );
