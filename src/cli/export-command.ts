@@ -2,13 +2,15 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Precision, precisions } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
-import { mergeAdapter } from '../export/adapter/merge-adapter.ts';
+import type { DerivedOptions } from '../export/derived/derived-checkpoint.ts';
+import { mergeAdapter } from '../export/derived/merge-adapter.ts';
+import { sliceCheckpoint } from '../export/derived/slice-checkpoint.ts';
 import { ensureExport } from '../export/export-checkpoint.ts';
 import { type ProgressDisplay, progressDisplay } from '../export/progress.ts';
 import { downloadModel } from '../hub/download-model.ts';
 import { nameOfFolder, readHubName } from '../hub/hub-name.ts';
 
-const usage = `Usage: altup export <checkpoint> [--precision ${precisions.join('|')}] [--out DIR] [--adapter DIR]
+const usage = `Usage: altup export <checkpoint> [--precision ${precisions.join('|')}] [--out DIR] [--adapter DIR | --slice E2B|FILE]
 
 Writes the checkpoint (config.json, model.safetensors) as ONNX graphs with ai.altup operators. An export that is there
 already and still fits is left as it is. The checkpoint is a folder, or a model of the Hugging Face hub, such as
@@ -18,6 +20,9 @@ google/gemma-3n-E2B-it or google/gemma-3n-E2B-it@<revision>, which is downloaded
   --out DIR      where to write (default: <checkpoint>/onnx/<precision>)
   --adapter DIR  merges a LoRA adapter of peft into the checkpoint first: a checkpoint of its own, to be served beside it,
                  written to --out (default: <checkpoint's name>-<adapter's name> beside the adapter) and exported there
+  --slice S      takes a smaller model out of a Gemma 3n first: E2B out of E4B, or a JSON file,
+                 {"skip_layers": [20, 21], "intermediate_size": 8192}, with one width or one for each kept layer; written
+                 to --out (default: <checkpoint's name>-<slice's name> beside it; of a hub's model, here)
   --help         print this
 `;
 
@@ -51,16 +56,16 @@ export async function exportCommand(args: string[]): Promise<number> {
       ? await downloadModel(hubName, { onProgress: display!.update, signal })
       : parsed.checkpoint;
     display?.stop();
-    let exported = checkpoint;
-    if (parsed.adapter !== undefined) {
-      exported = parsed.out ?? mergedFolder(checkpoint, parsed.adapter);
-      display = progressDisplay(process.stderr, `merging ${basename(parsed.adapter)}`);
-      await mergeAdapter(checkpoint, parsed.adapter, exported, { onProgress: display.update, signal });
+    const derived = derivation(parsed, checkpoint);
+    if (derived !== null) {
+      display = progressDisplay(process.stderr, derived.what);
+      await derived.write({ onProgress: display.update, signal });
       display.stop();
     }
+    const exported = derived?.out ?? checkpoint;
     display = progressDisplay(process.stderr, `exporting ${nameOfFolder(exported)}`);
     const { folder, isNew } = await ensureExport(exported, parsed.precision, {
-      ...(parsed.out === undefined || parsed.adapter !== undefined ? {} : { out: parsed.out }),
+      ...(parsed.out === undefined || derived !== null ? {} : { out: parsed.out }),
       onProgress: display.update,
       signal,
     });
@@ -88,11 +93,37 @@ interface Arguments {
   out: string | undefined;
   /** Folder. */
   adapter: string | undefined;
+  /** `E2B` or a file. */
+  slice: string | undefined;
 }
 
-function mergedFolder(checkpoint: string, adapter: string): string {
-  const folder = resolve(adapter);
-  return join(dirname(folder), `${nameOfFolder(checkpoint)}-${basename(folder)}`);
+interface Derivation {
+  what: string;
+  out: string;
+  write(options: DerivedOptions): Promise<unknown>;
+}
+
+/** The checkpoint to be made of the one that is named; null: that one is to be exported itself. */
+function derivation({ adapter, slice, out }: Arguments, checkpoint: string): Derivation | null {
+  const name = nameOfFolder(checkpoint);
+  if (adapter !== undefined) {
+    const folder = resolve(adapter);
+    const merged = out ?? join(dirname(folder), `${name}-${basename(folder)}`);
+    return {
+      what: `merging ${basename(folder)}`,
+      out: merged,
+      write: (options) => mergeAdapter(checkpoint, folder, merged, options),
+    };
+  }
+  if (slice === undefined) return null;
+  // The hub's cache has no place for it.
+  const beside = name === basename(resolve(checkpoint)) ? dirname(resolve(checkpoint)) : process.cwd();
+  const sliced = out ?? join(beside, `${name}-${basename(slice, '.json')}`);
+  return {
+    what: `slicing ${name}`,
+    out: sliced,
+    write: (options) => sliceCheckpoint(checkpoint, slice, sliced, options),
+  };
 }
 
 /** The arguments, or what is wrong with them. */
@@ -105,6 +136,7 @@ function parse(args: string[]): Arguments | string {
         precision: { type: 'string', default: 'fp32' },
         out: { type: 'string' },
         adapter: { type: 'string' },
+        slice: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     });
@@ -112,13 +144,9 @@ function parse(args: string[]): Arguments | string {
     if (!precision) return `--precision is "${values.precision}"; expected ${precisions.join(', ')}`;
     if (!values.help && positionals.length !== 1)
       return `expected one checkpoint folder, got ${positionals.length}`;
-    return {
-      isHelp: values.help,
-      checkpoint: positionals[0] ?? '',
-      precision,
-      out: values.out,
-      adapter: values.adapter,
-    };
+    const { out, adapter, slice } = values;
+    if (adapter !== undefined && slice !== undefined) return '--adapter and --slice do not go together';
+    return { isHelp: values.help, checkpoint: positionals[0] ?? '', precision, out, adapter, slice };
   } catch (error) {
     return (error as Error).message;
   }

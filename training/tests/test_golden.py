@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from training import gemma_golden, golden, lora_golden, t5_golden
+from training import gemma_golden, golden, lora_golden, slice_golden, t5_golden
 from training.t5 import T5
 
 GOLDEN = Path(__file__).parents[2] / "test" / "golden"
@@ -38,6 +38,10 @@ def test_committed_data_of_t5_relatives_is_current(tmp_path):
 
 def test_committed_data_of_lora_is_current():
     assert lora_golden.check(GOLDEN / "lora") == []
+
+
+def test_committed_data_of_slices_is_current():
+    assert slice_golden.check(GOLDEN / "slice") == []
 
 
 @pytest.mark.parametrize("variant", list(golden.VARIANTS))

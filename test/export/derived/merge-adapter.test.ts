@@ -3,8 +3,8 @@ import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { exportCommand } from '../../../src/cli/export-command.ts';
-import { mergeAdapter } from '../../../src/export/adapter/merge-adapter.ts';
 import { SafetensorsFile } from '../../../src/export/checkpoint/safetensors-file.ts';
+import { mergeAdapter } from '../../../src/export/derived/merge-adapter.ts';
 import { captureOutput } from '../../support/capture-output.ts';
 import { readCheckpoint } from '../../support/read-checkpoint.ts';
 import { bits16, float32, type WrittenTensor, writeSafetensors } from '../../support/safetensors-writer.ts';
@@ -70,6 +70,7 @@ describe('a merged adapter', () => {
       return [name.replace(/^model\./, 'language_model.model.'), bits16('BF16', shape, [...upper])];
     });
     await writeSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(halves));
+    await cp(join(baseOf('plain'), 'config.json'), join(folder, 'config.json'));
     const out = join(folder, 'merged');
     await mergeAdapter(folder, adapterOf('plain'), out, options);
     const merged = await readCheckpoint(out);
@@ -151,8 +152,8 @@ describe('altup export --adapter', () => {
     expect((await stat(join(merged, 'model.safetensors'))).mtimeMs).toBe(mtimeMs);
     expect((await readdir(merged)).sort()).toEqual([
       'config.json',
+      'derived-from.json',
       'generation_config.json',
-      'merged-from.json',
       'model.safetensors',
       'onnx',
     ]);
