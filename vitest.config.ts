@@ -13,7 +13,14 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/docs/**', 'test/clients/**', 'test/cuda/**', 'test/hostile/**'],
+          exclude: [
+            'test/e2e/**',
+            'test/docs/**',
+            'test/clients/**',
+            'test/cuda/**',
+            'test/hostile/**',
+            'test/real/**',
+          ],
         },
       },
       {
@@ -37,6 +44,17 @@ export default defineConfig({
           include: ['test/hostile/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 240_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'real',
+          include: ['test/real/**/*.test.ts'],
+          globalSetup: 'test/real/real-weights.ts',
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
           fileParallelism: false,
         },
       },
