@@ -1,13 +1,8 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { ConfigurationError } from '../errors.ts';
-import { inOneLine, readCheckpointFile } from './checkpoint-file.ts';
+import { inOneLine } from './checkpoint-file.ts';
 import { type ContentForm, type ContentPart, contentForm, formContent, nodesOf } from './content-form.ts';
-import { readTokenizerFile } from './tokenizer-file.ts';
-
-/** A hundred times what the longest have. */
-const mostTemplateBytes = 2 ** 22;
+import type { TokenizerInfo } from './tokenizer-info.ts';
 
 export interface ChatMessage {
   role: string;
@@ -85,20 +80,13 @@ export class ChatTemplate {
   }
 
   /** @returns null where the checkpoint has none. @throws ConfigurationError naming the file that is no template */
-  static load(checkpointFolder: string): ChatTemplate | null {
-    const configFile = join(checkpointFolder, 'tokenizer_config.json');
-    const templateFile = join(checkpointFolder, 'chat_template.jinja');
-    const config = readTokenizerFile(configFile);
-    const isApart = existsSync(templateFile);
-    const source = isApart
-      ? readCheckpointFile(templateFile, mostTemplateBytes)
-      : defaultTemplate(config.chat_template);
-    if (source === null) return null;
+  static load({ chatTemplate, specialTokens, templatePlace }: TokenizerInfo): ChatTemplate | null {
+    if (chatTemplate === null) return null;
     try {
-      return new ChatTemplate(source, specialTokensOf(config));
+      return new ChatTemplate(chatTemplate, specialTokens);
     } catch (cause) {
       throw new ConfigurationError(
-        `${isApart ? templateFile : `${configFile}: chat_template`} is not a chat template: ${inOneLine((cause as Error).message)}`,
+        `${templatePlace} is not a chat template: ${inOneLine((cause as Error).message)}`,
         { cause },
       );
     }
@@ -136,22 +124,4 @@ function uptoContent(text: string, { content }: ChatMessage): string {
   const at = text.lastIndexOf(final);
   if (final === '' || at < 0) throw new FinalMessageError();
   return text.slice(0, at + final.length);
-}
-
-function defaultTemplate(given: unknown): string | null {
-  if (typeof given === 'string') return given;
-  if (!Array.isArray(given)) return null;
-  const named = given as { name?: unknown; template?: unknown }[];
-  const template = (named.find(({ name }) => name === 'default') ?? named[0])?.template;
-  return typeof template === 'string' ? template : null;
-}
-
-/** `bos_token` and its like, written as a text or as an object with its `content`. */
-function specialTokensOf(config: Record<string, unknown>): Record<string, string> {
-  const entries = Object.entries(config).flatMap(([name, value]) => {
-    if (!name.endsWith('_token')) return [];
-    const text = typeof value === 'string' ? value : (value as { content?: unknown } | null)?.content;
-    return typeof text === 'string' ? [[name, text] as const] : [];
-  });
-  return Object.fromEntries(entries);
 }

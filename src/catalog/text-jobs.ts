@@ -1,10 +1,11 @@
 import type { ChatMessage, ChatRendering } from './chat-template.ts';
+import type { TokenizerInfo } from './tokenizer-info.ts';
 import type { VocabularyData } from './vocabulary.ts';
 
 /** What a process for texts (text-worker.ts) does with a checkpoint's tokenizer and chat template. */
 export interface TextJobs {
   /** Reads both. */
-  load: { job: object; answer: { vocabulary: VocabularyData; hasChatTemplate: boolean } };
+  load: { job: object; answer: { vocabulary: VocabularyData; info: TokenizerInfo } };
   encode: {
     /** `last`: most tokens to give of each text, the last ones. */
     job: { texts: readonly string[]; addSpecialTokens: boolean; last: number };

@@ -6,6 +6,7 @@ import { ChatTemplate, ChatTemplateError, FinalMessageError } from './chat-templ
 import type { SentTextJob, TextFailure, TextJobs, TextJobType, TextResult, TextSource } from './text-jobs.ts';
 import { tokenText } from './token-text.ts';
 import { Tokenizer } from './tokenizer.ts';
+import { readTokenizerInfo, type TokenizerInfo } from './tokenizer-info.ts';
 
 /**
  * Entry point of a process for texts: runs what checkpoints bring (regular expressions, normalizers, chat templates),
@@ -21,6 +22,7 @@ const maxTokensGiven = (text: string) => 65_536 + 4 * text.length;
 interface Loaded {
   reading: number;
   tokenizer: Tokenizer;
+  info: TokenizerInfo;
   chatTemplate: ChatTemplate | null;
   fileBytes: number;
 }
@@ -43,12 +45,12 @@ function load({ checkpoint, reading }: TextSource, milliseconds: number): Loaded
   let loaded = kept.get(checkpoint);
   kept.delete(checkpoint);
   if (loaded?.reading !== reading) loaded = undefined;
-  loaded ??= within(milliseconds, () => ({
-    reading,
-    tokenizer: Tokenizer.load(checkpoint),
-    chatTemplate: ChatTemplate.load(checkpoint),
-    fileBytes: statSync(join(checkpoint, 'tokenizer.json')).size,
-  }));
+  loaded ??= within(milliseconds, () => {
+    const tokenizer = Tokenizer.load(checkpoint);
+    const info = readTokenizerInfo(checkpoint);
+    const fileBytes = statSync(join(checkpoint, 'tokenizer.json')).size;
+    return { reading, tokenizer, info, chatTemplate: ChatTemplate.load(info), fileBytes };
+  });
   kept.set(checkpoint, loaded);
   let total = [...kept.values()].reduce((sum, { fileBytes }) => sum + fileBytes, 0);
   for (const [folder, { fileBytes }] of kept) {
@@ -60,10 +62,7 @@ function load({ checkpoint, reading }: TextSource, milliseconds: number): Loaded
 }
 
 const run: { [T in TextJobType]: (loaded: Loaded, job: TextJobs[T]['job']) => TextJobs[T]['answer'] } = {
-  load: ({ tokenizer, chatTemplate }) => ({
-    vocabulary: tokenizer.data,
-    hasChatTemplate: chatTemplate !== null,
-  }),
+  load: ({ tokenizer, info }) => ({ vocabulary: tokenizer.data, info }),
   encode: ({ tokenizer }, { texts, addSpecialTokens, last }) =>
     texts.map((text) => {
       const tokens = tokenizer.encode(text, addSpecialTokens);

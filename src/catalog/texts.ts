@@ -2,6 +2,7 @@ import type { ChatMessage, ChatRendering } from './chat-template.ts';
 import { type GenerationDefaults, readGenerationDefaults } from './generation-defaults.ts';
 import type { EncodedText, TextJobs, TextSource } from './text-jobs.ts';
 import type { TextOwner, TextWorkers } from './text-workers.ts';
+import type { TokenizerInfo } from './tokenizer-info.ts';
 import { Vocabulary } from './vocabulary.ts';
 
 type Encoding = TextJobs['encode']['job'];
@@ -15,6 +16,7 @@ export interface TextWork {
   render:
     | ((messages: readonly ChatMessage[], rendering: ChatRendering, owner: TextOwner) => Promise<string>)
     | null;
+  readonly info: TokenizerInfo;
 }
 
 /** What a checkpoint's models share, whatever their precision. */
@@ -26,10 +28,10 @@ export interface Texts {
 
 /** @throws ConfigurationError naming the file at fault */
 export async function readTexts(checkpoint: string, workers: TextWorkers): Promise<Texts> {
-  const { vocabulary, hasChatTemplate, source } = await workers.load(checkpoint);
+  const { vocabulary, info, source } = await workers.load(checkpoint);
   return {
     vocabulary: new Vocabulary(vocabulary),
-    texts: textWork(source, hasChatTemplate, workers),
+    texts: textWork(source, info, workers),
     defaults: await readGenerationDefaults(checkpoint),
   };
 }
@@ -40,7 +42,7 @@ const lengthOf = (content: ChatMessage['content']): number =>
 /** Templates write this many characters, and for each message or character given so many more, at most. */
 const written = { always: 65_536, each: 8 };
 
-function textWork(source: TextSource, hasChatTemplate: boolean, workers: TextWorkers): TextWork {
+function textWork(source: TextSource, info: TokenizerInfo, workers: TextWorkers): TextWork {
   const render: TextWork['render'] = (messages, rendering, owner) => {
     // A message's own frame counts too: there may be thousands of empty ones.
     const characters = messages.reduce((sum, { content }) => sum + lengthOf(content) + 32, 0);
@@ -54,6 +56,7 @@ function textWork(source: TextSource, hasChatTemplate: boolean, workers: TextWor
     },
     tokenize: (tokenizing, owner) =>
       workers.run('tokenize', source, tokenizing, tokenizing.text.length, owner),
-    render: hasChatTemplate ? render : null,
+    render: info.chatTemplate === null ? null : render,
+    info,
   };
 }

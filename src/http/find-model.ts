@@ -53,10 +53,11 @@ export function findModel(models: Models, name: string | null | undefined): Serv
  * counts as that model's.
  */
 export function noteModel(models: Models): preValidationAsyncHookHandler {
-  return async ({ body, params, context }) => {
+  return async ({ body, params, query, context }) => {
     const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
     const { id: name } = params as { id?: string };
-    const asked = name ?? (isObject ? (body as { model?: unknown }).model : false) ?? null;
+    const { model: queried } = query as { model?: string };
+    const asked = name ?? queried ?? (isObject ? (body as { model?: unknown }).model : false) ?? null;
     if (asked !== null && typeof asked !== 'string') return;
     try {
       context.model = findModel(models, asked).name;

@@ -27,6 +27,7 @@ import { metricsRoute } from './routes/metrics.ts';
 import { openapiRoute } from './routes/openapi.ts';
 import { playgroundRoutes } from './routes/playground.ts';
 import { tokenizeRoute } from './routes/tokenize.ts';
+import { tokenizerInfoRoute } from './routes/tokenizer-info.ts';
 import { versionRoute } from './routes/version.ts';
 import { ChatCompletionSchema } from './schemas/chat-response.ts';
 import { CompletionSchema } from './schemas/completion-response.ts';
@@ -127,6 +128,7 @@ export function buildServer(dependencies: ServerDependencies): App {
       getModelRoute,
       tokenizeRoute,
       detokenizeRoute,
+      tokenizerInfoRoute,
     ]) {
       route(guarded as App, dependencies, limits);
     }

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ChatTemplate, ChatTemplateError } from '../../src/catalog/chat-template.ts';
+import { readTokenizerInfo } from '../../src/catalog/tokenizer-info.ts';
 import { ConfigurationError } from '../../src/errors.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -35,6 +36,8 @@ const rendered = (template: ChatTemplate | null, addGenerationPrompt = true) =>
 const expected =
   '<bos><turn>user\nWho is he?<end>\n<turn>assistant\nA proud man.<end>\n<turn>user\nWhy?<end>\n';
 
+const load = (folder: string) => ChatTemplate.load(readTokenizerInfo(folder));
+
 describe('a chat template', () => {
   it.each([
     ['text', { bos_token: '<bos>', chat_template: source }, {}],
@@ -55,19 +58,19 @@ describe('a chat template', () => {
       { 'chat_template.jinja': source },
     ],
   ])('is read as a %s', async (_form, config, others) => {
-    const template = ChatTemplate.load(await checkpoint({ 'tokenizer_config.json': config, ...others }));
+    const template = load(await checkpoint({ 'tokenizer_config.json': config, ...others }));
     expect(rendered(template)).toBe(`${expected}<turn>model\n`);
     expect(rendered(template, false)).toBe(expected);
   });
 
   it('may be missing', async () => {
-    expect(ChatTemplate.load(await checkpoint({ 'tokenizer_config.json': { bos_token: null } }))).toBeNull();
+    expect(load(await checkpoint({ 'tokenizer_config.json': { bos_token: null } }))).toBeNull();
   });
 
   it('that cannot be read is named', async () => {
     const folder = await checkpoint({ 'tokenizer_config.json': {}, 'chat_template.jinja': '{% if %}' });
-    expect(() => ChatTemplate.load(folder)).toThrow(ConfigurationError);
-    expect(() => ChatTemplate.load(folder)).toThrow(/chat_template\.jinja is not a chat template/);
+    expect(() => load(folder)).toThrow(ConfigurationError);
+    expect(() => load(folder)).toThrow(/chat_template\.jinja is not a chat template/);
   });
 
   it('refuses in its own words', () => {

@@ -3,11 +3,12 @@ import { ApiKeys } from '../../src/config/api-keys.ts';
 import { fakeServer } from '../support/fake-server.ts';
 
 const server = fakeServer({ config: { apiKeys: new ApiKeys('alpha,beta') } });
+const isRead = (url: string) => url.startsWith('/v1/models') || url === '/tokenizer_info';
 const ask = (url: string, authorization?: string) =>
   server.app.inject({
-    method: url.startsWith('/v1/models') ? 'GET' : 'POST',
+    method: isRead(url) ? 'GET' : 'POST',
     url,
-    ...(url.startsWith('/v1/models') ? {} : { payload: { prompt: 'a', tokens: [5] } }),
+    ...(isRead(url) ? {} : { payload: { prompt: 'a', tokens: [5] } }),
     headers: authorization === undefined ? {} : { authorization },
   });
 
@@ -18,6 +19,7 @@ const guarded = [
   '/v1/models/tiny',
   '/tokenize',
   '/detokenize',
+  '/tokenizer_info',
 ];
 
 // Enough for the refusals of the tests before to be forgotten.

@@ -44,6 +44,30 @@ describe('/detokenize', () => {
   });
 });
 
+describe('/tokenizer_info', () => {
+  it('gives what the checkpoint says of its tokenizer', async () => {
+    const response = await app.inject('/tokenizer_info?model=tiny');
+    expect(response.json()).toEqual({
+      tokenizer_class: 'Bytes',
+      bos_token: null,
+      eos_token: '</s>',
+      pad_token: null,
+      unk_token: null,
+      chat_template: null,
+    });
+    expect((await app.inject('/tokenizer_info')).statusCode).toBe(200);
+  });
+
+  it.each([
+    ['model=other', 404, 'model'],
+    ['modell=tiny', 400, 'modell'],
+  ])('refuses %s', async (query, status, param) => {
+    const response = await app.inject(`/tokenizer_info?${query}`);
+    expect(response.statusCode).toBe(status);
+    expect(response.json().error.param).toBe(param);
+  });
+});
+
 describe('both', () => {
   it.each([
     ['/tokenize', { prompt: 3 }, 'prompt'],

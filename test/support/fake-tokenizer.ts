@@ -60,6 +60,12 @@ export function fakeTexts(
       const fields = `"tokens":${JSON.stringify(ids)},"token_strs":${JSON.stringify(strings)}`;
       return { count: ids.length, fields: Buffer.from(fields) };
     },
+    info: {
+      tokenizerClass: 'Bytes',
+      specialTokens: { eos_token: '</s>' },
+      chatTemplate: null,
+      templatePlace: '',
+    },
     render: chatTemplate && (async (messages, rendering) => chatTemplate.render(messages, rendering)),
   };
 }
