@@ -177,6 +177,18 @@ def differences(expected: Path, actual: Path, variants: list[str], tolerance: fl
     return found
 
 
+def write_or_check(write: Callable[[Path], None], check: Callable[[Path], list[str]]) -> None:
+    """The command line of golden data that compares itself. `check` says what differs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--check", type=Path)
+    options = parser.parse_args()
+    if options.out:
+        write(options.out)
+    if options.check and (wrong := check(options.check)):
+        sys.exit("\n".join(wrong))
+
+
 def run(
     parser: argparse.ArgumentParser, write: Callable[[Path], None], variants: list[str], tolerance: float
 ) -> int:

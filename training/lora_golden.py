@@ -7,9 +7,7 @@ Each folder is an adapter as `save_pretrained` of `peft` writes it, for the chec
 adapter_config.json names, and merged.safetensors: the tensors of the base that `merge_and_unload` has changed.
 """
 
-import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from training.golden import random_noise
+from training.golden import random_noise, write_or_check
 
 GOLDEN = Path(__file__).parent.parent / "test" / "golden"
 GEMMA, GEMMA_3N, T5 = "gemma/gemma3", "gemma/gemma3n-k2", "t5-relatives/umt5"
@@ -95,16 +93,5 @@ def check(folder: Path) -> list[str]:
     return wrong
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--check", type=Path)
-    options = parser.parse_args()
-    if options.out:
-        write(options.out)
-    if options.check and (wrong := check(options.check)):
-        sys.exit("\n".join(wrong))
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(write, check)

@@ -7,9 +7,7 @@ slice.json is what `altup export --slice` is given; golden.safetensors holds inp
 slice of test/golden/gemma/gemma3n-k4.
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 from transformers import Gemma3nForCausalLM, Gemma3nTextConfig
 
 from training.gemma_golden import TOLERANCE, random_ids
+from training.golden import write_or_check
 
 BASE = Path(__file__).parent.parent / "test" / "golden" / "gemma" / "gemma3n-k4"
 # One layer with a sparse feed-forward layer, one without, two of those that read the caches of others.
@@ -82,16 +81,5 @@ def check(folder: Path) -> list[str]:
     return wrong
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--check", type=Path)
-    options = parser.parse_args()
-    if options.out:
-        write(options.out)
-    if options.check and (wrong := check(options.check)):
-        sys.exit("\n".join(wrong))
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(write, check)

@@ -11,7 +11,7 @@ export interface Unsaid<T> {
   null?: T;
 }
 
-/** Of a file: many times what the largest configs have. */
+/** Larger files are refused. The largest configs have a hundredth of it. */
 const mostBytes = 2 ** 21;
 
 /** A field that is missing or null means the same. */
@@ -53,9 +53,14 @@ export class ConfigReader {
     return Object.keys(this.#fields);
   }
 
-  /** A field as it is, to be compared. */
-  raw(field: string): unknown {
-    return this.#fields[field];
+  isOneOf(field: string, values: readonly unknown[]): boolean {
+    return values.includes(this.#fields[field]);
+  }
+
+  /** Length of a list; 0 where the field is none. */
+  lengthOf(field: string): number {
+    const value = this.#fields[field];
+    return Array.isArray(value) ? value.length : 0;
   }
 
   /** Nothing that could mean anything: false, null, an empty text, list or object. */

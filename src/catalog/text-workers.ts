@@ -35,8 +35,9 @@ type WorkingType = Exclude<TextJobType, 'load'>;
 
 /**
  * Runs what checkpoints bring (tokenizers, chat templates) in processes of their own, so that nothing of it holds up or
- * ends the service: one for short texts, beside those that three of them keep which take long, one for long texts, and one
- * for clients and checkpoints whose last texts ran out of time or memory. What waits is bounded, shared out by client, and given up when its client leaves.
+ * ends the service: one for short texts, up to three more for short texts that take long, one for long texts, and one for
+ * clients and checkpoints whose last texts ran out of time or memory. What waits is bounded, shared out by client, and
+ * given up when its client leaves.
  */
 export class TextWorkers {
   readonly #observer: TextObserver;

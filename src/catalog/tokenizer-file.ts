@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { ConfigurationError } from '../errors.ts';
 import { readCheckpointFile } from './checkpoint-file.ts';
 
-/** Of one file: several times what the largest have. */
+/** Larger files are refused. The largest have a fifth of it. */
 const mostBytes = 2 ** 28;
 
 /** @throws ConfigurationError when it is missing, too large or no JSON */

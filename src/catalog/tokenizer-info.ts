@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { readCheckpointFile } from './checkpoint-file.ts';
 import { readTokenizerFile } from './tokenizer-file.ts';
 
-/** What a checkpoint says of its tokenizer beside the tokens. */
+/** What a checkpoint says about its tokenizer, apart from the tokens. */
 export interface TokenizerInfo {
   /** As Hugging Face's libraries call it. */
   tokenizerClass: string | null;
-  /** By role: `bos_token` and its like, as they are written. */
+  /** `bos_token`, `eos_token` and so on, each with the token's text. */
   specialTokens: Record<string, string>;
-  /** A Jinja template; null where there is none. */
+  /** The Jinja template for chats; null: the checkpoint has none. */
   chatTemplate: string | null;
   /** Where the template is, for messages. */
   templatePlace: string;

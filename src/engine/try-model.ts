@@ -2,31 +2,10 @@ import type { Manifest } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
 import type { Session } from '../runtime/session.ts';
 import { SamplingError } from '../sampling/sampling-error.ts';
-import type { SamplingRequest } from '../sampling/sampling-request.ts';
+import { greedy } from '../sampling/sampling-request.ts';
 
-/** The prompt of the trial: short, of tokens that every vocabulary has. */
+/** Tokens of the trial's prompt. */
 const mostTokens = 8;
-
-const greedy: SamplingRequest = {
-  parameters: {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    allowedTokens: null,
-    badWords: [],
-    grammar: null,
-    seed: [0, 0],
-  },
-  promptTokens: [],
-  endTokens: [],
-  minTokens: 0,
-  logprobs: null,
-};
 
 /**
  * Has a loaded model choose a token: weights can be finite and their products not, in half precision above all, and
@@ -37,7 +16,8 @@ export async function tryModel(session: Session, manifest: Manifest, folder: str
   const { specialTokens, graphs, vocabSize, precision } = manifest;
   const begins = [specialTokens.bos, specialTokens.pad, ...specialTokens.eos].filter((id) => id !== null);
   const tokens = [...new Set([...begins, 0, 1, 2, 3, 4])].filter((id) => id < vocabSize).slice(0, mostTokens);
-  const sampling = session.startSampling(greedy);
+  const none = { promptTokens: [], endTokens: [], minTokens: 0, logprobs: null };
+  const sampling = session.startSampling({ ...none, parameters: greedy });
   try {
     let problem: unknown = null;
     if (graphs.encoder === null) {

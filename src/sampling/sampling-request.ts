@@ -26,6 +26,22 @@ export interface SamplingParameters {
   seed: readonly [low: number, high: number];
 }
 
+/** Greedy, with every control off. */
+export const greedy: SamplingParameters = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  allowedTokens: null,
+  badWords: [],
+  grammar: null,
+  seed: [0, 0],
+};
+
 /** All that the choice of a completion's tokens depends on beside the model's logits. */
 export interface SamplingRequest {
   parameters: SamplingParameters;

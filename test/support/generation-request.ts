@@ -1,6 +1,6 @@
 import type { GenerationRequest, StopConditions } from '../../src/engine/generation.ts';
 import type { SamplingParameters } from '../../src/sampling/sampling-request.ts';
-import { greedy } from './sampling-request.ts';
+import { greedy } from '../../src/sampling/sampling-request.ts';
 
 export interface RequestOverrides extends Partial<Omit<GenerationRequest, 'sampling' | 'stop'>> {
   sampling?: Partial<SamplingParameters>;

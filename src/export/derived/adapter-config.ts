@@ -36,7 +36,7 @@ const read = [
   'use_dora',
 ];
 /** Ways to begin that leave the base's weights as they are. */
-const soundBeginnings: readonly unknown[] = [true, false, 'gaussian', 'orthogonal', 'eva'];
+const soundBeginnings: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'orthogonal', 'eva'];
 
 /** @throws ConfigurationError naming the first field that asks for more than LoRA, rsLoRA or DoRA */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
@@ -48,7 +48,7 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
     if (read.includes(field) || informational.includes(field) || config.isEmpty(field)) continue;
     throw config.refuse(field, 'nothing: adapters that use it cannot be merged here; merge it with peft');
   }
-  if (!soundBeginnings.includes(config.raw('init_lora_weights') ?? true)) {
+  if (!config.isOneOf('init_lora_weights', soundBeginnings)) {
     throw config.refuse(
       'init_lora_weights',
       'true: others change the base too; save the adapter for the plain base',

@@ -60,7 +60,7 @@ export async function readSlice(asked: string, model: Sliceable, checkpoint: str
   }
   const file = await ConfigReader.open(asked);
   file.allowOnly(['skip_layers', 'intermediate_size']);
-  const skipped = [...(file.isList('skip_layers') ? readSkipped(file, model) : [])];
+  const skipped = file.has('skip_layers') ? readSkipped(file, model) : [];
   const kept = keptLayers(model, { skipped });
   const most = Math.max(...model.widths);
   const widths = file.isList('intermediate_size')
@@ -79,8 +79,7 @@ export const keptLayers = ({ layers }: Pick<Sliceable, 'layers'>, { skipped }: P
   Array.from({ length: layers }, (_, index) => index).filter((index) => !skipped.includes(index));
 
 function readSkipped(file: ConfigReader, model: Sliceable): readonly number[] {
-  const length = (file.raw('skip_layers') as unknown[]).length;
-  const skipped = file.integers('skip_layers', length, [0, model.layers - 1]);
+  const skipped = file.integers('skip_layers', file.lengthOf('skip_layers'), [0, model.layers - 1]);
   if (skipped.length >= model.layers) throw file.refuse('skip_layers', 'a layer that is left');
   const sources = ['sliding_attention', 'full_attention'].map((kind) =>
     model.layerTypes.slice(0, model.firstShared).lastIndexOf(kind),
