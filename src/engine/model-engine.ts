@@ -71,6 +71,11 @@ export class ModelEngine {
     return this.#submitted.length > 0 || this.#scheduler.hasWork;
   }
 
+  /** Whether sequences wait for the next token in it. */
+  get isDecoding(): boolean {
+    return this.#scheduler.isDecoding;
+  }
+
   submit(request: GenerationRequest): void {
     this.#submitted.push(request);
   }
@@ -80,9 +85,10 @@ export class ModelEngine {
     this.#aborted.push(...ids);
   }
 
-  async step(): Promise<SteppedReport> {
+  /** @param othersDecode whether sequences of other models wait for this step to end */
+  async step(othersDecode = false): Promise<SteppedReport> {
     this.#takeMessages();
-    const plan = this.#scheduler.next(this.#clock());
+    const plan = this.#scheduler.next(this.#clock(), othersDecode);
     this.#announce(plan);
     this.#moveSlots(plan);
     this.#reusePrefixes(plan);

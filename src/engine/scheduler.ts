@@ -57,10 +57,18 @@ interface PrefillPlan {
   encodes: { id: string; slot: number }[];
   chunks: PrefillChunk[];
   prefillTokens: number;
+  /** What the prompts take of the step's budget, in tokens that are not scored. */
+  cost: number;
 }
 
 /** With a budget of so many tokens no prompt needs a chunk of one token, which comes out a little different. */
 const minPrefill = 3;
+
+/**
+ * What a token whose log probability is asked for takes of a step, in others: it needs a row of logits, and its
+ * alternatives are sorted and sent on. A constant, so that a prompt is cut the same whatever the step computes.
+ */
+const scoredCost = 8;
 
 /**
  * Decides what each step of one model computes. Pure: no clock, no I/O. A plan is taken as carried out; a request
@@ -94,6 +102,11 @@ export class Scheduler {
 
   get hasWork(): boolean {
     return this.waiting + this.running > 0;
+  }
+
+  /** Whether the next step has rows to decode. */
+  get isDecoding(): boolean {
+    return [...this.#holders.values()].some(({ stage }) => stage !== 'prefill');
   }
 
   /** Share of the cache's decoder positions in use, 0–1. */
@@ -142,15 +155,18 @@ export class Scheduler {
     if (content) this.#contents.drop(content);
   }
 
-  /** @param now on the clock of the requests' deadlines */
-  next(now: number): StepPlan {
+  /**
+   * @param now on the clock of the requests' deadlines
+   * @param othersDecode whether another model's rows wait for this step to end
+   */
+  next(now: number, othersDecode = false): StepPlan {
     this.#now = now;
     this.#step += 1;
     this.#recordDone();
     const expired = this.#expire(now);
     const moves = this.#arrangeSlots();
     const rows = this.#planDecode();
-    const prefill = this.#planPrefill(this.#prefillBudget(rows.length));
+    const { cost: _, ...prefill } = this.#planPrefill(this.#prefillBudget(rows.length, othersDecode));
     return { expired, moves, rows, ...prefill };
   }
 
@@ -231,9 +247,10 @@ export class Scheduler {
   }
 
   /** Those that decode wait for no more than one chunk. */
-  #prefillBudget(rows: number): number {
+  #prefillBudget(rows: number, othersDecode: boolean): number {
     const { stepTokens, prefillChunk } = this.#options;
-    return Math.max(minPrefill, rows === 0 ? stepTokens : Math.min(stepTokens - rows, prefillChunk));
+    const most = rows === 0 && !othersDecode ? stepTokens : Math.min(stepTokens - rows, prefillChunk);
+    return Math.max(minPrefill, most);
   }
 
   /**
@@ -241,8 +258,8 @@ export class Scheduler {
    * whose prompts were computed less recently goes first, so that a short prompt waits for one chunk of another client's.
    */
   #planPrefill(budget: number): PrefillPlan {
-    const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0 };
-    const left = () => budget - plan.prefillTokens;
+    const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0, cost: 0 };
+    const left = () => budget - plan.cost;
     const turnOf = ({ client }: Schedulable) => this.#prefilledIn.get(client) ?? -1;
     const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
     for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {
@@ -303,14 +320,17 @@ export class Scheduler {
     if (this.#hasEncoder) {
       plan.encodes.push({ id, slot });
       plan.prefillTokens += promptTokens.length;
+      plan.cost += promptTokens.length;
       holder.stage = 'ready';
       return;
     }
+    const isScored = holder.request.promptLogprobs !== null;
     // Tokens that are scored are computed in pieces of a chunk.
-    if (holder.request.promptLogprobs === null) this.#contents.toCompute(holder.content, start, end);
+    if (!isScored) this.#contents.toCompute(holder.content, start, end);
     const isLast = end === promptTokens.length;
     plan.chunks.push({ id, slot, start, end, isLast });
     plan.prefillTokens += end - start;
+    plan.cost += (end - start) * (isScored ? scoredCost : 1);
     holder.filled = end;
     if (isLast) holder.stage = 'ready';
   }
@@ -319,10 +339,14 @@ export class Scheduler {
    * Attention computes a chunk in tiles, whose products are rounded in an order that depends on where the chunk begins and
    * ends. So a reproducible prompt is only cut at multiples of `prefillChunk`, whatever else the step computes.
    */
-  #chunkEnd({ request, filled }: Holder, budget: number, { prefillTokens }: PrefillPlan): number {
+  #chunkEnd({ request, filled }: Holder, budget: number, { cost }: PrefillPlan): number {
+    const { prefillChunk } = this.#options;
     const { length } = request.promptTokens;
-    const whole = Math.min(length, filled + this.#options.prefillChunk);
-    if (request.isReproducible) return whole - filled <= budget || prefillTokens === 0 ? whole : filled;
+    const isScored = request.promptLogprobs !== null;
+    const chunk = isScored ? Math.max(minPrefill, Math.floor(prefillChunk / scoredCost)) : prefillChunk;
+    const whole = Math.min(length, filled + chunk);
+    const fits = (whole - filled) * (isScored ? scoredCost : 1) <= budget;
+    if (request.isReproducible || isScored) return fits || cost === 0 ? whole : filled;
     if (budget < minPrefill) return filled;
     const end = Math.min(whole, filled + budget);
     return length - end === 1 ? end - 1 : end;

@@ -48,7 +48,8 @@ export class WorkerLoop {
       const busy = [...this.#engines.values()].filter((engine) => engine.hasWork);
       for (const engine of busy) {
         if (this.#isClosing) break;
-        this.#port.postMessage(await engine.step());
+        const othersDecode = busy.some((other) => other !== engine && other.isDecoding);
+        this.#port.postMessage(await engine.step(othersDecode));
         await nextTurn();
         this.#takeCommands();
       }

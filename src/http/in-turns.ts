@@ -22,6 +22,14 @@ export class Turns {
   }
 }
 
+let lastWhole: Promise<unknown> = Promise.resolve();
+
+/** For work that cannot be cut: no two pieces of it run in one turn of the event loop. To be awaited before. */
+export function wholeTurn(): Promise<unknown> {
+  lastWhole = lastWhole.then(() => setImmediate());
+  return lastWhole;
+}
+
 /** JSON as UTF-8. Where it stands for a value within another, it is taken as it is. */
 export class WrittenJson {
   readonly bytes: Buffer;

@@ -1,13 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { ServiceError } from '../errors.ts';
-import { Turns } from './in-turns.ts';
+import { Turns, wholeTurn } from './in-turns.ts';
 import { invalidRequest } from './invalid-request.ts';
 import type { App } from './server-dependencies.ts';
 import { paramOf, shortName } from './validation-error.ts';
 
 /** Deepest a body may nest. What reads it later is recursive: JSON.stringify, templates, serde_json with its limit of 128. */
 const maxDepth = 100;
+
+/** Bytes of a body that is parsed in a millisecond at most. Others are waited for, each with the event loop in between. */
+const maxSmallBody = 65_536;
 
 const [quote, backslash] = Buffer.from('"\\');
 const [openBracket, openBrace, closeBracket, closeBrace] = Buffer.from('[{]}');
@@ -143,6 +146,7 @@ export function readJsonBodies(app: App): void {
         throw unsupported(`The body has the charset '${shortName(charset)}'; send it as UTF-8.`);
       }
       if (bytes.length === 0) throw invalidRequest(null, 'The body is empty; send a JSON object.');
+      if (bytes.length > maxSmallBody) await wholeTurn();
       if (!isUtf8(bytes)) {
         throw invalidRequest(null, `The body is not UTF-8: byte ${badByte(bytes)} belongs to no character.`);
       }

@@ -74,6 +74,48 @@ describe('Scheduler, decoder-only', () => {
     expect(scheduler.next(0)).toMatchObject({ rows: [], prefillTokens: 16 });
   });
 
+  it('computes no more than one chunk while another model decodes', () => {
+    const scheduler = schedulerWith({}, request('a', 30), request('b', 30));
+    expect(scheduler.next(0, true)).toMatchObject({ rows: [], prefillTokens: 8 });
+    expect(scheduler.next(0, false)).toMatchObject({ rows: [], prefillTokens: 16 });
+  });
+
+  it('is decoding from the end of a prompt to the end of its request', () => {
+    const scheduler = schedulerWith({}, request('a', 10));
+    expect(scheduler.isDecoding).toBe(false);
+    scheduler.next(0);
+    expect(scheduler.isDecoding).toBe(false);
+    scheduler.next(0);
+    expect(scheduler.isDecoding).toBe(true);
+    scheduler.release('a');
+    expect(scheduler.isDecoding).toBe(false);
+  });
+
+  it('counts a token that is scored as eight, and cuts its prompt the same in any step', () => {
+    const chunks = { stepTokens: 128, prefillChunk: 64 };
+    const scored = { promptLogprobs: 5, isReproducible: true };
+    const alone = schedulerWith(chunks, request('a', 20, scored), request('b', 20, scored), request('c', 90));
+    const lengthsOf = (scheduler: Scheduler) =>
+      scheduler.next(0).chunks.map(({ id, start, end }) => [id, end - start]);
+    expect(lengthsOf(alone)).toEqual([
+      ['a', 8],
+      ['b', 8],
+    ]);
+    expect(lengthsOf(alone)).toEqual([
+      ['a', 8],
+      ['b', 8],
+    ]);
+    expect(lengthsOf(alone)).toEqual([
+      ['a', 4],
+      ['b', 4],
+      ['c', 64],
+    ]);
+    const beside = schedulerWith(chunks, request('x', 3));
+    beside.next(0);
+    beside.add(request('a', 20, scored));
+    expect([1, 2, 3].map(() => lengthsOf(beside))).toEqual([[['a', 8]], [['a', 8]], [['a', 4]]]);
+  });
+
   it('never stops prompts altogether, however small the budget', () => {
     const scheduler = schedulerWith({ stepTokens: 1 }, request('a', 1), request('b', 6));
     scheduler.next(0);

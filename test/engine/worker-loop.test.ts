@@ -106,6 +106,34 @@ describe('the engine, client to session', () => {
     await engine.client.drain(0);
   });
 
+  it('computes no more than a chunk of a model while another one decodes', async () => {
+    const scheduling = { prefillChunk: 8, stepTokens: 32 };
+    const engine = new InProcessEngine({ models: { first: { scheduling }, second: { scheduling } } });
+    await engine.loaded;
+    const call = (model: string, promptLength: number, maxTokens: number) => {
+      const promptTokens = Array.from({ length: promptLength }, (_, i) => 3 + (i % 9));
+      const requests = ['a', 'b'].map((id) =>
+        generationRequest({
+          id: model + id,
+          model,
+          promptTokens: [promptLength % 9, id.charCodeAt(0) % 9, ...promptTokens],
+          maxTokens,
+        }),
+      );
+      return collect(engine.client.generate(requests, never));
+    };
+    const streams = call('first', 2, 20);
+    await call('second', 40, 1);
+    await streams;
+    await call('second', 41, 1);
+    const prefilled = engine.observer.steps
+      .filter(({ model, prefillTokens }) => model === 'second' && prefillTokens > 0)
+      .map(({ prefillTokens }) => prefillTokens);
+    expect(Math.max(...prefilled.slice(0, 8))).toBe(8);
+    expect(Math.max(...prefilled)).toBe(16);
+    await engine.client.drain(0);
+  });
+
   it('reports each model as it is loaded or not, and serves those that are', async () => {
     const beforeLoad = ({ name }: { name: string }) => {
       if (name === 'broken') throw new Error('manifest.json is missing');

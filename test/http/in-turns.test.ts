@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
-import { WrittenJson, writeInTurns, writeListInTurns } from '../../src/http/in-turns.ts';
+import { WrittenJson, wholeTurn, writeInTurns, writeListInTurns } from '../../src/http/in-turns.ts';
 import { timings } from '../support/fake-engine.ts';
 import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
 import { longestTurn } from '../support/longest-turn.ts';
@@ -39,6 +39,23 @@ it('a list is written in turns, in its order, and stands where it is put', async
   expect(String(await writeInTurns({ a: [{ list }, 1], b: new WrittenJson(Buffer.from('null')) }))).toBe(
     JSON.stringify({ a: [{ list: expected }, 1], b: null }),
   );
+});
+
+it('work that cannot be cut has turns of its own', async () => {
+  const turns: number[] = [];
+  let turn = 0;
+  const count = () => {
+    turn += 1;
+    counting = setImmediate(count);
+  };
+  let counting = setImmediate(count);
+  const work = async () => {
+    await wholeTurn();
+    turns.push(turn);
+  };
+  await Promise.all([work(), work(), work().then(work)]);
+  clearImmediate(counting);
+  expect(new Set(turns).size).toBe(4);
 });
 
 /** Every token scored with 20 others. */
