@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ServiceError } from '../errors.ts';
 import type { Clock } from './clock.ts';
-import type { GenerationRequest } from './generation.ts';
+import { type GenerationRequest, promptLength } from './generation.ts';
 import { type QueueAmount, QueueBound, type Refusal } from './queue-bound.ts';
 
 export interface AdmissionLimits {
@@ -11,7 +11,7 @@ export interface AdmissionLimits {
   clientQueueShare: number;
 }
 
-type Arriving = Pick<GenerationRequest, 'promptTokens' | 'client'>;
+type Arriving = Pick<GenerationRequest, 'promptTokens' | 'completionPrefix' | 'client'>;
 
 const keptPart = ', of which a part is kept for those who were told to come back';
 
@@ -78,11 +78,13 @@ export class Admission {
   }
 
   /** One that was reserved has got a slot, or was given up while it waited. */
-  leave({ client, promptTokens }: Arriving): void {
+  leave(request: Arriving): void {
+    const { client } = request;
+    const tokens = promptLength(request);
     const own = this.#clients.get(client);
-    own?.leave(promptTokens.length);
+    own?.leave(tokens);
     if (own?.held.requests === 0) this.#clients.delete(client);
-    this.#all.leave(promptTokens.length);
+    this.#all.leave(tokens);
   }
 
   #newClient(): QueueBound {
@@ -135,7 +137,7 @@ export class Admission {
 }
 
 function tokensOf(requests: readonly Arriving[]): number {
-  return requests.reduce((sum, { promptTokens }) => sum + promptTokens.length, 0);
+  return requests.reduce((sum, request) => sum + promptLength(request), 0);
 }
 
 /** Short, however long the prompt. */

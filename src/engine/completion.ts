@@ -28,6 +28,8 @@ export class Completion {
   /** The session's, once started. */
   sampling: Sampling | null = null;
   readonly timings: RequestTimings;
+  /** What the decoder reads before anything is generated. */
+  readonly given: readonly number[];
   /** What the decoder reads next. */
   nextInput: number;
   readonly generated: number[] = [];
@@ -37,21 +39,23 @@ export class Completion {
   readonly #stopStrings: StopStrings;
 
   constructor(request: GenerationRequest, model: CompletionModel) {
-    const { stop, skipSpecialTokens } = request;
+    const { stop, skipSpecialTokens, promptTokens, completionPrefix } = request;
+    const { decoderStart } = model;
     this.request = request;
     const eosTokens = stop.ignoreEos ? [] : model.eosTokens;
     this.samplingRequest = {
       parameters: request.sampling,
-      promptTokens: request.promptTokens,
+      promptTokens: [...promptTokens, ...completionPrefix],
       endTokens: [...eosTokens, ...stop.tokenIds],
       minTokens: stop.minTokens,
       logprobs: request.logprobs,
     };
     this.timings = new RequestTimings(request);
-    this.nextInput = model.decoderStart ?? -1;
+    this.given = decoderStart === null ? promptTokens : [decoderStart, ...completionPrefix];
+    this.nextInput = decoderStart ?? -1;
     this.#eosTokens = new Set(eosTokens);
     this.#stopTokens = new Set(stop.tokenIds);
-    const startsText = model.decoderStart !== null;
+    const startsText = decoderStart !== null && completionPrefix.length === 0;
     this.#detokenizer = new Detokenizer(model.tokenizer, { skipSpecialTokens, startsText });
     this.#stopStrings = new StopStrings(stop.strings, stop.includeInOutput);
   }

@@ -19,6 +19,8 @@ export interface GenerationRequest {
   /** Model name as served, `<id>` or `<id>:<precision>`, resolved to the engine's key. */
   model: string;
   promptTokens: readonly number[];
+  /** Encoder-decoder models: what the decoder goes on from, after its start token. */
+  completionPrefix: readonly number[];
   maxTokens: number;
   sampling: SamplingParameters;
   /** The same request gives the same numbers, to the last bit: nothing it computes depends on the load or the cache. */
@@ -26,7 +28,7 @@ export interface GenerationRequest {
   stop: StopConditions;
   /** null: none; else how many alternatives to report with each token (0: the token's own only). */
   logprobs: number | null;
-  /** Decoder-only models: the same for the prompt's tokens. */
+  /** The same for the tokens that the decoder is given: the prompt's, or an encoder-decoder model's `completionPrefix`. */
   promptLogprobs: number | null;
   /** Leave special tokens out of the text. */
   skipSpecialTokens: boolean;
@@ -45,6 +47,13 @@ export interface GenerationRequest {
   /** Latest moment to finish. */
   deadline: number;
 }
+
+/** Tokens of a request that are read, not generated. */
+export const promptLength = ({
+  promptTokens,
+  completionPrefix,
+}: Pick<GenerationRequest, 'promptTokens' | 'completionPrefix'>): number =>
+  promptTokens.length + completionPrefix.length;
 
 export type FinishReason = 'stop' | 'length';
 /** Where a request was when it was given up. */
@@ -66,7 +75,7 @@ export interface Timings {
 /** What the engine says of one request, in order: started, scored…, tokens…, then one of finished, failed, aborted. */
 export type GenerationEvent =
   | { type: 'started'; id: string; at: number }
-  /** The next tokens of the prompt, where asked; null for the first, which nothing comes before. */
+  /** The next of the tokens that the decoder is given, where asked; null for a first one, which nothing comes before. */
   | { type: 'scored'; id: string; logprobs: readonly (PromptTokenLogprobs | null)[] }
   | {
       type: 'tokens';

@@ -158,10 +158,11 @@ export class ModelEngine {
   #reusePrefixes({ reuses }: StepPlan): void {
     for (const { id, from, slot, length, tokens, isWhole } of reuses) {
       if (from !== slot) this.#copySlot(id, from, slot, length);
-      const timings = this.#completions.get(id)?.timings;
-      if (!timings) continue;
+      const completion = this.#completions.get(id);
+      if (!completion) continue;
+      const { timings, request } = completion;
       timings.cachedTokens = tokens;
-      if (isWhole) timings.prefilled(this.#clock());
+      if (isWhole && request.completionPrefix.length === 0) timings.prefilled(this.#clock());
     }
   }
 
@@ -179,7 +180,7 @@ export class ModelEngine {
     for (const { id, slot } of encodes) {
       await this.#runPrompt(id, async ({ request, timings }) => {
         await this.#inSession('prefillMs', () => this.#session.encode(slot, request.promptTokens));
-        timings.prefilled(this.#clock());
+        if (request.completionPrefix.length === 0) timings.prefilled(this.#clock());
       });
     }
     for (const chunk of chunks) {
@@ -195,26 +196,27 @@ export class ModelEngine {
 
   /**
    * A chunk whose tokens are scored goes in pieces.
-   * @returns the token after the prompt, where the prompt ends with the chunk and a token is asked for
+   * @returns the token after what is given, where that ends with the chunk and a token is asked for
    */
   async #prefillChunk(
-    { request, sampling }: Completion,
+    { request, given, sampling }: Completion,
     { slot, start, end, isLast }: PrefillChunk,
   ): Promise<SampledToken | null> {
-    const { id, promptTokens, promptLogprobs: alternatives } = request;
+    const { id, promptLogprobs: alternatives } = request;
+    const startsWithPrompt = this.#model.decoderStart === null;
     const scoredAtOnce = Math.max(1, Math.floor(mostScoredLogits / this.#session.vocabSize));
     const atOnce = alternatives === null ? end - start : scoredAtOnce;
     let last: SampledToken | null = null;
     for (let from = start; from < end; from += atOnce) {
       const to = Math.min(end, from + atOnce);
-      const tokens = promptTokens.slice(from, to);
+      const tokens = given.slice(from, to);
       const chosenBy = isLast && to === end && request.maxTokens > 0 ? sampling : null;
       const scoring =
-        alternatives === null ? undefined : { followers: promptTokens.slice(from + 1, to + 1), alternatives };
+        alternatives === null ? undefined : { followers: given.slice(from + 1, to + 1), alternatives };
       const { sampled, scores } = await this.#inSession('prefillMs', () =>
         this.#session.prefill(slot, tokens, from, chosenBy, scoring),
       );
-      if (scoring) this.#completions.score(id, from === 0 ? [null, ...scores] : scores);
+      if (scoring) this.#completions.score(id, from === 0 && startsWithPrompt ? [null, ...scores] : scores);
       last = sampled;
     }
     return last;

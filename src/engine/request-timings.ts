@@ -1,15 +1,17 @@
-import type { GenerationRequest, Timings } from './generation.ts';
+import { type GenerationRequest, promptLength, type Timings } from './generation.ts';
+
+type Timed = Pick<GenerationRequest, 'arrivedAt' | 'promptTokens' | 'completionPrefix'>;
 
 /** Collects the moments of one request as it goes; each counts the first time only. */
 export class RequestTimings {
   generatedTokens = 0;
   cachedTokens = 0;
-  readonly #request: Pick<GenerationRequest, 'arrivedAt' | 'promptTokens'>;
+  readonly #request: Timed;
   #startedAt: number | null = null;
   #prefilledAt: number | null = null;
   #firstTokenAt: number | null = null;
 
-  constructor(request: Pick<GenerationRequest, 'arrivedAt' | 'promptTokens'>) {
+  constructor(request: Timed) {
     this.#request = request;
   }
 
@@ -41,7 +43,7 @@ export class RequestTimings {
       prefilledAt: this.#prefilledAt,
       firstTokenAt: this.#firstTokenAt,
       finishedAt: at,
-      promptTokens: this.#request.promptTokens.length,
+      promptTokens: promptLength(this.#request),
       cachedTokens: this.cachedTokens,
       generatedTokens: this.generatedTokens,
     };

@@ -9,6 +9,7 @@ export type Schedulable = Pick<
   GenerationRequest,
   | 'id'
   | 'promptTokens'
+  | 'completionPrefix'
   | 'maxTokens'
   | 'promptLogprobs'
   | 'cacheSalt'
@@ -42,9 +43,11 @@ export interface SchedulerOptions extends SlotLimits {
 
 interface Holder {
   readonly request: Schedulable;
-  /** Decoder positions filled once the steps planned so far are done. */
+  /** The encoder has read the prompt once the steps planned so far are done. */
+  isEncoded: boolean;
+  /** Decoder positions filled by then. */
   filled: number;
-  /** ready: the prompt is in, a place in the decode batch is not. */
+  /** ready: all that is given is in, a place in the decode batch is not. */
   stage: 'prefill' | 'ready' | 'decode';
   readonly content: SlotContent;
   /** Of the prompt, to be taken over before the rest is computed. */
@@ -172,17 +175,17 @@ export class Scheduler {
 
   /** What earlier plans have computed is there to be shared now. */
   #recordDone(): void {
-    for (const { content, filled, stage } of this.#holders.values()) {
+    for (const { content, filled, isEncoded } of this.#holders.values()) {
       if (!this.#hasEncoder) content.filled = Math.min(filled, content.tokens.length);
-      else if (stage !== 'prefill') content.filled = content.tokens.length;
+      else if (isEncoded) content.filled = content.tokens.length;
     }
   }
 
-  #keep({ content, filled, request, stage }: Holder, generated: readonly number[] | null): void {
+  #keep({ content, filled, request, isEncoded }: Holder, generated: readonly number[] | null): void {
     const { promptTokens } = request;
     if (generated === null) this.#contents.drop(content);
     else if (this.#hasEncoder) {
-      this.#contents.end(content, promptTokens, stage === 'prefill' ? 0 : promptTokens.length);
+      this.#contents.end(content, promptTokens, isEncoded ? promptTokens.length : 0);
     } else {
       const tokens = [...promptTokens, ...generated].slice(0, filled);
       this.#contents.end(content, tokens, tokens.length);
@@ -190,9 +193,9 @@ export class Scheduler {
   }
 
   /** Charges a client for what its request computed, and no more. */
-  #settle({ request, filled, stage }: Holder): void {
+  #settle({ request, filled, isEncoded }: Holder): void {
     const { client, promptTokens } = request;
-    const encoded = this.#hasEncoder && stage !== 'prefill' ? promptTokens.length : 0;
+    const encoded = isEncoded ? promptTokens.length : 0;
     this.#queue.release(request, encoded + filled, this.#now);
     const isLast = ![...this.#holders.values()].some((other) => other.request.client === client);
     if (isLast) this.#prefilledIn.delete(client);
@@ -292,7 +295,7 @@ export class Scheduler {
     if (slot === null) return null;
     const isThere = shared !== null && this.#contents.at(slot) === shared.content;
     const content = this.#contents.begin(slot, request);
-    const holder: Holder = { request, filled: 0, stage: 'prefill', content, shared };
+    const holder: Holder = { request, isEncoded: false, filled: 0, stage: 'prefill', content, shared };
     this.#table.take(holder, slot);
     this.#queue.take(request);
     this.#holders.set(request.id, holder);
@@ -311,23 +314,35 @@ export class Scheduler {
 
   #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): void {
     if (this.#isToWait(holder, plan) || budget < 1) return;
-    const { id, client, promptTokens } = holder.request;
-    const slot = this.#table.slotOf(holder);
-    const start = holder.filled;
-    const end = this.#hasEncoder ? promptTokens.length : this.#chunkEnd(holder, budget, plan);
-    if (end === start) return;
-    this.#prefilledIn.set(client, this.#step);
-    if (this.#hasEncoder) {
-      plan.encodes.push({ id, slot });
+    if (!this.#hasEncoder || holder.isEncoded) this.#planChunk(holder, budget, plan);
+    else {
+      const { id, client, promptTokens } = holder.request;
+      this.#prefilledIn.set(client, this.#step);
+      plan.encodes.push({ id, slot: this.#table.slotOf(holder) });
       plan.prefillTokens += promptTokens.length;
       plan.cost += promptTokens.length;
-      holder.stage = 'ready';
-      return;
+      this.#encoded(holder);
     }
-    const isScored = holder.request.promptLogprobs !== null;
+  }
+
+  /** Without a prefix nothing is given to the decoder: its start token goes with the batch. */
+  #encoded(holder: Holder): void {
+    holder.isEncoded = true;
+    if (holder.request.completionPrefix.length === 0) holder.stage = 'ready';
+  }
+
+  /** Of what the decoder is given. */
+  #planChunk(holder: Holder, budget: number, plan: PrefillPlan): void {
+    const { id, client, promptLogprobs } = holder.request;
+    const slot = this.#table.slotOf(holder);
+    const start = holder.filled;
+    const end = this.#chunkEnd(holder, budget, plan);
+    if (end === start) return;
+    this.#prefilledIn.set(client, this.#step);
+    const isScored = promptLogprobs !== null;
     // Tokens that are scored are computed in pieces of a chunk.
-    if (!isScored) this.#contents.toCompute(holder.content, start, end);
-    const isLast = end === promptTokens.length;
+    if (!isScored && !this.#hasEncoder) this.#contents.toCompute(holder.content, start, end);
+    const isLast = end === this.#givenLength(holder.request);
     plan.chunks.push({ id, slot, start, end, isLast });
     plan.prefillTokens += end - start;
     plan.cost += (end - start) * (isScored ? scoredCost : 1);
@@ -341,7 +356,7 @@ export class Scheduler {
    */
   #chunkEnd({ request, filled }: Holder, budget: number, { cost }: PrefillPlan): number {
     const { prefillChunk } = this.#options;
-    const { length } = request.promptTokens;
+    const length = this.#givenLength(request);
     const isScored = request.promptLogprobs !== null;
     const chunk = isScored ? Math.max(minPrefill, Math.floor(prefillChunk / scoredCost)) : prefillChunk;
     const whole = Math.min(length, filled + chunk);
@@ -350,6 +365,11 @@ export class Scheduler {
     if (budget < minPrefill) return filled;
     const end = Math.min(whole, filled + budget);
     return length - end === 1 ? end - 1 : end;
+  }
+
+  /** Tokens that the decoder is given: the prompt, or the start token and what the completion begins with. */
+  #givenLength({ promptTokens, completionPrefix }: Schedulable): number {
+    return this.#hasEncoder ? 1 + completionPrefix.length : promptTokens.length;
   }
 
   /** Takes over what the prompt shares with another. @returns whether nothing of it is to be computed in this step */
@@ -372,7 +392,7 @@ export class Scheduler {
     plan.reuses.push({ id, from, slot, length: isWhole ? 0 : length, tokens: length, isWhole });
     this.#contents.takenOver(holder.content, content, length);
     holder.shared = null;
-    if (isWhole) holder.stage = 'ready';
+    if (isWhole) this.#encoded(holder);
     else holder.filled = length;
   }
 }

@@ -127,8 +127,8 @@ export class SlotContents {
   }
 
   #sharedLength({ promptTokens, promptLogprobs, isReproducible }: Prompt, content: SlotContent): number {
-    // Tokens to be scored have to be computed.
-    if (promptLogprobs !== null) return 0;
+    // Tokens to be scored have to be computed; an encoder's never are scored.
+    if (promptLogprobs !== null && this.#chunk !== null) return 0;
     const { length } = promptTokens;
     const there = content.isLive ? content.tokens.length : content.filled;
     const shared = commonLength(promptTokens, content.tokens, Math.min(length, there));

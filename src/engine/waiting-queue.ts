@@ -1,8 +1,8 @@
-import type { GenerationRequest } from './generation.ts';
+import { type GenerationRequest, promptLength } from './generation.ts';
 
 type Ranked = Pick<
   GenerationRequest,
-  'id' | 'priority' | 'arrivedAt' | 'client' | 'promptTokens' | 'maxTokens'
+  'id' | 'priority' | 'arrivedAt' | 'client' | 'promptTokens' | 'completionPrefix' | 'maxTokens'
 >;
 
 interface Client<T> {
@@ -113,7 +113,7 @@ export class WaitingQueue<T extends Ranked> {
   }
 }
 
-const costOf = ({ promptTokens, maxTokens }: Ranked) => promptTokens.length + maxTokens;
+const costOf = (request: Ranked) => promptLength(request) + request.maxTokens;
 
 const shareOf = <T extends Ranked>({ served }: Client<T>, { priority }: T) =>
   priority < 0 ? served - headStartTokens : served;

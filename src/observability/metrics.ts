@@ -1,7 +1,7 @@
 import type { ModelState, ServedModel } from '../catalog/served-model.ts';
 import type { TextObserver } from '../catalog/text-workers.ts';
 import type { EngineObserver } from '../engine/engine-observer.ts';
-import type { EndEvent, GenerationRequest } from '../engine/generation.ts';
+import { type EndEvent, type GenerationRequest, promptLength } from '../engine/generation.ts';
 import type { StepReport } from '../engine/messages.ts';
 import type { MetricsCatalogue } from './metrics-catalogue.ts';
 import { modelVariant } from './model-variant.ts';
@@ -113,12 +113,13 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.clientRequests.inc({ client: this.#clientLabel(client), status });
   }
 
-  admitted({ id, model, promptTokens, client }: GenerationRequest): void {
+  admitted(request: GenerationRequest): void {
+    const { id, model, client } = request;
     this.#catalogue.clientWaiting.inc({ client: this.#clientLabel(client) });
     this.#sights.set(id, { isRunning: false, lastTokenAt: null });
     const load = this.#loadOf(model);
     load.waiting++;
-    load.queueTokens += promptTokens.length;
+    load.queueTokens += promptLength(request);
     this.#showLoad(model);
   }
 
@@ -150,21 +151,22 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.engineRestarts.inc();
   }
 
-  started({ id, model, promptTokens, queuedAt, client: name }: GenerationRequest, at: number): void {
+  started(request: GenerationRequest, at: number): void {
+    const { id, model, queuedAt, client: name } = request;
     const sight = this.#sights.get(id);
     if (!sight || sight.isRunning) return;
     sight.isRunning = true;
     const load = this.#loadOf(model);
     load.waiting--;
     load.running++;
-    load.queueTokens -= promptTokens.length;
+    load.queueTokens -= promptLength(request);
     this.#showLoad(model);
     this.#catalogue.queueSeconds.observe({ model }, seconds(at - queuedAt));
-    this.#catalogue.promptTokens.inc({ model }, promptTokens.length);
+    this.#catalogue.promptTokens.inc({ model }, promptLength(request));
     const client = this.#clientLabel(name);
     this.#catalogue.clientWaiting.dec({ client });
     this.#catalogue.clientQueueSeconds.observe({ client }, seconds(at - queuedAt));
-    this.#catalogue.clientPromptTokens.inc({ client }, promptTokens.length);
+    this.#catalogue.clientPromptTokens.inc({ client }, promptLength(request));
   }
 
   token({ id, model, arrivedAt, client: name }: GenerationRequest, at: number, count: number): void {
@@ -196,7 +198,8 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#showCacheUsage(model, this.#loadOf(model).running === 0 ? 0 : step.cacheUsage);
   }
 
-  ended({ id, model, promptTokens, client }: GenerationRequest, event: EndEvent): void {
+  ended(request: GenerationRequest, event: EndEvent): void {
+    const { id, model, client } = request;
     const sight = this.#sights.get(id);
     if (!sight) return;
     this.#sights.delete(id);
@@ -204,7 +207,7 @@ export class Metrics implements EngineObserver, TextObserver {
     if (sight.isRunning) load.running--;
     else {
       load.waiting--;
-      load.queueTokens -= promptTokens.length;
+      load.queueTokens -= promptLength(request);
       this.#catalogue.clientWaiting.dec({ client: this.#clientLabel(client) });
     }
     this.#showLoad(model);

@@ -5,8 +5,9 @@ import { ServiceError } from '../../src/errors.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
+const arriving = (promptTokens: number[], client: string) => ({ promptTokens, completionPrefix: [], client });
 const requests = (...lengths: number[]) =>
-  lengths.map((length) => ({ promptTokens: new Array(length).fill(1), client: 'someone' }));
+  lengths.map((length) => arriving(new Array(length).fill(1), 'someone'));
 
 function refusal(call: () => void): ServiceError {
   try {
@@ -118,7 +119,7 @@ describe('Admission', () => {
       const arrive = (isReturn: boolean, name: number, second: number) => {
         tries += Number(isReturn);
         try {
-          busy.reserve([{ promptTokens: [name, 2, 3, 4, 5], client: 'everyone' }]);
+          busy.reserve([arriving([name, 2, 3, 4, 5], 'everyone')]);
           queued += 1;
           successes += Number(isReturn);
         } catch (error) {
@@ -155,15 +156,13 @@ describe('Admission', () => {
   );
 
   it('keeps a part of the queue for those who come when they were told, and for them alone', () => {
-    const prompt = (name: number) => [{ promptTokens: [name], client: 'someone' }];
+    const prompt = (name: number) => [arriving([name], 'someone')];
     admission.reserve(requests(1, 1, 1, 1));
     const told = refusal(() => admission.reserve(prompt(7))).retryAfterSeconds!;
     admission.leave(requests(1)[0]!);
     clock.advance(told * 1000);
     expect(refusal(() => admission.reserve(prompt(8))).message).toContain('kept for those');
-    expect(refusal(() => admission.reserve([{ promptTokens: [7], client: 'another' }])).code).toBe(
-      'queue_full',
-    );
+    expect(refusal(() => admission.reserve([arriving([7], 'another')])).code).toBe('queue_full');
     admission.reserve(prompt(7));
     expect(admission.queuedRequests).toBe(4);
   });
@@ -250,7 +249,7 @@ describe('what one client may hold', () => {
 
   it('keeps room for its own returns, but not from others', () => {
     fill('a');
-    const prompt = (name: number) => [{ promptTokens: [name], client: 'a' }];
+    const prompt = (name: number) => [arriving([name], 'a')];
     const told = refusal(() => admission.reserve(prompt(7))).retryAfterSeconds!;
     admission.leave(prompt(1)[0]!);
     clock.advance(told * 1000);

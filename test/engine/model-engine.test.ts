@@ -262,6 +262,50 @@ describe('ModelEngine', () => {
   });
 });
 
+describe('a completion that begins with what is given', () => {
+  const promptTokens = prompt(11);
+  const completionPrefix = prompt(9, 40);
+  const kind = { encoderCapacity: 32, scheduling: { prefillChunk: 4, stepTokens: 32 } };
+  const logitsOf = hashedLogits(263);
+  const best = (logits: Float32Array) => logits.indexOf(Math.max(...logits));
+
+  it('goes on from it, beside others', async () => {
+    const expected: number[] = [];
+    for (let i = 0; i < 5; i++)
+      expected.push(best(logitsOf(promptTokens, [0, ...completionPrefix, ...expected])));
+    const engine = new EngineUnderTest({ ...kind, slots: 3 });
+    const others = [0, 1, 2].map((i) => request(`other ${i}`, { promptTokens: prompt(5, 20 * i) }));
+    await engine.finish(others[0]!, others[1]!, request('a', { promptTokens, completionPrefix }), others[2]!);
+    expect(engine.tokensOf('a')).toEqual(expected);
+    expect(engine.endOf('a')).toMatchObject({ timings: { promptTokens: 20, generatedTokens: 5 } });
+    for (const { id, promptTokens } of others)
+      expect(engine.tokensOf(id)).toEqual(await tokensAlone(kind, { promptTokens }));
+    expect(engine.steps.at(-1)).toMatchObject({ waiting: 0, running: 0, cacheUsage: 0 });
+  });
+
+  it('is scored where that is asked for, and takes over what the encoder made of the prompt', async () => {
+    const engine = new EngineUnderTest(kind);
+    const scored = { promptTokens, promptLogprobs: 2, maxTokens: 0 };
+    await engine.finish(request('a', { ...scored, completionPrefix }));
+    await engine.finish(request('b', { ...scored, completionPrefix: completionPrefix.slice(3) }));
+    expect(engine.session.calls.filter(({ kind }) => kind === 'encode')).toHaveLength(1);
+    for (const [id, prefix] of [
+      ['a', completionPrefix],
+      ['b', completionPrefix.slice(3)],
+    ] as const) {
+      const scores = engine.eventsOf(id).flatMap((event) => (event.type === 'scored' ? event.logprobs : []));
+      expect(scores).toHaveLength(prefix.length);
+      for (const [i, own] of prefix.entries()) {
+        const logits = [...logitsOf(promptTokens, [0, ...prefix.slice(0, i)])];
+        const sum = Math.log(logits.reduce((total, logit) => total + Math.exp(logit), 0));
+        expect(scores[i]!.logprob).toBeCloseTo(logits[own]! - sum, 5);
+      }
+      expect(engine.tokensOf(id)).toEqual([]);
+      expect(engine.endOf(id)).toMatchObject({ type: 'finished', reason: 'length' });
+    }
+  });
+});
+
 describe('the prompt’s own probabilities', () => {
   const promptTokens = prompt(11);
 

@@ -278,6 +278,24 @@ describe('the other extras', () => {
     expect(await kept({ max_tokens: 32 }, 'encoder-decoder')).toBe(24);
   });
 
+  it('give the decoder what its completion begins with, for all prompts or each its own', async () => {
+    const given = async (fields: object) => {
+      const payload = { prompt: ['a', 'b'], max_tokens: 1, ...fields };
+      const { engine } = await complete(payload, undefined, 'encoder-decoder');
+      return engine.submitted.map(({ completionPrefix }) => completionPrefix);
+    };
+    const no = [tokenOf('n'), tokenOf('o')];
+    expect(await given({})).toEqual([[], []]);
+    expect(await given({ completion_prefix: null })).toEqual([[], []]);
+    expect(await given({ completion_prefix: 'no' })).toEqual([no, no]);
+    expect(await given({ completion_prefix: [7, 8] })).toEqual([
+      [7, 8],
+      [7, 8],
+    ]);
+    expect(await given({ completion_prefix: ['no', 'n'] })).toEqual([no, [tokenOf('n')]]);
+    expect(await given({ completion_prefix: [[9], [5, 6]] })).toEqual([[9], [5, 6]]);
+  });
+
   it('leave out the tokenizer’s special tokens', async () => {
     const { engine } = await complete({ prompt: 'a', add_special_tokens: false });
     expect(engine.submitted[0]!.promptTokens).toEqual([tokenOf('a')]);

@@ -83,7 +83,7 @@ describe('a bad parameter is a 400 that names it', () => {
     [
       'prompt_logprobs',
       1,
-      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt.",
+      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt; with `completion_prefix`, `echo` and `logprobs` give those of the prefix.",
     ],
     ['best_of', 21, '`best_of` must be a whole number from 1 to 20 or null, not 21.'],
     [
@@ -150,12 +150,52 @@ describe('a bad parameter is a 400 that names it', () => {
     [
       { echo: true, logprobs: 1 },
       'echo',
-      "`echo` with `logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt.",
+      "`echo` with `logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt; with `completion_prefix`, `echo` and `logprobs` give those of the prefix.",
     ],
     [
       { prompt_logprobs: 1, stream: true },
       'prompt_logprobs',
       '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
+    ],
+    [
+      { completion_prefix: 'b', prompt_logprobs: 1 },
+      'prompt_logprobs',
+      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt; with `completion_prefix`, `echo` and `logprobs` give those of the prefix.",
+    ],
+    [
+      { completion_prefix: ['b', 'c'] },
+      'completion_prefix',
+      '`completion_prefix` is a list of 2; there is 1 prompt.',
+    ],
+    [
+      { prompt: ['a', 'b'], completion_prefix: [[5]] },
+      'completion_prefix',
+      '`completion_prefix` is a list of 1; there are 2 prompts.',
+    ],
+    [
+      { completion_prefix: 'b'.repeat(32) },
+      'completion_prefix',
+      'The prefix has 32 tokens; the model takes at most 31 tokens.',
+    ],
+    [
+      { prompt: ['a', 'b'], completion_prefix: ['b', 'b'.repeat(32)] },
+      'completion_prefix',
+      'Prefix 1 has 32 tokens; the model takes at most 31 tokens.',
+    ],
+    [
+      { completion_prefix: 'b'.repeat(20), max_tokens: 13 },
+      'max_tokens',
+      '`max_tokens` is 13; this model generates at most 12 after a prefix of 20 tokens.',
+    ],
+    [
+      { completion_prefix: [100_000] },
+      'completion_prefix',
+      expect.stringMatching(/^`completion_prefix` has the token id 100000/),
+    ],
+    [
+      { completion_prefix: '' },
+      'completion_prefix',
+      '`completion_prefix` must be a non-empty string, a list of non-empty strings, a list of token ids, or a list of non-empty lists of token ids.',
     ],
     [{ min_tokens: 2, max_tokens: 1 }, 'min_tokens', '`min_tokens` is 2, more than the 1 to generate.'],
     [{ max_tokens: 0 }, 'max_tokens', '`max_tokens` of 0 goes only with `echo` or `prompt_logprobs`.'],
@@ -217,5 +257,14 @@ describe('a bad parameter is a 400 that names it', () => {
     expect(tokens.message).toBe(
       'Up to prompt 0 there are 6 tokens; with this `n`, at most 5 are taken at once.',
     );
+  });
+});
+
+it('a prefix for the decoder of a model that has nothing else is a 400', async () => {
+  const models = [fakeModel('gpt', undefined, 'decoder-only')];
+  expect(await refusal({ prompt: 'a', completion_prefix: 'b' }, fakeServer({ models }))).toMatchObject({
+    ...invalid,
+    param: 'completion_prefix',
+    message: "`completion_prefix` is for encoder-decoder models; 'gpt' goes on from the end of its `prompt`.",
   });
 });

@@ -31,6 +31,7 @@ describe('what the engine is asked', () => {
         id: expect.stringMatching(/^cmpl-[0-9a-f]{32}-0$/),
         model: 'tiny',
         promptTokens: [tokenOf('a'), tokenOf('b'), eos],
+        completionPrefix: [],
         maxTokens: 16,
         sampling: {
           temperature: 1,

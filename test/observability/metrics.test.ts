@@ -26,6 +26,7 @@ const request = (id: string, promptTokens = 5): GenerationRequest =>
     id,
     model: 'm',
     promptTokens: Array.from({ length: promptTokens }, () => 7),
+    completionPrefix: [],
     arrivedAt: 1000,
     client: 'alice',
     queuedAt: 1000,

@@ -13,6 +13,7 @@ export function generationRequest(overrides: RequestOverrides = {}): GenerationR
     id: 'request',
     model: 'model',
     promptTokens: [5, 6, 7],
+    completionPrefix: [],
     maxTokens: 8,
     logprobs: null,
     promptLogprobs: null,

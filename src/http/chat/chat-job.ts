@@ -1,7 +1,7 @@
 import { clientQueueLimit } from '../../engine/admission.ts';
 import { createJob, type GenerationJob, type JobContext } from '../generation/generation-job.ts';
 import { readMaxTokens } from '../generation/read-max-tokens.ts';
-import { readPrompt } from '../generation/read-prompt.ts';
+import { promptRoom, readPrompt } from '../generation/read-prompt.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { ChatRequest } from '../schemas/chat-request.ts';
 import { withoutEffectInChat } from '../schemas/fields-without-effect.ts';
@@ -41,6 +41,7 @@ export async function createChat(
     owner,
     param: 'messages',
     name: 'The chat',
+    room: promptRoom(model, toGenerate),
     // Templates write them out.
     addSpecialTokens: body.add_special_tokens ?? false,
     truncateTo: body.truncate_prompt_tokens ?? null,
@@ -59,8 +60,9 @@ export async function createChat(
     {
       idPrefix: 'chatcmpl',
       prompts: [prompt],
+      prefixes: null,
       bestOf: null,
-      maxTokens: (promptLength) => readMaxTokens(toGenerate, promptLength, model),
+      maxTokens: (given) => readMaxTokens(toGenerate, given, model),
       logprobs,
       promptLogprobs: null,
     },

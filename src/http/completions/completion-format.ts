@@ -16,7 +16,7 @@ type WrittenChoice = Omit<CompletionChoice, 'logprobs' | 'prompt_logprobs'> & {
 type WrittenCompletion = Omit<Completion, 'choices'> & { choices: WrittenChoice[] };
 
 export interface CompletionFormatOptions {
-  /** The prompts, where choices begin with them. */
+  /** What choices begin with, by prompt. */
   echo: readonly EchoedPrompt[] | null;
   /** Alternatives to report with each token; null: no log probabilities. */
   logprobs: number | null;
@@ -92,7 +92,7 @@ export class CompletionFormat implements AnswerFormat {
     if (!echoed && !logprobs) return null;
     return writer.write(
       { tokens: logprobs ? tokens : [], logprobs: logprobs ?? [] },
-      echoed && { tokens: this.#job.prompts[prompt]!, logprobs: promptLogprobs!, prompt: echoed },
+      echoed && { tokens: echoed.tokens, logprobs: promptLogprobs!, prompt: echoed },
     );
   }
 
@@ -101,7 +101,8 @@ export class CompletionFormat implements AnswerFormat {
     const writer = new LogprobsWriter(model.vocabulary, this.#texts, {
       alternatives: this.#options.logprobs ?? 0,
       skipSpecialTokens: requests[0]!.skipSpecialTokens,
-      startsText: model.manifest.specialTokens.decoderStart !== null,
+      startsText:
+        model.manifest.specialTokens.decoderStart !== null && requests[0]!.completionPrefix.length === 0,
     });
     this.#writers.set(index, writer);
     return writer;

@@ -7,6 +7,7 @@ import {
   sequencesPerPrompt,
 } from '../generation/generation-job.ts';
 import { readMaxTokens } from '../generation/read-max-tokens.ts';
+import { promptRoom } from '../generation/read-prompt.ts';
 import { invalidRequest } from '../invalid-request.ts';
 import type { CompletionRequest } from '../schemas/completion-request.ts';
 import { CompletionFormat } from './completion-format.ts';
@@ -15,9 +16,15 @@ import { readPrompts, type SinglePrompt, separatePrompts } from './read-prompts.
 
 const defaultMaxTokens = 16;
 
-/** How many alternatives to report with the prompt's tokens; null: none are asked for. */
+/** How many alternatives to report with the tokens that the decoder is given; null: none are asked for. */
 function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyModel): number | null {
-  const { prompt_logprobs: apart = null, logprobs = null, echo, stream } = body;
+  const {
+    prompt_logprobs: apart = null,
+    logprobs = null,
+    completion_prefix: prefix = null,
+    echo,
+    stream,
+  } = body;
   const echoed = echo ? logprobs : null;
   if (apart === null && echoed === null) return null;
   if (apart !== null && stream) {
@@ -26,14 +33,37 @@ function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyMo
       '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
     );
   }
-  if (manifest.graphs.encoder) {
+  if (manifest.graphs.encoder && (apart !== null || prefix === null)) {
     const asked = apart === null ? '`echo` with `logprobs`' : '`prompt_logprobs`';
     throw invalidRequest(
       apart === null ? 'echo' : 'prompt_logprobs',
-      `${asked} is not supported: '${name}' is an encoder-decoder model, which gives no probabilities for its prompt.`,
+      `${asked} is not supported: '${name}' is an encoder-decoder model, which gives no probabilities for its prompt; with \`completion_prefix\`, \`echo\` and \`logprobs\` give those of the prefix.`,
     );
   }
   return Math.max(apart ?? 0, echoed ?? 0);
+}
+
+/** What the completion of each prompt begins with; null where nothing is given. @throws ServiceError `invalid_request` */
+function separatePrefixes(
+  body: CompletionRequest,
+  prompts: number,
+  model: ReadyModel,
+): SinglePrompt[] | null {
+  const { completion_prefix: prefix = null } = body;
+  if (prefix === null) return null;
+  const refuse = (message: string) => invalidRequest('completion_prefix', message);
+  if (!model.manifest.graphs.encoder) {
+    throw refuse(
+      `\`completion_prefix\` is for encoder-decoder models; '${model.name}' goes on from the end of its \`prompt\`.`,
+    );
+  }
+  const isList = typeof prefix !== 'string' && typeof prefix[0] !== 'number';
+  const prefixes = separatePrompts(prefix);
+  if (!isList) return Array<SinglePrompt>(prompts).fill(prefixes[0]!);
+  if (prefixes.length === prompts) return prefixes;
+  throw refuse(
+    `\`completion_prefix\` is a list of ${prefixes.length}; there ${prompts === 1 ? 'is 1 prompt' : `are ${prompts} prompts`}.`,
+  );
 }
 
 /** @throws ServiceError `invalid_request` for what the schema cannot tell */
@@ -57,32 +87,52 @@ export async function createCompletion(
   const prompts = await readPrompts(given, limits, {
     model,
     owner,
+    param: 'prompt',
+    room: promptRoom(model, toGenerate),
     addSpecialTokens: body.add_special_tokens ?? true,
     truncateTo: body.truncate_prompt_tokens ?? null,
     toGenerate,
   });
+  const givenPrefixes = separatePrefixes(body, prompts.length, model);
+  const prefixes =
+    givenPrefixes &&
+    (await readPrompts(
+      givenPrefixes,
+      { ...limits, tokens: limits.tokens - prompts.reduce((sum, { length }) => sum + length, 0) },
+      {
+        model,
+        owner,
+        param: 'completion_prefix',
+        // The start token comes before it.
+        room: model.capacity - 1,
+        addSpecialTokens: false,
+        truncateTo: null,
+        toGenerate,
+      },
+    ));
   const logprobs = body.logprobs ?? null;
   const job = await createJob(
     body,
     {
       idPrefix: 'cmpl',
       prompts,
+      prefixes,
       bestOf: body.best_of ?? null,
-      maxTokens: (promptLength) => readMaxTokens(toGenerate, promptLength, model),
+      maxTokens: (given) => readMaxTokens(toGenerate, given, model),
       // The best are chosen by them.
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,
     },
     context,
   );
-  const echo = (prompt: SinglePrompt, i: number) =>
-    echoPrompt(prompt, prompts[i]!, model.vocabulary, {
+  const echo = (text: SinglePrompt, i: number) =>
+    echoPrompt(text, (prefixes ?? prompts)[i]!, model.vocabulary, {
       isWhole: (body.truncate_prompt_tokens ?? null) === null,
       skipSpecialTokens: body.skip_special_tokens ?? true,
       hasLogprobs: logprobs !== null,
     });
   const format = new CompletionFormat(job, {
-    echo: body.echo ? await Promise.all(given.map(echo)) : null,
+    echo: body.echo ? await Promise.all((givenPrefixes ?? given).map(echo)) : null,
     logprobs,
     promptLogprobs: body.prompt_logprobs ?? null,
   });

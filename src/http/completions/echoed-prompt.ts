@@ -3,8 +3,9 @@ import type { ReadyModel } from '../find-model.ts';
 import { Turns } from '../in-turns.ts';
 import type { SinglePrompt } from './read-prompts.ts';
 
-/** A prompt as an answer begins with it. */
+/** A prompt, or what its completion was to begin with, as an answer begins with it. */
 export interface EchoedPrompt {
+  tokens: readonly number[];
   text: string;
   /** What each token adds to the text; null where the text is the client's own and nobody asks for its tokens. */
   pieces: readonly string[] | null;
@@ -31,7 +32,7 @@ export async function echoPrompt(
   { isWhole, skipSpecialTokens, hasLogprobs }: EchoOptions,
 ): Promise<EchoedPrompt> {
   if (typeof prompt === 'string' && isWhole) {
-    if (!hasLogprobs) return { text: prompt, pieces: null };
+    if (!hasLogprobs) return { tokens, text: prompt, pieces: null };
     const last = tokens.length - 1;
     const framed = [0, last].filter((place) => vocabulary.isSpecial(tokens[place]!));
     for (const hidden of [framed, framed.slice(0, 1), framed.slice(1), []]) {
@@ -46,7 +47,7 @@ async function readPieces(
   tokens: readonly number[],
   vocabulary: ReadyModel['vocabulary'],
   isHidden: (token: number, place: number) => boolean,
-): Promise<{ text: string; pieces: string[] }> {
+): Promise<EchoedPrompt> {
   const decoder = new Detokenizer(vocabulary, { skipSpecialTokens: false, startsText: true });
   const turns = new Turns();
   const pieces: string[] = [];
@@ -54,5 +55,5 @@ async function readPieces(
     pieces.push(isHidden(token, place) ? '' : decoder.add(token));
     if (place % 64 === 63) await turns.next();
   }
-  return { text: pieces.join('') + decoder.flush(), pieces };
+  return { tokens, text: pieces.join('') + decoder.flush(), pieces };
 }

@@ -4,7 +4,9 @@ import type { Prompt } from '../schemas/completion-request.ts';
 
 export type SinglePrompt = string | number[];
 
-/** What the prompts of one request may come to. */
+const nouns = { prompt: 'prompt', completion_prefix: 'prefix' };
+
+/** What the texts of one request may come to. */
 export interface PromptLimits {
   prompts: number;
   tokens: number;
@@ -17,30 +19,32 @@ export function separatePrompts(prompt: Prompt): SinglePrompt[] {
 }
 
 /**
- * The tokens of each prompt. Stops at the first that is over a limit.
+ * The tokens of each prompt, or prefix. Stops at the first that is over a limit.
  * @throws ServiceError `invalid_request`
  */
 export async function readPrompts(
   prompts: readonly SinglePrompt[],
   limits: PromptLimits,
-  reading: Omit<PromptReading, 'name' | 'param'>,
+  reading: Omit<PromptReading, 'name' | 'param'> & { param: keyof typeof nouns },
 ): Promise<(readonly number[])[]> {
+  const { param } = reading;
+  const noun = nouns[param];
   if (prompts.length > limits.prompts) {
     throw invalidRequest(
-      'prompt',
-      `\`prompt\` has ${prompts.length} prompts; with this \`n\`, at most ${limits.prompts} are taken at once.`,
+      param,
+      `\`${param}\` has ${prompts.length} prompts; with this \`n\`, at most ${limits.prompts} are taken at once.`,
     );
   }
   let total = 0;
   const read: (readonly number[])[] = [];
   for (const [index, single] of prompts.entries()) {
-    const name = prompts.length > 1 ? `Prompt ${index}` : 'The prompt';
-    const tokens = await readPrompt(single, { ...reading, param: 'prompt', name });
+    const name = prompts.length > 1 ? `${noun[0]!.toUpperCase()}${noun.slice(1)} ${index}` : `The ${noun}`;
+    const tokens = await readPrompt(single, { ...reading, name });
     total += tokens.length;
     if (total > limits.tokens) {
       throw invalidRequest(
-        'prompt',
-        `Up to prompt ${index} there are ${total} tokens; with this \`n\`, at most ${limits.tokens} are taken at once.`,
+        param,
+        `Up to ${noun} ${index} there are ${total} tokens; with this \`n\`, at most ${limits.tokens} are taken at once.`,
       );
     }
     read.push(tokens);

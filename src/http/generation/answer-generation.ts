@@ -33,7 +33,7 @@ export async function answerGeneration(
   const { context } = request;
   context.completionId = job.id;
   context.queuedAt = job.queuedAt;
-  context.promptTokens = job.prompts.reduce((sum, { length }) => sum + length, 0);
+  context.promptTokens = job.promptTokens;
   const metrics = fields.return_metrics ? () => requestMetrics(context, job.requests.length, clock()) : null;
   const deltas = choiceDeltas(engine.generate(job.requests, gone), job, context);
   if (fields.stream) {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { TextOwner } from '../../catalog/text-workers.ts';
 import { clientQueueLimit } from '../../engine/admission.ts';
 import type { Clock } from '../../engine/clock.ts';
-import type { GenerationRequest } from '../../engine/generation.ts';
+import { type GenerationRequest, promptLength } from '../../engine/generation.ts';
 import type { CompileGrammar, Grammar } from '../../sampling/grammar.ts';
 import type { ReadyModel } from '../find-model.ts';
 import { invalidRequest } from '../invalid-request.ts';
@@ -21,6 +21,8 @@ export interface GenerationJob {
   created: number;
   model: ReadyModel;
   prompts: readonly (readonly number[])[];
+  /** Tokens of all prompts, and of what their completions begin with. */
+  promptTokens: number;
   /** Choices to give for each prompt. */
   n: number;
   /** Choices to make for each prompt, of which `n` are given: at least as many. */
@@ -40,9 +42,14 @@ export interface GenerationTask {
   /** The answer's id begins with it. */
   idPrefix: string;
   prompts: readonly (readonly number[])[];
+  /** By prompt, what the completions begin with; null: nothing is given. */
+  prefixes: readonly (readonly number[])[] | null;
   bestOf: number | null;
-  /** @throws ServiceError when more is asked for than there is room */
-  maxTokens(promptLength: number): number;
+  /**
+   * @param given what the decoder reads: the prompt, or an encoder-decoder model's prefix
+   * @throws ServiceError when more is asked for than there is room
+   */
+  maxTokens(given: readonly number[]): number;
   /** As the engine takes them. */
   logprobs: number | null;
   promptLogprobs: number | null;
@@ -122,7 +129,8 @@ export async function createJob(
   const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
   const queuedAt = clock();
   const requests = task.prompts.flatMap((promptTokens, prompt) => {
-    const maxTokens = task.maxTokens(promptTokens.length);
+    const completionPrefix = task.prefixes?.[prompt] ?? [];
+    const maxTokens = task.maxTokens(model.manifest.graphs.encoder ? completionPrefix : promptTokens);
     if (stop.minTokens > maxTokens) {
       throw invalidRequest(
         'min_tokens',
@@ -133,6 +141,7 @@ export async function createJob(
       id: `${unique}-${prompt * bestOf + choice}`,
       model: model.name,
       promptTokens,
+      completionPrefix,
       maxTokens,
       sampling: { ...sampling, seed: choiceSeed(fields.seed ?? null, choice) },
       isReproducible: typeof fields.seed === 'number' || task.promptLogprobs !== null,
@@ -154,6 +163,7 @@ export async function createJob(
     created: Math.floor(Date.now() / 1000),
     model,
     prompts: task.prompts,
+    promptTokens: requests.reduce((sum, request) => sum + promptLength(request), 0) / bestOf,
     n: fields.n ?? 1,
     bestOf,
     requests,

@@ -11,21 +11,21 @@ export interface AskedTokens {
 }
 
 /**
- * Tokens to generate after a prompt of `promptLength` tokens.
+ * Tokens to generate after those the decoder reads: the prompt's, or those of an encoder-decoder model's prefix.
  * @throws ServiceError `invalid_request` with the numbers when more is asked for than fits
  */
 export function readMaxTokens(
   { param, asked, fallback }: AskedTokens,
-  promptLength: number,
+  { length }: readonly number[],
   { capacity, manifest }: ReadyModel,
 ): number {
-  const room = manifest.graphs.encoder ? capacity : capacity - promptLength;
+  const room = capacity - length;
   if (asked === null) return Math.min(fallback, room);
   if (asked <= room) return asked;
   throw invalidRequest(
     param,
     manifest.graphs.encoder
-      ? `\`${param}\` is ${asked}; this model generates at most ${room}.`
-      : `The prompt's ${promptLength} tokens and \`${param}\` of ${asked} are more than this model's ${capacity}.`,
+      ? `\`${param}\` is ${asked}; this model generates at most ${room}${length === 0 ? '' : ` after a prefix of ${length} tokens`}.`
+      : `The prompt's ${length} tokens and \`${param}\` of ${asked} are more than this model's ${capacity}.`,
   );
 }

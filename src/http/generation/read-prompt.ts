@@ -14,6 +14,8 @@ export interface PromptReading {
   param: string;
   /** How messages call it. */
   name: string;
+  /** Most tokens it may have. */
+  room: number;
   /** Run the tokenizer's post-processor over a text. */
   addSpecialTokens: boolean;
   /** As the request has it: tokens to keep of a longer prompt, -1 for all there is room for beside what is generated; null: refuse it. */
@@ -22,8 +24,11 @@ export interface PromptReading {
   toGenerate: AskedTokens;
 }
 
-/** Most tokens the prompt may have, with room for one that is generated. */
-function roomOf({ model: { manifest, capacity, encoderCapacity }, toGenerate }: PromptReading): number {
+/** Most tokens a prompt may have, with room for one that is generated. */
+export function promptRoom(
+  { manifest, capacity, encoderCapacity }: ReadyModel,
+  toGenerate: AskedTokens,
+): number {
   if (manifest.graphs.encoder) return encoderCapacity;
   return toGenerate.asked === 0 ? capacity : capacity - 1;
 }
@@ -37,8 +42,8 @@ function roomBeside({ model: { manifest, capacity, encoderCapacity }, toGenerate
 }
 
 /** How many of the last tokens to keep; null: all, or the prompt is refused. */
-function readTruncation(reading: PromptReading, room: number): number | null {
-  const { truncateTo } = reading;
+function readTruncation(reading: PromptReading): number | null {
+  const { truncateTo, room } = reading;
   if (truncateTo === null) return null;
   if (truncateTo === -1) return roomBeside(reading);
   if (truncateTo >= 1 && truncateTo <= room) return truncateTo;
@@ -65,9 +70,8 @@ export async function readPrompt(
   prompt: string | readonly number[],
   reading: PromptReading,
 ): Promise<readonly number[]> {
-  const { param, name } = reading;
-  const room = roomOf(reading);
-  const kept = readTruncation(reading, room);
+  const { param, name, room } = reading;
+  const kept = readTruncation(reading);
   const tooLong = (size: string) =>
     invalidRequest(param, `${name} has ${size}; the model takes at most ${room} tokens.`);
   if (typeof prompt === 'string' && kept === null && prompt.length > room * longestTokenBytes)

@@ -1,5 +1,5 @@
 import Type from 'typebox';
-import { optionalBoolean, optionalInteger } from './field.ts';
+import { optional, optionalBoolean, optionalInteger } from './field.ts';
 import { withoutEffectInCompletions } from './fields-without-effect.ts';
 import { generationFields, nonEmptyText, tokenId } from './generation-fields.ts';
 
@@ -7,18 +7,28 @@ const tokenIds = { type: 'array', items: tokenId, minItems: 1 };
 
 export type Prompt = string | string[] | number[] | number[][];
 
+const texts = {
+  anyOf: [
+    nonEmptyText,
+    { type: 'array', items: nonEmptyText, minItems: 1 },
+    tokenIds,
+    { type: 'array', items: tokenIds, minItems: 1 },
+  ],
+  'x-expects':
+    'a non-empty string, a list of non-empty strings, a list of token ids, or a list of non-empty lists of token ids',
+};
+
 const fields = {
   prompt: Type.Unsafe<Prompt>({
-    anyOf: [
-      nonEmptyText,
-      { type: 'array', items: nonEmptyText, minItems: 1 },
-      tokenIds,
-      { type: 'array', items: tokenIds, minItems: 1 },
-    ],
+    ...texts,
     description:
       'A text, several texts, token ids, or several lists of token ids. Token ids are taken as they are.',
-    'x-expects':
-      'a non-empty string, a list of non-empty strings, a list of token ids, or a list of non-empty lists of token ids',
+  }),
+  completion_prefix: optional<Prompt>(undefined, {
+    ...texts,
+    anyOf: [...texts.anyOf, { type: 'null' }],
+    description:
+      'Encoder-decoder models: what every completion begins with, which the decoder goes on from; or a list with one for each prompt. The answer has it with `echo`.',
   }),
   max_tokens: optionalInteger({
     minimum: 0,
@@ -45,7 +55,7 @@ const fields = {
   echo: optionalBoolean({
     default: false,
     description:
-      'Begin the text with the prompt. With `logprobs`, its tokens’ are reported too, which decoder-only models can.',
+      'Begin the text with what the decoder was given: the prompt, or the `completion_prefix`. With `logprobs`, its tokens’ are reported too.',
   }),
   add_special_tokens: optionalBoolean({
     default: true,
