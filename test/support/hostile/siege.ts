@@ -12,6 +12,8 @@ const idleMs = 1500;
 const idleGaps = 200;
 const attackMs = 4000;
 const warmUpMs = 8000;
+/** Of each attack by itself, after all together. */
+const warmUpEachMs = 500;
 /** Longest wait for memory and descriptors to be given back. */
 const settleMs = 6000;
 
@@ -95,14 +97,18 @@ export async function besiege(attack: Attack, { service, neighbour, key }: Siege
 const longest = (seen: Observations, what: Exclude<keyof Observations, 'failures'>) =>
   percentile(seen[what], 1);
 
-/** All attacks together: what pools and heaps take until they are as large as they get is held against none. */
+/** All attacks together, then each: what pools and heaps take until they are as large as they get is held against none. */
 export async function warmUp(
   attacks: readonly Attack[],
   { service, key }: SiegeOptions,
 ): Promise<ServiceUsage> {
-  const endsAt = performance.now() + warmUpMs;
-  const isOver = () => performance.now() >= endsAt;
-  await Promise.all(attacks.map((attack) => strikeUntil(attack, service.url, key, isOver)));
+  const strike = (chosen: readonly Attack[], milliseconds: number) => {
+    const endsAt = performance.now() + milliseconds;
+    const isOver = () => performance.now() >= endsAt;
+    return Promise.all(chosen.map((attack) => strikeUntil(attack, service.url, key, isOver)));
+  };
+  await strike(attacks, warmUpMs);
+  for (const attack of attacks) await strike([attack], warmUpEachMs);
   await setTimeout(idleMs);
   return serviceUsage(service.pid);
 }
