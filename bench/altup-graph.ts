@@ -7,7 +7,7 @@ import { int, text } from '../src/export/onnx/attributes.ts';
 import { GraphBuilder } from '../src/export/onnx/graph-builder.ts';
 import { writeModel } from '../src/export/onnx/model-file.ts';
 import { weightOf } from '../src/export/onnx/weight.ts';
-import { type LoadedAddon, loadNativeAddon, type NativeGraph } from '../src/runtime/native-addon.ts';
+import { type LoadedAddon, loadNativeAddon, type NativeGraph } from '../src/runtime/native/native-addon.ts';
 import { spinDurationUs } from '../src/runtime/spin-duration.ts';
 
 /** A chain of CorrectPredict nodes, as between the layers of a model: each corrects with what the last one read. */

@@ -1,5 +1,5 @@
-import type { LoadedAddon } from '../src/runtime/native-addon.ts';
-import { NativeSession } from '../src/runtime/native-session.ts';
+import type { LoadedAddon } from '../src/runtime/native/native-addon.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 import { nodeTimes, requireAddon } from './altup-graph.ts';
 import {
   type BaseVariant,

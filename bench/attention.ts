@@ -1,5 +1,5 @@
-import type { LoadedAddon } from '../src/runtime/native-addon.ts';
-import { NativeSession } from '../src/runtime/native-session.ts';
+import type { LoadedAddon } from '../src/runtime/native/native-addon.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 import { requireAddon } from './altup-graph.ts';
 import { type ExportedModel, exportBaseModel } from './base-model.ts';
 import { fastestStep } from './decode-rows.ts';

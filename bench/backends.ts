@@ -1,5 +1,5 @@
-import { NativeSession } from '../src/runtime/native-session.ts';
-import { OnnxruntimeNodeSession } from '../src/runtime/onnxruntime-node-session.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
+import { OnnxruntimeNodeSession } from '../src/runtime/portable/onnxruntime-node-session.ts';
 import type { Session } from '../src/runtime/session.ts';
 import { requireAddon } from './altup-graph.ts';
 import { type BaseVariant, bytesPerStep, cacheBytesPerStep, exportBaseModel } from './base-model.ts';

@@ -1,4 +1,4 @@
-import { NativeSession } from '../src/runtime/native-session.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 import { requireAddon } from './altup-graph.ts';
 import { type BaseVariant, exportBaseModel } from './base-model.ts';
 import { type BenchResult, median, spread } from './result.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Tokenizer } from '../src/catalog/tokenizer.ts';
+import { Tokenizer } from '../src/catalog/tokenizer/tokenizer.ts';
 import { type BenchResult, median, spread } from './result.ts';
 import { EngineAlone } from './support/engine-alone.ts';
 import { tokensPerSecond } from './support/tokens-per-second.ts';

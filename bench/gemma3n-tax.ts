@@ -1,4 +1,4 @@
-import { NativeSession } from '../src/runtime/native-session.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 import { requireAddon } from './altup-graph.ts';
 import { decodeRows, greedySamplings } from './decode-rows.ts';
 import { MidSizeGemma3n } from './mid-size-gemma3n.ts';

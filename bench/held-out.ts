@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Manifest } from '../src/catalog/manifest.ts';
-import type { Tokenizer } from '../src/catalog/tokenizer.ts';
+import type { Tokenizer } from '../src/catalog/tokenizer/tokenizer.ts';
 import type { Session } from '../src/runtime/session.ts';
 
 const prefixLength = 64;

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { Tokenizer } from '../src/catalog/tokenizer.ts';
-import { randomStream } from '../src/loadtest/random-stream.ts';
+import { Tokenizer } from '../src/catalog/tokenizer/tokenizer.ts';
+import { randomStream } from '../src/loadtest/load/random-stream.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { countStream } from './count-stream.ts';
 import { MidSizeGemma3n } from './mid-size-gemma3n.ts';

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
-import { arrivalTimes } from '../src/loadtest/arrivals.ts';
-import { openLoop } from '../src/loadtest/open-loop.ts';
-import { randomStream } from '../src/loadtest/random-stream.ts';
+import { arrivalTimes } from '../src/loadtest/load/arrivals.ts';
+import { randomStream } from '../src/loadtest/load/random-stream.ts';
+import { openLoop } from '../src/loadtest/run-plan.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { type BenchResult, median, spread } from './result.ts';
 import { numberAsked } from './support/number-asked.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
-import { NativeSession } from '../src/runtime/native-session.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 import type { SampledToken } from '../src/sampling/sampled-token.ts';
 import { samplingRequest } from '../test/support/sampling-request.ts';
 import { requireAddon } from './altup-graph.ts';

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { precisions } from '../src/catalog/manifest.ts';
-import { Tokenizer } from '../src/catalog/tokenizer.ts';
+import { Tokenizer } from '../src/catalog/tokenizer/tokenizer.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { inspectModel } from '../src/export/inspect/inspect-model.ts';
 import { chooseRuntime } from '../src/runtime/choose-runtime.ts';

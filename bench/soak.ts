@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Manifest } from '../src/catalog/manifest.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
-import { NativeSession } from '../src/runtime/native-session.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 import { processMemory } from '../test/support/process-usage.ts';
 import { requireAddon } from './altup-graph.ts';
 import { decodeRows, greedySamplings } from './decode-rows.ts';

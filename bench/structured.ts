@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { Tokenizer } from '../src/catalog/tokenizer.ts';
+import { Tokenizer } from '../src/catalog/tokenizer/tokenizer.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { keepTokenBytes } from '../src/runtime/grammars/token-bytes.ts';
-import { NativeSession } from '../src/runtime/native-session.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 import type { GrammarSource } from '../src/sampling/grammar.ts';
 import { samplingRequest } from '../test/support/sampling-request.ts';
 import { requireAddon } from './altup-graph.ts';

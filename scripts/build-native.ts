@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, globSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nativeAddonPath, nativeFolder } from '../src/runtime/native-addon.ts';
+import { nativeAddonPath, nativeFolder } from '../src/runtime/native/native-addon.ts';
 
 // Builds the native addon when its sources changed since the last build. Without cargo the service goes on with
 // onnxruntime-node, so that is no failure; with --optional neither is a build that fails.

@@ -1,8 +1,7 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
-import { nativeAddonPath } from '../src/runtime/native-addon.ts';
-import { prebuiltPackages } from '../src/runtime/prebuilt-addon.ts';
+import { nativeAddonPath, prebuiltPackages } from '../src/runtime/native/native-addon.ts';
 
 // Writes the npm package of the addon that was built here into a folder, for `npm pack`.
 

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
-import { loadNativeAddon, nativeFolder } from '../src/runtime/native-addon.ts';
-import { NativeSession } from '../src/runtime/native-session.ts';
+import { loadNativeAddon, nativeFolder } from '../src/runtime/native/native-addon.ts';
+import { NativeSession } from '../src/runtime/native/native-session.ts';
 
 // Tests that need a GPU: the operators on it, then whole models. Fails where there is none.
 

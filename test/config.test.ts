@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { availableThreads } from '../src/config/available-threads.ts';
+import { configHelp, loadConfig } from '../src/config/config.ts';
 import { environmentName, settingNames } from '../src/config/settings.ts';
-import { configHelp, loadConfig } from '../src/config.ts';
 import { ConfigurationError } from '../src/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'altup-config-'));

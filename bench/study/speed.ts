@@ -1,5 +1,5 @@
 import { freemem } from 'node:os';
-import { NativeSession } from '../../src/runtime/native-session.ts';
+import { NativeSession } from '../../src/runtime/native/native-session.ts';
 import { requireAddon } from '../altup-graph.ts';
 import { type ExportedModel, exportBaseModel, weightBytes } from '../base-model.ts';
 import { fastestStep } from '../decode-rows.ts';

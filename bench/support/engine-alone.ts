@@ -1,10 +1,10 @@
-import { Tokenizer } from '../../src/catalog/tokenizer.ts';
-import { Admission } from '../../src/engine/admission.ts';
-import { sharedClock } from '../../src/engine/clock.ts';
-import type { EngineClient } from '../../src/engine/engine-client.ts';
-import type { GenerationEvent } from '../../src/engine/generation.ts';
-import type { EngineOptions, StepReport } from '../../src/engine/messages.ts';
-import { startEngine } from '../../src/engine/start-worker.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
+import { Admission } from '../../src/engine/client/admission.ts';
+import type { EngineClient } from '../../src/engine/client/engine-client.ts';
+import { startEngine } from '../../src/engine/client/start-engine.ts';
+import { sharedClock } from '../../src/engine/protocol/clock.ts';
+import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
+import type { EngineOptions, StepReport } from '../../src/engine/protocol/messages.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { chooseRuntime } from '../../src/runtime/choose-runtime.ts';
 import { generationRequest, type RequestOverrides } from '../../test/support/generation-request.ts';

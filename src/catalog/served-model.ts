@@ -1,7 +1,7 @@
 import type { GenerationDefaults } from './generation-defaults.ts';
 import type { Manifest, Precision } from './manifest.ts';
-import type { TextWork } from './texts.ts';
-import type { Vocabulary } from './vocabulary.ts';
+import type { TextWork } from './texts/model-texts.ts';
+import type { Vocabulary } from './tokenizer/vocabulary.ts';
 
 /** Where a model stands: only a ready one takes requests. */
 export type ModelState =

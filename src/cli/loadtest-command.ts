@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { ConfigurationError } from '../errors.ts';
-import { flags, loadtestUsage } from '../loadtest/flags.ts';
-import type { FlagValues } from '../loadtest/read-plan.ts';
+import { flags, loadtestUsage } from '../loadtest/plan/flags.ts';
+import type { FlagValues } from '../loadtest/plan/read-plan.ts';
 import { runLoadtest } from '../loadtest/run-loadtest.ts';
 
 /** @returns the exit code: 0 done, 1 it cannot run or its figures are not to be trusted, 2 wrong usage */

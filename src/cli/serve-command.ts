@@ -1,9 +1,9 @@
 import closeWithGrace from 'close-with-grace';
 import packageJson from '../../package.json' with { type: 'json' };
-import { Service } from '../app.ts';
-import { configHelp, loadConfig } from '../config.ts';
+import { configHelp, loadConfig } from '../config/config.ts';
 import { LogOutput } from '../observability/log-output.ts';
 import { createLogger } from '../observability/logger.ts';
+import { Service } from '../service/app.ts';
 
 /** How long a log that takes no lines may hold up the end. */
 const lastLinesMs = 500;

@@ -1,41 +1,42 @@
-import { maxHeaderSize } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import { type IncomingMessage, maxHeaderSize } from 'node:http';
 import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
-import { recordAccess } from './access.ts';
-import { checkHosts } from './allowed-hosts.ts';
-import { boundBodies } from './body-memory.ts';
-import { ClientLimits } from './client-limits.ts';
-import { nameClient } from './client-name.ts';
-import { handleErrors, readableUrl } from './error-handlers.ts';
-import { noteModel } from './find-model.ts';
-import { readJsonBodies } from './json-body.ts';
-import { limitRate } from './limit-rate.ts';
-import { refuseMalformedHttp } from './malformed-http.ts';
-import { openapiOptions, swaggerUiOptions } from './openapi-options.ts';
-import { requestId } from './request-id.ts';
-import { chatCompletionsRoute } from './routes/chat-completions.ts';
-import { completionsRoute } from './routes/completions.ts';
-import { detokenizeRoute } from './routes/detokenize.ts';
-import { getModelRoute } from './routes/get-model.ts';
-import { healthLiveRoute } from './routes/health-live.ts';
-import { healthReadyRoutes } from './routes/health-ready.ts';
-import { listModelsRoute } from './routes/list-models.ts';
-import { metricsRoute } from './routes/metrics.ts';
-import { openapiRoute } from './routes/openapi.ts';
-import { playgroundRoutes } from './routes/playground.ts';
-import { tokenizeRoute } from './routes/tokenize.ts';
-import { tokenizerInfoRoute } from './routes/tokenizer-info.ts';
-import { versionRoute } from './routes/version.ts';
-import { ChatCompletionSchema } from './schemas/chat-response.ts';
-import { CompletionSchema } from './schemas/completion-response.ts';
-import { documentErrors, ErrorSchema } from './schemas/error.ts';
-import { ownKeywords } from './schemas/field.ts';
-import { ReadySchema } from './schemas/health.ts';
-import { ModelSchema } from './schemas/model.ts';
+import { ChatCompletionSchema } from './chat/chat-response.ts';
+import { chatCompletionsRoute } from './chat/chat-route.ts';
+import { CompletionSchema } from './completions/completion-response.ts';
+import { completionsRoute } from './completions/completions-route.ts';
+import { handleErrors, readableUrl } from './errors/error-handlers.ts';
+import { documentErrors, ErrorSchema } from './errors/error-schema.ts';
+import { refuseMalformedHttp } from './errors/malformed-http.ts';
+import { healthLiveRoute, healthReadyRoutes, versionRoute } from './health/health-routes.ts';
+import { ReadySchema } from './health/health-schemas.ts';
+import { readJsonBodies } from './json/json-body.ts';
+import { checkHosts } from './limits/allowed-hosts.ts';
+import { boundBodies } from './limits/body-memory.ts';
+import { ClientLimits, limitRate } from './limits/client-limits.ts';
+import { nameClient } from './limits/client-name.ts';
+import { noteModel } from './models/find-model.ts';
+import { ModelSchema } from './models/model-schema.ts';
+import { getModelRoute, listModelsRoute } from './models/models-routes.ts';
+import { metricsRoute, openapiRoute } from './pages/machine-pages.ts';
+import { openapiOptions, swaggerUiOptions } from './pages/openapi-options.ts';
+import { playgroundRoutes } from './pages/playground-routes.ts';
+import { recordAccess } from './requests/access.ts';
+import { ownKeywords } from './schema-field.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
+import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './tokenize/tokenize-routes.ts';
+
+const acceptable = /^[\w.:/+=@-]{1,128}$/;
+
+/** The caller's X-Request-Id where it is fit for a header and a log line, else a new one. */
+function requestId({ headers }: Pick<IncomingMessage, 'headers'>): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && acceptable.test(given) ? given : randomUUID();
+}
 
 /** Longest a request may take to arrive, its headers first, and how often that is looked at; milliseconds. */
 const arrival = { headersMs: 10_000, wholeMs: 60_000, checkMs: 1000 };

@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
-import { paths } from './request-body.ts';
-import type { RequestRecord } from './request-record.ts';
+import { paths } from './load/request-body.ts';
+import type { RequestRecord } from './load/request-record.ts';
+import type { RequestOptions, Target } from './load/target.ts';
 import { type Scrape, scrapeMetrics } from './scrape-metrics.ts';
-import type { RequestOptions, Target } from './target.ts';
 
 /** One count of this client beside the server's; `server` is null where it cannot be compared, `reason` says why. */
 export interface CheckedCount {

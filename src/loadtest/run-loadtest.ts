@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { ConfigurationError } from '../errors.ts';
 import { countsAgree } from './cross-check.ts';
-import { type FlagValues, readPlan } from './read-plan.ts';
+import { type FlagValues, readPlan } from './plan/read-plan.ts';
 import { benchJson } from './report/bench-json.ts';
 import { htmlReport } from './report/html-report.ts';
 import { progressLine } from './report/progress.ts';

@@ -1,14 +1,13 @@
+import { setTimeout } from 'node:timers/promises';
 import { ConfigurationError } from '../errors.ts';
-import { arrivalTimes } from './arrivals.ts';
-import { Client } from './client.ts';
-import { closedLoop } from './closed-loop.ts';
 import { type CheckedCount, CrossCheck } from './cross-check.ts';
-import { openLoop } from './open-loop.ts';
-import type { Plan } from './plan.ts';
-import { randomStream } from './random-stream.ts';
-import type { RequestRecord } from './request-record.ts';
+import { arrivalTimes } from './load/arrivals.ts';
+import { Client } from './load/client.ts';
+import { randomStream } from './load/random-stream.ts';
+import type { RequestRecord } from './load/request-record.ts';
+import type { Target } from './load/target.ts';
+import type { Extent, Plan } from './plan/plan.ts';
 import { type Load, type Stage, summarizeStage } from './stage.ts';
-import type { Target } from './target.ts';
 
 export interface LoadtestResult {
   startedAt: Date;
@@ -138,4 +137,46 @@ function scheduleOf({ arrivals, extent, seed }: Plan, rate: number | null, index
 function scheduledSeconds({ arrivals, extent }: Plan, load: Load): number | null {
   if (load.kind === 'open' && arrivals.kind === 'trace') return arrivals.times.at(-1)! / 1000;
   return Number.isFinite(extent.durationMs) ? extent.durationMs / 1000 : null;
+}
+
+/**
+ * Starts `send` at each time of a schedule, whatever became of those before.
+ * @param times milliseconds from now, in order
+ * @param send is given when it was to start, on the clock of `performance.now()`
+ * @returns what each resolved to, in the order of the schedule
+ */
+export async function openLoop<T>(
+  times: readonly number[],
+  send: (scheduledAt: number) => Promise<T>,
+): Promise<T[]> {
+  const startedAt = performance.now();
+  const pending: Promise<T>[] = [];
+  for (const time of times) {
+    const left = startedAt + time - performance.now();
+    if (left > 0) await setTimeout(left);
+    pending.push(send(startedAt + time));
+  }
+  return Promise.all(pending);
+}
+
+/**
+ * As many clients as asked for that each send the next request when theirs is answered. A server that stalls is asked
+ * less meanwhile, so the tail of a closed loop says little (coordinated omission); it is for throughput.
+ */
+async function closedLoop<T>(
+  concurrency: number,
+  { durationMs, requests }: Extent,
+  send: (scheduledAt: number) => Promise<T>,
+): Promise<T[]> {
+  const endsAt = performance.now() + durationMs;
+  const results: T[] = [];
+  let started = 0;
+  const client = async () => {
+    while (started < requests && performance.now() < endsAt) {
+      started += 1;
+      results.push(await send(performance.now()));
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, client));
+  return results;
 }

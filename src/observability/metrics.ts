@@ -1,8 +1,8 @@
 import type { ModelState, ServedModel } from '../catalog/served-model.ts';
-import type { TextObserver } from '../catalog/text-workers.ts';
-import type { EngineObserver } from '../engine/engine-observer.ts';
-import { type EndEvent, type GenerationRequest, promptLength } from '../engine/generation.ts';
-import type { StepReport } from '../engine/messages.ts';
+import type { TextObserver } from '../catalog/texts/text-workers.ts';
+import type { EngineObserver } from '../engine/protocol/engine.ts';
+import { type EndEvent, type GenerationRequest, promptLength } from '../engine/protocol/generation.ts';
+import type { StepReport } from '../engine/protocol/messages.ts';
 import type { MetricsCatalogue } from './metrics-catalogue.ts';
 import { modelVariant } from './model-variant.ts';
 

@@ -6,7 +6,7 @@ import {
   providerNeeds,
   providerRequest,
 } from './execution-providers.ts';
-import { type LoadedAddon, loadNativeAddon, type MissingAddon } from './native-addon.ts';
+import { type LoadedAddon, loadNativeAddon, type MissingAddon } from './native/native-addon.ts';
 import type { Runtime } from './session.ts';
 
 export interface RuntimeSettings {

@@ -1,8 +1,8 @@
 import { readManifest } from '../catalog/manifest-file.ts';
 import { ConfigurationError } from '../errors.ts';
-import { loadNativeAddon } from './native-addon.ts';
-import { NativeSession } from './native-session.ts';
-import { OnnxruntimeNodeSession } from './onnxruntime-node-session.ts';
+import { loadNativeAddon } from './native/native-addon.ts';
+import { NativeSession } from './native/native-session.ts';
+import { OnnxruntimeNodeSession } from './portable/onnxruntime-node-session.ts';
 import type { Runtime, Session, SessionOptions } from './session.ts';
 
 /** Opens the graphs of an export folder. @throws ConfigurationError when the manifest is missing or damaged */

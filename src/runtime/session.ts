@@ -44,7 +44,7 @@ export interface DecodeRow {
  * The narrow waist between the engine and ONNX Runtime: one loaded model with a slot cache.
  *
  * A slot is one row of the cache, `capacity` positions long. Slots that decode are kept contiguous from 0
- * by the caller (see engine/slot-table.ts), so that one ragged batch covers them. Calls never overlap: the
+ * by the caller (see engine/scheduler/slot-table.ts), so that one ragged batch covers them. Calls never overlap: the
  * engine awaits each before the next. Logits stay inside: tokens come out.
  */
 export interface Session {

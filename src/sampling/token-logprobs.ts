@@ -1,6 +1,39 @@
 import { exponential } from './exponential.ts';
-import { logarithm } from './logarithm.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from './sampled-token.ts';
+
+/**
+ * Natural logarithm of a positive finite normal number from nothing but +, −, ×, ÷ and the bits of a double, for the
+ * reason exponential.ts gives.
+ *
+ * Method: x = 2^k · m with m in [√½, √2); log m = 2·artanh(s) with s = (m − 1) / (m + 1), |s| < 0.172, by its series
+ * to s^23, whose remainder is below 2^-60 of the result. ln 2 is taken in two parts, the first with 21 zero bits at
+ * its end, so that k times it is exact.
+ */
+
+const ln2High = 0.6931471803691238;
+const ln2Low = 1.9082149292705877e-10;
+
+/** 1/23, 1/21, … 1/1. */
+const coefficients = Float64Array.from({ length: 12 }, (_, i) => 1 / (23 - 2 * i));
+
+const double = new Float64Array(1);
+const bits = new BigUint64Array(double.buffer);
+
+export function logarithm(x: number): number {
+  double[0] = x;
+  let k = Number(bits[0]! >> 52n) - 1023;
+  bits[0] = (bits[0]! & 0xfffffffffffffn) | 0x3ff0000000000000n;
+  let m = double[0]!;
+  if (m > Math.SQRT2) {
+    m *= 0.5;
+    k += 1;
+  }
+  const s = (m - 1) / (m + 1);
+  const square = s * s;
+  let sum = coefficients[0]!;
+  for (let i = 1; i < 12; i++) sum = sum * square + coefficients[i]!;
+  return k * ln2High + (2 * s * sum + k * ln2Low);
+}
 
 /**
  * Log-softmax of the model's own logits, before anything a request asks for.

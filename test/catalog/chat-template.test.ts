@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ChatTemplate, ChatTemplateError } from '../../src/catalog/chat-template.ts';
-import { readTokenizerInfo } from '../../src/catalog/tokenizer-info.ts';
+import { ChatTemplate, ChatTemplateError } from '../../src/catalog/tokenizer/chat-template.ts';
+import { readTokenizerInfo } from '../../src/catalog/tokenizer/tokenizer-info.ts';
 import { ConfigurationError } from '../../src/errors.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readSpecialTokens } from '../../src/catalog/special-tokens.ts';
+import { readSpecialTokens } from '../../src/catalog/tokenizer/special-tokens.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 async function folderWith(config: object, generation?: object): Promise<string> {

@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
-import { ChatTemplateError } from '../../src/catalog/chat-template.ts';
-import { type TextOwner, TextWorkers } from '../../src/catalog/text-workers.ts';
-import { readTexts, type Texts } from '../../src/catalog/texts.ts';
-import { Tokenizer } from '../../src/catalog/tokenizer.ts';
+import { readTexts, type Texts } from '../../src/catalog/texts/model-texts.ts';
+import { type TextOwner, TextWorkers } from '../../src/catalog/texts/text-workers.ts';
+import { ChatTemplateError } from '../../src/catalog/tokenizer/chat-template.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { longestTurn } from '../support/longest-turn.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { byteLevelTokenizer } from '../support/tiny-tokenizers.ts';

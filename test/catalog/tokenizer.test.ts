@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Tokenizer } from '../../src/catalog/tokenizer.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { ConfigurationError } from '../../src/errors.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import {

@@ -2,7 +2,7 @@ import { globSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
-import { NativeSession, type NativeSettings } from '../../src/runtime/native-session.ts';
+import { NativeSession, type NativeSettings } from '../../src/runtime/native/native-session.ts';
 import { describeNative } from '../native/native-addon.ts';
 import { alone, ragged } from '../support/greedy-generation.ts';
 import { seededRandom } from '../support/seeded-random.ts';

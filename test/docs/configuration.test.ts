@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { configRows } from '../../src/config/config-rows.ts';
+import { configRows } from '../../src/config/config.ts';
 import { plain, readDoc, tableRows } from '../support/markdown-table.ts';
 
 it('docs/configuration.md has every setting, and no other', () => {

@@ -7,7 +7,7 @@ import {
   withoutEffectInParts,
   withoutEffectInStreamOptions,
   withoutEffectInStructuredOutputs,
-} from '../../src/http/schemas/fields-without-effect.ts';
+} from '../../src/http/generation/fields-without-effect.ts';
 import { readDoc, tableRows } from '../support/markdown-table.ts';
 
 /** As the tables' values are at run time: JSON Schema with keywords of ours. */

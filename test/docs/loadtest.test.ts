@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { flagRows } from '../../src/loadtest/flags.ts';
+import { flagRows } from '../../src/loadtest/plan/flags.ts';
 import { plain, readDoc, tableRows } from '../support/markdown-table.ts';
 
 it('docs/loadtest.md has every flag of the command, and no other', () => {

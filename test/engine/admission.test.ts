@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Admission } from '../../src/engine/admission.ts';
-import { DrainRate } from '../../src/engine/drain-rate.ts';
+import { Admission } from '../../src/engine/client/admission.ts';
+import { DrainRate } from '../../src/engine/client/queue-bound.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { seededRandom } from '../support/seeded-random.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Tokenizer } from '../../src/catalog/tokenizer.ts';
-import { Detokenizer } from '../../src/engine/detokenizer.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
+import { Detokenizer } from '../../src/engine/worker/output-text.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { byteLevelTokenizer, llamaDecoder, sentencePieceTokenizer } from '../support/tiny-tokenizers.ts';
 

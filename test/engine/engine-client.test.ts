@@ -1,10 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ModelState } from '../../src/catalog/served-model.ts';
-import { Admission } from '../../src/engine/admission.ts';
-import { EngineClient, type EngineClientOptions } from '../../src/engine/engine-client.ts';
-import type { GenerationEvent, Timings } from '../../src/engine/generation.ts';
-import type { EngineCommand, EngineReport } from '../../src/engine/messages.ts';
+import { Admission } from '../../src/engine/client/admission.ts';
+import { EngineClient, type EngineClientOptions } from '../../src/engine/client/engine-client.ts';
+import type { GenerationEvent, Timings } from '../../src/engine/protocol/generation.ts';
+import type { EngineCommand, EngineReport } from '../../src/engine/protocol/messages.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
 import { noTokens } from '../support/fake-tokenizer.ts';
 import { generationRequest } from '../support/generation-request.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { EventStream } from '../../src/engine/event-stream.ts';
+import { EventStream } from '../../src/engine/client/tracked-requests.ts';
 
 const event = (at: number) => ({ type: 'started', id: 'a', at }) as const;
 

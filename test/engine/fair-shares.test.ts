@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerationRequest } from '../../src/engine/generation.ts';
-import { Scheduler } from '../../src/engine/scheduler.ts';
-import { forgetMs } from '../../src/engine/waiting-queue.ts';
+import type { GenerationRequest } from '../../src/engine/protocol/generation.ts';
+import { Scheduler } from '../../src/engine/scheduler/scheduler.ts';
+import { forgetMs } from '../../src/engine/scheduler/waiting-queue.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const stepMs = 10;

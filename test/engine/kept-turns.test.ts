@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { KeptTurns } from '../../src/engine/kept-turns.ts';
+import { KeptTurns } from '../../src/engine/client/queue-bound.ts';
 
 describe('KeptTurns', () => {
   let turns: KeptTurns;

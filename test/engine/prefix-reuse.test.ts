@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerationEvent } from '../../src/engine/generation.ts';
+import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { EngineUnderTest, type EngineUnderTestOptions } from '../support/engine-under-test.ts';
 import type { FakeCall } from '../support/fake-session.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';

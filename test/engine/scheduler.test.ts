@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler.ts';
+import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler/scheduler.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const decoderOnly: SchedulerOptions = {

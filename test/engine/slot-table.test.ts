@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type SlotMove, SlotTable } from '../../src/engine/slot-table.ts';
+import { type SlotMove, SlotTable } from '../../src/engine/scheduler/slot-table.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 /** A table of `size` in which the first `decoding` names decode and the others are in prefill. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { StopStrings } from '../../src/engine/stop-strings.ts';
+import { StopStrings } from '../../src/engine/worker/output-text.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 /** Whole-text search: the first end at which a stop string ends, of several the longest. */

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { ageingMs, forgetMs, headStartTokens, WaitingQueue } from '../../src/engine/waiting-queue.ts';
+import {
+  ageingMs,
+  forgetMs,
+  headStartTokens,
+  WaitingQueue,
+} from '../../src/engine/scheduler/waiting-queue.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const request = (id: string, more: RequestOverrides = {}) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerationEvent } from '../../src/engine/generation.ts';
+import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { EngineUnderTest } from '../support/engine-under-test.ts';
 import { noTokens } from '../support/fake-tokenizer.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';

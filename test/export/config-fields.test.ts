@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { ConfigReader, type Range } from '../../src/catalog/config-reader.ts';
 import { ConfigurationError } from '../../src/errors.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
-import { readGemma3Config } from '../../src/export/families/gemma3/config.ts';
+import { readGemma3Config } from '../../src/export/families/gemma3/export.ts';
 import { readGemma3nConfig } from '../../src/export/families/gemma3n/config.ts';
 import { readT5Config } from '../../src/export/families/t5/config.ts';
 import { copyCheckpoint } from '../support/checkpoint-copy.ts';

@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import { describe, expect, it } from 'vitest';
-import { ChatTemplate } from '../../src/catalog/chat-template.ts';
 import { noDefaults } from '../../src/catalog/generation-defaults.ts';
+import { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
 import { type FakeEngine, textEvents, timings } from '../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 import { eos, fakeTexts, fakeTokenizer, tokenOf } from '../support/fake-tokenizer.ts';

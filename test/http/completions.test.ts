@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerationEvent } from '../../src/engine/generation.ts';
+import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { ServiceError } from '../../src/errors.ts';
 import { textEvents, timings } from '../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';

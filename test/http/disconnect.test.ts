@@ -2,7 +2,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { GenerationEvent } from '../../src/engine/generation.ts';
+import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { textEvents } from '../support/fake-engine.ts';
 import { type FakeServer, fakeServer } from '../support/fake-server.ts';
 

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { ServiceError } from '../../src/errors.ts';
-import { errorBody } from '../../src/http/error-response.ts';
+import { errorBody } from '../../src/http/errors/error-response.ts';
 import { fakeServer } from '../support/fake-server.ts';
 
 const { app } = fakeServer({ config: { bodyLimit: 2000 } });

@@ -5,7 +5,7 @@ import {
   withoutEffectInMessages,
   withoutEffectInParts,
   withoutEffectInStreamOptions,
-} from '../../src/http/schemas/fields-without-effect.ts';
+} from '../../src/http/generation/fields-without-effect.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 
 const { app, engine } = fakeServer({ models: [fakeModel('tiny', undefined, 'decoder-only')] });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
-import { WrittenJson, wholeTurn, writeInTurns, writeListInTurns } from '../../src/http/in-turns.ts';
+import type { GenerationEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
+import { WrittenJson, wholeTurn, writeInTurns, writeListInTurns } from '../../src/http/json/in-turns.ts';
 import { timings } from '../support/fake-engine.ts';
 import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
 import { longestTurn } from '../support/longest-turn.ts';

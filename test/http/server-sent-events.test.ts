@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { ServerSentEvents } from '../../src/http/server-sent-events.ts';
+import { ServerSentEvents } from '../../src/http/json/server-sent-events.ts';
 
 /** A response to a client that reads all at once. */
 class Written extends EventEmitter {

@@ -1,9 +1,9 @@
 import { createParser } from 'eventsource-parser';
 import { describe, expect, it } from 'vitest';
-import { ChatTemplate } from '../../src/catalog/chat-template.ts';
 import type { ServedModel } from '../../src/catalog/served-model.ts';
-import type { Tokenizer } from '../../src/catalog/tokenizer.ts';
-import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
+import { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
+import type { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
+import type { GenerationEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
 import { timings } from '../support/fake-engine.ts';
 import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
 import { fakeTexts } from '../support/fake-tokenizer.ts';

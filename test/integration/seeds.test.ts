@@ -7,7 +7,7 @@ import { seededRandom } from '../support/seeded-random.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 import { smallGemma3n } from '../support/small-gemma3n.ts';
 
-const text = await readFile(new URL('../../src/loadtest/built-in-text.txt', import.meta.url), 'utf8');
+const text = await readFile(new URL('../../src/loadtest/load/built-in-text.txt', import.meta.url), 'utf8');
 
 const folder = await mkdtemp(join(tmpdir(), 'altup-test-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));

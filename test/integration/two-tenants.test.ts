@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ageingMs } from '../../src/engine/waiting-queue.ts';
+import { ageingMs } from '../../src/engine/scheduler/waiting-queue.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 
 describe('two tenants on two slots', () => {

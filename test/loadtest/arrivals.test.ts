@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type ArrivalPattern, arrivalTimes, readTrace } from '../../src/loadtest/arrivals.ts';
-import { randomStream } from '../../src/loadtest/random-stream.ts';
+import { type ArrivalPattern, arrivalTimes, readTrace } from '../../src/loadtest/load/arrivals.ts';
+import { randomStream } from '../../src/loadtest/load/random-stream.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const perSecond = 50;

@@ -3,8 +3,8 @@ import { createServer, type IncomingHttpHeaders, type RequestListener } from 'no
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Client } from '../../src/loadtest/client.ts';
-import type { RequestOptions } from '../../src/loadtest/target.ts';
+import { Client } from '../../src/loadtest/load/client.ts';
+import type { RequestOptions } from '../../src/loadtest/load/target.ts';
 
 /** A client of a server that answers as told. */
 async function clientOf(listener: RequestListener, options: Partial<RequestOptions> = {}): Promise<Client> {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { summarize } from '../../src/loadtest/latency-summary.ts';
-import { randomStream } from '../../src/loadtest/random-stream.ts';
+import { randomStream } from '../../src/loadtest/load/random-stream.ts';
 
 it('has the percentiles of the sorted values, within 0.1 %', () => {
   const random = randomStream(5, 'prompts');

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { parseLengths } from '../../src/loadtest/length-distribution.ts';
-import { randomStream } from '../../src/loadtest/random-stream.ts';
+import { parseLengths } from '../../src/loadtest/load/length-distribution.ts';
+import { randomStream } from '../../src/loadtest/load/random-stream.ts';
 
 function lengths(text: string): number[] {
   const random = randomStream(3, 'prompt lengths');

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseObjectives } from '../../src/loadtest/objectives.ts';
+import { parseObjectives } from '../../src/loadtest/plan/objectives.ts';
 
 it('reads several objectives, vLLM’s name for the whole included', () => {
   expect(parseObjectives('ttft:200, itl:50,e2e:3000')).toEqual({ ttft: 200, itl: 50, e2e: 3000 });

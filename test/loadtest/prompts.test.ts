@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { builtInText, promptsFromFile, promptsFromText } from '../../src/loadtest/prompts.ts';
-import { randomStream } from '../../src/loadtest/random-stream.ts';
+import { builtInText, promptsFromFile, promptsFromText } from '../../src/loadtest/load/prompts.ts';
+import { randomStream } from '../../src/loadtest/load/random-stream.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const randoms = (seed: number) => ({

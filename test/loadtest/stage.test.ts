@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseObjectives } from '../../src/loadtest/objectives.ts';
-import type { RequestRecord } from '../../src/loadtest/request-record.ts';
+import type { RequestRecord } from '../../src/loadtest/load/request-record.ts';
+import { parseObjectives } from '../../src/loadtest/plan/objectives.ts';
 import { type Load, summarizeStage } from '../../src/loadtest/stage.ts';
 import { recordsEvery, requestRecord } from '../support/request-records.ts';
 

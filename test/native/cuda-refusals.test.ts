@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
-import { NativeSession } from '../../src/runtime/native-session.ts';
+import { NativeSession } from '../../src/runtime/native/native-session.ts';
 import { copyShipped } from '../support/checkpoint-copy.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { Tokenizer } from '../../src/catalog/tokenizer.ts';
-import { Admission } from '../../src/engine/admission.ts';
-import { sharedClock } from '../../src/engine/clock.ts';
-import { startEngine } from '../../src/engine/start-worker.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
+import { Admission } from '../../src/engine/client/admission.ts';
+import { startEngine } from '../../src/engine/client/start-engine.ts';
+import { sharedClock } from '../../src/engine/protocol/clock.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { generationRequest } from '../support/generation-request.ts';
 import { RecordingObserver } from '../support/recording-observer.ts';

@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import { type LoadedAddon, loadNativeAddon } from '../../src/runtime/native-addon.ts';
+import { type LoadedAddon, loadNativeAddon } from '../../src/runtime/native/native-addon.ts';
 
 /** A group of tests that needs the addon; where it is missing the group is skipped and its name says why. */
 export function describeNative(name: string, tests: (native: LoadedAddon) => void): void {

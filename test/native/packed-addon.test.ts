@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { prebuiltAddon, prebuiltPackages } from '../../src/runtime/prebuilt-addon.ts';
+import { prebuiltAddon, prebuiltPackages } from '../../src/runtime/native/native-addon.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
 

@@ -2,7 +2,7 @@ import { altupDomain, altupOpset } from '../../src/export/altup/domain.ts';
 import { altupFunctions } from '../../src/export/altup/functions.ts';
 import { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { writeModel } from '../../src/export/onnx/model-file.ts';
-import type { LoadedAddon, NativeTensor } from '../../src/runtime/native-addon.ts';
+import type { LoadedAddon, NativeTensor } from '../../src/runtime/native/native-addon.ts';
 import { type FloatType, fromStorage, toStorage } from '../support/float-storage.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';

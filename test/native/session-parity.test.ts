@@ -1,9 +1,9 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { type Precision, precisions } from '../../src/catalog/manifest.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
-import type { LoadedAddon } from '../../src/runtime/native-addon.ts';
-import { NativeSession } from '../../src/runtime/native-session.ts';
-import { OnnxruntimeNodeSession } from '../../src/runtime/onnxruntime-node-session.ts';
+import type { LoadedAddon } from '../../src/runtime/native/native-addon.ts';
+import { NativeSession } from '../../src/runtime/native/native-session.ts';
+import { OnnxruntimeNodeSession } from '../../src/runtime/portable/onnxruntime-node-session.ts';
 import type { Session, SessionOptions } from '../../src/runtime/session.ts';
 import { copyCheckpoint, copyShipped } from '../support/checkpoint-copy.ts';
 import { goldenVariants } from '../support/golden.ts';

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { EndEvent, GenerationRequest, Timings } from '../../src/engine/generation.ts';
-import type { StepReport } from '../../src/engine/messages.ts';
+import type { EndEvent, GenerationRequest, Timings } from '../../src/engine/protocol/generation.ts';
+import type { StepReport } from '../../src/engine/protocol/messages.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
 import { fakeModel } from '../support/fake-server.ts';

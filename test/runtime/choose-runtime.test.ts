@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigurationError } from '../../src/errors.ts';
 import { chooseRuntime, type RuntimeSettings } from '../../src/runtime/choose-runtime.ts';
-import type { LoadedAddon } from '../../src/runtime/native-addon.ts';
+import type { LoadedAddon } from '../../src/runtime/native/native-addon.ts';
 
 const missing = () => ({ addon: null, reason: 'the native addon is not built' }) as const;
 const noCuda =

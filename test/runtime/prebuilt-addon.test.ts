@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
-import { prebuiltAddon, prebuiltPackages } from '../../src/runtime/prebuilt-addon.ts';
+import { prebuiltAddon, prebuiltPackages } from '../../src/runtime/native/native-addon.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** A project with this package installed, holding `file`. */

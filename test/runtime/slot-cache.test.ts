@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SlotCache } from '../../src/runtime/slot-cache.ts';
+import { SlotCache } from '../../src/runtime/portable/slot-cache.ts';
 
 const shape = { slots: 3, heads: 2, headSize: 4, maxCapacity: 200, isHalf: false };
 

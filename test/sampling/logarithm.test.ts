@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { logarithm } from '../../src/sampling/logarithm.ts';
+import { logarithm } from '../../src/sampling/token-logprobs.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 describe('logarithm', () => {

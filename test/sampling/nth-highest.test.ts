@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { nthHighest } from '../../src/sampling/nth-highest.ts';
+import { nthHighest } from '../../src/sampling/candidates.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 it('finds the n-th highest value, with few and with many equal ones', () => {

@@ -6,7 +6,7 @@ import { RandomBfloat16 } from '../../scripts/random-gemma3n/random-bfloat16.ts'
 import { configOf, e2b, tensorsOf } from '../../scripts/random-gemma3n/shape.ts';
 import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
 import { precisions } from '../../src/catalog/manifest.ts';
-import { Tokenizer } from '../../src/catalog/tokenizer.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { CheckpointWeights } from '../../src/export/checkpoint/checkpoint-weights.ts';
 import { bfloat16ToFloat32 } from '../../src/export/checkpoint/half-precision.ts';
 import { WeightSource } from '../../src/export/checkpoint/weight-source.ts';

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { interruptNativeSessions, loadNativeAddon } from '../../src/runtime/native-addon.ts';
+import { interruptNativeSessions, loadNativeAddon } from '../../src/runtime/native/native-addon.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
 
 /**

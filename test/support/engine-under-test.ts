@@ -1,8 +1,8 @@
-import { Tokenizer } from '../../src/catalog/tokenizer.ts';
-import type { GenerationEvent, GenerationRequest } from '../../src/engine/generation.ts';
-import type { StepReport } from '../../src/engine/messages.ts';
-import { ModelEngine } from '../../src/engine/model-engine.ts';
-import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler.ts';
+import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
+import type { GenerationEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
+import type { StepReport } from '../../src/engine/protocol/messages.ts';
+import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler/scheduler.ts';
+import { ModelEngine } from '../../src/engine/worker/model-engine.ts';
 import { FakeSession, type FakeSessionOptions } from './fake-session.ts';
 import { ManualClock } from './manual-clock.ts';
 import { byteLevelTokenizer } from './tiny-tokenizers.ts';

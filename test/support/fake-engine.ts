@@ -1,10 +1,10 @@
-import type { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/protocol/engine.ts';
 import {
   type GenerationEvent,
   type GenerationRequest,
   isEnd,
   type Timings,
-} from '../../src/engine/generation.ts';
+} from '../../src/engine/protocol/generation.ts';
 import type { ServiceError } from '../../src/errors.ts';
 
 export const timings = (request: GenerationRequest, generatedTokens: number): Timings => ({

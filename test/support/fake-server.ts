@@ -1,7 +1,7 @@
-import { ChatTemplate } from '../../src/catalog/chat-template.ts';
 import { noDefaults } from '../../src/catalog/generation-defaults.ts';
 import type { Manifest } from '../../src/catalog/manifest.ts';
 import type { ModelState, ServedModel } from '../../src/catalog/served-model.ts';
+import { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
 import { ApiKeys } from '../../src/config/api-keys.ts';
 import { buildServer } from '../../src/http/server.ts';
 import type { App, ServerConfig, ServerDependencies } from '../../src/http/server-dependencies.ts';

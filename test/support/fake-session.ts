@@ -1,4 +1,4 @@
-import { LogitsSampler } from '../../src/runtime/logits-sampler.ts';
+import { LogitsSampler } from '../../src/runtime/portable/logits-sampler.ts';
 import type {
   DecodeRow,
   PrefillResult,

@@ -1,8 +1,7 @@
-import type { ChatTemplate } from '../../src/catalog/chat-template.ts';
-import type { TextWork } from '../../src/catalog/texts.ts';
-import { tokenText } from '../../src/catalog/token-text.ts';
-import type { Tokenizer } from '../../src/catalog/tokenizer.ts';
-import { Vocabulary } from '../../src/catalog/vocabulary.ts';
+import type { TextWork } from '../../src/catalog/texts/model-texts.ts';
+import type { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
+import type { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
+import { tokenText, Vocabulary } from '../../src/catalog/tokenizer/vocabulary.ts';
 
 export const eos = 1;
 const firstByte = 3;

@@ -3,7 +3,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Precision } from '../../src/catalog/manifest.ts';
 import { float32ToHalf } from '../../src/export/checkpoint/half-precision.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
-import { float16Tensor } from '../../src/runtime/float16-tensor.ts';
+import { float16Tensor } from '../../src/runtime/portable/onnxruntime-node-session.ts';
 
 /** Logits of the first token that a checkpoint's decoder gives after token 5, with a made-up encoder side. */
 export async function firstLogits(checkpoint: string, precision: Precision = 'fp32'): Promise<Float32Array> {

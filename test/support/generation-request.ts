@@ -1,4 +1,4 @@
-import type { GenerationRequest, StopConditions } from '../../src/engine/generation.ts';
+import type { GenerationRequest, StopConditions } from '../../src/engine/protocol/generation.ts';
 import type { SamplingParameters } from '../../src/sampling/sampling-request.ts';
 import { greedy } from '../../src/sampling/sampling-request.ts';
 

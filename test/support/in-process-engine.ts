@@ -1,9 +1,9 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { ModelState } from '../../src/catalog/served-model.ts';
-import { Admission, type AdmissionLimits } from '../../src/engine/admission.ts';
-import { EngineClient } from '../../src/engine/engine-client.ts';
-import type { EngineCommand, EngineReport, ModelSpec } from '../../src/engine/messages.ts';
-import { WorkerLoop } from '../../src/engine/worker-loop.ts';
+import { Admission, type AdmissionLimits } from '../../src/engine/client/admission.ts';
+import { EngineClient } from '../../src/engine/client/engine-client.ts';
+import type { EngineCommand, EngineReport, ModelSpec } from '../../src/engine/protocol/messages.ts';
+import { WorkerLoop } from '../../src/engine/worker/worker-loop.ts';
 import { EngineUnderTest, type EngineUnderTestOptions } from './engine-under-test.ts';
 import { noTokens } from './fake-tokenizer.ts';
 import { ManualClock } from './manual-clock.ts';

@@ -1,7 +1,7 @@
-import type { Plan } from '../../src/loadtest/plan.ts';
+import type { Target } from '../../src/loadtest/load/target.ts';
+import type { Plan } from '../../src/loadtest/plan/plan.ts';
 import type { LoadtestResult } from '../../src/loadtest/run-plan.ts';
 import { summarizeStage } from '../../src/loadtest/stage.ts';
-import type { Target } from '../../src/loadtest/target.ts';
 import { recordsEvery } from './request-records.ts';
 
 const targetOf = (label: string, isBaseline: boolean): Target => ({

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/engine/clock.ts';
+import type { Clock } from '../../src/engine/protocol/clock.ts';
 
 /** A clock that stands still until told. */
 export class ManualClock {

@@ -1,6 +1,6 @@
-import type { EngineObserver } from '../../src/engine/engine-observer.ts';
-import type { EndEvent, GenerationRequest } from '../../src/engine/generation.ts';
-import type { StepReport } from '../../src/engine/messages.ts';
+import type { EngineObserver } from '../../src/engine/protocol/engine.ts';
+import type { EndEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
+import type { StepReport } from '../../src/engine/protocol/messages.ts';
 
 /** Remembers what the engine client reports. */
 export class RecordingObserver implements EngineObserver {

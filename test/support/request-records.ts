@@ -1,4 +1,4 @@
-import type { RequestRecord } from '../../src/loadtest/request-record.ts';
+import type { RequestRecord } from '../../src/loadtest/load/request-record.ts';
 
 /** A request scheduled at 0 and sent on time, whose 3 tokens came at 100, 150 and 200 ms. */
 export function requestRecord(fields: Partial<RequestRecord> = {}): RequestRecord {

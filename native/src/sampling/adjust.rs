@@ -13,7 +13,7 @@ pub fn is_neutral(state: &SamplingState) -> bool {
         && (!has_output_penalty(state) || state.counts.is_empty())
 }
 
-/// What src/sampling/adjust-logits.ts does: logit bias, tokens that may not come, repetition penalty, presence and
+/// What src/sampling/sampler.ts does: logit bias, tokens that may not come, repetition penalty, presence and
 /// frequency penalty. `mask`: the tokens that a grammar allows.
 pub fn adjust(logits: &mut [f64], state: &SamplingState, mask: Option<&SimpleVob>) {
     let parameters = &state.parameters;

@@ -1,4 +1,4 @@
-//! Natural logarithm by the recipe of src/sampling/logarithm.ts, which explains it.
+//! Natural logarithm by the recipe of src/sampling/token-logprobs.ts, which explains it.
 
 use std::f64::consts::SQRT_2;
 

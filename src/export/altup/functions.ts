@@ -1,12 +1,14 @@
 import type { FunctionProto } from 'onnx-buf';
+import { int } from '../onnx/attributes.ts';
+import { FunctionBody } from '../onnx/function-body.ts';
+import { elementTypes } from '../onnx/values.ts';
 import { crossAttentionFunction, selfAttentionFunction } from './attention.ts';
 import { collapseFunction, collapseMatchFunction } from './collapse.ts';
 import { correctFunction, correctPerTokenFunction } from './correct.ts';
 import { correctPredictFunction, correctPredictPerTokenFunction } from './correct-predict.ts';
+import { altupDomain } from './domain.ts';
 import { expandFunction, expandMatchFunction } from './expand.ts';
-import { gaussianTopKFunction } from './gaussian-top-k.ts';
 import { predictFunction, predictPerTokenFunction } from './predict.ts';
-import { selectFunction } from './select.ts';
 import { sequencePredictCorrectFunction } from './sequence-predict-correct.ts';
 
 /**
@@ -36,4 +38,44 @@ export function altupFunctions(set: 'paper' | 'gemma3n' = 'paper'): FunctionProt
     correctPredictFunction(),
     collapseFunction(),
   ];
+}
+
+/** Select: X [K, …, d] → block `active` [..., d]. */
+function selectFunction() {
+  const body = new FunctionBody({
+    domain: altupDomain,
+    name: 'Select',
+    inputs: ['blocks'],
+    outputs: ['block'],
+    attributes: ['active'],
+    doc: 'Block number "active" of X [K, ..., d].',
+  });
+  body.add('Gather', 'block', ['blocks', body.integerAttribute('active')], { attributes: { axis: int(0) } });
+  return body.toProto();
+}
+
+/**
+ * GaussianTopK: gate [..., n] → relu(gate − (mean + std_multiplier·std)), mean and population standard deviation over
+ * the last axis, in float32. With the multiplier Φ⁻¹(s) about the share s of a Gaussian row becomes zero: the sparse
+ * feed-forward layers of Gemma 3n (Gemma3nTextMLP in Hugging Face Transformers).
+ */
+function gaussianTopKFunction() {
+  const body = new FunctionBody({
+    domain: altupDomain,
+    name: 'GaussianTopK',
+    inputs: ['gate'],
+    outputs: ['sparse'],
+    attributes: ['std_multiplier'],
+    doc: 'relu(gate - (mean + std_multiplier * std)) over the last axis, population standard deviation, in float32.',
+  });
+  const wide = body.add('Cast', 'wide', ['gate'], { attributes: { to: int(elementTypes.float32) } });
+  const last = body.integers('last', [-1]);
+  const mean = body.add('ReduceMean', 'mean', [wide, last]);
+  const centred = body.add('Sub', 'centred', [wide, mean]);
+  const squares = body.add('Mul', 'squares', [centred, centred]);
+  const std = body.add('Sqrt', 'std', [body.add('ReduceMean', 'variance', [squares, last])]);
+  const margin = body.add('Mul', 'margin', [std, body.floatAttribute('std_multiplier')]);
+  const above = body.add('Sub', 'above', [wide, body.add('Add', 'cutoff', [mean, margin])]);
+  body.add('CastLike', 'sparse', [body.add('Relu', 'kept', [above]), 'gate']);
+  return body.toProto();
 }

@@ -1,6 +1,6 @@
 import type { ConfigReader } from '../../catalog/config-reader.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
-import type { SpecialTokens } from '../../catalog/special-tokens.ts';
+import type { SpecialTokens } from '../../catalog/tokenizer/special-tokens.ts';
 import type { FamilyExport } from './family.ts';
 import { exportGemma3 } from './gemma3/export.ts';
 import { exportGemma3n } from './gemma3n/export.ts';

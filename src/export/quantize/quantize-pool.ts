@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
 import { type QuantizedRows, type QuantizeJob, quantizeRows } from './quantize-rows.ts';
-import { QuantizeThread } from './quantize-thread.ts';
 
 /** Starting a thread takes longer than quantising this many numbers. */
 const smallJob = 1 << 19;
@@ -35,4 +35,40 @@ function leastBusy(): QuantizeThread {
 function endAll(): void {
   if (threads.some(({ jobs }) => jobs > 0)) return;
   for (const thread of threads.splice(0)) thread.end();
+}
+
+/** A thread that quantises. It keeps the process alive only while it has work. */
+class QuantizeThread {
+  readonly #worker = new Worker(new URL('./quantize-worker.ts', import.meta.url), { name: 'quantize' });
+  /** Jobs it has, first come, first served. */
+  readonly #answers: PromiseWithResolvers<QuantizedRows>[] = [];
+
+  constructor() {
+    this.#worker.unref();
+    this.#worker.on('message', (made: QuantizedRows) => this.#settle(({ resolve }) => resolve(made)));
+    this.#worker.on('error', (error) => {
+      while (this.jobs > 0) this.#settle(({ reject }) => reject(error));
+    });
+  }
+
+  get jobs(): number {
+    return this.#answers.length;
+  }
+
+  run(job: QuantizeJob): Promise<QuantizedRows> {
+    const answer = Promise.withResolvers<QuantizedRows>();
+    this.#answers.push(answer);
+    this.#worker.ref();
+    this.#worker.postMessage(job, [job.values.buffer]);
+    return answer.promise;
+  }
+
+  end(): void {
+    void this.#worker.terminate();
+  }
+
+  #settle(how: (answer: PromiseWithResolvers<QuantizedRows>) => void): void {
+    how(this.#answers.shift()!);
+    if (this.jobs === 0) this.#worker.unref();
+  }
 }

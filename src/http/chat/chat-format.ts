@@ -1,12 +1,11 @@
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
-import { type AnswerFormat, answerHead } from '../generation/answer-format.ts';
+import { type AnswerFormat, answerHead } from '../generation/answer-generation.ts';
+import type { Usage } from '../generation/answer-parts.ts';
 import type { ChoiceDelta } from '../generation/choice-deltas.ts';
-import { finite } from '../generation/finite.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
-import { TokenTexts } from '../generation/token-texts.ts';
-import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../in-turns.ts';
-import type { Usage } from '../schemas/answer-parts.ts';
-import type { ChatChoice, ChatCompletion, ChatLogprobs } from '../schemas/chat-response.ts';
+import { finite, TokenTexts } from '../generation/token-texts.ts';
+import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
+import type { ChatChoice, ChatCompletion, ChatLogprobs } from './chat-response.ts';
 
 type ChatHead = ReturnType<typeof answerHead<'chat.completion.chunk'>>;
 type WrittenLogprobs = Omit<ChatLogprobs, 'content'> & { content: WrittenJson };

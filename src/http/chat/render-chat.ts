@@ -1,9 +1,15 @@
-import { ChatTemplateError, FinalMessageError, reservedVariables } from '../../catalog/chat-template.ts';
-import type { TextOwner } from '../../catalog/text-workers.ts';
-import type { ReadyModel } from '../find-model.ts';
-import { invalidRequest } from '../invalid-request.ts';
-import type { ChatRequest } from '../schemas/chat-request.ts';
-import { readMessages } from './read-messages.ts';
+import type { TextOwner } from '../../catalog/texts/text-workers.ts';
+import {
+  type ChatMessage,
+  ChatTemplateError,
+  FinalMessageError,
+  reservedVariables,
+} from '../../catalog/tokenizer/chat-template.ts';
+import type { ContentPart } from '../../catalog/tokenizer/content-form.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import { withoutEffectInParts } from '../generation/fields-without-effect.ts';
+import type { ReadyModel } from '../models/find-model.ts';
+import type { ChatRequest, RequestMessage } from './chat-request.ts';
 
 /** The chat as the model reads it. @throws ServiceError where the model has no template, or its template refuses */
 export async function renderChat(
@@ -46,4 +52,31 @@ export async function renderChat(
     if (!(error instanceof ChatTemplateError)) throw error;
     throw invalidRequest('messages', `The model's chat template refuses the messages: ${error.message}`);
   }
+}
+
+function readPart(part: ContentPart, where: string): ContentPart {
+  const { type, text, ...others } = part as { type: string; text?: unknown };
+  if (type !== 'text') {
+    throw invalidRequest(
+      'messages',
+      `\`${where}\` is of the type \`${type.slice(0, 64)}\`, which is not supported: the models served read text alone.`,
+    );
+  }
+  if (typeof text !== 'string') throw invalidRequest('messages', `\`${where}.text\` must be a string.`);
+  const unknown = Object.keys(others).find((name) => !Object.hasOwn(withoutEffectInParts, name));
+  if (unknown === undefined) return { type, text };
+  throw invalidRequest('messages', `\`${where}.${unknown.slice(0, 64)}\` is not a known field.`);
+}
+
+/** The messages for a chat template: text alone, in parts where the client sent parts. @throws ServiceError naming a part that is none */
+function readMessages(messages: readonly RequestMessage[]): ChatMessage[] {
+  return messages.map(({ role, content, name }, index) => ({
+    // Newer clients' word; templates know the older one.
+    role: role === 'developer' ? 'system' : role,
+    content:
+      typeof content === 'string'
+        ? content
+        : content.map((part, i) => readPart(part, `messages[${index}].content[${i}]`)),
+    ...(name ? { name } : {}),
+  }));
 }

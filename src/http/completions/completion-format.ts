@@ -1,13 +1,13 @@
-import { type AnswerFormat, answerHead } from '../generation/answer-format.ts';
+import type { PromptTokenLogprobs } from '../../sampling/sampled-token.ts';
+import { type AnswerFormat, answerHead } from '../generation/answer-generation.ts';
+import type { Usage } from '../generation/answer-parts.ts';
 import type { ChoiceDelta } from '../generation/choice-deltas.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
-import { TokenTexts } from '../generation/token-texts.ts';
-import { Turns, type WrittenJson, writeInTurns } from '../in-turns.ts';
-import type { Usage } from '../schemas/answer-parts.ts';
-import type { Completion, CompletionChoice } from '../schemas/completion-response.ts';
+import { finite, TokenTexts } from '../generation/token-texts.ts';
+import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
+import type { Completion, CompletionChoice } from './completion-response.ts';
 import type { EchoedPrompt } from './echoed-prompt.ts';
 import { LogprobsWriter, type WrittenLogprobs } from './logprobs-writer.ts';
-import { promptLogprobsById } from './prompt-logprobs-by-id.ts';
 
 type WrittenChoice = Omit<CompletionChoice, 'logprobs' | 'prompt_logprobs'> & {
   logprobs: WrittenLogprobs | null;
@@ -15,7 +15,7 @@ type WrittenChoice = Omit<CompletionChoice, 'logprobs' | 'prompt_logprobs'> & {
 };
 type WrittenCompletion = Omit<Completion, 'choices'> & { choices: WrittenChoice[] };
 
-export interface CompletionFormatOptions {
+interface CompletionFormatOptions {
   /** What choices begin with, by prompt. */
   echo: readonly EchoedPrompt[] | null;
   /** Alternatives to report with each token; null: no log probabilities. */
@@ -107,4 +107,27 @@ export class CompletionFormat implements AnswerFormat {
     this.#writers.set(index, writer);
     return writer;
   }
+}
+
+/**
+ * The prompt's log probabilities as vLLM writes them: by token id, the prompt's own first.
+ * @param alternatives how many of the most likely tokens to list beside the prompt's own
+ */
+function promptLogprobsById(
+  tokens: readonly number[],
+  scores: readonly (PromptTokenLogprobs | null)[],
+  alternatives: number,
+  texts: TokenTexts,
+): Promise<WrittenJson> {
+  const entry = (token: number, logprob: number, rank: number) =>
+    `"${token}":${JSON.stringify({ logprob: finite(logprob), rank, decoded_token: texts.of(token) })}`;
+  return writeListInTurns(scores, (score, i) => {
+    if (score === null) return 'null';
+    const own = tokens[i]!;
+    const entries = [entry(own, score.logprob, score.rank)];
+    for (const [place, { token, logprob }] of score.top.slice(0, alternatives).entries()) {
+      if (token !== own) entries.push(entry(token, logprob, place + 1));
+    }
+    return `{${entries.join()}}`;
+  });
 }

@@ -1,7 +1,7 @@
-import { Detokenizer } from '../../engine/detokenizer.ts';
-import type { ReadyModel } from '../find-model.ts';
-import { Turns } from '../in-turns.ts';
-import type { SinglePrompt } from './read-prompts.ts';
+import { Detokenizer } from '../../engine/worker/output-text.ts';
+import { Turns } from '../json/in-turns.ts';
+import type { ReadyModel } from '../models/find-model.ts';
+import type { SinglePrompt } from './completion-request.ts';
 
 /** A prompt, or what its completion was to begin with, as an answer begins with it. */
 export interface EchoedPrompt {

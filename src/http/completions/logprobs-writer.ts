@@ -1,10 +1,9 @@
-import { Detokenizer } from '../../engine/detokenizer.ts';
+import { Detokenizer } from '../../engine/worker/output-text.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
-import type { ReadyModel } from '../find-model.ts';
-import { finite } from '../generation/finite.ts';
-import type { TokenTexts } from '../generation/token-texts.ts';
-import { type WrittenJson, writeListInTurns } from '../in-turns.ts';
-import type { CompletionLogprobs } from '../schemas/completion-response.ts';
+import { finite, type TokenTexts } from '../generation/token-texts.ts';
+import { type WrittenJson, writeListInTurns } from '../json/in-turns.ts';
+import type { ReadyModel } from '../models/find-model.ts';
+import type { CompletionLogprobs } from './completion-response.ts';
 import type { EchoedPrompt } from './echoed-prompt.ts';
 
 interface LogprobsWriterOptions {

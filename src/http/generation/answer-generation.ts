@@ -1,21 +1,76 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { writeInTurns } from '../in-turns.ts';
-import type { GenerationFields } from '../schemas/generation-fields.ts';
+import { errorBody, toServiceError } from '../errors/error-response.ts';
+import { writeInTurns } from '../json/in-turns.ts';
+import { ServerSentEvents } from '../json/server-sent-events.ts';
+import type { RequestContext } from '../requests/request-context.ts';
 import type { ServerDependencies } from '../server-dependencies.ts';
-import type { AnswerFormat } from './answer-format.ts';
-import { answerUsage, requestMetrics } from './answer-usage.ts';
-import { bestChoices } from './best-choices.ts';
-import { choiceDeltas } from './choice-deltas.ts';
-import { collectChoices } from './collect-choices.ts';
+import type { RequestMetrics, Usage } from './answer-parts.ts';
+import { type ChoiceDelta, choiceDeltas, collectChoices, type WholeChoice } from './choice-deltas.ts';
+import type { GenerationFields } from './generation-fields.ts';
 import type { GenerationJob } from './generation-job.ts';
-import { streamAnswer, type UsageReports } from './stream-answer.ts';
+
+/** How an API writes what was generated. One for each answer: it may remember what it has written. */
+export interface AnswerFormat {
+  /** The answer in one piece. */
+  whole(choices: readonly WholeChoice[], usage: Usage): Promise<object>;
+  /** The chunks that an addition becomes, as JSON without what all chunks begin with. */
+  choices(delta: ChoiceDelta): Promise<string[]>;
+  /** What all chunks begin with. */
+  readonly head: object;
+}
+
+/** The part of an answer that all its chunks share. */
+export function answerHead<T extends string>({ id, created, model }: GenerationJob, object: T) {
+  return {
+    id,
+    object,
+    created,
+    model: model.name,
+    system_fingerprint: `fp_${model.manifest.digest.replace(/^sha256:/, '').slice(0, 12)}`,
+  };
+}
+
+function answerUsage({ promptTokens, generatedTokens, cachedTokens }: RequestContext): Usage {
+  const prompt = promptTokens ?? 0;
+  const completion = generatedTokens ?? 0;
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+    completion_tokens_details: { reasoning_tokens: 0 },
+  };
+}
+
+const round = (value: number) => Math.round(value * 1000) / 1000;
+
+/** @param sequences how many were generated together. @param now on the shared clock, ms */
+function requestMetrics(context: RequestContext, sequences: number, now: number): RequestMetrics {
+  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt } = context;
+  const tokens = context.generatedTokens ?? 0;
+  const between = (from: number | null, to: number | null) =>
+    from === null || to === null ? null : round(to - from);
+  const generation = between(firstTokenAt, lastTokenAt);
+  const running = between(startedAt, lastTokenAt);
+  const gaps = tokens - sequences;
+  return {
+    queue_time_ms: between(queuedAt, startedAt),
+    time_to_first_token_ms: between(arrivedAt, firstTokenAt),
+    generation_time_ms: generation,
+    // Sequences run side by side, so their gaps add up to about as many times the time that passed.
+    mean_itl_ms: generation === null || gaps <= 0 ? null : round((generation * sequences) / gaps),
+    total_time_ms: round(now - arrivedAt),
+    tokens_per_second: running === null || running <= 0 ? null : round((1000 * tokens) / running),
+  };
+}
 
 function usageReports({ stream_options: options }: GenerationFields): UsageReports {
   if (!options?.include_usage) return 'none';
   return options.continuous_usage_stats ? 'continuous' : 'end';
 }
 
-export interface AnswerParts {
+interface AnswerParts {
   job: GenerationJob;
   format: AnswerFormat;
   fields: GenerationFields;
@@ -47,4 +102,89 @@ export async function answerGeneration(
   const answer = { ...whole, ...(metrics ? { metrics: metrics() } : {}) };
   const { bytes } = await writeInTurns(answer);
   return reply.type('application/json; charset=utf-8').send(bytes);
+}
+
+/** Mean over the tokens; a choice without any says nothing against itself. */
+function meanLogprob({ logprobs }: WholeChoice): number {
+  if (!logprobs || logprobs.length === 0) return 0;
+  return logprobs.reduce((sum, { logprob }) => sum + logprob, 0) / logprobs.length;
+}
+
+/**
+ * Of each prompt's `bestOf` choices the `n` whose tokens are likeliest on average, the likeliest first; equal ones keep
+ * their order. Where none is left out, all as they are.
+ */
+function bestChoices(
+  choices: readonly WholeChoice[],
+  { prompts, n, bestOf }: Pick<GenerationJob, 'prompts' | 'n' | 'bestOf'>,
+): WholeChoice[] {
+  if (n === bestOf) return [...choices];
+  return prompts.flatMap((_, prompt) =>
+    choices
+      .slice(prompt * bestOf, (prompt + 1) * bestOf)
+      .sort((a, b) => meanLogprob(b) - meanLogprob(a))
+      .slice(0, n)
+      .map((choice, i) => ({ ...choice, index: prompt * n + i })),
+  );
+}
+
+/** `end`: in a chunk of its own at the end; `continuous`: in every chunk as well. */
+type UsageReports = 'none' | 'end' | 'continuous';
+
+interface StreamedAnswer {
+  format: AnswerFormat;
+  deltas: ReturnType<typeof choiceDeltas>;
+  usage: UsageReports;
+  /** Of the whole request, for the last chunk; null where not asked for. */
+  metrics: (() => RequestMetrics) | null;
+  context: RequestContext;
+  gone: AbortSignal;
+  /** Bytes that may wait for the client. */
+  bufferLimit: number;
+}
+
+/**
+ * Sends each addition as it comes. The status goes out with the first one: what fails before it is an ordinary error.
+ * @throws ServiceError before anything is sent
+ */
+async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer): Promise<void> {
+  const { format, deltas, usage, metrics, context, gone, bufferLimit } = answer;
+  const head = JSON.stringify(format.head).slice(0, -1);
+  const usageField = () => {
+    if (usage === 'none') return '';
+    return usage === 'end' ? ',"usage":null' : `,"usage":${JSON.stringify(answerUsage(context))}`;
+  };
+
+  const first = await deltas.next();
+  reply.hijack();
+  const stream = new ServerSentEvents(reply.raw, reply.getHeaders() as OutgoingHttpHeaders, {
+    gone,
+    bufferLimit,
+    onSlow: () => {
+      context.isSlowReader = true;
+    },
+  });
+  const send = async (delta: ChoiceDelta) => {
+    for (const choices of await format.choices(delta)) {
+      stream.send(`${head},"choices":[${choices}]${usageField()}}`);
+    }
+  };
+  try {
+    if (!first.done) await send(first.value);
+    for await (const delta of deltas) await send(delta);
+    const last = {
+      ...(usage === 'none' ? {} : { usage: answerUsage(context) }),
+      ...(metrics ? { metrics: metrics() } : {}),
+    };
+    if (Object.keys(last).length > 0) {
+      stream.send(JSON.stringify({ ...format.head, choices: [], ...last }));
+    }
+  } catch (error) {
+    if (gone.aborted) return;
+    const refusal = toServiceError(error);
+    context.errorCode = refusal.code;
+    if (refusal.status === 500) reply.log.error({ err: error }, 'a stream ended in an error');
+    stream.send(JSON.stringify(errorBody(refusal)));
+  }
+  stream.end();
 }

@@ -1,8 +1,7 @@
-import type { FinishReason, GenerationEvent } from '../../engine/generation.ts';
+import type { FinishReason, GenerationEvent } from '../../engine/protocol/generation.ts';
 import { ServiceError } from '../../errors.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-token.ts';
-import type { RequestContext } from '../request-context.ts';
-import { CachedTokens } from './cached-tokens.ts';
+import type { RequestContext } from '../requests/request-context.ts';
 import type { GenerationJob } from './generation-job.ts';
 
 /** What is new of one choice. */
@@ -72,4 +71,61 @@ export async function* choiceDeltas(
         throw new ServiceError('shutting_down', 'The service stopped before the answer was finished.');
     }
   }
+}
+
+/**
+ * Prompt tokens that were not computed for an answer. Each prompt counts once, as in `prompt_tokens`, with the choice
+ * that found the least: what the others took over from it was computed for this answer.
+ */
+export class CachedTokens {
+  readonly #choices: number;
+  readonly #byPrompt = new Map<number, number>();
+
+  /** @param choices sequences of each prompt, which follow one another */
+  constructor(choices: number) {
+    this.#choices = choices;
+  }
+
+  take(index: number, tokens: number): void {
+    const prompt = Math.floor(index / this.#choices);
+    this.#byPrompt.set(prompt, Math.min(tokens, this.#byPrompt.get(prompt) ?? tokens));
+  }
+
+  get total(): number {
+    return [...this.#byPrompt.values()].reduce((sum, tokens) => sum + tokens, 0);
+  }
+}
+
+/** All of a choice. */
+export type WholeChoice = ChoiceDelta & {
+  tokens: number[];
+  logprobs: NonNullable<ChoiceDelta['logprobs']>[number][] | null;
+};
+
+/** Waits for all sequences. @returns one for each, in the job's order */
+export async function collectChoices(
+  deltas: AsyncIterable<ChoiceDelta>,
+  { requests }: GenerationJob,
+): Promise<WholeChoice[]> {
+  const choices = requests.map(
+    ({ logprobs }, index): WholeChoice => ({
+      index,
+      text: '',
+      tokens: [],
+      logprobs: logprobs === null ? null : [],
+      promptLogprobs: null,
+      finishReason: null,
+      stopReason: null,
+    }),
+  );
+  for await (const delta of deltas) {
+    const choice = choices[delta.index]!;
+    choice.text += delta.text;
+    choice.tokens.push(...delta.tokens);
+    choice.logprobs?.push(...(delta.logprobs ?? []));
+    choice.promptLogprobs ??= delta.promptLogprobs;
+    choice.finishReason ??= delta.finishReason;
+    choice.stopReason ??= delta.stopReason;
+  }
+  return choices;
 }

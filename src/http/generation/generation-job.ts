@@ -1,17 +1,51 @@
-import { randomUUID } from 'node:crypto';
-import type { TextOwner } from '../../catalog/text-workers.ts';
-import { clientQueueLimit } from '../../engine/admission.ts';
-import type { Clock } from '../../engine/clock.ts';
-import { type GenerationRequest, promptLength } from '../../engine/generation.ts';
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { TextOwner } from '../../catalog/texts/text-workers.ts';
+import { clientQueueLimit } from '../../engine/client/admission.ts';
+import type { Clock } from '../../engine/protocol/clock.ts';
+import {
+  type GenerationRequest,
+  promptLength,
+  type StopConditions,
+} from '../../engine/protocol/generation.ts';
 import type { CompileGrammar, Grammar } from '../../sampling/grammar.ts';
-import type { ReadyModel } from '../find-model.ts';
-import { invalidRequest } from '../invalid-request.ts';
-import type { GenerationFields } from '../schemas/generation-fields.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import type { ReadyModel } from '../models/find-model.ts';
 import type { ServerConfig } from '../server-dependencies.ts';
+import type { GenerationFields } from './generation-fields.ts';
 import { readGrammar } from './read-grammar.ts';
+import { checkTokenIds } from './read-prompt.ts';
 import { readSampling } from './read-sampling.ts';
-import { readStop } from './read-stop.ts';
-import { choiceSeed } from './seed.ts';
+
+/** A seed as the sampler takes it: unsigned 64 bits in two halves, low first. */
+type Seed = readonly [low: number, high: number];
+
+const goldenRatio = 0x9e3779b97f4a7c15n;
+
+const halves = (value: bigint): Seed => [
+  Number(value & 0xffffffffn),
+  Number(BigInt.asUintN(64, value) >> 32n),
+];
+
+/** SplitMix64's finalizer: neighbours in, unrelated numbers out. */
+function mix(value: bigint): bigint {
+  let z = BigInt.asUintN(64, value);
+  z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n);
+  z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn);
+  return z ^ (z >> 31n);
+}
+
+/**
+ * The seed of a prompt's choice `choice`. Choice 0 has the client's own, so that n = 1 and the first of several are
+ * the same; the others differ from it and from each other. Without a seed: random.
+ */
+export function choiceSeed(seed: number | null, choice: number): Seed {
+  if (seed === null) {
+    const bytes = randomBytes(8);
+    return [bytes.readUInt32LE(0), bytes.readUInt32LE(4)];
+  }
+  const base = BigInt.asUintN(64, BigInt(seed));
+  return halves(choice === 0 ? base : mix(base + BigInt(choice) * goldenRatio));
+}
 
 /** Text to generate: the sequences, choice by choice, and what their answer needs. */
 export interface GenerationJob {
@@ -38,7 +72,7 @@ export interface GenerationJob {
 }
 
 /** What differs between the kinds of request for generated text. */
-export interface GenerationTask {
+interface GenerationTask {
   /** The answer's id begins with it. */
   idPrefix: string;
   prompts: readonly (readonly number[])[];
@@ -170,5 +204,18 @@ export async function createJob(
     queuedAt,
     grammar,
     givesTokenIds: fields.return_token_ids ?? false,
+  };
+}
+
+/** What ends a completion before its length does. */
+function readStop(fields: GenerationFields, vocabSize: number): StopConditions {
+  const tokenIds = fields.stop_token_ids ?? [];
+  checkTokenIds('stop_token_ids', tokenIds, vocabSize);
+  return {
+    strings: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
+    tokenIds,
+    includeInOutput: fields.include_stop_str_in_output ?? false,
+    ignoreEos: fields.ignore_eos ?? false,
+    minTokens: fields.min_tokens ?? 0,
   };
 }

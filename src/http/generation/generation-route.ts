@@ -1,20 +1,17 @@
+import type { onRequestAsyncHookHandler } from 'fastify';
 import type Type from 'typebox';
-import type { ServiceError } from '../../errors.ts';
-import { clientGone } from '../client-gone.ts';
-import type { ClientLimits } from '../client-limits.ts';
-import { findModel, requireReady } from '../find-model.ts';
-import { refuseWhileDraining } from '../refuse-while-draining.ts';
-import { errorResponses } from '../schemas/error.ts';
-import type { GenerationFields } from '../schemas/generation-fields.ts';
+import { ServiceError } from '../../errors.ts';
+import { errorResponses } from '../errors/error-schema.ts';
+import type { ClientLimits } from '../limits/client-limits.ts';
+import { findModel, requireReady } from '../models/find-model.ts';
+import { clientGone, textOwner, traceParameters } from '../requests/request-context.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
-import { textOwner } from '../text-owner.ts';
-import { traceParameters } from '../trace-generation.ts';
-import type { AnswerFormat } from './answer-format.ts';
-import { answerGeneration } from './answer-generation.ts';
+import { type AnswerFormat, answerGeneration } from './answer-generation.ts';
+import type { GenerationFields } from './generation-fields.ts';
 import type { GenerationJob, JobContext } from './generation-job.ts';
 
 /** One of the ways to ask for text. */
-export interface GenerationRoute<Body extends Type.TSchema> {
+interface GenerationRoute<Body extends Type.TSchema> {
   url: string;
   /** @throws ServiceError `invalid_request` for what the schema cannot tell */
   create(body: Type.Static<Body>, context: JobContext): Promise<{ job: GenerationJob; format: AnswerFormat }>;
@@ -104,4 +101,13 @@ export function generationRoute<Body extends Type.TSchema>(
       return reply.hijack();
     }
   });
+}
+
+/** From the stop signal on nothing new is begun; another instance takes the retry. */
+function refuseWhileDraining(isDraining: () => boolean): onRequestAsyncHookHandler {
+  return async (_request, reply) => {
+    if (!isDraining()) return;
+    reply.header('connection', 'close');
+    throw new ServiceError('shutting_down', 'The service is about to stop.', { retryAfterSeconds: 1 });
+  };
 }

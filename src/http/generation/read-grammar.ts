@@ -1,9 +1,21 @@
-import { type Grammar, GrammarError, type GrammarSource } from '../../sampling/grammar.ts';
-import { invalidRequest } from '../invalid-request.ts';
-import type { GenerationFields } from '../schemas/generation-fields.ts';
-import type { ResponseFormat, StructuredOutputs } from '../schemas/structure-fields.ts';
+import type { TextOwner } from '../../catalog/texts/text-workers.ts';
+import {
+  type CompileGrammar,
+  type Grammar,
+  GrammarError,
+  type GrammarSource,
+} from '../../sampling/grammar.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import type { ReadyModel } from '../models/find-model.ts';
 import { closeObjects, SchemaError } from './closed-schema.ts';
-import type { JobContext } from './generation-job.ts';
+import type { GenerationFields } from './generation-fields.ts';
+import type { ResponseFormat, StructuredOutputs } from './structure-fields.ts';
+
+interface GrammarContext {
+  model: Pick<ReadyModel, 'name' | 'backend'>;
+  compileGrammar: CompileGrammar;
+  owner: TextOwner;
+}
 
 /** Longest source, as the client sent it and as JSON, in characters. */
 const maxCharacters = 65_536;
@@ -95,7 +107,7 @@ function readSource(fields: GenerationFields): { param: string; source: GrammarS
  */
 export async function readGrammar(
   fields: GenerationFields,
-  { model: { name, backend }, compileGrammar, owner }: JobContext,
+  { model: { name, backend }, compileGrammar, owner }: GrammarContext,
 ): Promise<Grammar | null> {
   const wanted = readSource(fields);
   if (wanted === null) return null;

@@ -1,8 +1,6 @@
-import type { TextOwner } from '../../catalog/text-workers.ts';
-import type { ReadyModel } from '../find-model.ts';
-import { invalidRequest } from '../invalid-request.ts';
-import type { AskedTokens } from './read-max-tokens.ts';
-import { checkTokenIds } from './vocabulary.ts';
+import type { TextOwner } from '../../catalog/texts/text-workers.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import type { ReadyModel } from '../models/find-model.ts';
 
 /** No vocabulary has longer tokens: text beyond this many bytes a token need not be tokenized to know it is too long. */
 const longestTokenBytes = 128;
@@ -94,4 +92,44 @@ async function encode(
 ): Promise<{ count: number; tokens: readonly number[] }> {
   const [encoded] = await model.texts.encode({ texts: [text], addSpecialTokens, last }, owner);
   return { count: encoded!.count, tokens: Array.from(encoded!.tokens) };
+}
+
+interface AskedTokens {
+  /** The field that says how many to generate. */
+  param: string;
+  /** null: it says nothing. */
+  asked: number | null;
+  /** Where it says nothing: as many, or the room where that is less. */
+  fallback: number;
+}
+
+/**
+ * Tokens to generate after those the decoder reads: the prompt's, or those of an encoder-decoder model's prefix.
+ * @throws ServiceError `invalid_request` with the numbers when more is asked for than fits
+ */
+export function readMaxTokens(
+  { param, asked, fallback }: AskedTokens,
+  { length }: readonly number[],
+  { capacity, manifest }: ReadyModel,
+): number {
+  const room = capacity - length;
+  if (asked === null) return Math.min(fallback, room);
+  if (asked <= room) return asked;
+  throw invalidRequest(
+    param,
+    manifest.graphs.encoder
+      ? `\`${param}\` is ${asked}; this model generates at most ${room}${length === 0 ? '' : ` after a prefix of ${length} tokens`}.`
+      : `The prompt's ${length} tokens and \`${param}\` of ${asked} are more than this model's ${capacity}.`,
+  );
+}
+
+/** @throws ServiceError `invalid_request` naming the first id that the model has no token for */
+export function checkTokenIds(param: string, ids: readonly number[], vocabSize: number): void {
+  const outside = ids.find((id) => id >= vocabSize);
+  if (outside !== undefined) {
+    throw invalidRequest(
+      param,
+      `\`${param}\` has the token id ${outside}, outside the vocabulary of ids from 0 to ${vocabSize - 1}.`,
+    );
+  }
 }

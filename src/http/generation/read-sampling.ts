@@ -1,9 +1,9 @@
-import type { TextOwner } from '../../catalog/text-workers.ts';
+import type { TextOwner } from '../../catalog/texts/text-workers.ts';
 import type { SamplingParameters } from '../../sampling/sampling-request.ts';
-import type { ReadyModel } from '../find-model.ts';
-import { invalidRequest } from '../invalid-request.ts';
-import type { GenerationFields } from '../schemas/generation-fields.ts';
-import { checkTokenIds } from './vocabulary.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import type { ReadyModel } from '../models/find-model.ts';
+import type { GenerationFields } from './generation-fields.ts';
+import { checkTokenIds } from './read-prompt.ts';
 
 function readLogitBias(bias: Record<string, number> | null, vocabSize: number): [number, number][] {
   const entries = Object.entries(bias ?? {}).map(([key, value]): [number, number] => {

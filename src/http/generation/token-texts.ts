@@ -1,5 +1,11 @@
-import { tokenText } from '../../catalog/token-text.ts';
-import type { ReadyModel } from '../find-model.ts';
+import { tokenText } from '../../catalog/tokenizer/vocabulary.ts';
+import type { ReadyModel } from '../models/find-model.ts';
+
+/** JSON has no −∞. */
+const floor = -9999;
+
+/** A logarithmic probability as answers have it. */
+export const finite = (logprob: number): number => Math.max(floor, logprob);
 
 /** Tokens as texts of their own, each decoded once for an answer that names it many times. */
 export class TokenTexts {

@@ -1,6 +1,6 @@
 import { type CheckedCount, countsAgree } from '../cross-check.ts';
 import type { LatencySummary } from '../latency-summary.ts';
-import type { Plan } from '../plan.ts';
+import type { Plan } from '../plan/plan.ts';
 import type { LoadtestResult } from '../run-plan.ts';
 import type { Stage } from '../stage.ts';
 

@@ -1,4 +1,4 @@
-import { describeLoad } from '../plan.ts';
+import { describeLoad } from '../plan/plan.ts';
 import type { Stage } from '../stage.ts';
 
 /** A model's figure divided by a baseline's under the same load. */

@@ -1,5 +1,5 @@
 import type { LatencySummary } from '../latency-summary.ts';
-import { describeLoad } from '../plan.ts';
+import { describeLoad } from '../plan/plan.ts';
 import type { Stage } from '../stage.ts';
 import { compareWithBaselines } from './compare.ts';
 import { type LinePlot, linePlot, type Series } from './line-plot.ts';

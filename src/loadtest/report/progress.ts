@@ -1,5 +1,5 @@
 import { SingleBar } from 'cli-progress';
-import { describeLoad } from '../plan.ts';
+import { describeLoad } from '../plan/plan.ts';
 import type { RunObserver } from '../run-plan.ts';
 
 type Output = NodeJS.WritableStream & { isTTY?: boolean };

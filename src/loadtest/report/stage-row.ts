@@ -1,4 +1,4 @@
-import { describeLoad } from '../plan.ts';
+import { describeLoad } from '../plan/plan.ts';
 import type { Stage } from '../stage.ts';
 import { short } from './figures.ts';
 

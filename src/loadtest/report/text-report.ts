@@ -1,11 +1,10 @@
 import { countsAgree } from '../cross-check.ts';
-import { describeLoad } from '../plan.ts';
+import { describeLoad } from '../plan/plan.ts';
 import type { LoadtestResult } from '../run-plan.ts';
 import type { Stage } from '../stage.ts';
 import { comparedFigures, compareWithBaselines } from './compare.ts';
 import { short, times } from './figures.ts';
 import { stageHead, stageRow } from './stage-row.ts';
-import { textTable } from './text-table.ts';
 
 const summaries = ['ttft', 'itl', 'tpot', 'e2e'] as const;
 const quantiles = ['p50', 'p90', 'p99', 'p99.9'] as const;
@@ -69,4 +68,16 @@ function comparison(stages: readonly Stage[]): string {
     ...Object.values(ratios).map(times),
   ]);
   return rows.length === 0 ? '' : `\n${textTable(['', 'load', ...Object.keys(comparedFigures)], rows)}`;
+}
+
+/** Columns aligned, the first to the left and the others to the right. */
+function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join('  ')
+      .trimEnd();
+  return `${[line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n')}\n`;
 }

@@ -1,10 +1,40 @@
 import { createHash } from 'node:crypto';
 import { ServiceError } from '../../errors.ts';
 import { type Grammar, type GrammarAsker, GrammarError, type GrammarSource } from '../../sampling/grammar.ts';
-import type { NativeGrammar } from '../native-addon.ts';
-import { ClientUsage } from './client-usage.ts';
+import type { NativeGrammar } from '../native/native-addon.ts';
 import { requireAddon } from './token-bytes.ts';
 import { type Trial, Trials } from './trials.ts';
+
+/** Milliseconds after which half of what a client has used is forgotten. */
+const halfLifeMs = 120_000;
+/** Less than this is as good as nothing. */
+const forgottenMs = 1;
+
+/** What clients have used lately of something they share, in milliseconds. */
+class ClientUsage {
+  readonly #clock: () => number;
+  readonly #used = new Map<string, { ms: number; at: number }>();
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+  }
+
+  of(client: string): number {
+    const used = this.#used.get(client);
+    return used === undefined ? 0 : used.ms * 0.5 ** ((this.#clock() - used.at) / halfLifeMs);
+  }
+
+  add(client: string, ms: number): void {
+    const total = this.of(client) + ms;
+    // Moved to the end: those who have used nothing for longest come first.
+    this.#used.delete(client);
+    this.#used.set(client, { ms: total, at: this.#clock() });
+    for (const other of this.#used.keys()) {
+      if (this.of(other) >= forgottenMs) break;
+      this.#used.delete(other);
+    }
+  }
+}
 
 /** Grammars compiled at once. */
 const maxRunning = 2;
@@ -20,14 +50,14 @@ const retryAfterSeconds = 5;
 
 export type GrammarOutcome = 'compiled' | 'kept' | 'refused' | 'busy' | 'left';
 
-export interface GrammarObserver {
+interface GrammarObserver {
   /** @param seconds from the request for a grammar to its outcome */
   grammarEnded(model: string, outcome: GrammarOutcome, seconds: number): void;
   grammarsWaiting(count: number): void;
 }
 
 /** What compiles: replaced in tests. */
-export interface CompilerBackend {
+interface CompilerBackend {
   vocabularyNumber(model: string): number;
   try(model: string, source: GrammarSource): Trial;
   compile(model: string, source: GrammarSource): Promise<NativeGrammar>;

@@ -1,5 +1,5 @@
-import type { Vocabulary } from '../../catalog/vocabulary.ts';
-import { loadNativeAddon, type NativeAddon } from '../native-addon.ts';
+import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
+import { loadNativeAddon, type NativeAddon } from '../native/native-addon.ts';
 
 /** Before the written form of a special token: no text has such a byte. */
 const specialMark = Uint8Array.of(0xff);

@@ -1,5 +1,5 @@
 import type { GrammarSource } from '../../sampling/grammar.ts';
-import type { NativeTokenBytes, NativeVerdict } from '../native-addon.ts';
+import type { NativeTokenBytes, NativeVerdict } from '../native/native-addon.ts';
 import { requireAddon } from './token-bytes.ts';
 
 export type TrialOrder =

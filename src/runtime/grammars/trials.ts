@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { GrammarSource } from '../../sampling/grammar.ts';
-import type { NativeVerdict } from '../native-addon.ts';
+import type { NativeVerdict } from '../native/native-addon.ts';
 import { requireAddon } from './token-bytes.ts';
 import type { TrialOrder, TrialReport } from './trial-process.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { closingMs } from '../../../src/cli/serve-command.ts';
-import { configRows } from '../../../src/config/config-rows.ts';
+import { configRows } from '../../../src/config/config.ts';
 import { createMetricsCatalogue } from '../../../src/observability/metrics-catalogue.ts';
 import { type Chart, describeChart, variants } from '../../support/kubernetes/chart.ts';
 import { type Manifest, ofKind, selects } from '../../support/kubernetes/manifest.ts';

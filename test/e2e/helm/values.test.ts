@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import packageJson from '../../../package.json' with { type: 'json' };
-import { configRows } from '../../../src/config/config-rows.ts';
+import { configRows } from '../../../src/config/config.ts';
 import { describeChart, type Variant } from '../../support/kubernetes/chart.ts';
 import { ofKind } from '../../support/kubernetes/manifest.ts';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigReader } from '../../../src/catalog/config-reader.ts';
-import { readGemma3Config } from '../../../src/export/families/gemma3/config.ts';
+import { readGemma3Config } from '../../../src/export/families/gemma3/export.ts';
 import { readGemma3nConfig } from '../../../src/export/families/gemma3n/config.ts';
 import { goldenFolder } from '../../support/golden.ts';
 

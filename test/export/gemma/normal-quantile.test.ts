@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { normalQuantile } from '../../../src/export/families/gemma3n/normal-quantile.ts';
+import { normalQuantile } from '../../../src/export/families/gemma3n/config.ts';
 
 // Percentage points of the normal distribution, from printed tables.
 it.each([

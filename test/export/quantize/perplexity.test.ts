@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { heldOutChapters, meanLoss, windowsOf } from '../../../bench/held-out.ts';
 import training from '../../../models/austen-t5-altup-k2/training.json' with { type: 'json' };
 import { type Precision, precisions } from '../../../src/catalog/manifest.ts';
-import { Tokenizer } from '../../../src/catalog/tokenizer.ts';
+import { Tokenizer } from '../../../src/catalog/tokenizer/tokenizer.ts';
 import { ensureExport } from '../../../src/export/export-checkpoint.ts';
 import { openSession } from '../../../src/runtime/open-session.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';

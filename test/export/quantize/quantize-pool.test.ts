@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { mapAhead } from '../../../src/export/quantize/map-ahead.ts';
 import { quantizeApart } from '../../../src/export/quantize/quantize-pool.ts';
 import { quantizeRows } from '../../../src/export/quantize/quantize-rows.ts';
+import { mapAhead } from '../../../src/export/quantize/quantized-matrix.ts';
 import { noise } from '../../support/noise.ts';
 
 it('threads give what one alone gives, each job its own', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Tokenizer } from '../../../src/catalog/tokenizer.ts';
-import { Detokenizer } from '../../../src/engine/detokenizer.ts';
+import { Tokenizer } from '../../../src/catalog/tokenizer/tokenizer.ts';
+import { Detokenizer } from '../../../src/engine/worker/output-text.ts';
 import { echoPrompt } from '../../../src/http/completions/echoed-prompt.ts';
 import { LogprobsWriter } from '../../../src/http/completions/logprobs-writer.ts';
 import { TokenTexts } from '../../../src/http/generation/token-texts.ts';

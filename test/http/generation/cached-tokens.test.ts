@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { CachedTokens } from '../../../src/http/generation/cached-tokens.ts';
+import { CachedTokens } from '../../../src/http/generation/choice-deltas.ts';
 
 it('counts each prompt once, with the choice that had to compute the most of it', () => {
   const cached = new CachedTokens(2);

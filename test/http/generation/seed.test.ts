@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { choiceSeed } from '../../../src/http/generation/seed.ts';
+import { choiceSeed } from '../../../src/http/generation/generation-job.ts';
 
 describe('choiceSeed', () => {
   it('is the client’s own for the first choice, in two halves', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { GrammarCompiler, type GrammarOutcome } from '../../../src/runtime/grammars/grammar-compiler.ts';
-import type { NativeGrammar, NativeVerdict } from '../../../src/runtime/native-addon.ts';
+import type { NativeGrammar, NativeVerdict } from '../../../src/runtime/native/native-addon.ts';
 import { GrammarError, type GrammarSource } from '../../../src/sampling/grammar.ts';
 
 interface Tried {

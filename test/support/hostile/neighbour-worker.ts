@@ -3,7 +3,7 @@ import { Agent, type ClientRequest, request } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { StreamAnswer } from '../../../src/loadtest/stream-answer.ts';
+import { StreamAnswer } from '../../../src/loadtest/load/stream-answer.ts';
 import { goodModels } from './attack.ts';
 import { type NeighbourOptions, type Observations, observations } from './neighbour.ts';
 

@@ -1,6 +1,39 @@
+import type { ConfigReader } from '../../../catalog/config-reader.ts';
+import { embeddingTable } from '../../layers/embedding.ts';
+import { attention } from '../gemma/attention.ts';
+import { type GemmaConfig, readGemmaConfig } from '../gemma/config.ts';
+import { decoderInputs } from '../gemma/decoder-inputs.ts';
 import { gemmaExport } from '../gemma/export.ts';
-import { readGemma3Config } from './config.ts';
-import { buildDecoder } from './decoder.ts';
+import { feedForward, type GemmaGraph, pickRows, rmsNorm, scaleBy } from '../gemma/graph-parts.ts';
+import { outputHead } from '../gemma/output-head.ts';
+
+const style = { normalizesValues: false, sharedLayer: null };
+
+/**
+ * decoder.onnx of Gemma 3 (arXiv 2503.19786; Gemma3ForCausalLM in Hugging Face Transformers): a chunk of tokens per row,
+ * after what the row's cache holds → logits of the tokens asked for, and the grown cache. Every sub-layer has a norm
+ * before it and one behind it.
+ */
+function buildDecoder(gemma: GemmaGraph): void {
+  const { graph, config, prefix } = gemma;
+  const { hiddenSize: d, vocabSize } = config;
+  const inputs = decoderInputs(gemma);
+  const table = embeddingTable(gemma, `${prefix}embed_tokens.weight`, [vocabSize, d]);
+  let x = scaleBy(graph, '/embed_tokens/scaled', table.lookUp('/embed_tokens', inputs.ids), Math.sqrt(d));
+  const last = config.layers.length - 1;
+  for (let index = 0; index <= last; index += 1) {
+    const [path, layer] = [`/layers.${index}`, `layers.${index}`];
+    const norm = (name: string, value: string) =>
+      rmsNorm(gemma, `${path}/${name}`, value, `${layer}.${name}.weight`, d);
+    const attended = attention(gemma, index, norm('input_layernorm', x), inputs.attention, style);
+    x = graph.add('Add', `${path}/attended`, [x, norm('post_attention_layernorm', attended)]);
+    // The last feed-forward layer serves logits alone: it runs for the tokens that want them.
+    if (index === last) x = pickRows(graph, `${path}/rows`, x, d, inputs.logitPositions);
+    const fed = feedForward(gemma, `${path}/mlp`, norm('pre_feedforward_layernorm', x), index);
+    x = graph.add('Add', `${path}/fed`, [x, norm('post_feedforward_layernorm', fed)]);
+  }
+  outputHead(gemma, table, x);
+}
 
 export const exportGemma3 = gemmaExport({
   name: 'gemma3',
@@ -13,3 +46,22 @@ export const exportGemma3 = gemmaExport({
   sharesCache: () => false,
   media: { tokens: { image: [262_144, 255_999, 256_000], audio: [] }, offsets: null },
 });
+
+/** Hugging Face's `Gemma3TextConfig`, fields and defaults. */
+export function readGemma3Config(text: ConfigReader, outer: ConfigReader): GemmaConfig {
+  const common = readGemmaConfig(text, outer, {
+    vocabSize: 262_208,
+    hiddenSize: 2304,
+    intermediateSize: 9216,
+    layers: 26,
+    kvHeads: 4,
+    contextLength: 131_072,
+    window: 4096,
+    fullEvery: 6,
+    logitCap: null,
+  });
+  return {
+    ...common,
+    attentionScale: text.number('query_pre_attn_scalar', [1e-6, 1e6], { missing: 256 }) ** -0.5,
+  };
+}

@@ -2,9 +2,8 @@ import { altupDomain } from '../../altup/domain.ts';
 import { type Attributes, int, text } from '../../onnx/attributes.ts';
 import type { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { weightOf } from '../../onnx/weight.ts';
-import { normalize, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
+import { normalize, number, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
 import type { Gemma3nGraph } from './graph.ts';
-import { type Coefs, type Router, routers } from './router-weights.ts';
 import type { Gemma3nStream } from './stream.ts';
 
 const tokens = ['batch', 'sequence'];
@@ -174,4 +173,33 @@ function allButFirst(graph: GraphBuilder, numBlocks: number, rank: number): stri
   const values = new Float32Array(numBlocks).fill(1, 1);
   const dims = [numBlocks, ...Array<number>(rank - 1).fill(1)];
   return graph.weight(weightOf(`/altup/all_but_first/${rank}`, dims, values));
+}
+
+type Coefs = 'prediction_coefs' | 'correction_coefs';
+
+/** Names of the weights, in the graph, from which a layer makes its coefficients. */
+type Router = Record<Coefs | 'norm' | 'router', string>;
+
+/** Puts the routers of all layers into the graph, the coefficients' matrices cut off where the model says so. */
+function routers({ graph, weights, config, prefix }: Gemma3nGraph): Router[] {
+  const { hiddenSize: d, altup, layers } = config;
+  const { numBlocks: K, coefClip } = altup;
+  const bounds =
+    coefClip === null
+      ? null
+      : [number(graph, '/altup/clip/min', -coefClip), number(graph, '/altup/clip/max', coefClip)];
+  return layers.map((_, index) => {
+    const layer = `${prefix}layers.${index}.altup`;
+    const coefs = (kind: Coefs, outputs: number) => {
+      const matrix = graph.weight(weights.transposed(`${layer}.${kind}.weight`, [outputs, K]));
+      if (bounds === null) return matrix;
+      return graph.add('Clip', `/layers.${index}/altup/${kind}`, [matrix, ...bounds]);
+    };
+    return {
+      norm: graph.weight(weights.asStored(`${layer}.router_norm.weight`, [d])),
+      router: graph.weight(weights.transposed(`${layer}.modality_router.weight`, [K, d])),
+      prediction_coefs: coefs('prediction_coefs', K * K),
+      correction_coefs: coefs('correction_coefs', K),
+    };
+  });
 }

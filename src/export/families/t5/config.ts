@@ -1,7 +1,5 @@
 import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
 import { modelLimits } from '../../../catalog/model-limits.ts';
-import { type MoeConfig, readMoe } from './moe-config.ts';
-import { readSequence, type SequenceConfig } from './sequence-config.ts';
 
 interface AltUpConfig {
   numBlocks: number;
@@ -145,4 +143,63 @@ function readAltUp(altup: ConfigReader | null): AltUpConfig | null {
     selection: altup.oneOf('selection', ['alternating', 'same'], { missing: 'alternating' }),
     recycled: altup.boolean('recycled', { missing: false }),
   };
+}
+
+/** Sparse experts beside each feed-forward layer: `moe` of config.json. */
+interface MoeConfig {
+  numExperts: number;
+  /** Hidden width of one expert. */
+  expertDFf: number;
+  /** How many experts compute a token. */
+  topK: number;
+}
+
+function readMoe(moe: ConfigReader | null): MoeConfig | null {
+  if (!moe) return null;
+  moe.allowOnly(['num_experts', 'expert_d_ff', 'top_k']);
+  const numExperts = moe.integer('num_experts', [1, modelLimits.experts]);
+  const topK = moe.integer('top_k', [1, modelLimits.experts], { missing: 1 });
+  if (topK > numExperts) throw moe.refuse('top_k', `at most the ${numExperts} experts there are`);
+  return { numExperts, expertDFf: moe.integer('expert_d_ff', [1, modelLimits.width]), topK };
+}
+
+/** How the encoder saves tokens: `altup.sequence` of config.json. */
+interface SequenceConfig {
+  method: 'altup' | 'skip' | 'average';
+  /** k: one token of each k is computed, or their mean. */
+  stride: number;
+  /** The encoder layers that skip tokens, from 0, both included; every layer where tokens are averaged. */
+  firstLayer: number;
+  lastLayer: number;
+}
+
+/** @param encoderLayers that layers counted from the end are counted from */
+function readSequence(sequence: ConfigReader | null, encoderLayers: number): SequenceConfig | null {
+  if (!sequence) return null;
+  sequence.allowOnly(['stride', 'method', 'first_layer', 'last_layer']);
+  const method = sequence.oneOf('method', ['altup', 'skip', 'average'], { missing: 'altup' });
+  const stride = sequence.integer('stride', [1, modelLimits.blocks]);
+  if (method === 'average') {
+    for (const field of ['first_layer', 'last_layer']) {
+      if (sequence.has(field)) throw sequence.refuse(field, 'none: all layers see averaged tokens');
+    }
+    return { method, stride, firstLayer: 0, lastLayer: encoderLayers - 1 };
+  }
+  const layer = (field: string, fallback: number) => {
+    const given = sequence.integer(field, [-modelLimits.layers, modelLimits.layers], { missing: fallback });
+    return given < 0 ? given + encoderLayers : given;
+  };
+  // The paper's: all but the first and the last.
+  const firstLayer = layer('first_layer', 1);
+  const lastLayer = layer('last_layer', -2);
+  if (firstLayer < 0 || firstLayer >= encoderLayers) {
+    throw sequence.refuse('first_layer', `a layer from 0 to ${encoderLayers - 1}, or from −1 backwards`);
+  }
+  if (lastLayer < firstLayer || lastLayer >= encoderLayers) {
+    throw sequence.refuse(
+      'last_layer',
+      `a layer from ${firstLayer} to ${encoderLayers - 1}, or from −1 backwards`,
+    );
+  }
+  return { method, stride, firstLayer, lastLayer };
 }

@@ -3,8 +3,8 @@ import { type EmbeddingTable, embeddingTable } from '../../layers/embedding.ts';
 import { linear } from '../../layers/linear.ts';
 import { type ModelGraph, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int, text } from '../../onnx/attributes.ts';
+import { microsoftDomain } from '../../onnx/opset.ts';
 import type { T5Config } from './config.ts';
-import { experts } from './experts.ts';
 
 /** What every part of a T5 graph is built with. */
 export interface T5Graph extends ModelGraph {
@@ -82,4 +82,26 @@ export function tableName(weights: WeightSource): string {
 /** Width of the embedding table, of the decoder's last norm and of the head: K·d for plain AltUp, d otherwise. */
 export function tableWidth({ dModel, altup }: T5Config): number {
   return altup && !altup.recycled ? altup.numBlocks * dModel : dModel;
+}
+
+/**
+ * Sparse experts: Σ p_e·W_o^e gelu(W_i^e n) over the `top_k` largest of p = softmax(W_r n), gelu by tanh. ONNX Runtime's
+ * own operator does softmax, choice and sum. Router and experts are float32 in every precision: a rounded router
+ * chooses other experts, and the operator has no form for blocks of codes.
+ * @param normed float32 [..., d], of at most three axes
+ */
+function experts(t5: T5Graph, path: string, normed: string, layer: string): string {
+  const { graph, weights, config } = t5;
+  const { dModel, moe } = config;
+  if (!moe) throw new Error(`${layer} has no experts`);
+  const { numExperts, expertDFf, topK } = moe;
+  const exact = { ...t5, precision: 'fp32' as const };
+  const routed = linear(exact, `${path}/router`, normed, `${layer}.router.weight`, [numExperts, dModel]);
+  const byToken = graph.add('Reshape', `${path}/by_token`, [routed, graph.integers(-1, numExperts)]);
+  const wi = graph.weight(weights.asStored(`${layer}.wi`, [numExperts, expertDFf, dModel]));
+  const wo = graph.weight(weights.asStored(`${layer}.wo`, [numExperts, dModel, expertDFf]));
+  return graph.add('MoE', path, [normed, byToken, wi, '', wo], {
+    domain: microsoftDomain,
+    attributes: { k: int(topK), activation_type: text('gelu'), normalize_routing_weights: int(0) },
+  });
 }

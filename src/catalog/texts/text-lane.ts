@@ -1,0 +1,267 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ServiceError } from '../../errors.ts';
+import type { SentTextJob, TextFailure, TextJobType, TextResult, TextSource } from './text-jobs.ts';
+
+/** A job nobody waits for any more may still run this long, milliseconds: about what a new process takes to start. */
+const abandonedMs = 500;
+/**
+ * A job that is not done after so long, milliseconds, keeps its process to itself, and the next one gets another: where
+ * its checkpoint is read already, and where that, and perhaps the process's start, are part of it.
+ */
+const setAsideAfterMs = { read: 100, unread: 500 };
+/** Most that waits, of all clients and of one. What is longer than that alone is taken when nothing else waits. */
+const limits = {
+  all: { texts: 16_384, characters: 2 ** 25 },
+  client: { texts: 4096, characters: 2 ** 23 },
+};
+/** Seconds after which those who are refused may come back. */
+const retrySeconds = { min: 1, max: 60 };
+
+interface TextLaneOptions {
+  /** How long its process is kept without work. */
+  idleMs: number;
+  /** Jobs that may keep a process to themselves at a time; the rest wait for the one before them. */
+  mostAside: number;
+}
+
+interface TextTurn {
+  /** Clients take turns. */
+  client: string;
+  /** Of the job's text. */
+  characters: number;
+  /** Takes the job out of the queue, or ends it soon. */
+  signal: AbortSignal | null;
+  /** Called when it leaves the queue to run. */
+  onStart(): void;
+}
+
+interface Waiting extends TextTurn {
+  readonly sent: SentTextJob;
+  readonly result: PromiseWithResolvers<TextResult>;
+}
+
+const charactersOf = (queue: readonly Waiting[]) =>
+  queue.reduce((sum, { characters }) => sum + characters, 0);
+
+const closed = { failure: { reason: 'closed', message: 'The service is about to stop.' } } as const;
+
+/**
+ * A process for texts and the jobs that wait for it. Clients take turns; jobs of one client begin in their order. A
+ * process that dies, or does not finish in time, takes the job it had with it and no other: the next one gets a new
+ * process.
+ */
+export class TextLane {
+  /** By client, the one whose turn is next first. */
+  readonly #queues = new Map<string, Waiting[]>();
+  readonly #options: TextLaneOptions;
+  /** Of late. */
+  #msPerCharacter = 0.002;
+  #process: TextProcess | null = null;
+  /** Processes whose jobs take long. */
+  readonly #aside = new Set<TextProcess>();
+  #isWorking = false;
+  #idle: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: TextLaneOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves with what became of the job; rejects with the signal's reason once that aborts.
+   * @throws ServiceError `queue_full`
+   */
+  async run<T extends TextJobType>(sent: SentTextJob<T>, turn: TextTurn): Promise<TextResult<T>> {
+    const { signal } = turn;
+    signal?.throwIfAborted();
+    if (this.#isClosed) return closed;
+    const waiting: Waiting = { ...turn, sent: sent as SentTextJob, result: Promise.withResolvers() };
+    this.#enter(waiting);
+    const leave = () => this.#leave(waiting);
+    signal?.addEventListener('abort', leave, { once: true });
+    void this.#work();
+    try {
+      return (await waiting.result.promise) as TextResult<T>;
+    } finally {
+      signal?.removeEventListener('abort', leave);
+    }
+  }
+
+  /** Ends the process, and with it what runs and waits. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#idle);
+    for (const { result } of [...this.#queues.values()].flat()) result.resolve(closed);
+    this.#queues.clear();
+    for (const process of [this.#process, ...this.#aside]) process?.end('closed', closed.failure.message);
+  }
+
+  #enter(waiting: Waiting): void {
+    const { client, characters } = waiting;
+    const own = this.#queues.get(client) ?? [];
+    const all = [...this.#queues.values()].flat();
+    for (const [queue, limit] of [
+      [own, limits.client],
+      [all, limits.all],
+    ] as const) {
+      const others = charactersOf(queue);
+      if (queue.length === 0 || (queue.length < limit.texts && others + characters <= limit.characters))
+        continue;
+      const seconds = (others * this.#msPerCharacter) / 1000;
+      throw new ServiceError(
+        'queue_full',
+        `${queue.length} texts with ${others} characters are waiting to be tokenized already.`,
+        { retryAfterSeconds: Math.min(retrySeconds.max, Math.max(retrySeconds.min, seconds)) },
+      );
+    }
+    own.push(waiting);
+    this.#queues.set(client, own);
+  }
+
+  async #work(): Promise<void> {
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    clearTimeout(this.#idle);
+    for (let next = this.#take(); next !== null; next = this.#take()) await this.#perform(next);
+    this.#isWorking = false;
+    const { idleMs } = this.#options;
+    if (idleMs === Number.POSITIVE_INFINITY) return;
+    this.#idle = setTimeout(() => this.#process?.end('closed', 'it had no work'), idleMs).unref();
+  }
+
+  /** Resolves when the next job may begin. */
+  async #perform(waiting: Waiting): Promise<void> {
+    waiting.onStart();
+    if (!this.#process?.isAlive) this.#process = new TextProcess();
+    const process = this.#process;
+    const longMs = process.hasRead(waiting.sent.source) ? setAsideAfterMs.read : setAsideAfterMs.unread;
+    const done = this.#runOn(process, waiting);
+    if (this.#aside.size >= this.#options.mostAside) return done;
+    const late = new AbortController();
+    await Promise.race([done.finally(() => late.abort()), sleep(longMs, null, late).catch(() => {})]);
+    if (late.signal.aborted) return;
+    this.#aside.add(process);
+    this.#process = null;
+    void done.then(() => {
+      this.#aside.delete(process);
+      if (this.#process?.isAlive) process.end('closed', 'another has taken its place');
+      else this.#process = process;
+    });
+  }
+
+  async #runOn(process: TextProcess, { sent, characters, signal, result }: Waiting): Promise<void> {
+    const startedAt = performance.now();
+    let timer: NodeJS.Timeout | undefined;
+    const abandon = () => {
+      const leftMs = abandonedMs - (performance.now() - startedAt);
+      timer = setTimeout(() => process.end('other', 'nobody waits for it'), leftMs);
+    };
+    signal?.addEventListener('abort', abandon, { once: true });
+    result.resolve(await process.perform(sent));
+    signal?.removeEventListener('abort', abandon);
+    clearTimeout(timer);
+    const msPerCharacter = (performance.now() - startedAt) / Math.max(1, characters);
+    this.#msPerCharacter += (msPerCharacter - this.#msPerCharacter) / 8;
+  }
+
+  /** The next client's next job; the client goes to the end of the line. */
+  #take(): Waiting | null {
+    for (const [client, queue] of this.#queues) {
+      const next = queue.shift()!;
+      this.#queues.delete(client);
+      if (queue.length > 0) this.#queues.set(client, queue);
+      return next;
+    }
+    return null;
+  }
+
+  #leave(waiting: Waiting): void {
+    const { client, signal, result } = waiting;
+    const others = this.#queues.get(client)?.filter((other) => other !== waiting) ?? [];
+    if (others.length > 0) this.#queues.set(client, others);
+    else this.#queues.delete(client);
+    result.reject(signal!.reason);
+  }
+}
+
+/** Milliseconds beyond a job's own limits, which the process itself keeps, until it is ended from outside. */
+const graceMs = 1000;
+/** Megabytes of heap it may have: an eighth of what is free, within these bounds. There may be six at a time. */
+const heapMegabytes = { min: 256, max: 1024 };
+/** All it inherits of the environment, which holds secrets. */
+const inherited = ['LD_LIBRARY_PATH', 'TZ'];
+
+/** A process that runs what checkpoints bring (text-worker.ts), one job at a time. It ends with this one. */
+class TextProcess {
+  readonly #child: ChildProcess;
+  #result: PromiseWithResolvers<TextResult> | null = null;
+  readonly #readings = new Set<number>();
+  /** Why it is gone, or about to be. */
+  #end: TextFailure | null = null;
+
+  constructor() {
+    const free = process.availableMemory() / 2 ** 20 / 8;
+    const heap = Math.floor(Math.min(heapMegabytes.max, Math.max(heapMegabytes.min, free)));
+    this.#child = fork(new URL('./text-worker.ts', import.meta.url), [], {
+      serialization: 'advanced',
+      // It has nothing to say but its results: not even how it ran out of memory, on many lines.
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      execArgv: [`--max-old-space-size=${heap}`, '--v8-pool-size=1'],
+      env: Object.fromEntries(
+        inherited.flatMap((name) => {
+          const value = process.env[name];
+          return value === undefined ? [] : [[name, value]];
+        }),
+      ),
+    });
+    this.#child.unref();
+    this.#child.channel?.unref();
+    this.#child.on('message', (result: TextResult) => this.#settle(result));
+    this.#child.on('error', ({ message }) => this.#ended({ reason: 'other', message }));
+    this.#child.on('exit', (code, signal) => {
+      const message = `the process ended with ${signal ?? code}`;
+      // V8 aborts where an allocation fails; the kernel kills where there is no memory left.
+      this.#ended({ reason: signal === null ? 'other' : 'memory', message });
+    });
+  }
+
+  get isAlive(): boolean {
+    return this.#end === null;
+  }
+
+  /** It has been through a job of that reading, though it may have made room for others since. */
+  hasRead({ reading }: TextSource): boolean {
+    return this.#readings.has(reading);
+  }
+
+  perform(sent: SentTextJob): Promise<TextResult> {
+    this.#result = Promise.withResolvers();
+    const { promise } = this.#result;
+    const withinMs = sent.loadMs + sent.jobMs + graceMs;
+    const timer = setTimeout(() => this.end('time', 'a step of it could not be interrupted'), withinMs);
+    this.#child.send(sent, (error) => {
+      if (error) this.end('other', error.message);
+    });
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#readings.add(sent.source.reading);
+    });
+  }
+
+  /** Kills it. */
+  end(reason: TextFailure['reason'], message: string): void {
+    this.#ended({ reason, message });
+    this.#child.kill('SIGKILL');
+  }
+
+  #ended(failure: TextFailure): void {
+    this.#end ??= failure;
+    this.#settle({ failure: this.#end });
+  }
+
+  #settle(result: TextResult): void {
+    this.#result?.resolve(result);
+    this.#result = null;
+  }
+}

@@ -1,0 +1,170 @@
+import { ConfigurationError, ServiceError } from '../../errors.ts';
+import { ChatTemplateError, FinalMessageError } from '../tokenizer/chat-template.ts';
+import type { TextFailure, TextJobs, TextJobType, TextSource } from './text-jobs.ts';
+import { TextLane } from './text-lane.ts';
+
+/** Longer texts, in characters, would hold up everyone else for tens of milliseconds: they have a process of their own. */
+const longest = 8192;
+/** Milliseconds a job may run, and a checkpoint's files may take to be read: by a process that serves, or for the first time. */
+const within = { short: 2000, long: 30_000, reading: 20_000, firstReading: 60_000 };
+/** So long, in milliseconds, a client's texts for a checkpoint are kept apart when one ran out of time or memory. */
+const apartMs = 60_000;
+/** So long, in milliseconds, the processes that are not needed all the time are kept without work. */
+const idleMs = 60_000;
+
+/** Whose text it is. */
+export interface TextOwner {
+  client: string;
+  /** The model's name as served. */
+  model: string;
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal;
+  /** Longest wait for a process, in milliseconds. */
+  waitMs: number;
+}
+
+/** Turned into metrics elsewhere. */
+export interface TextObserver {
+  /** @param change 1: a text of `model` waits for a process, -1: it no longer does */
+  textWaiting(model: string, change: 1 | -1): void;
+  /** @param seconds that a text of `model` waited and ran */
+  textDone(model: string, seconds: number): void;
+}
+
+type WorkingType = Exclude<TextJobType, 'load'>;
+
+/**
+ * Runs what checkpoints bring (tokenizers, chat templates) in processes of their own, so that nothing of it holds up or
+ * ends the service: one for short texts, up to three more for short texts that take long, one for long texts, and one for
+ * clients and checkpoints whose last texts ran out of time or memory. What waits is bounded, shared out by client, and
+ * given up when its client leaves.
+ */
+export class TextWorkers {
+  readonly #observer: TextObserver;
+  readonly #short = new TextLane({ idleMs: Number.POSITIVE_INFINITY, mostAside: 3 });
+  readonly #long = new TextLane({ idleMs, mostAside: 0 });
+  readonly #apart = new TextLane({ idleMs, mostAside: 0 });
+  /** By client and checkpoint: until when they are kept apart. */
+  readonly #late = new Map<string, number>();
+  readonly #loading = new Set<TextLane>();
+  #readings = 0;
+
+  constructor(observer: TextObserver) {
+    this.#observer = observer;
+  }
+
+  /**
+   * Reads a checkpoint's tokenizer and chat template, in a process of its own.
+   * @throws ConfigurationError naming the file at fault
+   */
+  async load(checkpoint: string): Promise<TextJobs['load']['answer'] & { source: TextSource }> {
+    this.#readings += 1;
+    const source = { checkpoint, reading: this.#readings };
+    const lane = new TextLane({ idleMs: 0, mostAside: 0 });
+    this.#loading.add(lane);
+    const turn = { client: '', characters: 0, signal: null, onStart: () => {} };
+    try {
+      const times = { loadMs: within.firstReading, jobMs: within.reading };
+      const result = await lane.run({ type: 'load', source, job: {}, ...times }, turn);
+      if ('failure' in result) throw loadError(checkpoint, result.failure);
+      // So that the first text need not wait for it to be read again.
+      const none = { texts: [], addSpecialTokens: false, last: 0 };
+      const again = { loadMs: within.reading, jobMs: within.short };
+      await this.#short.run({ type: 'encode', source, job: none, ...again }, turn);
+      return { ...result.answer, source };
+    } finally {
+      this.#loading.delete(lane);
+      lane.close();
+    }
+  }
+
+  /**
+   * @param characters of the job's text
+   * @throws ServiceError `queue_full`, `deadline_exceeded`, `shutting_down` or `text_failure`; ChatTemplateError and
+   *   FinalMessageError; what `owner.signal` gives as its reason
+   */
+  async run<T extends WorkingType>(
+    type: T,
+    source: TextSource,
+    job: TextJobs[T]['job'],
+    characters: number,
+    owner: TextOwner,
+  ): Promise<TextJobs[T]['answer']> {
+    const jobMs = characters > longest ? within.long : within.short;
+    const sent = { type, source, job, loadMs: within.reading, jobMs };
+    const key = JSON.stringify([owner.client, source.checkpoint]);
+    const lane = this.#laneFor(key, characters);
+    const startedAt = performance.now();
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(tooLate(owner)), owner.waitMs);
+    let isWaiting = true;
+    const leave = () => {
+      clearTimeout(timer);
+      if (isWaiting) this.#observer.textWaiting(owner.model, -1);
+      isWaiting = false;
+    };
+    this.#observer.textWaiting(owner.model, 1);
+    const signal = AbortSignal.any([owner.signal, late.signal]);
+    try {
+      const turn = { client: owner.client, characters, signal, onStart: leave };
+      const result = await lane.run(sent, turn);
+      if ('answer' in result) return result.answer;
+      if (result.failure.reason === 'time' || result.failure.reason === 'memory') this.#keepApart(key);
+      throw jobError(type, result.failure, owner, jobMs);
+    } finally {
+      leave();
+      this.#observer.textDone(owner.model, (performance.now() - startedAt) / 1000);
+    }
+  }
+
+  close(): void {
+    for (const lane of [this.#short, this.#long, this.#apart, ...this.#loading]) lane.close();
+  }
+
+  #laneFor(key: string, characters: number): TextLane {
+    const until = this.#late.get(key);
+    if (until !== undefined && performance.now() < until) return this.#apart;
+    this.#late.delete(key);
+    return characters > longest ? this.#long : this.#short;
+  }
+
+  #keepApart(key: string): void {
+    const now = performance.now();
+    for (const [other, until] of this.#late) if (until < now) this.#late.delete(other);
+    this.#late.set(key, now + apartMs);
+  }
+}
+
+const tooLate = ({ model }: TextOwner) =>
+  new ServiceError(
+    'deadline_exceeded',
+    `The text waited for the tokenizer of '${model}' longer than its deadline.`,
+  );
+
+const faults: Partial<Record<TextFailure['reason'], string>> = {
+  memory: 'needed too much memory',
+  size: 'made far too much',
+};
+
+function jobError(
+  type: WorkingType,
+  { reason, message }: TextFailure,
+  { model }: TextOwner,
+  jobMs: number,
+): Error {
+  if (reason === 'template') return new ChatTemplateError(message);
+  if (reason === 'final') return new FinalMessageError();
+  if (reason === 'closed') return new ServiceError('shutting_down', message, { retryAfterSeconds: 1 });
+  const [who, what] = type === 'render' ? ['chat template', 'this chat'] : ['tokenizer', 'this text'];
+  const fault = reason === 'time' ? `took longer than ${jobMs / 1000} s` : (faults[reason] ?? 'failed');
+  return new ServiceError('text_failure', `The ${who} of the model '${model}' ${fault} for ${what}.`, {
+    cause: new Error(message),
+  });
+}
+
+function loadError(checkpoint: string, { reason, message }: TextFailure): Error {
+  if (reason === 'configuration') return new ConfigurationError(message);
+  const fault =
+    reason === 'time' ? `take longer than ${within.firstReading / 1000} s` : (faults[reason] ?? message);
+  return new ConfigurationError(`${checkpoint}: its tokenizer and chat template cannot be read: ${fault}`);
+}

@@ -1,0 +1,127 @@
+import { Template } from '@huggingface/jinja';
+import { ConfigurationError } from '../../errors.ts';
+import { inOneLine } from '../checkpoint-file.ts';
+import { type ContentForm, type ContentPart, contentForm, formContent, nodesOf } from './content-form.ts';
+import type { TokenizerInfo } from './tokenizer-info.ts';
+
+export interface ChatMessage {
+  role: string;
+  /** A text, or its parts as the client sent them. */
+  content: string | readonly ContentPart[];
+  name?: string;
+}
+
+export interface ChatRendering {
+  /** End where the assistant's next message begins. */
+  addGenerationPrompt: boolean;
+  /** End with the last message's content, for the model to go on with. */
+  continuesFinal: boolean;
+  /** What the template may ask for beside the messages. */
+  variables: Record<string, unknown>;
+}
+
+/** The template refuses the messages, in words for whoever wrote them, or fails on them. */
+export class ChatTemplateError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ChatTemplateError';
+  }
+}
+
+/** What a template finds under these names is not a request's to say. */
+export const reservedVariables: readonly string[] = [
+  ...['messages', 'add_generation_prompt'],
+  ...[
+    'true',
+    'false',
+    'none',
+    'True',
+    'False',
+    'None',
+    'namespace',
+    'range',
+    'raise_exception',
+    'strftime_now',
+  ],
+];
+
+/** Takes the place of the library's `raise_exception`, whose errors look like those of the library itself. */
+const raiseName = '__raise__';
+const raise = (message: unknown) => {
+  throw new ChatTemplateError(String(message));
+};
+
+/** The last message cannot be gone on with: it has no text, or the template changes it. */
+export class FinalMessageError extends Error {
+  constructor() {
+    super('The last message must have text that the chat template keeps as it is.');
+    this.name = 'FinalMessageError';
+  }
+}
+
+/**
+ * Turns the messages of a chat into the text a checkpoint was trained on, by its own Jinja template: chat_template.jinja,
+ * or `chat_template` of tokenizer_config.json (a text, or a list of named ones, of which `default` counts).
+ * A template is a program of the checkpoint's, so in the service it runs in a process of its own (text-worker.ts).
+ */
+export class ChatTemplate {
+  readonly #template: Template;
+  readonly #contentForm: ContentForm;
+  readonly #specialTokens: Record<string, string>;
+
+  /** @param specialTokens as templates name them: `bos_token`, `eos_token` */
+  constructor(source: string, specialTokens: Record<string, string> = {}) {
+    this.#template = new Template(source);
+    this.#contentForm = contentForm(this.#template.parsed);
+    for (const node of nodesOf(this.#template.parsed)) {
+      if (node.type === 'Identifier' && node.value === 'raise_exception') node.value = raiseName;
+    }
+    this.#specialTokens = specialTokens;
+  }
+
+  /** @returns null where the checkpoint has none. @throws ConfigurationError naming the file that is no template */
+  static load({ chatTemplate, specialTokens, templatePlace }: TokenizerInfo): ChatTemplate | null {
+    if (chatTemplate === null) return null;
+    try {
+      return new ChatTemplate(chatTemplate, specialTokens);
+    } catch (cause) {
+      throw new ConfigurationError(
+        `${templatePlace} is not a chat template: ${inOneLine((cause as Error).message)}`,
+        { cause },
+      );
+    }
+  }
+
+  /** @throws ChatTemplateError, FinalMessageError */
+  render(messages: readonly ChatMessage[], rendering: ChatRendering): string {
+    const { addGenerationPrompt, continuesFinal, variables } = rendering;
+    const text = this.#render({
+      ...this.#specialTokens,
+      ...variables,
+      messages: messages.map((message) => ({
+        ...message,
+        content: formContent(this.#contentForm, message.role, message.content),
+      })),
+      add_generation_prompt: addGenerationPrompt,
+      [raiseName]: raise,
+    });
+    return continuesFinal ? uptoContent(text, messages.at(-1)!) : text;
+  }
+
+  #render(context: Record<string, unknown>): string {
+    try {
+      return this.#template.render(context);
+    } catch (cause) {
+      // Too deep or too large: the template's fault, not the messages'.
+      if (cause instanceof RangeError || cause instanceof ChatTemplateError) throw cause;
+      throw new ChatTemplateError('it fails on them or on `chat_template_kwargs`', { cause });
+    }
+  }
+}
+
+function uptoContent(text: string, { content }: ChatMessage): string {
+  const final = (typeof content === 'string' ? content : content.at(-1)!.text).trim();
+  const at = text.lastIndexOf(final);
+  if (final === '' || at < 0) throw new FinalMessageError();
+  return text.slice(0, at + final.length);
+}

@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import { ConfigurationError } from '../../errors.ts';
+import { readCheckpointFile } from '../checkpoint-file.ts';
+
+/** Larger files are refused. The largest have a fifth of it. */
+const mostBytes = 2 ** 28;
+
+/** @throws ConfigurationError when it is missing, too large or no JSON */
+export function readTokenizerFile(file: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readCheckpointFile(file, mostBytes);
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    throw new ConfigurationError(
+      `${file} cannot be read: a checkpoint needs tokenizer.json and tokenizer_config.json beside its config.json.`,
+      { cause: error },
+    );
+  }
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch (error) {
+    throw new ConfigurationError(`${file} is not valid JSON: copy it again from the checkpoint.`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * One more than the highest id of a token that is not an added one, by a tokenizer.json: what its model has at least.
+ * Its `model.vocab` maps tokens to ids, or lists tokens in the order of their ids (Unigram).
+ */
+export function ownTokens(tokenizerJson: Record<string, unknown>): number {
+  const { model, added_tokens } = tokenizerJson as {
+    model?: { vocab?: unknown } | null;
+    added_tokens?: unknown;
+  };
+  const added = new Set(Array.isArray(added_tokens) ? added_tokens.map((token) => token?.id) : []);
+  const vocab = model?.vocab ?? {};
+  const ids: unknown[] = Array.isArray(vocab) ? [...vocab.keys()] : Object.values(vocab);
+  return ids.reduce<number>(
+    (most, id) => (Number.isSafeInteger(id) && !added.has(id) ? Math.max(most, (id as number) + 1) : most),
+    0,
+  );
+}
+
+/**
+ * @throws ConfigurationError for the tokenizer of another model: its own tokens have ids that the model does not have.
+ *   Added ones may (Gemma 3's `<image_soft_token>` is one past the end); prompts that hold them are refused.
+ */
+export function requireVocabulary(checkpoint: string, ownTokens: number, vocabSize: number): void {
+  if (ownTokens <= vocabSize) return;
+  throw new ConfigurationError(
+    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${ownTokens - 1}, ` +
+      `the model's vocab_size is ${vocabSize}; they do not belong together`,
+  );
+}

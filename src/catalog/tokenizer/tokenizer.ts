@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { ConfigurationError } from '../../errors.ts';
+import { inOneLine } from '../checkpoint-file.ts';
+import { ownTokens, readTokenizerFile } from './tokenizer-file.ts';
+import { Vocabulary, type VocabularyData } from './vocabulary.ts';
+
+/** What a token's written form stands for, after the `decoder` of tokenizer.json. */
+interface TokenDecoder {
+  /** @param isAdded the token is one of `added_tokens`, which byte-level decoders take as written */
+  bytes(token: string, isAdded: boolean): Uint8Array<ArrayBuffer>;
+  /** Spaces to drop at the very start of a text, where there are any. */
+  readonly leadingSpaces: number;
+}
+
+interface DecoderStep {
+  type: string;
+  decoders?: DecoderStep[];
+  replacement?: string;
+  prepend_scheme?: string;
+  add_prefix_space?: boolean;
+  pattern?: { String?: string };
+  content?: string;
+  start?: number;
+  stop?: number;
+}
+
+const utf8 = new TextEncoder();
+
+/**
+ * Reads the `decoder` object of a tokenizer.json. Only decoders that work token by token are taken, as text is
+ * streamed: ByteLevel, Metaspace, and the sequences of Replace, ByteFallback, Fuse and Strip SentencePiece models use.
+ * @throws ConfigurationError naming the decoder type that is not supported
+ */
+function readTokenDecoder(decoder: unknown, file: string): TokenDecoder {
+  const steps = flatten(decoder as DecoderStep | null, file);
+  if (steps.length === 1 && steps[0]!.type === 'ByteLevel')
+    return { bytes: byteLevelBytes, leadingSpaces: 0 };
+  return sentencePieceDecoder(steps, file);
+}
+
+function flatten(decoder: DecoderStep | null, file: string): DecoderStep[] {
+  if (typeof decoder?.type !== 'string')
+    throw new ConfigurationError(`${file} has no decoder: it cannot turn tokens into text.`);
+  if (decoder.type !== 'Sequence') return [decoder];
+  return (decoder.decoders ?? []).flatMap((step) => flatten(step, file));
+}
+
+function sentencePieceDecoder(steps: readonly DecoderStep[], file: string): TokenDecoder {
+  const replacements: (readonly [from: string, to: string])[] = [];
+  let leadingSpaces = 0;
+  let hasByteTokens = false;
+  let isFused = false;
+  for (const step of steps) {
+    if (step.type === 'Metaspace') {
+      replacements.push([step.replacement ?? '▁', ' ']);
+      const scheme = step.prepend_scheme ?? (step.add_prefix_space === false ? 'never' : 'always');
+      if (scheme !== 'never') leadingSpaces = 1;
+    } else if (step.type === 'Replace' && step.pattern?.String) {
+      replacements.push([step.pattern.String, step.content ?? '']);
+    } else if (step.type === 'ByteFallback' && !isFused) {
+      hasByteTokens = true;
+    } else if (step.type === 'Fuse') {
+      isFused = true;
+    } else if (step.type === 'Strip' && isFused && step.content === ' ' && !step.stop) {
+      leadingSpaces = step.start ?? 0;
+    } else {
+      throw new ConfigurationError(
+        `${file}: decoder ${JSON.stringify(step)} is not supported; ` +
+          'ByteLevel, Metaspace and sequences of Replace, ByteFallback, Fuse and Strip (of leading spaces) are.',
+      );
+    }
+  }
+  const bytes = (token: string): Uint8Array<ArrayBuffer> => {
+    const byte = hasByteTokens ? byteOfFallback(token) : null;
+    if (byte !== null) return Uint8Array.of(byte);
+    return utf8.encode(replacements.reduce((text, [from, to]) => text.replaceAll(from, to), token));
+  };
+  return { bytes, leadingSpaces };
+}
+
+/** The byte a token like `<0xE2>` stands for, null for any other. */
+function byteOfFallback(token: string): number | null {
+  const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
+  return digits === undefined ? null : Number.parseInt(digits, 16);
+}
+
+function byteLevelBytes(token: string, isAdded: boolean): Uint8Array<ArrayBuffer> {
+  if (isAdded) return utf8.encode(token);
+  const bytes = Array.from(token, (character) => byteOfCharacter.get(character));
+  // A token written outside the alphabet stands for its own text, as in the reference tokenizers.
+  return bytes.includes(undefined) ? utf8.encode(token) : Uint8Array.from(bytes as number[]);
+}
+
+/**
+ * GPT-2's byte alphabet, reversed: bytes that print stand for themselves in Latin-1, the others follow from U+0100 on,
+ * in ascending order.
+ */
+const byteOfCharacter: ReadonlyMap<string, number> = (() => {
+  const prints = (byte: number) =>
+    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+  const map = new Map<string, number>();
+  let next = 0x100;
+  for (let byte = 0; byte < 256; byte++) map.set(String.fromCharCode(prints(byte) ? byte : next++), byte);
+  return map;
+})();
+
+/** Upper bounds on what a checkpoint may bring: several times what the largest vocabularies have. */
+const limits = { tokens: 2 ** 22, tokenBytes: 2 ** 27 };
+
+/**
+ * Text to tokens and back, after a checkpoint's tokenizer.json. It runs the regular expressions and rules that file
+ * holds, so in the service it lives in a process of its own (text-worker.ts); a `Vocabulary` is all the others need.
+ */
+export class Tokenizer extends Vocabulary {
+  readonly #tokenizer: HuggingFaceTokenizer;
+
+  /** @param file path of `tokenizerJson`, for messages */
+  constructor(tokenizerJson: Record<string, unknown>, tokenizerConfig: object, file = 'tokenizer.json') {
+    const decoder = readTokenDecoder(tokenizerJson.decoder, file);
+    const tokenizer = new HuggingFaceTokenizer(tokenizerJson, tokenizerConfig);
+    super({ ...readVocabulary(tokenizer, decoder, file), ownTokens: ownTokens(tokenizerJson) });
+    this.#tokenizer = tokenizer;
+  }
+
+  /** @throws ConfigurationError when a file is missing, damaged or of a kind that is not supported */
+  static load(checkpointFolder: string): Tokenizer {
+    const file = join(checkpointFolder, 'tokenizer.json');
+    const tokenizerJson = readTokenizerFile(file);
+    const tokenizerConfig = readTokenizerFile(join(checkpointFolder, 'tokenizer_config.json'));
+    try {
+      return new Tokenizer(tokenizerJson, tokenizerConfig, file);
+    } catch (error) {
+      if (error instanceof ConfigurationError) throw error;
+      throw new ConfigurationError(
+        `${file} is not a tokenizer this service can use: ${inOneLine((error as Error).message)}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** @param addSpecialTokens run the post-processor (for T5: append `</s>`); default true */
+  encode(text: string, addSpecialTokens = true): number[] {
+    const { ids } = this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
+    // Text without a token, in a vocabulary without an unknown token, is dropped as in the reference tokenizers.
+    return (ids as (number | undefined)[]).filter((id) => id !== undefined);
+  }
+}
+
+/** @throws ConfigurationError for a vocabulary that is larger than any model's */
+function readVocabulary(
+  tokenizer: HuggingFaceTokenizer,
+  decoder: TokenDecoder,
+  file: string,
+): Omit<VocabularyData, 'ownTokens'> {
+  const size = tokenizer.model?.vocab.length ?? 0;
+  if (size > limits.tokens) {
+    throw new ConfigurationError(
+      `${file} has token ids up to ${size - 1}; at most ${limits.tokens} are taken.`,
+    );
+  }
+  const added = tokenizer.get_added_tokens_decoder();
+  const ends = new Uint32Array(size);
+  const special = new Uint8Array(size);
+  const tokens: Uint8Array[] = [];
+  let total = 0;
+  for (let id = 0; id < size; id++) {
+    const token = tokenizer.id_to_token(id);
+    const bytes = token === undefined ? new Uint8Array() : decoder.bytes(token, added.has(id));
+    total += bytes.length;
+    if (total > limits.tokenBytes) {
+      throw new ConfigurationError(
+        `${file}: up to token ${id}, the tokens stand for more than ${limits.tokenBytes} bytes of text.`,
+      );
+    }
+    tokens.push(bytes);
+    ends[id] = total;
+    special[id] = added.get(id)?.special ? 1 : 0;
+  }
+  return { bytes: Buffer.concat(tokens), ends, special, leadingSpaces: decoder.leadingSpaces };
+}

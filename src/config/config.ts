@@ -1,0 +1,152 @@
+import { type Precision, precisions } from '../catalog/manifest.ts';
+import { ConfigurationError } from '../errors.ts';
+import { ApiKeys } from './api-keys.ts';
+import { availableThreads } from './available-threads.ts';
+import { isLoopback, parseAllowedHosts, parseTrustedProxies } from './network.ts';
+import { parseRateLimit, type RateLimit } from './rate-limit.ts';
+import { parseValue, readEnvironment, readFlags } from './read-settings.ts';
+import {
+  environmentName,
+  flagName,
+  type SettingName,
+  type Settings,
+  settingNames,
+  settingSchema,
+} from './settings.ts';
+
+/** What the service is started with; durations in milliseconds, sizes in bytes. */
+export interface Config
+  extends Omit<
+    Settings,
+    | 'models'
+    | 'precision'
+    | 'apiKeys'
+    | 'apiKeysFile'
+    | 'urgentKeys'
+    | 'rateLimit'
+    | 'trustedProxies'
+    | 'allowedHosts'
+  > {
+  /** Folders to look for models in. */
+  models: readonly string[];
+  /** The first is the one of models named without one. */
+  precisions: readonly Precision[];
+  apiKeys: ApiKeys;
+  /** Sentences on what was given and is ignored. */
+  warnings: readonly string[];
+  /** Names of keys whose requests may be urgent; `*` stands for every client. */
+  urgentKeys: ReadonlySet<string>;
+  /** null: none. */
+  rateLimit: RateLimit | null;
+  /** As fastify takes them; false: none. */
+  trustedProxies: string[] | false;
+  /** Names in `Host` headers beside addresses and `localhost`; null: all. */
+  allowedHosts: readonly string[] | null;
+}
+
+/**
+ * @param env the process's environment
+ * @param argv the arguments after `altup serve`
+ * @throws ConfigurationError for an unknown, malformed or contradictory setting, by name
+ */
+export function loadConfig(env: Record<string, string | undefined>, argv: readonly string[]): Config {
+  const environment = readEnvironment(env);
+  const given = new Map([...environment.given, ...readFlags(argv)]);
+  const values = Object.fromEntries(
+    settingNames.flatMap((name) => {
+      const schema = settingSchema(name);
+      const found = given.get(name);
+      const value = found ? parseValue(schema, found.source, found.text) : schema.default;
+      return value === undefined ? [] : [[name, value]];
+    }),
+  ) as Settings;
+  const {
+    models,
+    precision,
+    apiKeys,
+    apiKeysFile,
+    urgentKeys,
+    rateLimit,
+    trustedProxies,
+    allowedHosts,
+    ...rest
+  } = values;
+  const folders = models.split(',').map((folder) => folder.trim());
+  if (folders.includes(''))
+    throw new ConfigurationError(`${given.get('models')?.source}: a folder's name is empty`);
+  if (rest.otelEndpoint !== undefined && !/^https?:$/.test(URL.parse(rest.otelEndpoint)?.protocol ?? ''))
+    throw new ConfigurationError(
+      `${given.get('otelEndpoint')?.source}: '${rest.otelEndpoint.slice(0, 100)}' is not valid; expected a URL such as http://localhost:4318`,
+    );
+  const keys = new ApiKeys(apiKeys, apiKeysFile);
+  const sourceOf = (name: SettingName) => given.get(name)?.source ?? '';
+  // A page on the web may make its own name resolve to this machine, and what then looks like its own server answer it.
+  const defaultHosts = keys.isOpen && isLoopback(rest.host) ? [] : null;
+  return {
+    ...rest,
+    threads: rest.threads === 0 ? availableThreads() : rest.threads,
+    models: folders,
+    warnings: environment.warnings,
+    precisions: parsePrecisions(given.get('precision')?.source ?? '', precision),
+    apiKeys: keys,
+    urgentKeys: new Set(urgentKeys?.split(',').map((name) => name.trim())),
+    rateLimit: rateLimit === undefined ? null : parseRateLimit(sourceOf('rateLimit'), rateLimit),
+    trustedProxies:
+      trustedProxies !== undefined && parseTrustedProxies(sourceOf('trustedProxies'), trustedProxies),
+    allowedHosts:
+      allowedHosts === undefined ? defaultHosts : parseAllowedHosts(sourceOf('allowedHosts'), allowedHosts),
+  };
+}
+
+/** The settings as `altup serve --help` prints them. */
+export function configHelp(): string {
+  const lines = configRows().map((row) => {
+    const names = row.flag === '' ? row.variable : `${row.flag}, ${row.variable}`;
+    const fallback = row.default === '' ? '' : ` [${row.default}]`;
+    return `  ${names}${fallback}\n      ${row.description.replaceAll('`', '')}`;
+  });
+  return `Settings, as flag or environment variable [default]; a flag beats its variable:\n\n${lines.join('\n')}\n`;
+}
+
+/**
+ * The precisions of a list separated by commas, in its order.
+ * @param source the variable or flag the text comes from
+ * @throws ConfigurationError for an unknown one, or one given twice
+ */
+function parsePrecisions(source: string, text: string): Precision[] {
+  const found: Precision[] = [];
+  for (const name of text.split(',').map((part) => part.trim())) {
+    const precision = precisions.find((known) => known === name);
+    const problem =
+      precision === undefined ? 'is not valid' : found.includes(precision) ? 'is there twice' : '';
+    if (precision === undefined || problem !== '') {
+      const expected = `${precisions.join(', ')}, or several of them separated by commas`;
+      throw new ConfigurationError(`${source}: '${name.slice(0, 100)}' ${problem}; expected ${expected}`);
+    }
+    found.push(precision);
+  }
+  return found;
+}
+
+export interface ConfigRow {
+  variable: string;
+  /** Empty: the command line is no place for it. */
+  flag: string;
+  /** Empty: none. */
+  default: string;
+  description: string;
+}
+
+/** The rows of the configuration table: one per setting. */
+export function configRows(): ConfigRow[] {
+  return settingNames.map((name) => {
+    const schema = settingSchema(name);
+    const values = schema.enum ? ` One of ${schema.enum.map((value) => `\`${value}\``).join(', ')}.` : '';
+    return {
+      variable: environmentName(name),
+      flag: flagName(name) ?? '',
+      default: schema.default === undefined ? '' : String(schema.default),
+      description: `${schema.description}${values}`,
+    };
+  });
+}

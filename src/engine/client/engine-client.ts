@@ -1,0 +1,202 @@
+import { ServiceError } from '../../errors.ts';
+import type { Clock } from '../protocol/clock.ts';
+import type { Engine, EngineObserver } from '../protocol/engine.ts';
+import type { GenerationEvent, GenerationRequest } from '../protocol/generation.ts';
+import type { EngineReport, ModelSpec } from '../protocol/messages.ts';
+import type { Admission } from './admission.ts';
+import { EngineModels, type OnModelState } from './engine-models.ts';
+import { type StartWorker, SupervisedWorker, within } from './supervised-worker.ts';
+import { TrackedRequests } from './tracked-requests.ts';
+
+export interface EngineClientOptions {
+  startWorker: StartWorker;
+  /** Ends what the worker computes early, and fails all that it would compute afterwards. */
+  interrupt(): void;
+  admission: Admission;
+  observer: EngineObserver;
+  clock: Clock;
+  onModelState: OnModelState;
+  /** Something went wrong inside the engine; `detail` is for the log. @param model null: all of them */
+  onFault(model: string | null, detail: string): void;
+}
+
+/** Deadlines that the worker has not kept, because it is away or inside a long step, are looked for this often. */
+const lateCheckMs = 250;
+
+/**
+ * The main thread's side of the engine worker. When the worker dies, the requests that ran fail; those that were
+ * waiting are given to its successor.
+ */
+export class EngineClient implements Engine {
+  readonly #worker: SupervisedWorker;
+  readonly #admission: Admission;
+  readonly #observer: EngineObserver;
+  readonly #requests: TrackedRequests;
+  readonly #models: EngineModels;
+  readonly #onFault: EngineClientOptions['onFault'];
+  readonly #interrupt: EngineClientOptions['interrupt'];
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #lateCheck: NodeJS.Timeout;
+  #isRestarted = false;
+  /** The worker is gone and no other will come. */
+  #isOver = false;
+  #drained: Promise<boolean> | null = null;
+
+  constructor(options: EngineClientOptions) {
+    const { startWorker, interrupt, admission, observer, clock, onModelState, onFault } = options;
+    this.#admission = admission;
+    this.#observer = observer;
+    this.#requests = new TrackedRequests(admission, observer, clock);
+    this.#models = new EngineModels(onModelState);
+    this.#onFault = onFault;
+    this.#interrupt = interrupt;
+    this.#worker = new SupervisedWorker(startWorker, clock, {
+      take: (report) => this.#take(report),
+      ended: (restartInMs, exitCode) => this.#workerEnded(restartInMs, exitCode),
+      restarting: () => observer.restarted(),
+      restarted: () => this.#workerRestarted(),
+    });
+    this.#lateCheck = setInterval(() => this.#abort(this.#requests.failLate()), lateCheckMs).unref();
+  }
+
+  /** Adds a model. Settles when it is ready or has failed, which `onModelState` reports, or when the engine stops. */
+  loadModel(spec: ModelSpec): Promise<void> {
+    const tried = this.#models.add(spec);
+    if (this.#isOver) this.#models.failed(spec.name, 'The engine has stopped.');
+    else this.#postLoad(spec);
+    return tried;
+  }
+
+  /**
+   * Removes a model and frees its memory: takes no new requests, lets running ones go on for `withinMs`, fails the rest.
+   * Settles when the worker has closed it, or has ended.
+   */
+  async unloadModel(model: string, withinMs: number): Promise<void> {
+    const left = this.#models.leave(model);
+    await within(withinMs, this.#requests.whenEmpty(model));
+    this.#requests.failAll('not_ready', 'The model was removed before the request was finished.', model);
+    if (this.#worker.isRunning) this.#worker.post({ type: 'unload', model });
+    else this.#models.left(model);
+    await left;
+  }
+
+  generate(requests: readonly GenerationRequest[], signal: AbortSignal): AsyncIterable<GenerationEvent> {
+    this.#admit(requests);
+    const stream = this.#requests.open(requests, signal, (ids) => this.#abort(ids));
+    this.#worker.post({ type: 'submit', requests });
+    if (signal.aborted) this.#abort(requests.map(({ id }) => id));
+    return stream;
+  }
+
+  load(): { waiting: number; running: number; queuedTokens: number } {
+    const { waiting, running } = this.#requests;
+    return { waiting, running, queuedTokens: this.#admission.queuedTokens };
+  }
+
+  /**
+   * Takes nothing new, lets what runs go on for `withinMs`, fails the rest with `shutting_down` and closes the worker;
+   * one that has not closed `closeWithinMs` later, because a step is that long, is interrupted and gets `endWithinMs`.
+   * @returns whether the worker closed, or was gone, in time; one that did not is inside the model still. One that was
+   *   loading, with nobody's work in it, is not waited for longer
+   */
+  drain(withinMs: number, closeWithinMs = 10_000, endWithinMs = 2000): Promise<boolean> {
+    this.#drained ??= this.#drain(withinMs, closeWithinMs, endWithinMs);
+    return this.#drained;
+  }
+
+  /** All of `requests` or none. @throws ServiceError */
+  #admit(requests: readonly GenerationRequest[]): void {
+    try {
+      this.#requireOpen();
+      for (const { model } of requests) this.#models.requireReady(model);
+      this.#admission.reserve(requests);
+    } catch (error) {
+      const reason = error instanceof ServiceError ? error.code : 'engine_failure';
+      this.#observer.rejected(requests[0]?.model ?? '', reason, requests.length);
+      throw error;
+    }
+  }
+
+  #requireOpen(): void {
+    if (this.#drained === null) return;
+    throw new ServiceError('shutting_down', 'The service is about to stop.', { retryAfterSeconds: 1 });
+  }
+
+  #abort(ids: readonly string[]): void {
+    if (ids.length === 0) return;
+    if (this.#worker.isRunning) this.#worker.post({ type: 'abort', ids });
+    else this.#requests.abort(ids);
+  }
+
+  async #drain(withinMs: number, closeWithinMs: number, endWithinMs: number): Promise<boolean> {
+    await within(withinMs, this.#requests.whenEmpty());
+    this.#requests.failAll('shutting_down', 'The service stopped before the request was finished.');
+    const { isServing, areTried } = this.#models;
+    this.#worker.close();
+    if ((await within(closeWithinMs, this.#closed.promise)) || !isServing) return true;
+    this.#interrupt();
+    return (await within(endWithinMs, this.#closed.promise)) || !areTried;
+  }
+
+  #take(report: EngineReport): void {
+    if (report.type === 'stepped') {
+      for (const event of report.events) this.#requests.deliver(event);
+      this.#observer.stepped(report.step);
+    } else if (report.type === 'loaded') {
+      this.#models.loaded(report);
+      const requests = this.#requests.waitingFor(report.model);
+      if (requests.length > 0) this.#worker.post({ type: 'submit', requests });
+      this.#loadAnswered();
+    } else if (report.type === 'load-failed') {
+      this.#models.failed(report.model, report.message);
+      this.#failWaiting(report.model);
+      this.#loadAnswered();
+    } else if (report.type === 'unloaded') {
+      this.#models.left(report.model);
+    } else if (report.type === 'fault') {
+      this.#onFault(report.model, report.detail);
+    } else if (this.#drained !== null) {
+      this.#closed.resolve();
+    }
+  }
+
+  #postLoad(spec: ModelSpec): void {
+    if (!this.#worker.isRunning) return;
+    this.#models.loading(spec.name);
+    this.#worker.post({ type: 'load', spec });
+  }
+
+  #workerRestarted(): void {
+    this.#isRestarted = true;
+    for (const spec of this.#models.specs) this.#postLoad(spec);
+  }
+
+  #loadAnswered(): void {
+    // What kept every model from loading again may pass; the start of the service says what does not.
+    const isUseless = this.#models.areTried && !this.#models.isServing;
+    if (this.#isRestarted && isUseless) this.#worker.post({ type: 'close' });
+  }
+
+  /** A second death in a row, before the models were loaded again, is more than requests that wait can sit out. */
+  #workerEnded(restartInMs: number | null, exitCode?: number): void {
+    if (exitCode !== undefined) {
+      const next = restartInMs === null ? 'it is not started again' : `another starts in ${restartInMs} ms`;
+      this.#onFault(null, `The engine's thread exited with code ${exitCode}; ${next}.`);
+    }
+    this.#requests.failStarted('engine_failure', 'The engine stopped while it ran the request.');
+    if (restartInMs === null || !this.#models.isServing) {
+      for (const model of this.#models.names) this.#failWaiting(model);
+    }
+    if (this.#drained === null || restartInMs !== null) this.#models.ended(restartInMs);
+    if (restartInMs === null) {
+      this.#isOver = true;
+      this.#models.abandon();
+      clearInterval(this.#lateCheck);
+      this.#closed.resolve();
+    }
+  }
+
+  #failWaiting(model: string): void {
+    this.#requests.failWaiting(model, 'not_ready', 'The engine stopped before it came to the request.');
+  }
+}

@@ -1,0 +1,160 @@
+import type { ModelState } from '../../catalog/served-model.ts';
+import { ServiceError } from '../../errors.ts';
+import type { EngineReport, ModelSpec } from '../protocol/messages.ts';
+
+type Loaded = Extract<EngineReport, { type: 'loaded' }>;
+
+/** @param loadSeconds null when the change is no load */
+export type OnModelState = (model: string, state: ModelState, loadSeconds: number | null) => void;
+
+const retryAfterSeconds = { loading: 5, failed: 60 };
+
+/** A model that has never been loaded is given up when the worker died this often while loading it. */
+const maxDeathsInLoad = 2;
+
+interface EngineModel {
+  readonly spec: ModelSpec;
+  state: ModelState;
+  /** How long the last load took; null: it was never loaded. */
+  loadSeconds: number | null;
+  deathsInLoad: number;
+  /** Settles once the first load has succeeded or failed. */
+  readonly tried: PromiseWithResolvers<void>;
+  /** Settles once it has left; null while it is wanted. */
+  left: PromiseWithResolvers<void> | null;
+}
+
+/** The models that an engine is to hold, and where each stands, as clients are told. */
+export class EngineModels {
+  readonly #models = new Map<string, EngineModel>();
+  readonly #onChange: OnModelState;
+  /** What the worker has been told to load and has not answered, in that order. */
+  readonly #loading = new Set<string>();
+
+  constructor(onChange: OnModelState) {
+    this.#onChange = onChange;
+  }
+
+  get names(): string[] {
+    return [...this.#models.keys()];
+  }
+
+  /** What a new worker has to load. */
+  get specs(): ModelSpec[] {
+    return [...this.#models.values()]
+      .filter(({ left, deathsInLoad }) => left === null && deathsInLoad < maxDeathsInLoad)
+      .map(({ spec }) => spec);
+  }
+
+  get isServing(): boolean {
+    return [...this.#models.values()].some(({ state }) => state.state === 'ready');
+  }
+
+  /** Every load that the worker was told has succeeded or failed. */
+  get areTried(): boolean {
+    return this.#loading.size === 0;
+  }
+
+  /** @returns settles once its first load has succeeded or failed */
+  add(spec: ModelSpec): Promise<void> {
+    if (this.#models.has(spec.name)) throw new Error(`the engine has a model ${spec.name} already`);
+    const tried = Promise.withResolvers<void>();
+    const state: ModelState = { state: 'loading' };
+    this.#models.set(spec.name, { spec, state, loadSeconds: null, deathsInLoad: 0, tried, left: null });
+    return tried.promise;
+  }
+
+  /** The worker has been told to load it. */
+  loading(model: string): void {
+    this.#loading.add(model);
+  }
+
+  loaded({ type, model, seconds, ...ready }: Loaded): void {
+    this.#loading.delete(model);
+    const found = this.#models.get(model)!;
+    found.loadSeconds = seconds;
+    this.#change(found, { state: 'ready', ...ready }, seconds);
+    found.tried.resolve();
+  }
+
+  failed(model: string, message: string): void {
+    this.#loading.delete(model);
+    const found = this.#models.get(model)!;
+    this.#change(found, { state: 'failed', message });
+    found.tried.resolve();
+  }
+
+  /** Takes no new requests for it. @returns settles once the worker has closed it */
+  leave(model: string): Promise<void> {
+    const found = this.#models.get(model);
+    if (!found) return Promise.resolve();
+    found.left ??= Promise.withResolvers<void>();
+    return found.left.promise;
+  }
+
+  left(model: string): void {
+    const found = this.#models.get(model);
+    this.#loading.delete(model);
+    this.#models.delete(model);
+    found?.tried.resolve();
+    found?.left?.resolve();
+  }
+
+  /**
+   * The worker is gone, and with it the models that were leaving.
+   * @param restartInMs until another is started; null: none will be
+   */
+  ended(restartInMs: number | null): void {
+    const [inLoad] = this.#loading;
+    this.#loading.clear();
+    for (const model of [...this.#models.values()]) {
+      if (model.left !== null) this.left(model.spec.name);
+      else if (restartInMs === null) this.failed(model.spec.name, 'The engine has stopped.');
+      else if (model.loadSeconds !== null) this.#restarting(model, restartInMs);
+      else if (model.spec.name === inLoad) this.#diedInLoad(model);
+    }
+  }
+
+  /** Nothing will be loaded or closed any more: whoever waits for that goes on. */
+  abandon(): void {
+    for (const { tried, left } of this.#models.values()) {
+      tried.resolve();
+      left?.resolve();
+    }
+  }
+
+  /** @throws ServiceError not_ready */
+  requireReady(name: string): void {
+    const model = this.#models.get(name);
+    const state = model?.state;
+    if (state?.state === 'ready' && model?.left === null) return;
+    if (state?.state === 'restarting') {
+      throw new ServiceError('not_ready', `The engine of the model '${name}' is being restarted.`, state);
+    }
+    const isLoading = state?.state === 'loading';
+    throw new ServiceError(
+      'not_ready',
+      `The model '${name}' is ${isLoading ? 'loading' : 'not available'}.`,
+      {
+        retryAfterSeconds: retryAfterSeconds[isLoading ? 'loading' : 'failed'],
+      },
+    );
+  }
+
+  #restarting(model: EngineModel, restartInMs: number): void {
+    const loads = [...this.#models.values()].reduce((sum, { loadSeconds }) => sum + (loadSeconds ?? 0), 0);
+    const seconds = Math.max(1, Math.ceil(restartInMs / 1000 + loads));
+    this.#change(model, { state: 'restarting', retryAfterSeconds: seconds });
+  }
+
+  #diedInLoad(model: EngineModel): void {
+    model.deathsInLoad += 1;
+    if (model.deathsInLoad < maxDeathsInLoad) return;
+    this.failed(model.spec.name, `The engine died ${maxDeathsInLoad} times while it loaded the model.`);
+  }
+
+  #change(model: EngineModel, state: ModelState, loadSeconds: number | null = null): void {
+    model.state = state;
+    this.#onChange(model.spec.name, state, loadSeconds);
+  }
+}

@@ -1,0 +1,122 @@
+import type { Clock } from '../protocol/clock.ts';
+import type { EngineCommand, EngineReport } from '../protocol/messages.ts';
+
+const firstMs = 100;
+const longestMs = 30_000;
+/** A worker that has held a model for this long has recovered. */
+const recoveredMs = 60_000;
+
+/** How long to wait before a worker that has ended is started again: twice as long each time until one lasts. */
+class RestartDelay {
+  #failures = 0;
+
+  /** @param loadedMs how long the worker that has ended held a model; null: it never did */
+  next(loadedMs: number | null): number {
+    if (loadedMs !== null && loadedMs >= recoveredMs) this.#failures = 0;
+    const delayMs = Math.min(longestMs, firstMs * 2 ** this.#failures);
+    this.#failures += 1;
+    return delayMs;
+  }
+}
+
+/**
+ * Starts an engine worker.
+ * @param onReport is called with all it says
+ * @param onEnd is called once, when it is gone, whether it was told to end or not
+ */
+export type StartWorker = (
+  onReport: (report: EngineReport) => void,
+  onEnd: (exitCode: number) => void,
+) => { postMessage(command: EngineCommand): void };
+
+interface WorkerListener {
+  take(report: EngineReport): void;
+  /**
+   * @param restartInMs until another is started; null: none will be
+   * @param exitCode of the thread, if it ended by itself
+   */
+  ended(restartInMs: number | null, exitCode?: number): void;
+  restarting(): void;
+  /** Another is there and holds no model yet. */
+  restarted(): void;
+}
+
+/**
+ * An engine worker that is started again when it ends by itself, ever later if it does so again and again. One that
+ * ends before it has ever loaded a model is not: the cause is in what it was given.
+ */
+export class SupervisedWorker {
+  readonly #start: StartWorker;
+  readonly #clock: Clock;
+  readonly #listener: WorkerListener;
+  readonly #delay = new RestartDelay();
+  #worker: ReturnType<StartWorker> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #loadedAt: number | null = null;
+  #hasEverLoaded = false;
+  #isClosing = false;
+
+  constructor(start: StartWorker, clock: Clock, listener: WorkerListener) {
+    this.#start = start;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#launch();
+  }
+
+  get isRunning(): boolean {
+    return this.#worker !== null;
+  }
+
+  /** Goes nowhere while there is no worker. */
+  post(command: EngineCommand): void {
+    this.#worker?.postMessage(command);
+  }
+
+  /** Tells the worker to end, and starts no other. */
+  close(): void {
+    this.#isClosing = true;
+    clearTimeout(this.#timer);
+    if (this.#worker) this.post({ type: 'close' });
+    else this.#listener.ended(null);
+  }
+
+  #launch(): void {
+    this.#loadedAt = null;
+    this.#worker = this.#start(
+      (report) => {
+        if (report.type === 'loaded') {
+          this.#loadedAt ??= this.#clock();
+          this.#hasEverLoaded = true;
+        }
+        this.#listener.take(report);
+      },
+      (exitCode) => this.#end(exitCode),
+    );
+  }
+
+  #end(exitCode: number): void {
+    this.#worker = null;
+    const loadedMs = this.#loadedAt === null ? null : this.#clock() - this.#loadedAt;
+    const delayMs = this.#isClosing || !this.#hasEverLoaded ? null : this.#delay.next(loadedMs);
+    if (delayMs !== null) {
+      this.#timer = setTimeout(() => {
+        this.#listener.restarting();
+        this.#launch();
+        this.#listener.restarted();
+      }, delayMs);
+    }
+    if (this.#isClosing) this.#listener.ended(null);
+    else this.#listener.ended(delayMs, exitCode);
+  }
+}
+
+/** Waits for `promise` at most `milliseconds`. @returns whether it settled in time; a rejection is thrown */
+export async function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(resolve, milliseconds, false);
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,401 @@
+import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
+import { type SharedPrefix, type SlotContent, SlotContents } from './slot-contents.ts';
+import { type SlotMove, SlotTable } from './slot-table.ts';
+import type { PrefillChunk, PrefixReuse, StepPlan } from './step-plan.ts';
+import { WaitingQueue } from './waiting-queue.ts';
+
+/** What the scheduler looks at of a request. */
+export type Schedulable = Pick<
+  GenerationRequest,
+  | 'id'
+  | 'promptTokens'
+  | 'completionPrefix'
+  | 'maxTokens'
+  | 'promptLogprobs'
+  | 'cacheSalt'
+  | 'isReproducible'
+  | 'priority'
+  | 'client'
+  | 'arrivedAt'
+  | 'queueDeadline'
+  | 'deadline'
+>;
+
+export interface SlotLimits {
+  slots: number;
+  /** Decoder positions of a slot. */
+  capacity: number;
+  /** Encoder positions of a slot; 0 for decoder-only models. */
+  encoderCapacity: number;
+}
+
+export interface SchedulerOptions extends SlotLimits {
+  /** How many of the slots are for clients that hold none. */
+  spareSlots: number;
+  /**
+   * Maximum tokens of a step: one for each decoding request, the rest for prompts. For those there are at least three, and
+   * a reproducible one's chunk where nothing else is prefilled.
+   */
+  stepTokens: number;
+  /** Maximum prompt tokens of one request in one step; an encoder takes its prompt whole. */
+  prefillChunk: number;
+}
+
+interface Holder {
+  readonly request: Schedulable;
+  /** The encoder has read the prompt once the steps planned so far are done. */
+  isEncoded: boolean;
+  /** Decoder positions filled by then. */
+  filled: number;
+  /** ready: all that is given is in, a place in the decode batch is not. */
+  stage: 'prefill' | 'ready' | 'decode';
+  readonly content: SlotContent;
+  /** Of the prompt, to be taken over before the rest is computed. */
+  shared: SharedPrefix | null;
+}
+
+interface PrefillPlan {
+  started: string[];
+  reuses: PrefixReuse[];
+  encodes: { id: string; slot: number }[];
+  chunks: PrefillChunk[];
+  prefillTokens: number;
+  /** What the prompts take of the step's budget, in tokens that are not scored. */
+  cost: number;
+}
+
+/** With a budget of so many tokens no prompt needs a chunk of one token, which comes out a little different. */
+const minPrefill = 3;
+
+/**
+ * What a token whose log probability is asked for takes of a step, in others: it needs a row of logits, and its
+ * alternatives are sorted and sent on. A constant, so that a prompt is cut the same whatever the step computes.
+ */
+const scoredCost = 8;
+
+/**
+ * Decides what each step of one model computes. Pure: no clock, no I/O. A plan is taken as carried out; a request
+ * that fails or ends is taken out with release() before the next one.
+ */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #queue = new WaitingQueue<Schedulable>();
+  readonly #table: SlotTable<Holder>;
+  readonly #contents: SlotContents;
+  /** In the order they started. */
+  readonly #holders = new Map<string, Holder>();
+  /** By client, the step that last computed a part of one of its prompts. */
+  readonly #prefilledIn = new Map<string, number>();
+  #step = 0;
+  #now = 0;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#contents = new SlotContents(options.slots, this.#hasEncoder ? null : options.prefillChunk);
+    this.#table = new SlotTable(options.slots, (free) => this.#contents.oldest(free));
+  }
+
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  get running(): number {
+    return this.#holders.size;
+  }
+
+  get hasWork(): boolean {
+    return this.waiting + this.running > 0;
+  }
+
+  /** Whether the next step has rows to decode. */
+  get isDecoding(): boolean {
+    return [...this.#holders.values()].some(({ stage }) => stage !== 'prefill');
+  }
+
+  /** Share of the cache's decoder positions in use, 0–1. */
+  get cacheUsage(): number {
+    let filled = 0;
+    for (const holder of this.#holders.values()) filled += holder.filled;
+    return filled / (this.#options.slots * this.#options.capacity);
+  }
+
+  /** @throws RangeError when the prompt cannot fit a slot, which the caller should have known */
+  add(request: Schedulable): void {
+    const limit = this.#hasEncoder ? this.#options.encoderCapacity : this.#options.capacity;
+    const { length } = request.promptTokens;
+    if (length === 0 || length > limit) {
+      throw new RangeError(`A prompt of ${length} tokens does not fit a slot of ${limit}.`);
+    }
+    this.#queue.add(request);
+  }
+
+  /**
+   * Takes a request out, wherever it is.
+   * @param generated what it has generated, for prompts that go on with it; null: its cache is not to be trusted
+   * @returns where it was; null when it is not here any more
+   */
+  release(id: string, generated: readonly number[] | null = []): AbortStage | null {
+    const holder = this.#holders.get(id);
+    if (holder) {
+      this.#holders.delete(id);
+      this.#table.release(holder);
+      this.#keep(holder, generated);
+      this.#settle(holder);
+      return holder.stage === 'prefill' ? 'prefill' : 'decode';
+    }
+    return this.#queue.remove((request) => request.id === id, this.#now).length > 0 ? 'queued' : null;
+  }
+
+  /** The request's row of the last plan has to be decoded again: no token could be chosen yet. */
+  repeat(id: string): void {
+    const holder = this.#holders.get(id);
+    if (holder) holder.filled -= 1;
+  }
+
+  /** What finished requests have left in `slot` is not to be trusted. */
+  forget(slot: number): void {
+    const content = this.#contents.at(slot);
+    if (content) this.#contents.drop(content);
+  }
+
+  /**
+   * @param now on the clock of the requests' deadlines
+   * @param othersDecode whether another model's rows wait for this step to end
+   */
+  next(now: number, othersDecode = false): StepPlan {
+    this.#now = now;
+    this.#step += 1;
+    this.#recordDone();
+    const expired = this.#expire(now);
+    const moves = this.#arrangeSlots();
+    const rows = this.#planDecode();
+    const { cost: _, ...prefill } = this.#planPrefill(this.#prefillBudget(rows.length, othersDecode));
+    return { expired, moves, rows, ...prefill };
+  }
+
+  /** What earlier plans have computed is there to be shared now. */
+  #recordDone(): void {
+    for (const { content, filled, isEncoded } of this.#holders.values()) {
+      if (!this.#hasEncoder) content.filled = Math.min(filled, content.tokens.length);
+      else if (isEncoded) content.filled = content.tokens.length;
+    }
+  }
+
+  #keep({ content, filled, request, isEncoded }: Holder, generated: readonly number[] | null): void {
+    const { promptTokens } = request;
+    if (generated === null) this.#contents.drop(content);
+    else if (this.#hasEncoder) {
+      this.#contents.end(content, promptTokens, isEncoded ? promptTokens.length : 0);
+    } else {
+      const tokens = [...promptTokens, ...generated].slice(0, filled);
+      this.#contents.end(content, tokens, tokens.length);
+    }
+  }
+
+  /** Charges a client for what its request computed, and no more. */
+  #settle({ request, filled, isEncoded }: Holder): void {
+    const { client, promptTokens } = request;
+    const encoded = isEncoded ? promptTokens.length : 0;
+    this.#queue.release(request, encoded + filled, this.#now);
+    const isLast = ![...this.#holders.values()].some((other) => other.request.client === client);
+    if (isLast) this.#prefilledIn.delete(client);
+  }
+
+  get #hasEncoder(): boolean {
+    return this.#options.encoderCapacity > 0;
+  }
+
+  #expire(now: number): StepPlan['expired'] {
+    const isLate = (request: Schedulable) => now > request.deadline;
+    const late = [...this.#holders.values()].filter((holder) => isLate(holder.request));
+    const lateIds = late.map((holder) => holder.request.id);
+    const running = lateIds.map((id) => ({ id, stage: this.release(id)! }));
+    const queued = this.#queue.remove((request) => now > request.queueDeadline || isLate(request), now);
+    return [...running, ...queued.map(({ id }) => ({ id, stage: 'queued' as const }))];
+  }
+
+  /** Closes gaps in the decode batch and lets those whose prompt is in join it. */
+  #arrangeSlots(): StepPlan['moves'] {
+    const moves = this.#table.compact();
+    for (const holder of this.#holders.values()) {
+      if (holder.stage !== 'ready') continue;
+      const promotion = this.#table.promote(holder);
+      if (promotion === null) continue;
+      holder.stage = 'decode';
+      moves.push(...promotion);
+    }
+    return this.#carryOut(moves);
+  }
+
+  /** Saves what finished requests have left in the slots that are moved over, where a free one holds less of use. */
+  #carryOut(moves: readonly SlotMove<Holder>[]): StepPlan['moves'] {
+    return moves.flatMap(({ occupant, from, to }, i) => {
+      const planned: StepPlan['moves'][number][] = [];
+      const busy = new Set([to, ...moves.slice(i).map((move) => move.from)]);
+      const free = this.#table.free.filter((slot) => !busy.has(slot));
+      if (free.length > 0 && this.#contents.isWorthKeeping(to)) {
+        const refuge = this.#contents.oldest(free);
+        const length = this.#hasEncoder ? 0 : this.#contents.at(to)!.filled;
+        planned.push({ id: null, from: to, to: refuge, length });
+        this.#contents.copied(to, refuge);
+      }
+      planned.push({ id: occupant.request.id, from, to, length: occupant.filled });
+      this.#contents.copied(from, to);
+      return planned;
+    });
+  }
+
+  #planDecode(): StepPlan['rows'] {
+    return this.#table.decoding().map((holder) => ({ id: holder.request.id, past: holder.filled++ }));
+  }
+
+  /** Those that decode wait for no more than one chunk. */
+  #prefillBudget(rows: number, othersDecode: boolean): number {
+    const { stepTokens, prefillChunk } = this.#options;
+    const most = rows === 0 && !othersDecode ? stepTokens : Math.min(stepTokens - rows, prefillChunk);
+    return Math.max(minPrefill, most);
+  }
+
+  /**
+   * Prompts under way go on, then the queue moves up, as far as `budget` tokens and the slots go. Clients take turns: one
+   * whose prompts were computed less recently goes first, so that a short prompt waits for one chunk of another client's.
+   */
+  #planPrefill(budget: number): PrefillPlan {
+    const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0, cost: 0 };
+    const left = () => budget - plan.cost;
+    const turnOf = ({ client }: Schedulable) => this.#prefilledIn.get(client) ?? -1;
+    const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
+    for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {
+      const hasTurnBefore = (next: Schedulable) => turnOf(next) < turnOf(holder.request);
+      while (left() > 0 && this.#startNext(left(), plan, hasTurnBefore));
+      this.#planPrompt(holder, left(), plan);
+    }
+    while (left() > 0 && this.#startNext(left(), plan));
+    return plan;
+  }
+
+  /** Gives the next in the queue a slot and computes what `budget` allows of its prompt. @returns whether it could */
+  #startNext(budget: number, plan: PrefillPlan, isWanted = (_next: Schedulable) => true): boolean {
+    const next = this.#queue.first(this.#now, this.#table.free.length <= this.#options.spareSlots);
+    if (next === null || !isWanted(next)) return false;
+    const shared = this.#contents.find(next);
+    // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.
+    const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
+    if (isLong && plan.started.length > 0) return false;
+    const holder = this.#start(next, shared, plan);
+    if (holder === null) return false;
+    plan.started.push(next.id);
+    this.#planPrompt(holder, budget, plan);
+    return true;
+  }
+
+  /** Gives `request` a slot; null when there is none. */
+  #start(request: Schedulable, shared: SharedPrefix | null, plan: PrefillPlan): Holder | null {
+    const slot = this.#slotFor(shared);
+    if (slot === null) return null;
+    const isThere = shared !== null && this.#contents.at(slot) === shared.content;
+    const content = this.#contents.begin(slot, request);
+    const holder: Holder = { request, isEncoded: false, filled: 0, stage: 'prefill', content, shared };
+    this.#table.take(holder, slot);
+    this.#queue.take(request);
+    this.#holders.set(request.id, holder);
+    if (isThere) this.#takeOver(holder, slot, shared, plan);
+    return holder;
+  }
+
+  /** The slot that holds the shared part itself, if it may be written over; else the one that is missed least. */
+  #slotFor(shared: SharedPrefix | null): number | null {
+    const { free } = this.#table;
+    const source = shared && this.#contents.slotOf(shared.content);
+    const others = free.filter((slot) => slot !== source);
+    if (free.length > others.length && (others.length === 0 || isMostOf(shared!))) return source;
+    return others.length === 0 ? null : this.#contents.oldest(others);
+  }
+
+  #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): void {
+    if (this.#isToWait(holder, plan) || budget < 1) return;
+    if (!this.#hasEncoder || holder.isEncoded) this.#planChunk(holder, budget, plan);
+    else {
+      const { id, client, promptTokens } = holder.request;
+      this.#prefilledIn.set(client, this.#step);
+      plan.encodes.push({ id, slot: this.#table.slotOf(holder) });
+      plan.prefillTokens += promptTokens.length;
+      plan.cost += promptTokens.length;
+      this.#encoded(holder);
+    }
+  }
+
+  /** Without a prefix nothing is given to the decoder: its start token goes with the batch. */
+  #encoded(holder: Holder): void {
+    holder.isEncoded = true;
+    if (holder.request.completionPrefix.length === 0) holder.stage = 'ready';
+  }
+
+  /** Of what the decoder is given. */
+  #planChunk(holder: Holder, budget: number, plan: PrefillPlan): void {
+    const { id, client, promptLogprobs } = holder.request;
+    const slot = this.#table.slotOf(holder);
+    const start = holder.filled;
+    const end = this.#chunkEnd(holder, budget, plan);
+    if (end === start) return;
+    this.#prefilledIn.set(client, this.#step);
+    const isScored = promptLogprobs !== null;
+    // Tokens that are scored are computed in pieces of a chunk.
+    if (!isScored && !this.#hasEncoder) this.#contents.toCompute(holder.content, start, end);
+    const isLast = end === this.#givenLength(holder.request);
+    plan.chunks.push({ id, slot, start, end, isLast });
+    plan.prefillTokens += end - start;
+    plan.cost += (end - start) * (isScored ? scoredCost : 1);
+    holder.filled = end;
+    if (isLast) holder.stage = 'ready';
+  }
+
+  /**
+   * Attention computes a chunk in tiles, whose products are rounded in an order that depends on where the chunk begins and
+   * ends. So a reproducible prompt is only cut at multiples of `prefillChunk`, whatever else the step computes.
+   */
+  #chunkEnd({ request, filled }: Holder, budget: number, { cost }: PrefillPlan): number {
+    const { prefillChunk } = this.#options;
+    const length = this.#givenLength(request);
+    const isScored = request.promptLogprobs !== null;
+    const chunk = isScored ? Math.max(minPrefill, Math.floor(prefillChunk / scoredCost)) : prefillChunk;
+    const whole = Math.min(length, filled + chunk);
+    const fits = (whole - filled) * (isScored ? scoredCost : 1) <= budget;
+    if (request.isReproducible || isScored) return fits || cost === 0 ? whole : filled;
+    if (budget < minPrefill) return filled;
+    const end = Math.min(whole, filled + budget);
+    return length - end === 1 ? end - 1 : end;
+  }
+
+  /** Tokens that the decoder is given: the prompt, or the start token and what the completion begins with. */
+  #givenLength({ promptTokens, completionPrefix }: Schedulable): number {
+    return this.#hasEncoder ? 1 + completionPrefix.length : promptTokens.length;
+  }
+
+  /** Takes over what the prompt shares with another. @returns whether nothing of it is to be computed in this step */
+  #isToWait(holder: Holder, plan: PrefillPlan): boolean {
+    while (holder.shared !== null) {
+      const { content, length } = holder.shared;
+      const from = this.#contents.slotOf(content);
+      if (from !== null && content.filled >= length) this.#takeOver(holder, from, holder.shared, plan);
+      else if (from !== null && content.isLive) return true;
+      // What was to come from there will not: from another, perhaps.
+      else holder.shared = this.#contents.find(holder.request, holder.content);
+    }
+    return holder.stage !== 'prefill';
+  }
+
+  #takeOver(holder: Holder, from: number, { content, length }: SharedPrefix, plan: PrefillPlan): void {
+    const { id } = holder.request;
+    const slot = this.#table.slotOf(holder);
+    const isWhole = this.#hasEncoder;
+    plan.reuses.push({ id, from, slot, length: isWhole ? 0 : length, tokens: length, isWhole });
+    this.#contents.takenOver(holder.content, content, length);
+    holder.shared = null;
+    if (isWhole) this.#encoded(holder);
+    else holder.filled = length;
+  }
+}
+
+/** Going on in the slot itself writes over the rest of what it holds. */
+const isMostOf = ({ content, length }: SharedPrefix) => 2 * length >= content.filled;

@@ -1,0 +1,128 @@
+import { type GenerationRequest, promptLength } from '../protocol/generation.ts';
+
+type Ranked = Pick<
+  GenerationRequest,
+  'id' | 'priority' | 'arrivedAt' | 'client' | 'promptTokens' | 'completionPrefix' | 'maxTokens'
+>;
+
+interface Client<T> {
+  waiting: T[];
+  /** Slots its requests hold. */
+  holding: number;
+  /** Tokens it has been charged, counted from the floor it started at. */
+  served: number;
+  /** When it last had a request here, in milliseconds. */
+  seenAt: number;
+}
+
+/** Waiting this long makes a request one priority more urgent than its client's others. */
+export const ageingMs = 10_000;
+/** What a client was charged is forgotten this long after its last request. */
+export const forgetMs = 10_000;
+/** Tokens by which an urgent request's client may run ahead of its share. */
+export const headStartTokens = 4096;
+
+/**
+ * Requests that wait for a slot, shared out between clients by start-time fair queueing (Goyal et al. 1996): the client
+ * that was charged the fewest tokens goes first. A request is charged its prompt and `maxTokens` when it starts; what
+ * it did not compute is refunded when it ends.
+ *
+ * - Priority and age order one client's own requests only. Priorities below 0 also give their client a bounded head
+ *   start.
+ * - The last free slots, the spare ones, are for clients that hold none. A client with few requests thus never waits
+ *   for a long sequence of a client with many.
+ */
+export class WaitingQueue<T extends Ranked> {
+  readonly #clients = new Map<string, Client<T>>();
+  #size = 0;
+  /** The share of the client that was served last: new clients start there, so nobody saves up while away. */
+  #floor = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(request: T): void {
+    let client = this.#clients.get(request.client);
+    if (!client) {
+      client = { waiting: [], holding: 0, served: this.#floor, seenAt: request.arrivedAt };
+      this.#clients.set(request.client, client);
+    }
+    if (client.waiting.length === 0) client.served = Math.max(client.served, this.#floor);
+    client.waiting.push(request);
+    this.#size += 1;
+  }
+
+  /**
+   * The request that gets the next slot; null when the slot stays free for another client.
+   * @param now milliseconds, on the clock of `arrivedAt`
+   * @param isSpare the slot is one of those for clients that hold none
+   */
+  first(now: number, isSpare: boolean): T | null {
+    this.#forgetInactive(now);
+    let best: { head: T; share: number } | null = null;
+    for (const client of this.#clients.values()) {
+      if (client.waiting.length === 0 || (isSpare && client.holding > 0)) continue;
+      const head = headOf(client, now);
+      const share = shareOf(client, head);
+      const isBefore =
+        best === null || (share === best.share ? head.arrivedAt < best.head.arrivedAt : share < best.share);
+      if (isBefore) best = { head, share };
+    }
+    return best?.head ?? null;
+  }
+
+  /** `request`, which waited here, has a slot now. */
+  take(request: T): void {
+    const client = this.#clients.get(request.client)!;
+    this.#floor = Math.max(this.#floor, shareOf(client, request));
+    client.served += costOf(request);
+    client.holding += 1;
+    client.waiting.splice(client.waiting.indexOf(request), 1);
+    this.#size -= 1;
+  }
+
+  /** `request` gave its slot back. @param computed tokens, its prompt included */
+  release(request: T, computed: number, now: number): void {
+    const client = this.#clients.get(request.client)!;
+    const refunded = client.served - Math.max(0, costOf(request) - computed);
+    client.served = Math.max(refunded, Math.min(client.served, this.#floor));
+    client.holding -= 1;
+    client.seenAt = now;
+  }
+
+  /** Takes out and returns those that `isLeaving` picks. */
+  remove(isLeaving: (request: T) => boolean, now: number): T[] {
+    const gone: T[] = [];
+    for (const client of this.#clients.values()) {
+      const leaving = new Set(client.waiting.filter(isLeaving));
+      if (leaving.size === 0) continue;
+      client.waiting = client.waiting.filter((request) => !leaving.has(request));
+      client.seenAt = now;
+      gone.push(...leaving);
+    }
+    this.#size -= gone.length;
+    return gone;
+  }
+
+  /** Bounds the memory. */
+  #forgetInactive(now: number): void {
+    for (const [name, { waiting, holding, seenAt }] of this.#clients) {
+      if (waiting.length === 0 && holding === 0 && now - seenAt >= forgetMs) this.#clients.delete(name);
+    }
+  }
+}
+
+const costOf = (request: Ranked) => promptLength(request) + request.maxTokens;
+
+const shareOf = <T extends Ranked>({ served }: Client<T>, { priority }: T) =>
+  priority < 0 ? served - headStartTokens : served;
+
+/** A client's next request: the most urgent, of equals the oldest. */
+function headOf<T extends Ranked>({ waiting }: Client<T>, now: number): T {
+  const level = ({ priority, arrivedAt }: T) => priority - Math.floor((now - arrivedAt) / ageingMs);
+  return waiting.reduce((head, request) => {
+    const difference = level(request) - level(head);
+    return difference < 0 || (difference === 0 && request.arrivedAt < head.arrivedAt) ? request : head;
+  });
+}

@@ -1,0 +1,137 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cacheBytesPerToken } from '../../catalog/cache-bytes.ts';
+import type { Manifest } from '../../catalog/manifest.ts';
+import { readManifest } from '../../catalog/manifest-file.ts';
+import { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
+import { ConfigurationError } from '../../errors.ts';
+import { keepTokenBytes } from '../../runtime/grammars/token-bytes.ts';
+import type { Session, SessionOptions } from '../../runtime/session.ts';
+import { SamplingError } from '../../sampling/sampling-error.ts';
+import { greedy } from '../../sampling/sampling-request.ts';
+import type { Clock } from '../protocol/clock.ts';
+import type { EngineOptions, ModelSpec } from '../protocol/messages.ts';
+import { Scheduler } from '../scheduler/scheduler.ts';
+import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
+import { ModelEngine } from './model-engine.ts';
+
+/** Tokens of the trial's prompt. */
+const mostTokens = 8;
+
+/**
+ * Has a loaded model choose a token: weights can be finite and their products not, in half precision above all, and
+ * then no request would be answered. What it leaves in slot 0 is written over.
+ * @throws ConfigurationError for a model that computes no number
+ */
+async function tryModel(session: Session, manifest: Manifest, folder: string): Promise<void> {
+  const { specialTokens, graphs, vocabSize, precision } = manifest;
+  const begins = [specialTokens.bos, specialTokens.pad, ...specialTokens.eos].filter((id) => id !== null);
+  const tokens = [...new Set([...begins, 0, 1, 2, 3, 4])].filter((id) => id < vocabSize).slice(0, mostTokens);
+  const none = { promptTokens: [], endTokens: [], minTokens: 0, logprobs: null };
+  const sampling = session.startSampling({ ...none, parameters: greedy });
+  try {
+    let problem: unknown = null;
+    if (graphs.encoder === null) {
+      await session.prefill(0, tokens, 0, sampling);
+    } else {
+      await session.encode(0, tokens);
+      [problem] = await session.decode([{ token: specialTokens.decoderStart!, past: 0, sampling }]);
+    }
+    if (problem instanceof SamplingError) throw problem;
+  } catch (error) {
+    if (!(error instanceof SamplingError)) throw error;
+    throw new ConfigurationError(
+      `${folder}: no answer can be computed in ${precision}: ${error.message} The weights are damaged or too large for it.`,
+      { cause: error },
+    );
+  } finally {
+    sampling.end();
+  }
+}
+
+export interface LoadContext {
+  options: EngineOptions;
+  openSession(options: SessionOptions): Promise<Session>;
+  memory: MemoryBudget;
+  clock: Clock;
+  onFault(model: string, error: unknown): void;
+}
+
+/**
+ * Slots beyond those that one client may fill: a client that holds none gets one at once, however long the sequences of
+ * another are. The price is the memory of a slot.
+ */
+const spareSlots = 1;
+
+/** Makes one model ready to generate. @throws Error, its message naming the file at fault */
+export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
+  const { maxContext, threads, stepTokens, prefillChunk } = context.options;
+  const slots = context.options.slots + spareSlots;
+  const manifest = await readManifest(spec.folder);
+  const tokenizer = new Vocabulary(spec.vocabulary);
+  const hasEncoder = manifest.graphs.encoder !== null;
+  const { eos, decoderStart } = manifest.specialTokens;
+  if (hasEncoder && decoderStart === null) {
+    throw new ConfigurationError(
+      `${spec.folder}: the manifest has no decoderStart token, which an encoder-decoder model begins with; ` +
+        'set decoder_start_token_id in generation_config.json and export again.',
+    );
+  }
+  const release = context.memory.reserve(
+    await modelMemory(manifest, { folder: spec.folder, slots, maxContext }),
+  );
+  const session = await context
+    .openSession({ folder: spec.folder, slots, maxContext, threads })
+    .catch((error) => {
+      release();
+      throw error;
+    });
+  await tryModel(session, manifest, spec.folder).catch(async (error) => {
+    await session.close();
+    release();
+    throw error;
+  });
+  if (session.runtime.backend === 'native') keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
+  const limits = {
+    slots: session.slots,
+    capacity: Math.min(session.capacity, manifest.contextLength),
+    encoderCapacity: hasEncoder
+      ? Math.min(session.encoderCapacity, manifest.encoderContextLength ?? session.encoderCapacity)
+      : 0,
+  };
+  return new ModelEngine({
+    name: spec.name,
+    session,
+    limits,
+    scheduler: new Scheduler({ ...limits, spareSlots, stepTokens, prefillChunk }),
+    model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
+    clock: context.clock,
+    onFault: (error) => context.onFault(spec.name, error),
+    onClosed: release,
+  });
+}
+
+/** What a model will take, by the sizes of its files and the shape of its cache. @param folder of the export */
+export async function modelMemory(
+  manifest: Manifest,
+  { folder, slots, maxContext }: { folder: string; slots: number; maxContext: number },
+): Promise<MemoryNeed> {
+  const capacity = Math.min(maxContext, manifest.contextLength);
+  const encoderCapacity = Math.min(maxContext, manifest.encoderContextLength ?? 0);
+  const { own, cross } = cacheBytesPerToken(manifest);
+  const graphs = Object.values(manifest.graphs).filter((file) => file !== null);
+  const sizes = await Promise.all(
+    graphs.flatMap((file) => [file, `${file}.data`]).map((file) => sizeOf(join(folder, file))),
+  );
+  return {
+    weights: sizes.reduce((sum, size) => sum + size, 0),
+    cache: slots * (capacity * own + encoderCapacity * cross),
+    slots,
+    positions: capacity + encoderCapacity,
+  };
+}
+
+/** 0 where there is none: small graphs have no external data. */
+async function sizeOf(file: string): Promise<number> {
+  return (await stat(file).catch(() => null))?.size ?? 0;
+}

@@ -1,0 +1,294 @@
+import type { DecodeRow, Runtime, Session } from '../../runtime/session.ts';
+import type { SampledToken } from '../../sampling/sampled-token.ts';
+import { SamplingError } from '../../sampling/sampling-error.ts';
+import type { Clock } from '../protocol/clock.ts';
+import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
+import type { EngineReport, StepReport } from '../protocol/messages.ts';
+import type { Scheduler, SlotLimits } from '../scheduler/scheduler.ts';
+import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
+import { Completion, type CompletionModel } from './completion.ts';
+import { OpenCompletions } from './open-completions.ts';
+
+export interface ModelEngineParts {
+  /** Name as served. */
+  name: string;
+  session: Session;
+  limits: SlotLimits;
+  scheduler: Scheduler;
+  model: CompletionModel;
+  clock: Clock;
+  /** Is told what went wrong inside; clients get a message without details. */
+  onFault(error: unknown): void;
+  /** Is called once the session is closed. */
+  onClosed(): void;
+}
+
+export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
+
+/** Most logits a session computes at once for a prompt that is scored: 32 MiB, whatever the vocabulary. */
+const mostScoredLogits = 2 ** 23;
+
+const lateness: Record<AbortStage, string> = {
+  queued: 'The request waited for a slot longer than its deadline allows.',
+  prefill: 'The request ran longer than its deadline allows.',
+  decode: 'The request ran longer than its deadline allows.',
+};
+
+/**
+ * Generates for one model, a step at a time. Requests and aborts are taken between steps; every event of a step goes
+ * out together. A failure ends the requests it touched and no others.
+ */
+export class ModelEngine {
+  readonly name: string;
+  readonly limits: SlotLimits;
+  readonly #session: Session;
+  readonly #scheduler: Scheduler;
+  readonly #model: CompletionModel;
+  readonly #clock: Clock;
+  readonly #onClosed: () => void;
+  readonly #completions: OpenCompletions;
+  #submitted: GenerationRequest[] = [];
+  #aborted: string[] = [];
+  /** Milliseconds in the session within this step. */
+  #spent: Pick<StepReport, 'prefillMs' | 'decodeMs'> = { prefillMs: null, decodeMs: null };
+
+  constructor({ name, session, limits, scheduler, model, clock, onFault, onClosed }: ModelEngineParts) {
+    this.name = name;
+    this.limits = limits;
+    this.#session = session;
+    this.#scheduler = scheduler;
+    this.#model = model;
+    this.#clock = clock;
+    this.#onClosed = onClosed;
+    this.#completions = new OpenCompletions(clock, onFault);
+  }
+
+  get runtime(): Runtime {
+    return this.#session.runtime;
+  }
+
+  get hasWork(): boolean {
+    return this.#submitted.length > 0 || this.#scheduler.hasWork;
+  }
+
+  /** Whether sequences wait for the next token in it. */
+  get isDecoding(): boolean {
+    return this.#scheduler.isDecoding;
+  }
+
+  submit(request: GenerationRequest): void {
+    this.#submitted.push(request);
+  }
+
+  /** Ids of other models' requests, or of ones that have ended, are passed over. */
+  abort(ids: readonly string[]): void {
+    this.#aborted.push(...ids);
+  }
+
+  /** @param othersDecode whether sequences of other models wait for this step to end */
+  async step(othersDecode = false): Promise<SteppedReport> {
+    this.#takeMessages();
+    const plan = this.#scheduler.next(this.#clock(), othersDecode);
+    this.#announce(plan);
+    this.#moveSlots(plan);
+    this.#reusePrefixes(plan);
+    await this.#prefill(plan);
+    await this.#decode(plan);
+    this.#giveBackSlots();
+    return this.#report(plan);
+  }
+
+  /** Aborts everything and frees the session. Not while a step runs. */
+  async close(): Promise<SteppedReport> {
+    this.#takeMessages();
+    this.#abortNow(this.#completions.ids);
+    await this.#session.close();
+    this.#onClosed();
+    return this.#report(null);
+  }
+
+  #takeMessages(): void {
+    for (const request of this.#submitted) this.#admit(request);
+    this.#submitted = [];
+    this.#abortNow(this.#aborted);
+    this.#aborted = [];
+  }
+
+  #admit(request: GenerationRequest): void {
+    const completion = new Completion(request, this.#model);
+    if (request.maxTokens < 1 && request.promptLogprobs === null) {
+      this.#completions.finishEmpty(completion);
+      return;
+    }
+    this.#completions.add(completion);
+    try {
+      this.#scheduler.add(request);
+    } catch (error) {
+      this.#completions.fail(request.id, 'invalid_request', (error as Error).message, 'queued');
+    }
+  }
+
+  #abortNow(ids: readonly string[]): void {
+    for (const id of ids) {
+      const stage = this.#scheduler.release(id, this.#completions.get(id)?.generated);
+      if (stage) this.#completions.abort(id, stage);
+    }
+  }
+
+  #announce({ expired, started }: StepPlan): void {
+    for (const { id, stage } of expired)
+      this.#completions.fail(id, 'deadline_exceeded', lateness[stage], stage);
+    for (const id of started) this.#start(this.#completions.get(id)!);
+  }
+
+  #start(completion: Completion): void {
+    const { id } = completion.request;
+    this.#completions.start(id);
+    try {
+      completion.sampling = this.#session.startSampling(completion.samplingRequest);
+    } catch (error) {
+      this.#completions.breakDown([id], error);
+    }
+  }
+
+  #moveSlots({ moves }: StepPlan): void {
+    for (const { id, from, to, length } of moves) this.#copySlot(id, from, to, length);
+  }
+
+  #reusePrefixes({ reuses }: StepPlan): void {
+    for (const { id, from, slot, length, tokens, isWhole } of reuses) {
+      if (from !== slot) this.#copySlot(id, from, slot, length);
+      const completion = this.#completions.get(id);
+      if (!completion) continue;
+      const { timings, request } = completion;
+      timings.cachedTokens = tokens;
+      if (isWhole && request.completionPrefix.length === 0) timings.prefilled(this.#clock());
+    }
+  }
+
+  /** @param id whose cache it is; null: of a request that is done */
+  #copySlot(id: string | null, from: number, to: number, length: number): void {
+    try {
+      this.#session.copySlot(from, to, length);
+    } catch (error) {
+      this.#completions.breakDown(id === null ? [] : [id], error);
+      if (id === null) this.#scheduler.forget(to);
+    }
+  }
+
+  async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
+    for (const { id, slot } of encodes) {
+      await this.#runPrompt(id, async ({ request, timings }) => {
+        await this.#inSession('prefillMs', () => this.#session.encode(slot, request.promptTokens));
+        if (request.completionPrefix.length === 0) timings.prefilled(this.#clock());
+      });
+    }
+    for (const chunk of chunks) {
+      await this.#runPrompt(chunk.id, async (completion) => {
+        const sampled = await this.#prefillChunk(completion, chunk);
+        if (!chunk.isLast) return;
+        completion.timings.prefilled(this.#clock());
+        if (sampled === null) this.#completions.finishEmpty(completion);
+        else this.#advance(completion, sampled, chunk.end);
+      });
+    }
+  }
+
+  /**
+   * A chunk whose tokens are scored goes in pieces.
+   * @returns the token after what is given, where that ends with the chunk and a token is asked for
+   */
+  async #prefillChunk(
+    { request, given, sampling }: Completion,
+    { slot, start, end, isLast }: PrefillChunk,
+  ): Promise<SampledToken | null> {
+    const { id, promptLogprobs: alternatives } = request;
+    const startsWithPrompt = this.#model.decoderStart === null;
+    const scoredAtOnce = Math.max(1, Math.floor(mostScoredLogits / this.#session.vocabSize));
+    const atOnce = alternatives === null ? end - start : scoredAtOnce;
+    let last: SampledToken | null = null;
+    for (let from = start; from < end; from += atOnce) {
+      const to = Math.min(end, from + atOnce);
+      const tokens = given.slice(from, to);
+      const chosenBy = isLast && to === end && request.maxTokens > 0 ? sampling : null;
+      const scoring =
+        alternatives === null ? undefined : { followers: given.slice(from + 1, to + 1), alternatives };
+      const { sampled, scores } = await this.#inSession('prefillMs', () =>
+        this.#session.prefill(slot, tokens, from, chosenBy, scoring),
+      );
+      if (scoring) this.#completions.score(id, from === 0 && startsWithPrompt ? [null, ...scores] : scores);
+      last = sampled;
+    }
+    return last;
+  }
+
+  async #runPrompt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {
+    const completion = this.#completions.get(id);
+    if (!completion) return;
+    try {
+      await run(completion);
+    } catch (error) {
+      this.#completions.breakDown([id], error);
+    }
+  }
+
+  async #decode({ rows }: StepPlan): Promise<void> {
+    if (rows.length === 0) return;
+    const ids = rows.map(({ id }) => id);
+    // A row whose request has just failed is still part of the batch, as an empty one nobody looks at.
+    const batch = rows.map(({ id, past }): DecodeRow => {
+      const completion = this.#completions.get(id);
+      return completion
+        ? { token: completion.nextInput, past, sampling: completion.sampling }
+        : { token: 0, past: 0, sampling: null };
+    });
+    try {
+      const results = await this.#inSession('decodeMs', () => this.#session.decode(batch));
+      for (const [row, id] of ids.entries()) {
+        const completion = this.#completions.get(id);
+        const result = results[row];
+        if (result === 'late') this.#scheduler.repeat(id);
+        else if (result instanceof SamplingError) this.#completions.breakDown([id], result);
+        else if (completion && result) this.#advance(completion, result, batch[row]!.past + 1);
+      }
+    } catch (error) {
+      this.#completions.breakDown(ids, error);
+    }
+  }
+
+  async #inSession<T>(phase: 'prefillMs' | 'decodeMs', call: () => Promise<T>): Promise<T> {
+    const startedAt = this.#clock();
+    try {
+      return await call();
+    } finally {
+      this.#spent[phase] = (this.#spent[phase] ?? 0) + this.#clock() - startedAt;
+    }
+  }
+
+  /** @param filled decoder positions of the slot in use */
+  #advance(completion: Completion, sampled: SampledToken, filled: number): void {
+    try {
+      this.#completions.advance(completion, sampled, filled >= this.limits.capacity);
+    } catch (error) {
+      this.#completions.breakDown([completion.request.id], error);
+    }
+  }
+
+  #giveBackSlots(): void {
+    for (const { id, generated } of this.#completions.takeEnded()) this.#scheduler.release(id, generated);
+  }
+
+  #report(plan: StepPlan | null): SteppedReport {
+    const step: StepReport = {
+      model: this.name,
+      ...this.#spent,
+      decodeRows: plan?.rows.length ?? 0,
+      prefillTokens: plan?.prefillTokens ?? 0,
+      waiting: this.#scheduler.waiting,
+      running: this.#scheduler.running,
+      cacheUsage: this.#scheduler.cacheUsage,
+    };
+    this.#spent = { prefillMs: null, decodeMs: null };
+    return { type: 'stepped', step, events: this.#completions.takeEvents() };
+  }
+}

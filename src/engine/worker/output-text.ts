@@ -1,0 +1,113 @@
+import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
+
+/** What the detokenizer needs of a vocabulary. */
+export type TokenBytes = Pick<Vocabulary, 'tokenBytes' | 'isSpecial' | 'leadingSpaces'>;
+
+export interface DetokenizerOptions {
+  skipSpecialTokens: boolean;
+  /** The tokens begin a text rather than go on with the prompt, so the tokenizer's leading spaces are dropped. */
+  startsText: boolean;
+}
+
+/** Turns one completion's tokens into text as they come; never gives out part of a character. */
+export class Detokenizer {
+  readonly #tokenizer: TokenBytes;
+  readonly #skipSpecialTokens: boolean;
+  /** A byte-order mark is text like any other. */
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  #spacesToDrop: number;
+
+  constructor(tokenizer: TokenBytes, options: DetokenizerOptions) {
+    this.#tokenizer = tokenizer;
+    this.#skipSpecialTokens = options.skipSpecialTokens;
+    this.#spacesToDrop = options.startsText ? tokenizer.leadingSpaces : 0;
+  }
+
+  /** The text that became complete with `token`. */
+  add(token: number): string {
+    if (this.#skipSpecialTokens && this.#tokenizer.isSpecial(token)) return '';
+    return this.#dropSpaces(this.#decoder.decode(this.#tokenizer.tokenBytes(token), { stream: true }));
+  }
+
+  /** An unfinished character at the end of the completion, as U+FFFD. */
+  flush(): string {
+    return this.#dropSpaces(this.#decoder.decode());
+  }
+
+  #dropSpaces(text: string): string {
+    if (this.#spacesToDrop === 0 || text === '') return text;
+    let dropped = 0;
+    while (dropped < this.#spacesToDrop && text[dropped] === ' ') dropped++;
+    this.#spacesToDrop = dropped < text.length ? 0 : this.#spacesToDrop - dropped;
+    return text.slice(dropped);
+  }
+}
+
+/** What a piece of text let go of. */
+export interface StopResult {
+  /** Text no stop string can take back any more. */
+  text: string;
+  /** The stop string that ended the text here, if one did. */
+  matched: string | null;
+}
+
+/**
+ * Finds stop strings in text that arrives in pieces, the same whatever the pieces are. The match that ends first wins,
+ * of those that end together the longest. Only the longest suffix that can still become a stop string is held back.
+ */
+export class StopStrings {
+  readonly #strings: readonly string[];
+  readonly #includeInOutput: boolean;
+  readonly #longest: number;
+  #held = '';
+
+  /** @param includeInOutput keep the stop string that matched in the text */
+  constructor(strings: readonly string[], includeInOutput: boolean) {
+    this.#strings = [...strings].sort((a, b) => b.length - a.length);
+    this.#includeInOutput = includeInOutput;
+    this.#longest = this.#strings[0]?.length ?? 0;
+  }
+
+  /**
+   * After a match no more text may be added.
+   * @param isSuspended stop strings that end within this piece do not count
+   */
+  add(piece: string, isSuspended = false): StopResult {
+    const text = this.#held + piece;
+    const match = isSuspended ? null : this.#firstMatch(text, this.#held.length);
+    if (match) {
+      this.#held = '';
+      return { text: text.slice(0, this.#includeInOutput ? match.end : match.start), matched: match.string };
+    }
+    const held = this.#openSuffix(text);
+    this.#held = text.slice(text.length - held);
+    return { text: text.slice(0, text.length - held), matched: null };
+  }
+
+  /** What was held back, once no more text comes. */
+  flush(): string {
+    const text = this.#held;
+    this.#held = '';
+    return text;
+  }
+
+  /** Matches that end within the first `checked` characters were ruled out before. */
+  #firstMatch(text: string, checked: number): { string: string; start: number; end: number } | null {
+    let first: { string: string; start: number; end: number } | null = null;
+    for (const string of this.#strings) {
+      const start = text.indexOf(string, Math.max(0, checked - string.length + 1));
+      const end = start + string.length;
+      if (start >= 0 && (first === null || end < first.end)) first = { string, start, end };
+    }
+    return first;
+  }
+
+  /** Length of the longest suffix that is the beginning, but not the whole, of a stop string. */
+  #openSuffix(text: string): number {
+    for (let length = Math.min(text.length, this.#longest - 1); length > 0; length--) {
+      const suffix = text.slice(text.length - length);
+      if (this.#strings.some((string) => string.length > length && string.startsWith(suffix))) return length;
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,155 @@
+import type { Clock } from '../protocol/clock.ts';
+import type { GenerationRequest } from '../protocol/generation.ts';
+import {
+  type EngineCommand,
+  type EngineReport,
+  errorDetail,
+  type ModelSpec,
+  type Port,
+} from '../protocol/messages.ts';
+import type { ModelEngine } from './model-engine.ts';
+
+export interface WorkerLoopOptions {
+  port: Port<EngineReport, EngineCommand>;
+  load(spec: ModelSpec): Promise<ModelEngine>;
+  clock: Clock;
+}
+
+/**
+ * The life of an engine worker: steps those of its models that have work in turn, sleeps when none has, loads and closes
+ * models as it is told, and closes when it is told to. Messages are taken between steps.
+ */
+export class WorkerLoop {
+  readonly #port: Port<EngineReport, EngineCommand>;
+  readonly #load: (spec: ModelSpec) => Promise<ModelEngine>;
+  readonly #clock: Clock;
+  readonly #engines = new Map<string, ModelEngine>();
+  readonly #inbox: EngineCommand[] = [];
+  /** Models to load; the first is being loaded. */
+  readonly #loads: ModelSpec[] = [];
+  /** Models to close. */
+  #leaving: string[] = [];
+  #loading: Promise<void> = Promise.resolve();
+  #isClosing = false;
+  #isStirred = false;
+  #wake: () => void = () => {};
+
+  constructor({ port, load, clock }: WorkerLoopOptions) {
+    this.#port = port;
+    this.#load = load;
+    this.#clock = clock;
+    port.on('message', (command) => {
+      this.#inbox.push(command);
+      if (command.type === 'close') this.#isClosing = true;
+      this.#stir();
+    });
+  }
+
+  /** Ends once told to close. */
+  async run(): Promise<void> {
+    while (!this.#isClosing) {
+      this.#takeCommands();
+      await this.#closeLeaving();
+      const busy = [...this.#engines.values()].filter((engine) => engine.hasWork);
+      for (const engine of busy) {
+        if (this.#isClosing) break;
+        const othersDecode = busy.some((other) => other !== engine && other.isDecoding);
+        this.#port.postMessage(await engine.step(othersDecode));
+        await nextTurn();
+        this.#takeCommands();
+      }
+      if (busy.length === 0) await this.#sleep();
+    }
+    await this.#loading;
+    await this.#close();
+  }
+
+  #takeCommands(): void {
+    for (const command of this.#inbox.splice(0)) {
+      if (command.type === 'submit') {
+        for (const request of command.requests) this.#submit(request);
+      } else if (command.type === 'abort') {
+        for (const engine of this.#engines.values()) engine.abort(command.ids);
+      } else if (command.type === 'load') {
+        this.#loads.push(command.spec);
+        if (this.#loads.length === 1) this.#loading = this.#loadModels();
+      } else if (command.type === 'unload') {
+        this.#leaving.push(command.model);
+      }
+    }
+  }
+
+  #submit(request: GenerationRequest): void {
+    const engine = this.#engines.get(request.model);
+    if (!engine) throw new Error(`a request for ${request.model}, which was never reported as loaded`);
+    engine.submit(request);
+  }
+
+  async #loadModels(): Promise<void> {
+    for (let spec = this.#loads[0]; spec !== undefined && !this.#isClosing; spec = this.#loads[0]) {
+      if (!this.#leaving.includes(spec.name)) await this.#loadModel(spec);
+      this.#loads.shift();
+      this.#stir();
+      // Parts of loading block the thread; a word to close must not have to wait for every model.
+      await nextTurn();
+    }
+  }
+
+  async #loadModel(spec: ModelSpec): Promise<void> {
+    const startedAt = this.#clock();
+    try {
+      const engine = await this.#load(spec);
+      this.#engines.set(spec.name, engine);
+      const seconds = (this.#clock() - startedAt) / 1000;
+      const { runtime, limits } = engine;
+      this.#port.postMessage({ type: 'loaded', model: spec.name, seconds, runtime, ...limits });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#port.postMessage({ type: 'load-failed', model: spec.name, message });
+    }
+  }
+
+  async #closeLeaving(): Promise<void> {
+    const isInLoad = (model: string) => this.#loads.some(({ name }) => name === model);
+    const leaving = this.#leaving.filter((model) => !isInLoad(model));
+    this.#leaving = this.#leaving.filter(isInLoad);
+    for (const model of leaving) {
+      const engine = this.#engines.get(model);
+      this.#engines.delete(model);
+      if (engine) await this.#closeEngine(engine);
+      this.#port.postMessage({ type: 'unloaded', model });
+    }
+  }
+
+  #stir(): void {
+    this.#isStirred = true;
+    this.#wake();
+  }
+
+  /** Until something happened since the last time. */
+  async #sleep(): Promise<void> {
+    if (!this.#isStirred && !this.#isClosing) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await promise;
+    }
+    this.#isStirred = false;
+  }
+
+  async #close(): Promise<void> {
+    this.#takeCommands();
+    for (const engine of this.#engines.values()) await this.#closeEngine(engine);
+    this.#port.postMessage({ type: 'closed' });
+  }
+
+  async #closeEngine(engine: ModelEngine): Promise<void> {
+    try {
+      this.#port.postMessage(await engine.close());
+    } catch (error) {
+      this.#port.postMessage({ type: 'fault', model: engine.name, detail: errorDetail(error) });
+    }
+  }
+}
+
+/** Lets the messages that have arrived be taken. */
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));

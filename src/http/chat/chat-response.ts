@@ -1,0 +1,71 @@
+import Type from 'typebox';
+import { ending, head, RequestMetricsSchema, tokenIds, UsageSchema } from '../generation/answer-parts.ts';
+import { nullable } from '../schema-field.ts';
+
+const tokenLogprob = {
+  token: Type.String({ description: 'Bytes that are no whole character are written `bytes:\\xe2`.' }),
+  bytes: Type.Array(Type.Integer()),
+  logprob: Type.Number({ description: 'No less than -9999.' }),
+};
+
+const ChatLogprobsSchema = Type.Object({
+  content: Type.Array(Type.Object({ ...tokenLogprob, top_logprobs: Type.Array(Type.Object(tokenLogprob)) })),
+  refusal: Type.Null(),
+});
+
+const ChatChoiceSchema = Type.Object({
+  index: Type.Integer(),
+  message: Type.Object({
+    role: Type.Literal('assistant'),
+    content: Type.String(),
+    refusal: Type.Null(),
+  }),
+  logprobs: nullable(ChatLogprobsSchema),
+  ...ending,
+  prompt_token_ids: tokenIds('With `return_token_ids`; in a stream, in a choice’s first chunk.'),
+  token_ids: tokenIds('With `return_token_ids`; the model’s end included.'),
+});
+
+export const ChatCompletionSchema = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('chat.completion'),
+    ...head,
+    choices: Type.Array(ChatChoiceSchema),
+    usage: UsageSchema,
+    metrics: Type.Optional(RequestMetricsSchema),
+  },
+  {
+    $id: 'ChatCompletion',
+    examples: [
+      {
+        id: 'chatcmpl-6b1f0c1e8a0d4a53b2c4a3a2a1f0e9d8',
+        object: 'chat.completion',
+        created: 1_780_000_000,
+        model: 'austen-gemma3',
+        system_fingerprint: 'fp_0f4c9d1e2b3a',
+        choices: [
+          {
+            index: 0,
+            message: { role: 'assistant', content: 'A proud man.', refusal: null },
+            logprobs: null,
+            finish_reason: 'stop',
+            stop_reason: null,
+          },
+        ],
+        usage: {
+          prompt_tokens: 14,
+          completion_tokens: 5,
+          total_tokens: 19,
+          prompt_tokens_details: { cached_tokens: 0 },
+          completion_tokens_details: { reasoning_tokens: 0 },
+        },
+      },
+    ],
+  },
+);
+
+export type ChatCompletion = Type.Static<typeof ChatCompletionSchema>;
+export const ChatCompletionRef = Type.Unsafe<ChatCompletion>({ $ref: 'ChatCompletion#' });
+export type ChatChoice = Type.Static<typeof ChatChoiceSchema>;
+export type ChatLogprobs = Type.Static<typeof ChatLogprobsSchema>;

@@ -1,0 +1,210 @@
+import { clientQueueLimit } from '../../engine/client/admission.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import {
+  createJob,
+  type GenerationJob,
+  type JobContext,
+  sequencesPerPrompt,
+} from '../generation/generation-job.ts';
+import { generationRoute } from '../generation/generation-route.ts';
+import { type PromptReading, promptRoom, readMaxTokens, readPrompt } from '../generation/read-prompt.ts';
+import type { ClientLimits } from '../limits/client-limits.ts';
+import type { ReadyModel } from '../models/find-model.ts';
+import type { App, ServerDependencies } from '../server-dependencies.ts';
+import { CompletionFormat } from './completion-format.ts';
+import {
+  type CompletionRequest,
+  CompletionRequestSchema,
+  type Prompt,
+  type SinglePrompt,
+} from './completion-request.ts';
+import { CompletionRef } from './completion-response.ts';
+import { echoPrompt } from './echoed-prompt.ts';
+
+const defaultMaxTokens = 16;
+
+/** How many alternatives to report with the tokens that the decoder is given; null: none are asked for. */
+function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyModel): number | null {
+  const {
+    prompt_logprobs: apart = null,
+    logprobs = null,
+    completion_prefix: prefix = null,
+    echo,
+    stream,
+  } = body;
+  const echoed = echo ? logprobs : null;
+  if (apart === null && echoed === null) return null;
+  if (apart !== null && stream) {
+    throw invalidRequest(
+      'prompt_logprobs',
+      '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
+    );
+  }
+  if (manifest.graphs.encoder && (apart !== null || prefix === null)) {
+    const asked = apart === null ? '`echo` with `logprobs`' : '`prompt_logprobs`';
+    throw invalidRequest(
+      apart === null ? 'echo' : 'prompt_logprobs',
+      `${asked} is not supported: '${name}' is an encoder-decoder model, which gives no probabilities for its prompt; with \`completion_prefix\`, \`echo\` and \`logprobs\` give those of the prefix.`,
+    );
+  }
+  return Math.max(apart ?? 0, echoed ?? 0);
+}
+
+/** What the completion of each prompt begins with; null where nothing is given. @throws ServiceError `invalid_request` */
+function separatePrefixes(
+  body: CompletionRequest,
+  prompts: number,
+  model: ReadyModel,
+): SinglePrompt[] | null {
+  const { completion_prefix: prefix = null } = body;
+  if (prefix === null) return null;
+  const refuse = (message: string) => invalidRequest('completion_prefix', message);
+  if (!model.manifest.graphs.encoder) {
+    throw refuse(
+      `\`completion_prefix\` is for encoder-decoder models; '${model.name}' goes on from the end of its \`prompt\`.`,
+    );
+  }
+  const isList = typeof prefix !== 'string' && typeof prefix[0] !== 'number';
+  const prefixes = separatePrompts(prefix);
+  if (!isList) return Array<SinglePrompt>(prompts).fill(prefixes[0]!);
+  if (prefixes.length === prompts) return prefixes;
+  throw refuse(
+    `\`completion_prefix\` is a list of ${prefixes.length}; there ${prompts === 1 ? 'is 1 prompt' : `are ${prompts} prompts`}.`,
+  );
+}
+
+/** @throws ServiceError `invalid_request` for what the schema cannot tell */
+async function createCompletion(
+  body: CompletionRequest,
+  context: JobContext,
+): Promise<{ job: GenerationJob; format: CompletionFormat }> {
+  const { model, config, owner } = context;
+  if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
+    throw invalidRequest('max_tokens', '`max_tokens` of 0 goes only with `echo` or `prompt_logprobs`.');
+  }
+  const promptLogprobs = readPromptLogprobs(body, model);
+  const sequences = sequencesPerPrompt(body, body.best_of ?? null, config);
+  const given = separatePrompts(body.prompt);
+  const most = clientQueueLimit(config);
+  const limits = {
+    prompts: Math.floor(most.requests / sequences),
+    tokens: Math.floor(most.tokens / sequences),
+  };
+  const toGenerate = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
+  const prompts = await readPrompts(given, limits, {
+    model,
+    owner,
+    param: 'prompt',
+    room: promptRoom(model, toGenerate),
+    addSpecialTokens: body.add_special_tokens ?? true,
+    truncateTo: body.truncate_prompt_tokens ?? null,
+    toGenerate,
+  });
+  const givenPrefixes = separatePrefixes(body, prompts.length, model);
+  const prefixes =
+    givenPrefixes &&
+    (await readPrompts(
+      givenPrefixes,
+      { ...limits, tokens: limits.tokens - prompts.reduce((sum, { length }) => sum + length, 0) },
+      {
+        model,
+        owner,
+        param: 'completion_prefix',
+        // The start token comes before it.
+        room: model.capacity - 1,
+        addSpecialTokens: false,
+        truncateTo: null,
+        toGenerate,
+      },
+    ));
+  const logprobs = body.logprobs ?? null;
+  const job = await createJob(
+    body,
+    {
+      idPrefix: 'cmpl',
+      prompts,
+      prefixes,
+      bestOf: body.best_of ?? null,
+      maxTokens: (given) => readMaxTokens(toGenerate, given, model),
+      // The best are chosen by them.
+      logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
+      promptLogprobs,
+    },
+    context,
+  );
+  const echo = (text: SinglePrompt, i: number) =>
+    echoPrompt(text, (prefixes ?? prompts)[i]!, model.vocabulary, {
+      isWhole: (body.truncate_prompt_tokens ?? null) === null,
+      skipSpecialTokens: body.skip_special_tokens ?? true,
+      hasLogprobs: logprobs !== null,
+    });
+  const format = new CompletionFormat(job, {
+    echo: body.echo ? await Promise.all((givenPrefixes ?? given).map(echo)) : null,
+    logprobs,
+    promptLogprobs: body.prompt_logprobs ?? null,
+  });
+  return { job, format };
+}
+
+export function completionsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {
+  generationRoute(app, dependencies, limits, {
+    url: '/v1/completions',
+    create: createCompletion,
+    body: CompletionRequestSchema,
+    answer: CompletionRef,
+    operation: 'text_completion',
+    operationId: 'createCompletion',
+    summary: 'Complete a prompt',
+    description:
+      'OpenAI’s completions, with the sampling parameters vLLM adds. Fields it does not know are refused.',
+    streamExample: '{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}',
+  });
+}
+
+const nouns = { prompt: 'prompt', completion_prefix: 'prefix' };
+
+/** What the texts of one request may come to. */
+interface PromptLimits {
+  prompts: number;
+  tokens: number;
+}
+
+/** A list of numbers is one prompt, every other list holds one prompt an item. */
+function separatePrompts(prompt: Prompt): SinglePrompt[] {
+  if (typeof prompt === 'string') return [prompt];
+  return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as SinglePrompt[]);
+}
+
+/**
+ * The tokens of each prompt, or prefix. Stops at the first that is over a limit.
+ * @throws ServiceError `invalid_request`
+ */
+async function readPrompts(
+  prompts: readonly SinglePrompt[],
+  limits: PromptLimits,
+  reading: Omit<PromptReading, 'name' | 'param'> & { param: keyof typeof nouns },
+): Promise<(readonly number[])[]> {
+  const { param } = reading;
+  const noun = nouns[param];
+  if (prompts.length > limits.prompts) {
+    throw invalidRequest(
+      param,
+      `\`${param}\` has ${prompts.length} prompts; with this \`n\`, at most ${limits.prompts} are taken at once.`,
+    );
+  }
+  let total = 0;
+  const read: (readonly number[])[] = [];
+  for (const [index, single] of prompts.entries()) {
+    const name = prompts.length > 1 ? `${noun[0]!.toUpperCase()}${noun.slice(1)} ${index}` : `The ${noun}`;
+    const tokens = await readPrompt(single, { ...reading, name });
+    total += tokens.length;
+    if (total > limits.tokens) {
+      throw invalidRequest(
+        param,
+        `Up to ${noun} ${index} there are ${total} tokens; with this \`n\`, at most ${limits.tokens} are taken at once.`,
+      );
+    }
+    read.push(tokens);
+  }
+  return read;
+}

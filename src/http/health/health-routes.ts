@@ -1,0 +1,85 @@
+import Type from 'typebox';
+import type { ServedModel } from '../../catalog/served-model.ts';
+import { retryAfter } from '../errors/error-schema.ts';
+import type { App, ServerDependencies } from '../server-dependencies.ts';
+import { LiveSchema, type ReadySchema, VersionSchema } from './health-schemas.ts';
+
+const liveSchema = {
+  operationId: 'live',
+  tags: ['operation'],
+  summary: 'Whether the process answers',
+  description: 'Also while models load and while the service drains: a restart would help neither.',
+  response: { 200: LiveSchema },
+};
+
+export function healthLiveRoute(app: App): void {
+  app.get('/health/live', { schema: liveSchema }, async () => ({ status: 'live' as const }));
+}
+
+type Ready = Type.Static<typeof ReadySchema>;
+
+const readySchema = (operationId: string) => ({
+  operationId,
+  tags: ['operation'],
+  summary: 'Whether requests should be sent here',
+  description:
+    'Yes when every model is ready or has failed, at least one is ready, and the service is not about to stop. ' +
+    'With ALTUP_STRICT no model may have failed.',
+  response: {
+    200: Type.Unsafe<Ready>({ $ref: 'Health#', description: 'Ready.' }),
+    503: Type.Unsafe<Ready>({
+      $ref: 'Health#',
+      description: 'Loading, failed or draining.',
+      headers: retryAfter,
+    }),
+  },
+});
+
+/** A model that a reload has added counts from when it is ready: until then, nothing is served that was not before. */
+function canServe(models: readonly ServedModel[], isStrict: boolean): boolean {
+  const settled = isStrict ? ['ready'] : ['ready', 'failed'];
+  const required = models.filter(({ isRequired }) => isRequired);
+  return (
+    required.every(({ state }) => settled.includes(state.state)) &&
+    models.some(({ state }) => state.state === 'ready')
+  );
+}
+
+/** `/health` is the same under the name other servers have it. */
+export function healthReadyRoutes(
+  app: App,
+  { models, engine, isDraining, config }: ServerDependencies,
+): void {
+  for (const [url, id] of [
+    ['/health/ready', 'ready'],
+    ['/health', 'health'],
+  ] as const) {
+    app.get(url, { schema: readySchema(id) }, async (_request, reply) => {
+      const isReady = canServe([...models.values()], config.strict);
+      const status = isDraining()
+        ? ('draining' as const)
+        : isReady
+          ? ('ready' as const)
+          : ('not_ready' as const);
+      if (status !== 'ready') reply.code(503).header('retry-after', 1);
+      const { waiting, running } = engine.load();
+      const states = [...models.values()].map(({ name, state }) => ({
+        id: name,
+        state: state.state,
+        message: state.state === 'failed' ? state.message : null,
+      }));
+      return reply.send({ status, models: states, load: { waiting, running } });
+    });
+  }
+}
+
+const versionSchema = {
+  operationId: 'version',
+  tags: ['operation'],
+  summary: 'The version that runs',
+  response: { 200: VersionSchema },
+};
+
+export function versionRoute(app: App, { version }: ServerDependencies): void {
+  app.get('/version', { schema: versionSchema }, async () => ({ version }));
+}

@@ -1,0 +1,61 @@
+import type { FastifyRequest } from 'fastify';
+import ipaddr from 'ipaddr.js';
+import { ServiceError } from '../../errors.ts';
+import { documentErrors } from '../errors/error-schema.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import type { App, ServerConfig } from '../server-dependencies.ts';
+
+/** Headers of which a proxy might read another line than the service does. */
+const singular = new Set(['host', 'authorization', 'content-type']);
+
+function requireSingular({ raw: { rawHeaders } }: FastifyRequest): void {
+  const seen = new Set<string>();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!.toLowerCase();
+    if (!singular.has(name)) continue;
+    if (seen.has(name)) throw invalidRequest(null, `The request has two \`${name}\` headers; send one.`);
+    seen.add(name);
+  }
+}
+
+/** @throws ServiceError `invalid_request` for what is no host with an optional port */
+function hostName(header: string): string {
+  const [, name] = /^(\[[\da-f:.]+\]|[\w.-]+)(?::\d{0,5})?$/i.exec(header) ?? [];
+  if (name === undefined)
+    throw invalidRequest(null, 'The `Host` header is no host name with an optional port.');
+  return name.toLowerCase().replace(/\.$/, '');
+}
+
+/**
+ * Addresses and `localhost` always pass. A page in a browser can make the service answer it only under a name of its
+ * own that it has pointed to the service's address.
+ */
+function isAllowed(name: string, allowed: readonly string[]): boolean {
+  if (name === 'localhost' || name.endsWith('.localhost')) return true;
+  if (ipaddr.isValid(name.replace(/^\[(.*)\]$/, '$1'))) return true;
+  return allowed.some(
+    (host) => host === '*' || host === name || (host.startsWith('*.') && name.endsWith(host.slice(1))),
+  );
+}
+
+/** Refuses requests to other names than the allowed ones, and those that name their host ambiguously, on every route. */
+export function checkHosts(app: App, { allowedHosts }: Pick<ServerConfig, 'allowedHosts'>): void {
+  app.addHook('onRequest', async (request) => {
+    requireSingular(request);
+    const { headers, httpVersion } = request.raw;
+    if (headers.host === undefined && httpVersion !== '1.0') {
+      throw invalidRequest(null, 'The request has no `Host` header, which HTTP/1.1 requires.');
+    }
+    // A whole URL as the target of a request overrides the header (RFC 9112, 3.2.2). An empty one names nothing.
+    const [, inTarget] = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(request.originalUrl) ?? [];
+    const host = inTarget ?? headers.host;
+    if (!host) return;
+    const name = hostName(host);
+    if (allowedHosts === null || isAllowed(name, allowedHosts)) return;
+    throw new ServiceError(
+      'host_not_allowed',
+      `The service is not served as '${name.slice(0, 100)}'; ALTUP_ALLOWED_HOSTS has the names that it is.`,
+    );
+  });
+  app.addHook('onRoute', (route) => documentErrors(route, 400, 421));
+}

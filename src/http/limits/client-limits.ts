@@ -1,0 +1,90 @@
+import type { onRequestHookHandler } from 'fastify';
+import type { Config } from '../../config/config.ts';
+import type { Clock } from '../../engine/protocol/clock.ts';
+import { ServiceError } from '../../errors.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import { Allowances } from './allowances.ts';
+
+const concurrencyRetrySeconds = 1;
+
+/** Holds each client to its rate of requests and its number of sequences at a time. */
+export class ClientLimits {
+  readonly #limit: Config['rateLimit'];
+  readonly #clock: Clock;
+  readonly #allowances: Allowances | null;
+  readonly #sequences = new Map<string, number>();
+
+  constructor(limit: Config['rateLimit'], clock: Clock) {
+    this.#limit = limit;
+    this.#clock = clock;
+    const requests = limit?.requests;
+    this.#allowances = requests ? new Allowances(requests.count, requests.withinMs) : null;
+  }
+
+  /**
+   * Counts a request.
+   * @returns what is left, for the answer's headers; null where there is no such limit
+   * @throws ServiceError `rate_limited`, with the seconds until the next may come
+   */
+  admit(client: string): { count: number; left: number } | null {
+    const requests = this.#limit?.requests;
+    if (!requests || !this.#allowances) return null;
+    const { count, withinMs } = requests;
+    const now = this.#clock();
+    const left = this.#allowances.take(client, now);
+    if (left !== null) return { count, left };
+    throw new ServiceError('rate_limited', `More requests than ${count} in ${withinMs / 1000} s.`, {
+      retryAfterSeconds: this.#allowances.secondsToNext(client, now),
+    });
+  }
+
+  /**
+   * Takes up `count` sequences.
+   * @returns gives them back
+   * @throws ServiceError `rate_limited` while the client has too many, `invalid_request` where they are too many at once
+   */
+  take(client: string, count: number): () => void {
+    const most = this.#limit?.concurrent ?? null;
+    if (most === null) return () => {};
+    if (count > most) {
+      throw invalidRequest(
+        null,
+        `The request makes ${count} sequences; a client may have ${most} at a time.`,
+      );
+    }
+    const before = this.#sequences.get(client) ?? 0;
+    if (before + count > most) {
+      throw new ServiceError(
+        'rate_limited',
+        `${before} sequences of this client run or wait; at most ${most} may.`,
+        {
+          retryAfterSeconds: concurrencyRetrySeconds,
+        },
+      );
+    }
+    this.#sequences.set(client, before + count);
+    return () => {
+      const left = this.#sequences.get(client)! - count;
+      if (left > 0) this.#sequences.set(client, left);
+      else this.#sequences.delete(client);
+    };
+  }
+}
+
+/** Refuses a client's requests above its rate, and says in headers, by OpenAI's names, what is left of it. */
+export function limitRate(limits: ClientLimits, metrics: Pick<Metrics, 'rejected'>): onRequestHookHandler {
+  return (request, reply, done) => {
+    try {
+      const allowance = limits.admit(request.context.client);
+      if (allowance) {
+        reply.header('x-ratelimit-limit-requests', allowance.count);
+        reply.header('x-ratelimit-remaining-requests', allowance.left);
+      }
+      done();
+    } catch (error) {
+      metrics.rejected('', 'rate_limited', 1);
+      done(error as Error);
+    }
+  };
+}

@@ -1,0 +1,103 @@
+import type { preValidationAsyncHookHandler } from 'fastify';
+import type { GenerationDefaults } from '../../catalog/generation-defaults.ts';
+import type { Manifest } from '../../catalog/manifest.ts';
+import type { ServedModel } from '../../catalog/served-model.ts';
+import type { TextWork } from '../../catalog/texts/model-texts.ts';
+import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
+import { ServiceError } from '../../errors.ts';
+import { invalidRequest } from '../errors/invalid-request.ts';
+
+/** A model that takes requests. */
+export interface ReadyModel {
+  name: string;
+  manifest: Manifest;
+  vocabulary: Pick<Vocabulary, keyof Vocabulary>;
+  texts: TextWork;
+  defaults: GenerationDefaults;
+  /** What runs its graphs. */
+  backend: string;
+  /** Tokens of prompt and completion together; of the completion, for an encoder-decoder model. */
+  capacity: number;
+  /** Tokens of the prompt; 0 where there is no encoder. */
+  encoderCapacity: number;
+}
+
+type Models = ReadonlyMap<string, ServedModel>;
+
+const listed = (models: Models) => {
+  const names = [...models.keys()];
+  return names.length > 10 ? `${names.slice(0, 10).join(', ')}, … (see /v1/models)` : names.join(', ');
+};
+
+/**
+ * @param name as the client wrote it; `<id>:<precision>` finds the model also where that is the default precision
+ * @throws ServiceError `model_not_found`, or `invalid_request` when no name is given and several models are served
+ */
+export function findModel(models: Models, name: string | null | undefined): ServedModel {
+  if (name === undefined || name === null) {
+    const [only, ...others] = models.values();
+    if (only && others.length === 0) return only;
+    throw invalidRequest('model', `\`model\` is required: one of ${listed(models)}.`);
+  }
+  const model =
+    models.get(name) ?? [...models.values()].find(({ id, precision }) => `${id}:${precision}` === name);
+  if (model) return model;
+  const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+  throw new ServiceError('model_not_found', `No model is named '${shown}'; served: ${listed(models)}.`, {
+    param: 'model',
+  });
+}
+
+/**
+ * Notes which model a request is about before anything else of it is checked, so that what is refused for its fields
+ * counts as that model's.
+ */
+export function noteModel(models: Models): preValidationAsyncHookHandler {
+  return async ({ body, params, query, context }) => {
+    const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
+    const { id: name } = params as { id?: string };
+    const { model: queried } = query as { model?: string };
+    const asked = name ?? queried ?? (isObject ? (body as { model?: unknown }).model : false) ?? null;
+    if (asked !== null && typeof asked !== 'string') return;
+    try {
+      context.model = findModel(models, asked).name;
+    } catch {
+      // The handler says what is wrong with it.
+    }
+  };
+}
+
+const failedToLoad = (name: string) =>
+  new ServiceError('not_ready', `The model '${name}' failed to load; see /health.`, {
+    retryAfterSeconds: 60,
+  });
+
+/** A model that is loading has its tokenizer already. @throws ServiceError `not_ready` */
+export function requireTokenizer({ name, vocabulary, texts }: ServedModel): {
+  vocabulary: Vocabulary;
+  texts: TextWork;
+} {
+  if (!vocabulary || !texts) throw failedToLoad(name);
+  return { vocabulary, texts };
+}
+
+/** @throws ServiceError `not_ready` */
+export function requireReady(model: ServedModel): ReadyModel {
+  const { name, manifest, vocabulary, texts, defaults, state } = model;
+  if (state.state === 'ready' && manifest && vocabulary && texts) {
+    const { capacity, encoderCapacity, runtime } = state;
+    const { backend } = runtime;
+    return { name, manifest, vocabulary, texts, defaults, backend, capacity, encoderCapacity };
+  }
+  if (state.state === 'failed') throw failedToLoad(name);
+  if (state.state === 'restarting') {
+    throw new ServiceError('not_ready', `The engine of the model '${name}' is being restarted.`, state);
+  }
+  throw new ServiceError('not_ready', `The model '${name}' is loading.`, { retryAfterSeconds: 5 });
+}
+
+/** Most tokens of prompt and completion together; of the prompt, for an encoder-decoder model; null while not loaded. */
+export function maxModelLength({ state, manifest }: ServedModel): number | null {
+  if (state.state !== 'ready') return null;
+  return manifest?.graphs.encoder ? state.encoderCapacity : state.capacity;
+}

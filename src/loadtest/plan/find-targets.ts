@@ -1,0 +1,44 @@
+import { ConfigurationError } from '../../errors.ts';
+import type { Target } from '../load/target.ts';
+
+/** Every model on every server; of a server for which none is named, the first it lists. @throws ConfigurationError */
+export async function findTargets(
+  urls: readonly string[],
+  models: readonly string[],
+  baselines: readonly string[],
+  apiKey: string | null,
+): Promise<Target[]> {
+  const targets: Target[] = [];
+  for (const url of urls) {
+    if (!URL.canParse(url) || !/^https?:/.test(url)) {
+      throw new ConfigurationError(`--url: "${url}" is no address that begins with http:// or https://`);
+    }
+    const isNamed = models.length + baselines.length > 0;
+    const named = isNamed ? models : [await firstModel(url, apiKey)];
+    const label = (model: string) => (urls.length === 1 ? model : `${model} at ${new URL(url).host}`);
+    for (const model of named) targets.push({ url, model, label: label(model), isBaseline: false });
+    for (const model of baselines) targets.push({ url, model, label: label(model), isBaseline: true });
+  }
+  return targets;
+}
+
+async function firstModel(url: string, apiKey: string | null): Promise<string> {
+  const refuse = (why: string) =>
+    new ConfigurationError(`--model: none is named, and ${url}/v1/models ${why}`);
+  const headers = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
+  let answer: { data?: { id?: unknown }[] };
+  try {
+    const response = await fetch(`${url.replace(/\/$/, '')}/v1/models`, {
+      headers,
+      signal: AbortSignal.timeout(10_000),
+    });
+    if (!response.ok) throw refuse(`answers ${response.status}`);
+    answer = (await response.json()) as typeof answer;
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    throw refuse('cannot be read; is the server running?');
+  }
+  const id = answer.data?.[0]?.id;
+  if (typeof id !== 'string') throw refuse('lists no model');
+  return id;
+}

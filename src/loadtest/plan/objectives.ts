@@ -1,0 +1,31 @@
+import { ConfigurationError } from '../../errors.ts';
+import type { Latencies } from '../load/request-record.ts';
+
+const names = ['ttft', 'tpot', 'itl', 'e2e'] as const;
+type Figure = (typeof names)[number];
+
+/** Service level objectives: the most milliseconds each may take for a request to count as good. */
+export type Objectives = Partial<Record<Figure, number>>;
+
+/** @param text `ttft:200,itl:50` @throws ConfigurationError */
+export function parseObjectives(text: string): Objectives {
+  const objectives: Objectives = {};
+  for (const part of text.split(',')) {
+    const [name, value] = part.split(':', 2).map((each) => each.trim());
+    const figure = names.find((known) => known === (name === 'e2el' ? 'e2e' : name));
+    const mostMs = Number(value);
+    if (!figure || !(mostMs > 0)) {
+      throw new ConfigurationError(
+        `--slo: "${part.trim()}" is no objective; expected one of ${names.join(', ')}, a colon and milliseconds`,
+      );
+    }
+    objectives[figure] = mostMs;
+  }
+  return objectives;
+}
+
+/** Whether every objective holds; of the gaps between tokens, the largest must. */
+export function meets({ ttft, tpot, itl, e2e }: Latencies, objectives: Objectives): boolean {
+  const found: Record<Figure, number> = { ttft, tpot: tpot ?? 0, itl: Math.max(0, ...itl), e2e };
+  return names.every((name) => found[name] <= (objectives[name] ?? Number.POSITIVE_INFINITY));
+}

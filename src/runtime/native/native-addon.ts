@@ -1,0 +1,242 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import packageJson from '../../../package.json' with { type: 'json' };
+import type { Grammar, GrammarSource } from '../../sampling/grammar.ts';
+import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-token.ts';
+import type { SamplingRequest } from '../../sampling/sampling-request.ts';
+import type { Sampling } from '../session.ts';
+
+/** npm packages that hold the addon built for a platform, as .github/workflows/release.yml attaches them to a release. */
+export const prebuiltPackages: Readonly<Record<string, string>> = {
+  'linux-x64': 'altup-serve-linux-x64-gnu',
+  'linux-arm64': 'altup-serve-linux-arm64-gnu',
+  'darwin-arm64': 'altup-serve-darwin-arm64',
+  'win32-x64': 'altup-serve-win32-x64-msvc',
+};
+
+/**
+ * The addon of the prebuilt package for this platform, or why there is none.
+ * @param from file or URL whose `node_modules` are searched
+ */
+export function prebuiltAddon(
+  from: string,
+  platform = `${process.platform}-${process.arch}`,
+): { path: string; reason?: never } | { path: null; reason: string } {
+  const name = prebuiltPackages[platform];
+  if (name === undefined) return { path: null, reason: `there is no prebuilt one for ${platform}` };
+  let path: string;
+  try {
+    path = createRequire(from).resolve(name);
+  } catch {
+    return { path: null, reason: `its package ${name} is not installed` };
+  }
+  const { version } = JSON.parse(readFileSync(join(dirname(path), 'package.json'), 'utf8'));
+  if (version === packageJson.version) return { path };
+  return { path: null, reason: `${name} is of version ${version}, not ${packageJson.version}` };
+}
+
+const require = createRequire(import.meta.url);
+
+export const nativeFolder = join(import.meta.dirname, '../../../native');
+export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platform}-${process.arch}.node`);
+
+/** What native/src/binding exports. */
+export interface NativeAddon {
+  /** @param bytes of all tokens, one behind the other */
+  keepTokenBytes(model: string, bytes: Uint8Array, lengths: Int32Array, endTokens: readonly number[]): void;
+  keptTokenBytes(model: string): NativeTokenBytes;
+  /** Changes when other tokens are kept for the model. */
+  vocabularyNumber(model: string): number;
+  /** For sources that have passed a trial: nothing ends it. */
+  compileGrammar(model: string, source: GrammarSource): Promise<NativeGrammar>;
+  /** Tries a source in a fork of this process. @param number for `endGrammarTrial` */
+  tryGrammar(number: number, model: string, source: GrammarSource): Promise<NativeVerdict>;
+  endGrammarTrial(number: number): void;
+  NativeModel: new (library: string) => NativeModel;
+  NativeGraph: new (library: string) => NativeGraph;
+  /** @throws Error when the request names a token outside the vocabulary */
+  NativeSampling: new (
+    request: SamplingRequest,
+    vocabSize: number,
+  ) => NativeSampling;
+  NativeRowSampler: new (threads: number) => NativeRowSampler;
+  /**
+   * Nanoseconds of the CorrectPredict kernel, of memcpy and of a plain copy loop for the same bytes, shared out to
+   * the threads as a node does.
+   */
+  timeMixing(
+    blocks: number,
+    length: number,
+    threads: number,
+    runs: number,
+    repeats: number,
+  ): Promise<{ kernel: number[]; memcpy: number[]; copyLoop: number[] }>;
+  /** Rejects with the reason when the execution provider cannot compute here. */
+  probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
+  /** Ends the calls that run on any thread early, and fails all later ones. */
+  interruptSessions(): void;
+  /** Bytes per second at which threads read that much memory: the bound of a decode step. */
+  timeReading(bytes: number, threads: number, runs: number): Promise<number>;
+}
+
+export interface NativeTokenBytes {
+  bytes: Uint8Array;
+  lengths: Int32Array;
+  endTokens: readonly number[];
+}
+
+export interface NativeGrammar extends Grammar {
+  /** Memory it takes. */
+  readonly bytes: number;
+}
+
+export interface NativeVerdict {
+  /** `late`: it got too little of the processor to tell. */
+  outcome: 'fit' | 'refused' | 'late' | 'ended';
+  /** Why it was refused, in words fit for clients. */
+  reason: string;
+  /** Processor time it took. */
+  ms: number;
+}
+
+interface NativeModelOptions {
+  decoder: string;
+  encoder?: string;
+  slots: number;
+  capacity: number;
+  encoderCapacity: number;
+  vocabSize: number;
+  threads: number;
+  /** As ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */
+  provider?: string;
+  providerOptions?: Record<string, string>;
+  /** false: function bodies instead of the kernels of `ai.altup`. */
+  kernels?: boolean;
+  /** Session options of ONNX Runtime by key. */
+  config?: Record<string, string>;
+}
+
+export interface NativeModel {
+  load(options: NativeModelOptions): Promise<void>;
+  encode(slot: number, tokens: Int32Array): void;
+  /** `followers[i]` comes after token i and is scored beside `alternatives` others. */
+  prefill(
+    slot: number,
+    tokens: Int32Array,
+    past: number,
+    sampling: NativeSampling | null,
+    followers: Int32Array,
+    alternatives: number,
+  ): { sampled: NativeChoice | null; scores: PromptTokenLogprobs[] };
+  /**
+   * A row for each of `samplings`. Where there is one, what comes next takes the place of the row's token.
+   * @returns null where there is no more to say than that
+   */
+  decode(
+    tokens: Int32Array,
+    pasts: Int32Array,
+    samplings: readonly (NativeSampling | null)[],
+  ): (NativeChoice | null)[] | null;
+  copySlot(from: number, to: number, length: number): void;
+  /** Nanoseconds that ONNX Runtime itself took for the last decode step. */
+  readonly runTime: number;
+  close(): Promise<void>;
+}
+
+/** What the tokens of one completion are chosen by: nothing for JavaScript to see. */
+export type NativeSampling = Sampling;
+
+/** A token; without one what is at fault, or nothing where the request rules out every token. */
+export interface NativeChoice {
+  token: number | null;
+  logprobs: TokenLogprobs | null;
+  badLogit: { token: number; value: number } | null;
+  grammarFault: string | null;
+  /** The grammar does not know yet what may come. */
+  isLate: boolean;
+}
+
+/** A sampler by itself, for tests and benchmarks. */
+interface NativeRowSampler {
+  /** @param logits as many rows, one behind the other, as there are samplings */
+  sample(logits: Float32Array, samplings: readonly NativeSampling[]): NativeChoice[];
+}
+
+export interface NativeTensor {
+  element: 'float32' | 'float16' | 'bfloat16' | 'int32' | 'int64';
+  dims: number[];
+  data: Uint8Array;
+}
+
+interface NativeGraphOptions {
+  path: string;
+  threads: number;
+  kernels: boolean;
+  config?: Record<string, string>;
+  profile?: string;
+}
+
+/** Any graph, run as it is: for tests and benchmarks. */
+export interface NativeGraph {
+  load(options: NativeGraphOptions): Promise<void>;
+  bind(inputs: Record<string, NativeTensor>, outputs: string[], aliases?: Record<string, string>): void;
+  run(): Promise<Record<string, NativeTensor>>;
+  time(runs: number): Promise<number[]>;
+  endProfiling(): string;
+  close(): Promise<void>;
+}
+
+export interface LoadedAddon {
+  addon: NativeAddon;
+  /** ONNX Runtime's shared library, the one that onnxruntime-node uses too. */
+  library: string;
+}
+
+export interface MissingAddon {
+  addon: null;
+  reason: string;
+}
+
+let loaded: LoadedAddon | null = null;
+
+/** The addon, or why there is none. */
+export function loadNativeAddon(): LoadedAddon | MissingAddon {
+  if (loaded !== null) return loaded;
+  // What was built here comes first: it is as new as the sources.
+  const { path, reason } = existsSync(nativeAddonPath)
+    ? { path: nativeAddonPath }
+    : prebuiltAddon(import.meta.url);
+  if (path === null) {
+    return {
+      addon: null,
+      reason: `the native addon is not built (\`npm run build:native\` does it and needs cargo), and ${reason}`,
+    };
+  }
+  const library = onnxruntimeLibrary();
+  if (library === null) {
+    return { addon: null, reason: `onnxruntime-node has no library for ${process.platform}-${process.arch}` };
+  }
+  try {
+    loaded = { addon: require(path), library };
+    return loaded;
+  } catch (error) {
+    return {
+      addon: null,
+      reason: `${path} does not load: ${error instanceof Error ? error.message : error}`,
+    };
+  }
+}
+
+/** Ends what native sessions of any thread are computing, and fails all later calls: for a shutdown that is late. */
+export function interruptNativeSessions(): void {
+  loaded?.addon.interruptSessions();
+}
+
+/** One ONNX Runtime for both: a second copy would double its threads and memory. */
+function onnxruntimeLibrary(): string | null {
+  const folder = join(dirname(require.resolve('onnxruntime-node')), '..');
+  const pattern = `bin/napi-v*/${process.platform}/${process.arch}/{libonnxruntime.so.1,libonnxruntime.1.dylib,onnxruntime.dll}`;
+  const [found] = globSync(pattern, { cwd: folder });
+  return found === undefined ? null : join(folder, found);
+}

@@ -1,0 +1,158 @@
+import { join } from 'node:path';
+import type { Manifest } from '../../catalog/manifest.ts';
+import { ConfigurationError } from '../../errors.ts';
+import type { SampledToken } from '../../sampling/sampled-token.ts';
+import {
+  GrammarFaultError,
+  NonFiniteLogitsError,
+  NoTokenAllowedError,
+  SamplingError,
+} from '../../sampling/sampling-error.ts';
+import type { SamplingRequest } from '../../sampling/sampling-request.ts';
+import { type ExecutionProvider, providerRequest } from '../execution-providers.ts';
+import type {
+  DecodeRow,
+  PrefillResult,
+  Runtime,
+  Sampling,
+  Scoring,
+  Session,
+  SessionOptions,
+} from '../session.ts';
+import { spinDurationUs } from '../spin-duration.ts';
+import type { LoadedAddon, NativeChoice, NativeModel, NativeSampling } from './native-addon.ts';
+
+/** How a native session runs, beyond what every session is told. */
+export interface NativeSettings {
+  executionProvider?: ExecutionProvider;
+  /** false: function bodies instead of the kernels of `ai.altup`, for comparison. */
+  kernels?: boolean;
+}
+
+/**
+ * The session of the native addon: caches bound once and written in place, tokens chosen where the logits are, so that
+ * only tokens go in and out. A call blocks its thread; `interruptNativeSessions` on another ends it early.
+ */
+export class NativeSession implements Session {
+  readonly runtime: Runtime;
+  readonly slots: number;
+  readonly capacity: number;
+  readonly encoderCapacity: number;
+  readonly vocabSize: number;
+  readonly #model: NativeModel;
+  readonly #addon: LoadedAddon['addon'];
+  /** What a step's rows bring, by slot. Made with memory of their own, which V8 would else give them at every step. */
+  readonly #tokens: Int32Array;
+  readonly #pasts: Int32Array;
+
+  private constructor(
+    manifest: Manifest,
+    options: SessionOptions,
+    addon: LoadedAddon['addon'],
+    model: NativeModel,
+    executionProvider: ExecutionProvider,
+  ) {
+    this.runtime = { backend: 'native', executionProvider };
+    this.slots = options.slots;
+    this.capacity = Math.min(options.maxContext, manifest.contextLength);
+    this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
+    this.vocabSize = manifest.vocabSize;
+    this.#model = model;
+    this.#addon = addon;
+    this.#tokens = new Int32Array(new ArrayBuffer(4 * options.slots));
+    this.#pasts = new Int32Array(new ArrayBuffer(4 * options.slots));
+  }
+
+  /**
+   * @throws ConfigurationError for an export that the execution provider cannot run
+   * @throws Error from ONNX Runtime when a graph or an execution provider cannot be loaded
+   */
+  static async open(
+    manifest: Manifest,
+    options: SessionOptions,
+    { addon, library }: LoadedAddon,
+    { executionProvider = 'cpu', kernels }: NativeSettings = {},
+  ): Promise<NativeSession> {
+    const { decoder, encoder } = manifest.graphs;
+    // CUDA has attention over a cache in half precision alone; the rest would run on the CPU, cache and all.
+    if (executionProvider === 'cuda' && manifest.precision !== 'fp16') {
+      throw new ConfigurationError(
+        `${options.folder} is ${manifest.precision}, which the CUDA provider has no attention for: use precision fp16`,
+      );
+    }
+    const model = new addon.NativeModel(library);
+    const session = new NativeSession(manifest, options, addon, model, executionProvider);
+    await model.load({
+      decoder: join(options.folder, decoder),
+      ...(encoder === null ? {} : { encoder: join(options.folder, encoder) }),
+      slots: options.slots,
+      capacity: session.capacity,
+      encoderCapacity: session.encoderCapacity,
+      vocabSize: manifest.vocabSize,
+      threads: options.threads,
+      config: { 'session.intra_op.spin_duration_us': spinDurationUs },
+      ...providerRequest(executionProvider, options.folder, manifest.precision),
+      ...(kernels === undefined ? {} : { kernels }),
+    });
+    return session;
+  }
+
+  async encode(slot: number, tokens: readonly number[]): Promise<void> {
+    this.#model.encode(slot, Int32Array.from(tokens));
+  }
+
+  startSampling(request: SamplingRequest): NativeSampling {
+    return new this.#addon.NativeSampling(request, this.vocabSize);
+  }
+
+  async prefill(
+    slot: number,
+    tokens: readonly number[],
+    past: number,
+    sampling: Sampling | null,
+    scoring?: Scoring,
+  ): Promise<PrefillResult> {
+    const { followers = [], alternatives = 0 } = scoring ?? {};
+    const chunk = Int32Array.from(tokens);
+    const scored = Int32Array.from(followers);
+    const { sampled, scores } = this.#model.prefill(slot, chunk, past, sampling, scored, alternatives);
+    const token = sampled && sampledToken(sampled);
+    if (token === 'late') throw new Error('the grammar does not know how a text begins');
+    if (token instanceof SamplingError) throw token;
+    return { sampled: token, scores };
+  }
+
+  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]> {
+    const [tokens, pasts] = [this.#tokens, this.#pasts];
+    const samplings: (NativeSampling | null)[] = [];
+    for (const { token, past, sampling } of rows) {
+      tokens[samplings.length] = token;
+      pasts[samplings.length] = past;
+      samplings.push(sampling);
+    }
+    const choices = this.#model.decode(tokens, pasts, samplings);
+    if (choices) return choices.map((choice) => choice && sampledToken(choice));
+    return samplings.map((sampling, row) => sampling && { token: tokens[row]!, logprobs: null });
+  }
+
+  copySlot(from: number, to: number, length: number): void {
+    this.#model.copySlot(from, to, length);
+  }
+
+  /** Milliseconds that ONNX Runtime itself took for the last decode step. */
+  get runTimeMs(): number {
+    return this.#model.runTime / 1e6;
+  }
+
+  async close(): Promise<void> {
+    await this.#model.close();
+  }
+}
+
+function sampledToken(choice: NativeChoice): SampledToken | SamplingError | 'late' {
+  const { token, logprobs, badLogit, grammarFault, isLate } = choice;
+  if (token !== null) return { token, logprobs };
+  if (isLate) return 'late';
+  if (grammarFault !== null) return new GrammarFaultError(grammarFault);
+  return badLogit ? new NonFiniteLogitsError(badLogit.token, badLogit.value) : new NoTokenAllowedError();
+}

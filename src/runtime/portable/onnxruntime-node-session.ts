@@ -1,0 +1,247 @@
+import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Manifest } from '../../catalog/manifest.ts';
+import type { SampledToken } from '../../sampling/sampled-token.ts';
+import { GrammarFaultError, type SamplingError } from '../../sampling/sampling-error.ts';
+import type { SamplingRequest } from '../../sampling/sampling-request.ts';
+import { SamplingState } from '../../sampling/sampling-state.ts';
+import type { ExecutionProvider } from '../execution-providers.ts';
+import type {
+  DecodeRow,
+  PrefillResult,
+  Runtime,
+  Sampling,
+  Scoring,
+  Session,
+  SessionOptions,
+} from '../session.ts';
+import { spinDurationUs } from '../spin-duration.ts';
+import { LogitsSampler } from './logits-sampler.ts';
+import { type CacheNumbers, SlotCache } from './slot-cache.ts';
+
+type Feeds = Record<string, Tensor>;
+
+/** Keys and values of one layer. */
+interface LayerCache {
+  key: SlotCache;
+  value: SlotCache;
+}
+
+/**
+ * The portable session: the stock onnxruntime-node binding, function bodies for the `ai.altup` operators,
+ * the slot cache in host memory. The binding copies every output it hands over, so a step fetches only the
+ * logits and the rows just made (`new.*`) and writes those into the cache itself, never `present.*`.
+ */
+export class OnnxruntimeNodeSession implements Session {
+  readonly runtime: Runtime;
+  readonly slots: number;
+  readonly capacity: number;
+  readonly encoderCapacity: number;
+  readonly vocabSize: number;
+  readonly #decoder: InferenceSession;
+  readonly #encoder: InferenceSession | null;
+  readonly #self: LayerCache[];
+  readonly #cross: LayerCache[];
+  /** Encoder positions in use, by slot. */
+  readonly #encoderLengths: Int32Array;
+  readonly #fetches: string[];
+  readonly #sampler: LogitsSampler;
+
+  private constructor(
+    manifest: Manifest,
+    options: SessionOptions,
+    executionProvider: ExecutionProvider,
+    decoder: InferenceSession,
+    encoder: InferenceSession | null,
+  ) {
+    this.runtime = { backend: 'onnxruntime-node', executionProvider };
+    this.slots = options.slots;
+    this.capacity = Math.min(options.maxContext, manifest.contextLength);
+    this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
+    this.vocabSize = manifest.vocabSize;
+    this.#decoder = decoder;
+    this.#encoder = encoder;
+    const layer = (heads: number, headSize: number, maxCapacity: number): LayerCache => {
+      const isHalf = manifest.precision === 'fp16';
+      const shape = { slots: this.slots, heads, headSize, maxCapacity, isHalf };
+      return { key: new SlotCache(shape), value: new SlotCache(shape) };
+    };
+    this.#self = manifest.cache.map(({ kvHeads, headSize }) => layer(kvHeads, headSize, this.capacity));
+    this.#cross = manifest.cross.map(({ heads, headSize }) => layer(heads, headSize, this.encoderCapacity));
+    this.#encoderLengths = new Int32Array(options.slots);
+    this.#sampler = new LogitsSampler(manifest.vocabSize);
+    this.#fetches = ['logits', ...manifest.cache.flatMap((_, i) => [`new.${i}.key`, `new.${i}.value`])];
+  }
+
+  /** @throws Error from ONNX Runtime when a graph cannot be loaded */
+  static async open(
+    manifest: Manifest,
+    options: SessionOptions,
+    executionProvider: ExecutionProvider = 'cpu',
+  ): Promise<OnnxruntimeNodeSession> {
+    const load = (graph: string) =>
+      InferenceSession.create(join(options.folder, graph), {
+        executionProviders: [executionProvider],
+        intraOpNumThreads: options.threads,
+        interOpNumThreads: 1,
+        executionMode: 'sequential',
+        // The cache of memory patterns has an entry per input shape and shapes change with every step.
+        enableMemPattern: false,
+        extra: { session: { intra_op: { spin_duration_us: spinDurationUs } } },
+      });
+    const decoder = await load(manifest.graphs.decoder);
+    const encoder = manifest.graphs.encoder === null ? null : await load(manifest.graphs.encoder);
+    return new OnnxruntimeNodeSession(manifest, options, executionProvider, decoder, encoder);
+  }
+
+  async encode(slot: number, tokens: readonly number[]): Promise<void> {
+    if (this.#encoder === null) throw new Error('encode: a decoder-only model has no encoder');
+    for (const { key, value } of this.#cross) {
+      key.reserve(tokens.length);
+      value.reserve(tokens.length);
+    }
+    const feeds: Feeds = {
+      input_ids: int64(tokens, [1, tokens.length]),
+      encoder_lengths: int32([tokens.length], [1]),
+    };
+    const fetches = this.#cross.flatMap((_, i) => [`cross.${i}.key`, `cross.${i}.value`]);
+    const outputs = await this.#encoder.run(feeds, fetches);
+    this.#cross.forEach(({ key, value }, i) => {
+      key.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.key`));
+      value.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.value`));
+    });
+    this.#encoderLengths[slot] = tokens.length;
+  }
+
+  startSampling(request: SamplingRequest): SamplingState {
+    if (request.parameters.grammar !== null) throw new GrammarFaultError('this needs the native backend.');
+    return new SamplingState(request);
+  }
+
+  async prefill(
+    slot: number,
+    tokens: readonly number[],
+    past: number,
+    sampling: Sampling | null,
+    scoring?: Scoring,
+  ): Promise<PrefillResult> {
+    const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
+    const logits = await this.#run({ first: slot, count: 1, sequence: tokens.length }, tokens, [past], rows);
+    return this.#sampler.prefilled(logits, { sampling, scoring });
+  }
+
+  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | null)[]> {
+    const tokens = rows.map(({ token }) => token);
+    const pasts = rows.map(({ past }) => past);
+    const batch = { first: 0, count: rows.length, sequence: 1 };
+    return this.#sampler.decoded(await this.#run(batch, tokens, pasts, [...rows.keys()]), rows);
+  }
+
+  /** Runs the decoder over `count` slots from `first`, `sequence` new positions each, and appends them to the cache. */
+  async #run(
+    batch: { first: number; count: number; sequence: number },
+    tokens: readonly number[],
+    pasts: readonly number[],
+    logitRows: readonly number[],
+  ): Promise<Float32Array> {
+    const { first, count, sequence } = batch;
+    const total = Math.max(...pasts) + sequence;
+    for (const { key, value } of this.#self) {
+      key.reserve(total);
+      value.reserve(total);
+    }
+    const positions = pasts.flatMap((past) => Array.from({ length: sequence }, (_, i) => past + i));
+    const feeds: Feeds = {
+      input_ids: int64(tokens, [count, sequence]),
+      position_ids: int64(positions, [count, sequence]),
+      seqlens_k: int32(
+        pasts.map((past) => past + sequence - 1),
+        [count],
+      ),
+      total_sequence_length: int32([total], [1]),
+      logit_positions: int64(logitRows, [logitRows.length]),
+    };
+    feed(feeds, 'past_key_values', this.#self, first, count);
+    if (this.#encoder !== null) {
+      feed(feeds, 'cross', this.#cross, first, count);
+      feeds.encoder_lengths = new Tensor('int32', this.#encoderLengths.slice(first, first + count), [count]);
+    }
+    const outputs = await this.#decoder.run(feeds, this.#fetches);
+    this.#self.forEach(({ key, value }, i) => {
+      append(key, cacheNumbers(outputs, `new.${i}.key`), first, pasts);
+      append(value, cacheNumbers(outputs, `new.${i}.value`), first, pasts);
+    });
+    return floats(outputs, 'logits');
+  }
+
+  copySlot(from: number, to: number, length: number): void {
+    const encoderLength = this.#encoderLengths[from] ?? 0;
+    for (const { key, value } of this.#self) {
+      key.copy(from, to, length);
+      value.copy(from, to, length);
+    }
+    for (const { key, value } of this.#cross) {
+      key.copy(from, to, encoderLength);
+      value.copy(from, to, encoderLength);
+    }
+    this.#encoderLengths[to] = encoderLength;
+  }
+
+  async close(): Promise<void> {
+    await this.#decoder.release();
+    await this.#encoder?.release();
+  }
+}
+
+function int64(values: readonly number[], dims: number[]): Tensor {
+  return new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
+}
+
+function int32(values: readonly number[], dims: number[]): Tensor {
+  return new Tensor('int32', Int32Array.from(values), dims);
+}
+
+function floats(outputs: InferenceSession.OnnxValueMapType, name: string): Float32Array {
+  const data = outputs[name]?.data;
+  if (!(data instanceof Float32Array)) throw new TypeError(`graph output ${name} is not a float32 tensor`);
+  return data;
+}
+
+function cacheNumbers(outputs: InferenceSession.OnnxValueMapType, name: string): CacheNumbers {
+  const tensor = outputs[name];
+  if (tensor?.type !== 'float16') return floats(outputs, name);
+  const { buffer, byteOffset, length } = tensor.data as Uint16Array;
+  return new Uint16Array(buffer, byteOffset, length);
+}
+
+function feed(
+  feeds: Feeds,
+  prefix: string,
+  layers: readonly LayerCache[],
+  first: number,
+  count: number,
+): void {
+  layers.forEach((layer, i) => {
+    for (const part of ['key', 'value'] as const) {
+      const { data, dims } = layer[part].view(first, count);
+      feeds[`${prefix}.${i}.${part}`] =
+        data instanceof Float32Array ? new Tensor('float32', data, dims) : float16Tensor(data, dims);
+    }
+  });
+}
+
+/** Appends to each slot its share of `rows`, [count, sequence, heads × headSize], behind its `pasts`. */
+function append(cache: SlotCache, rows: CacheNumbers, first: number, pasts: readonly number[]): void {
+  const share = rows.length / pasts.length;
+  pasts.forEach((past, row) => {
+    cache.writePositions(first + row, past, rows.subarray(row * share, (row + 1) * share));
+  });
+}
+
+/**
+ * A float16 tensor over the bits given. Tensor's constructor would make a Float16Array of them where JavaScript has
+ * one, which the native side of onnxruntime-node 1.30 takes for an empty array.
+ */
+export function float16Tensor(bits: Uint16Array, dims: readonly number[]): Tensor {
+  return Object.assign(new Tensor('uint16', bits, dims), { type: 'float16' });
+}

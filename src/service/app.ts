@@ -1,0 +1,206 @@
+import type { Logger } from 'pino';
+import { TextWorkers } from '../catalog/texts/text-workers.ts';
+import type { Config } from '../config/config.ts';
+import { Admission } from '../engine/client/admission.ts';
+import type { EngineClient } from '../engine/client/engine-client.ts';
+import { startEngine } from '../engine/client/start-engine.ts';
+import { within } from '../engine/client/supervised-worker.ts';
+import { sharedClock } from '../engine/protocol/clock.ts';
+import type { Engine } from '../engine/protocol/engine.ts';
+import { ConfigurationError, ServiceError } from '../errors.ts';
+import { UnusedConnections } from '../http/limits/unused-connections.ts';
+import { buildServer } from '../http/server.ts';
+import type { App } from '../http/server-dependencies.ts';
+import type { LogOutputListener } from '../observability/log-output.ts';
+import { Metrics } from '../observability/metrics.ts';
+import { createMetricsCatalogue } from '../observability/metrics-catalogue.ts';
+import { OtlpExporter } from '../observability/otlp-exporter.ts';
+import { chooseRuntime } from '../runtime/choose-runtime.ts';
+import { GrammarCompiler } from '../runtime/grammars/grammar-compiler.ts';
+import type { Runtime } from '../runtime/session.ts';
+import { ModelLibrary } from './model-library.ts';
+
+/** What clients get at least to take in what was written to them before their connections are cut. */
+const lastWordsMs = 1000;
+
+/**
+ * The service: HTTP side, engine and models. It listens before its models are ready, so that health answers from
+ * the start; what is asked of a model meanwhile is refused with `not_ready`.
+ */
+export class Service {
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #metrics: Metrics;
+  readonly #library: ModelLibrary;
+  readonly #server: App;
+  readonly #unusedConnections: UnusedConnections;
+  #engine: EngineClient | null = null;
+  #isDraining = false;
+  readonly #traces: OtlpExporter | null;
+  readonly #texts: TextWorkers;
+  readonly #grammars: GrammarCompiler;
+  #unwatchKeys = () => {};
+  /** Log what came of reading the keys again. */
+  readonly #onKeys = [
+    (keys: number) => this.#logger.info({ keys }, 'API keys read again'),
+    ({ message }: Error) => this.#logger.error({ reason: message }, 'API keys stay as they were'),
+  ] as const;
+
+  constructor(config: Config, logger: Logger, version: string) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#metrics = new Metrics(createMetricsCatalogue(), version);
+    this.#texts = new TextWorkers(this.#metrics);
+    const { otelEndpoint } = config;
+    this.#traces = otelEndpoint === undefined ? null : new OtlpExporter(otelEndpoint, version, logger);
+    this.#library = new ModelLibrary({
+      config,
+      logger,
+      metrics: this.#metrics,
+      texts: this.#texts,
+      isDraining: () => this.#isDraining,
+    });
+    this.#grammars = new GrammarCompiler(this.#metrics, sharedClock, (reason) =>
+      logger.error({ reason }, 'grammar trials failed'),
+    );
+    this.#server = buildServer({
+      config,
+      models: this.#library.models,
+      engine: this.#engineOrRefusal(),
+      compileGrammar: (model, source, asker) => this.#grammars.compile(model, source, asker),
+      metrics: this.#metrics,
+      traces: this.#traces,
+      logger,
+      clock: sharedClock,
+      version,
+      isDraining: () => this.#isDraining,
+    });
+    this.#unusedConnections = new UnusedConnections(this.#server.server);
+  }
+
+  /** Counts the log lines that are lost, and says so in the log once it takes lines again. */
+  get logListener(): LogOutputListener {
+    return {
+      dropped: () => this.#metrics.logLineDropped(),
+      recovered: (lines) => this.#logger.warn({ lines }, 'log lines dropped'),
+    };
+  }
+
+  /** Resolves when every model is ready or failed. @throws ConfigurationError when nothing, or not all of a strict list, can be served */
+  async start(): Promise<void> {
+    const runtime = await this.#chooseRuntime();
+    await this.#library.find();
+    await this.#listen();
+    this.#watchKeys();
+    if (this.#isDraining) return;
+    this.#engine = this.#startEngine(runtime);
+    await this.#library.serve(this.#engine);
+  }
+
+  /** Reads the keys file and the model folders again. What is wrong with either changes nothing of what is served. */
+  async reload(): Promise<void> {
+    if (this.#isDraining || this.#engine === null) return;
+    this.#logger.info('reloading');
+    this.#config.apiKeys.readAgain(...this.#onKeys);
+    await this.#library.reload();
+  }
+
+  /** Takes nothing new, lets running requests finish until the drain deadline, then closes. */
+  async stop(): Promise<void> {
+    this.#isDraining = true;
+    const { drainTimeoutMs } = this.#config;
+    const deadline = sharedClock() + drainTimeoutMs;
+    this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
+    const exporterEnded = this.#library.close();
+    // Whose grammar is compiled now would be refused by the engine anyway.
+    this.#grammars.close();
+    const isClosed = (await this.#engine?.drain(drainTimeoutMs)) ?? true;
+    await this.#closeServer(deadline);
+    await within(lastWordsMs, exporterEnded);
+    if (!isClosed) throw new Error('the engine did not stop in time');
+    this.#logger.info('stopped');
+  }
+
+  /** Frees what a failed start has taken. */
+  async abandon(): Promise<void> {
+    this.#isDraining = true;
+    void this.#library.close();
+    await this.#engine?.drain(0);
+    await this.#closeServer(0);
+  }
+
+  /** A client that no longer reads, or never finishes its request, is waited for until the deadline and a moment. */
+  async #closeServer(deadline: number): Promise<void> {
+    this.#unwatchKeys();
+    this.#texts.close();
+    const cutOff = () => this.#server.server.closeAllConnections();
+    const timers = [
+      setTimeout(() => this.#unusedConnections.close(), lastWordsMs),
+      setTimeout(cutOff, Math.max(lastWordsMs, deadline - sharedClock())),
+    ];
+    await this.#server.close();
+    for (const timer of timers) clearTimeout(timer);
+    this.#grammars.close();
+    await this.#traces?.flush();
+  }
+
+  #engineOrRefusal(): Engine {
+    return {
+      generate: (requests, signal) => {
+        if (this.#engine) return this.#engine.generate(requests, signal);
+        throw new ServiceError('not_ready', 'The models are loading.', { retryAfterSeconds: 5 });
+      },
+      load: () => this.#engine?.load() ?? { waiting: 0, running: 0, queuedTokens: 0 },
+    };
+  }
+
+  async #chooseRuntime(): Promise<Runtime> {
+    const { runtime, fallback, because } = await chooseRuntime(this.#config);
+    const slower = 'the portable onnxruntime-node session runs the models, slower above all at long contexts';
+    if (runtime.backend === 'native') this.#logger.info({ ...runtime, because }, 'runtime');
+    else this.#logger.warn({ ...runtime, because, reason: fallback ?? 'ALTUP_BACKEND asks for it' }, slower);
+    return runtime;
+  }
+
+  async #listen(host = this.#config.host): Promise<void> {
+    const { port } = this.#config;
+    try {
+      const url = await this.#server.listen({ host, port });
+      this.#logger.info({ url }, 'listening');
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      // On a machine without IPv6, every address means every IPv4 address.
+      if (host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL'))
+        return this.#listen('0.0.0.0');
+      const problems: Record<string, string> = {
+        EADDRINUSE: `ALTUP_PORT: port ${port} on ${host} is in use; stop what uses it or choose another with --port`,
+        EACCES: `ALTUP_PORT: this user may not listen on port ${port}; ports from 1024 up need no privilege`,
+        EADDRNOTAVAIL: `ALTUP_HOST: ${host} is no address of this machine`,
+        EAFNOSUPPORT: `ALTUP_HOST: this machine has no IPv6, so it cannot listen on ${host}`,
+        ENOTFOUND: `ALTUP_HOST: ${host} cannot be resolved`,
+      };
+      throw new ConfigurationError(problems[code ?? ''] ?? `cannot listen on ${host}:${port}: ${cause}`, {
+        cause,
+      });
+    }
+  }
+
+  #watchKeys(): void {
+    this.#unwatchKeys = this.#config.apiKeys.watch(...this.#onKeys);
+  }
+
+  #startEngine(runtime: Runtime): EngineClient {
+    const { threads, slots, context, stepTokens, prefillChunk } = this.#config;
+    const options = { runtime, threads, slots, maxContext: context, stepTokens, prefillChunk };
+    return startEngine(
+      { options },
+      {
+        admission: new Admission(this.#config, sharedClock),
+        observer: this.#metrics,
+        clock: sharedClock,
+        onModelState: (...change) => this.#library.changeState(...change),
+        onFault: (model, detail) => this.#logger.error({ model, detail }, 'engine fault'),
+      },
+    );
+  }
+}
