@@ -1,2 +1,2 @@
-/** Raised with every change to what the exporter writes; an export by another version is made again. */
-export const exporterVersion = '8';
+/** Raise it with every change to the exporter's output. Exports by another version are made again. */
+export const exporterVersion = '9';

@@ -16,6 +16,7 @@ const written: Record<string, string> = {
   '6': 'f554992698ec343417ee0e35b543a6d562cd88c803ef8e10d17631052e5f444b',
   '7': 'ef5ccd57713ef9ef5a2c7dc6410cef143e992598b68a6e59c5bc9a5d73cb5933',
   '8': '73703e395cb7aa0b8a6295fc89d2325ec28997fec090f6e5b25ddd61ce56f27e',
+  '9': '3afe5636d2989b98f6bd398417cbd78ca941788a3bfa004aa0dc0f886a78e299',
 };
 
 // Exports are kept until the version changes: a changed exporter with the old version would go on serving old graphs.

@@ -8,21 +8,21 @@ import { matMulNBits } from './mat-mul-n-bits.ts';
 import { computeType, inFloat32, type ModelGraph, toStream } from './model-graph.ts';
 import { quantizedBits } from './quantized-bits.ts';
 
-/** An embedding table in the graph, which can be the output head too. */
+/** An embedding table in the graph. It can also serve as the output head. */
 export interface EmbeddingTable {
-  /** float32 [...ids, columns] for int64 `ids` of any shape; the value is called like the node. */
+  /** int64 `ids` of any shape → float32 [...ids, columns]. The value has the name of the node. */
   lookUp(name: string, ids: string): string;
-  /** scale · x · tableᵀ: x [rows, columns] of the compute type → float32 [rows, table rows], called `output`. */
+  /** scale · x · tableᵀ: x [rows, columns] of the compute type → float32 [rows, table rows], named `output`. */
   head(name: string, x: string, output: string, scale?: number): string;
 }
 
-/** Puts the checkpoint's table [rows, columns] into the graph, once for look-ups and head. */
+/** Adds the checkpoint's table [rows, columns] to the graph once, for both look-ups and the head. */
 export function embeddingTable(
   context: ModelGraph,
   table: string,
   shape: readonly [number, number],
 ): EmbeddingTable {
-  const bits = quantizedBits(context.precision, shape[1]);
+  const bits = quantizedBits(context, shape[1], null);
   return bits === null ? plainTable(context, table, shape) : quantizedTable(context, table, shape, bits);
 }
 
@@ -33,7 +33,7 @@ function plainTable(context: ModelGraph, table: string, shape: readonly [number,
     lookUp: (name, ids) =>
       toStream(context, graph.add('Gather', name, [table, ids], { attributes: { axis: int(0) } })),
     head: (name, x, output, scale = 1) => {
-      // Gemm reads the table as it lies for look-ups.
+      // transB lets Gemm use the table in its look-up layout.
       const attributes = { alpha: float(scale), transB: int(1) };
       return inFloat32(context, output, (product) =>
         graph.add('Gemm', name, [x, table], { attributes, outputs: [product] }),

@@ -4,8 +4,8 @@ import { computeType, type ModelGraph } from './model-graph.ts';
 import { quantizedBits } from './quantized-bits.ts';
 
 /**
- * x · Wᵀ for a linear layer's weight [out, in]: MatMul, or MatMulNBits in int8 and int4. x and the result are of the
- * compute type; the result is called `output`, or like the node.
+ * x · Wᵀ for a linear layer's weight [out, in]: MatMul, or MatMulNBits in int8 and int4. x and the result have the
+ * compute type. The result is named `output`, by default like the node.
  */
 export function linear(
   context: ModelGraph,
@@ -16,7 +16,7 @@ export function linear(
   output = name,
 ): string {
   const { graph, weights, precision } = context;
-  const bits = quantizedBits(precision, shape[1]);
+  const bits = quantizedBits(context, shape[1], weight);
   if (bits === null) {
     const matrix = graph.weight(weights.transposed(weight, shape, computeType(precision)));
     return graph.add('MatMul', name, [x, matrix], { outputs: [output] });

@@ -4,7 +4,7 @@ import { microsoftDomain } from '../onnx/opset.ts';
 import { blockSize } from '../quantize/quantize-block.ts';
 import type { QuantizedMatrix } from '../quantize/quantized-matrix.ts';
 
-/** x [..., columns] · Wᵀ for a quantised W [rows, columns], whose codes the graph has block by block. */
+/** x [..., columns] · Wᵀ for a quantised W [rows, columns]; the codes in the graph have `blockDims`. */
 export function matMulNBits(
   graph: GraphBuilder,
   name: string,
@@ -20,7 +20,7 @@ export function matMulNBits(
       K: int(shape[1]),
       bits: int(bits),
       block_size: int(blockSize),
-      // x is rounded to 8 bits, block by block. Without it int8 has no kernel: each run would unpack the whole matrix.
+      // Rounds x to 8 bits, block by block. Without this, int8 has no kernel and each run unpacks the whole matrix.
       accuracy_level: int(4),
     },
     outputs: [output],

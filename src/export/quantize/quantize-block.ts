@@ -1,23 +1,23 @@
-/** Numbers that share a scale and a zero point. */
+/** Count of numbers that share a scale and a zero point. */
 export const blockSize = 32;
 
 export type QuantizedBits = 4 | 8;
 
-/** How much finer or coarser than the block's range the grid may be: steps from its end to end, relative to 2^bits − 1. */
+/** Grids to try: steps across the block's range, relative to 2^bits − 1. Above 1, finer grids cut off extremes. */
 const spans = [0.95, 1, 1.05, 1.12, 1.2];
 
-/** x ≈ scale · (code − zero) for one block. */
+/** Grid of one block: x ≈ scale · (code − zero). */
 export interface BlockGrid {
   scale: number;
   zero: number;
 }
 
 /**
- * Quantises one block of finite numbers to codes 0..2^bits − 1. Of several grids, some of which cut off the block's
- * extremes, it takes the one with the least squared error; each is tried with the scale that fits its codes best.
+ * Quantises one block of finite numbers to codes 0..2^bits − 1. It tries several grids, each with the scale that fits
+ * its codes best, and takes the one with the smallest squared error. Some grids cut off the block's extremes.
  *
- * For codes u with v = u − zero the best scale is Σxv / Σv², and what it leaves of Σx² is less by (Σxv)² / Σv².
- * @param codes takes the codes, from `at` on
+ * For codes u and v = u − zero, the best scale is Σxv / Σv². It reduces the squared error Σx² by (Σxv)² / Σv².
+ * @param codes receives the codes from index `at` on
  */
 export function quantizeBlock(
   values: Float32Array,
@@ -41,7 +41,7 @@ export function quantizeBlock(
   let otherZero = -1;
   for (const span of range > 0 ? spans : []) {
     const candidate = (top * span) / range;
-    // Where the grid's ends overshoot the range, or fall short of it, they do so alike on both sides.
+    // Centre the grid: it overshoots the range, or falls short of it, equally on both sides.
     const middle = (top - (low + high) * candidate) / 2;
     const nearest = Math.min(Math.max(Math.round(middle), 0), top);
     const gain = gainOf(values, start, candidate, nearest, top);
@@ -63,7 +63,7 @@ function gainOf(values: Float32Array, start: number, inverse: number, zero: numb
   let square = 0;
   for (let n = start; n < start + blockSize; n += 1) {
     const value = values[n]!;
-    // Cutting off the fraction rounds to nearest here, since what is below 0 becomes 0 anyway. All in int32: half the time.
+    // `| 0` rounds to nearest here, because values below 0 become 0 anyway. int32 throughout halves the time.
     let code = (value * inverse + offset) | 0;
     if (code < 0) code = 0;
     else if (code > top) code = top;

@@ -2,18 +2,18 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type QuantizedRows, type QuantizeJob, quantizeRows } from './quantize-rows.ts';
 
-/** Starting a thread takes longer than quantising this many numbers. */
+/** Starting a thread takes longer than quantising fewer numbers than this. */
 const smallJob = 1 << 19;
-/** Threads end when there is nothing to do for so long: a server should not keep them. */
+/** Threads end after being idle this long: a server should not keep them. */
 const idleMs = 2000;
 
-/** Jobs that are worth having under way at once. */
+/** Maximum number of jobs that are useful to run at once. */
 export const maxJobs = 2 * availableParallelism();
 
 const threads: QuantizeThread[] = [];
 let idle: NodeJS.Timeout | undefined;
 
-/** `quantizeRows` on one of as many threads as there are processors, where it is worth one. Takes the job's values away. */
+/** Runs `quantizeRows`, for large jobs on a pool of one thread per processor. That detaches the buffer of `values`. */
 export async function quantizeApart(job: QuantizeJob): Promise<QuantizedRows> {
   if (job.values.length < smallJob) return quantizeRows(job);
   clearTimeout(idle);
@@ -37,10 +37,10 @@ function endAll(): void {
   for (const thread of threads.splice(0)) thread.end();
 }
 
-/** A thread that quantises. It keeps the process alive only while it has work. */
+/** A thread of the pool. It keeps the process alive only while it has work. */
 class QuantizeThread {
   readonly #worker = new Worker(new URL('./quantize-worker.ts', import.meta.url), { name: 'quantize' });
-  /** Jobs it has, first come, first served. */
+  /** Pending jobs, first come, first served. */
   readonly #answers: PromiseWithResolvers<QuantizedRows>[] = [];
 
   constructor() {

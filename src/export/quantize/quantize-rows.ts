@@ -30,7 +30,7 @@ export function quantizeRows({ values, columns, bits }: QuantizeJob): QuantizedR
   return { codes: packPairs(codes, columns), scales, zeros: packPairs(zeros, blocks) };
 }
 
-/** Two values below 16 in each byte, the first in the low half; every row begins on a byte of its own. */
+/** Packs two values below 16 into each byte, the first in the low half. Each row starts on a new byte. */
 function packPairs(values: Uint8Array, width: number): Uint8Array<ArrayBuffer> {
   const packedWidth = Math.ceil(width / 2);
   const packed = new Uint8Array((values.length / width) * packedWidth);

@@ -6,12 +6,12 @@ import { maxJobs, quantizeApart } from './quantize-pool.ts';
 export const scalesSuffix = '.scales';
 export const zerosSuffix = '.zero_points';
 
-/** A matrix as MatMulNBits and GatherBlockQuantized take it: its weight and the names of the weight's tensors. */
+/** A matrix for MatMulNBits and GatherBlockQuantized: its weight and the names of the weight's tensors. */
 export interface QuantizedMatrix {
   readonly shape: readonly [rows: number, columns: number];
   readonly bits: QuantizedBits;
   readonly weight: Weight;
-  /** uint8, columns · bits / 8 bytes for each row, the first of two codes in the low half of a byte. */
+  /** uint8, columns · bits / 8 bytes per row; with 4 bits, the first of two codes is in the low half of a byte. */
   readonly codes: string;
   /** float32 [rows, columns / 32] */
   readonly scales: string;
@@ -19,20 +19,20 @@ export interface QuantizedMatrix {
   readonly zeros: string;
 }
 
-/** Codes as a table of rows, which is what GatherBlockQuantized takes. */
+/** Dimensions of the codes by row, for GatherBlockQuantized. */
 export function tableDims([rows, columns]: readonly [number, number], bits: QuantizedBits): number[] {
   return [rows, (columns * bits) / 8];
 }
 
-/** The same bytes block by block, which is what MatMulNBits takes. */
+/** Dimensions of the same bytes by block, for MatMulNBits. */
 export function blockDims([rows, columns]: readonly [number, number], bits: QuantizedBits): number[] {
   return [rows, columns / blockSize, (blockSize * bits) / 8];
 }
 
 /**
- * @param name of the matrix in the checkpoint; codes keep it, scales and zero points are called after it
- * @param pieces its rows [n, columns], in pieces
- * @param dims of the codes
+ * @param name of the matrix in the checkpoint; the codes keep it, scales and zero points add a suffix
+ * @param pieces the rows in pieces [n, columns]
+ * @param dims dimensions of the codes
  */
 export function quantizedMatrix(
   name: string,
@@ -63,7 +63,7 @@ export function quantizedMatrix(
   return { shape, bits, weight: { tensors, chunks }, codes: name, scales, zeros };
 }
 
-/** What `apply` makes of each item, in order, with at most `limit` of them under way. */
+/** Applies `apply` to each item, at most `limit` at a time, and yields the results in order. */
 export async function* mapAhead<In, Out>(
   items: AsyncIterable<In>,
   limit: number,
@@ -72,7 +72,7 @@ export async function* mapAhead<In, Out>(
   const underWay: Promise<Out>[] = [];
   for await (const item of items) {
     const made = apply(item);
-    // One that fails is thrown when its turn comes; whoever stops before that does not hear of it.
+    // Avoids an unhandled rejection: the loop throws it in turn, unless the consumer stops earlier.
     made.catch(() => {});
     underWay.push(made);
     if (underWay.length >= limit) yield await underWay.shift()!;

@@ -9,23 +9,30 @@ import type { GemmaConfig } from './config.ts';
 import type { GemmaGraph } from './graph-parts.ts';
 import { headName, isOtherTower, type MediaDefaults, mediaTokens, weightPrefix } from './multimodal.ts';
 
-/** What tells the families apart. */
+/**
+ * Models narrower than this lose too much in 4 bits, because errors average out over fewer numbers. Their linear layers
+ * keep 8 bits, except the three kinds that lose least (docs/precisions.md).
+ */
+const narrow = 1024;
+const coarseEnough = /\.(q_proj|o_proj|gate_proj)\.weight$/;
+
+/** The differences between the families. */
 export interface GemmaFamily<Config extends GemmaConfig> {
   name: 'gemma3' | 'gemma3n';
-  /** Norms are stored as their difference from 1. */
+  /** Norm weights are stored as their difference from 1. */
   hasCentredNorms: boolean;
   readConfig(text: ConfigReader, outer: ConfigReader): Config;
   buildDecoder(gemma: GemmaGraph<Config>): void;
   altup(config: Config): Manifest['altup'];
   functions: FunctionProto[];
-  /** Weights, by their names behind the prefix, that published checkpoints hold though nothing is computed with them. */
+  /** Whether published checkpoints hold this weight (name without the prefix) although no computation uses it. */
   isUnused(config: Config, name: string): boolean;
-  /** Whether a layer reads the cache of an earlier one. */
+  /** Whether a layer reads the cache of an earlier layer. */
   sharesCache(config: Config, layer: number): boolean;
   media: MediaDefaults;
 }
 
-/** The text model alone; of a multimodal checkpoint the text model in it. */
+/** Exports the text model only, also from a multimodal checkpoint. */
 export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Config>): FamilyExport {
   return async (outer, weights, precision) => {
     const text = outer.object('text_config');
@@ -33,7 +40,8 @@ export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Conf
     const config = await withOwnHead(family.readConfig(text ?? outer, outer), weights, prefix);
     const graph = new GraphBuilder('decoder');
     const { hasCentredNorms } = family;
-    family.buildDecoder({ graph, weights, precision, config, prefix, hasCentredNorms });
+    const keeps8Bits = (weight: string) => config.hiddenSize < narrow && !coarseEnough.test(weight);
+    family.buildDecoder({ graph, weights, precision, keeps8Bits, config, prefix, hasCentredNorms });
     weights.refuseUnused((name) => {
       if (text !== null && isOtherTower(name)) return true;
       if (config.isTied && name === headName(weights)) return true;
@@ -66,7 +74,7 @@ export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Conf
   };
 }
 
-/** A head that differs from the table is used whatever `tie_word_embeddings` says, as transformers 5 does. */
+/** Uses a head that differs from the table whatever `tie_word_embeddings` says, as transformers 5 does. */
 async function withOwnHead<Config extends GemmaConfig>(
   config: Config,
   weights: WeightSource,
