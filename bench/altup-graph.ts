@@ -10,7 +10,7 @@ import { weightOf } from '../src/export/onnx/weight.ts';
 import { type LoadedAddon, loadNativeAddon, type NativeGraph } from '../src/runtime/native/native-addon.ts';
 import { spinDurationUs } from '../src/runtime/spin-duration.ts';
 
-/** A chain of CorrectPredict nodes, as between the layers of a model: each corrects with what the last one read. */
+/** A chain of CorrectPredict nodes, as between a model's layers: each corrects with the previous one's block. */
 export interface Chain {
   blocks: number;
   width: number;
@@ -24,7 +24,7 @@ export function requireAddon(): LoadedAddon {
   return native;
 }
 
-/** Coefficients under which values neither grow nor vanish along the chain. */
+/** Coefficients that keep values from growing or vanishing along the chain. */
 function coefficients(k: number): { p: Float32Array; g: Float32Array } {
   const p = Float32Array.from({ length: k * k }, (_, i) =>
     i % (k + 1) === 0 ? 0.9 : 0.1 / Math.max(1, k - 1),
@@ -32,7 +32,7 @@ function coefficients(k: number): { p: Float32Array; g: Float32Array } {
   return { p, g: new Float32Array(k).fill(0.5) };
 }
 
-/** The chain in one session, so that a run holds `nodes` operators and one call. */
+/** Opens the chain in one session, so that one run call executes `nodes` operators. */
 export async function openChain(
   { addon, library }: LoadedAddon,
   { blocks: k, width, tokens, nodes }: Chain,
@@ -61,7 +61,7 @@ export async function openChain(
       opsets: [altupOpset],
     });
     const session = new addon.NativeGraph(library);
-    // As the service's sessions do: those that wait for their turn would otherwise spin for longer beside the one timed.
+    // The same as in the service: otherwise threads of idle sessions would spin for longer next to the timed session.
     const config = { 'session.intra_op.spin_duration_us': spinDurationUs };
     await session.load({ path: join(folder, 'chain.onnx'), ...options, config });
     const ones = (dims: number[]) => {
@@ -76,7 +76,7 @@ export async function openChain(
 }
 
 /**
- * Microseconds per node of a CorrectPredict chain, by a long chain; for few tokens less a short one, so that the
+ * Microseconds per node of a long CorrectPredict chain. For few tokens, a short chain is subtracted, so that the
  * call itself and the first node, which cannot work in place, cancel out.
  */
 export async function nodeTimes(

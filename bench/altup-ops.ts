@@ -10,7 +10,7 @@ const rounds = 9;
 
 const threadSuffix = (threads: number) => (threads === 1 ? '' : `-${threads}threads`);
 
-/** The CorrectPredict kernel against the function body, node by node inside one session, and against memcpy. */
+/** Compares the CorrectPredict kernel with the function body, per node inside one session, and with memcpy. */
 export async function run(): Promise<BenchResult> {
   const native = requireAddon();
   const rows: BenchResult['rows'] = [];

@@ -16,19 +16,19 @@ const alternating = (num_blocks: number) => ({
   selection: 'alternating' as const,
   recycled: false,
 });
-/** Experts as small as the paper's: their hidden width is 16. */
+/** Experts as small as the paper's, with hidden width 16. */
 const moe = { num_experts: 128, expert_d_ff: 16, top_k: 1 };
 const dense: BaseVariant = { name: 'dense', width: 768, altup: null };
-/** Each begins with the model that the others are relative to. */
+/** The first variant of each group is the one that the others are relative to. */
 const groups: { rounds: number; variants: BaseVariant[] }[] = [
   {
-    // By the memory that a model gets when opened it can be a fifth slower: medians of 31 still differed by 1 % from run to run.
+    // Depending on the memory it gets, a model can be a fifth slower: medians of 31 still differed by 1 % between runs.
     rounds: 61,
     variants: [
       dense,
       { name: 'recycled', width: 768, altup: { ...alternating(2), recycled: true } },
       { name: 'plain-k2', width: 768, altup: alternating(2) },
-      // As the shipped one: wider in d_model alone. Next to the one that it is compared with, so in time too.
+      // Wider only in d_model, like the shipped one. Next to plain-k2 here, so that both are measured close in time.
       { name: 'dense2x', width: 1536, heads: 12, feedForward: 2048, altup: null },
     ],
   },
@@ -48,18 +48,18 @@ interface Case {
   past: number;
 }
 const threads = 2;
-/** Tokens of the prompt, all of which each step reads from the encoder's side. */
+/** Tokens of the prompt; each step reads the keys and values of all of them. */
 const promptTokens = 128;
 /** Decoder positions before the step: halfway through a short completion, and far into a long one. */
 const pasts = [32, 128] as const;
 const cases = [1, 8].flatMap((batch) => pasts.map((past): Case => ({ batch, past })));
 const slots = 8;
-/** The first reads what the model before has driven out of the processor's caches. */
+/** The first step is slower: the previous model has evicted this one from the processor's caches. */
 const stepsPerRound = 6;
-/** Expand, Predict, Select, 11 CorrectPredict, Correct and Collapse; the fused one costs most. */
+/** Expand, Predict, Select, 11 CorrectPredict, Correct and Collapse; CorrectPredict costs most. */
 const altupNodes = 16;
 
-/** Every slot is filled up to the last of `pasts`. */
+/** Opens a session and fills every slot up to the longest of `pasts`. */
 async function open({ manifest, folder }: ExportedModel, native: LoadedAddon): Promise<NativeSession> {
   const session = await NativeSession.open(manifest, { folder, slots, maxContext: 1024, threads }, native);
   const longest = Math.max(...pasts);
@@ -77,13 +77,13 @@ async function open({ manifest, folder }: ExportedModel, native: LoadedAddon): P
   return session;
 }
 
-/** Milliseconds of a step by case, model and round. Every model is opened anew in every round, alone. */
+/** Milliseconds of a step by case, model and round. Every round opens every model anew, alone. */
 async function measure(variants: BaseVariant[], rounds: number, native: LoadedAddon): Promise<number[][][]> {
   const models: ExportedModel[] = [];
   for (const variant of variants) models.push(await exportBaseModel(variant));
   const times = cases.map((): number[][] => variants.map(() => []));
   for (let round = 0; round < rounds; round += 1) {
-    // Forwards and backwards in turn, so that drift of the machine falls on all alike.
+    // The order alternates, so that the machine's drift affects all equally.
     const order = [...models.entries()];
     for (const [index, model] of round % 2 === 0 ? order : order.reverse()) {
       const session = await open(model, native);
@@ -98,7 +98,7 @@ async function measure(variants: BaseVariant[], rounds: number, native: LoadedAd
   return times;
 }
 
-/** Milliseconds of the fused operator by number of blocks, in a chain. */
+/** Milliseconds of CorrectPredict in a chain, by number of blocks. */
 async function kernelTimes(batch: number, native: LoadedAddon): Promise<Map<number, number>> {
   const times = new Map<number, number>();
   for (const blocks of [2, 4]) {
@@ -110,8 +110,8 @@ async function kernelTimes(batch: number, native: LoadedAddon): Promise<Map<numb
 }
 
 /**
- * Decode steps of AltUp models beside the dense model of the same layer width and one twice as wide. Of models that stay
- * open, those that were opened first can be a fifth slower for ever, by which memory they got.
+ * Compares decode steps of AltUp models with the dense model of the same layer width and one twice as wide. Models that
+ * stay open are not compared: depending on its memory, one opened first can be a fifth slower permanently.
  */
 export async function run(): Promise<BenchResult> {
   const native = requireAddon();
@@ -150,7 +150,7 @@ export async function run(): Promise<BenchResult> {
         if (variant.altup !== null) ratios[`${variant.name}-share-${at}`] = share;
         if (index === 0) continue;
         ratios[`${variant.name}-${at}`] = median(relative);
-        // 1: the step takes as much longer than the dense one as it reads more bytes.
+        // 1: the step time relative to dense equals the bytes read relative to dense.
         ratios[`${variant.name}-of-bytes-${at}`] = bytes / denseBytes / median(relative);
       }
       const [plain, wide] = ['plain-k2', 'dense2x'].map((name) => variants.findIndex((v) => v.name === name));

@@ -8,7 +8,7 @@ import { type BenchResult, median, spread } from './result.ts';
 interface Case {
   batch: number;
   past: number;
-  /** Tokens of the longest prompt that any slot held before: the cache of the encoder's side has room for it. */
+  /** Tokens of the longest prompt that any slot held before; it sets the capacity of the cross-attention cache. */
   longestPrompt: number;
 }
 
@@ -22,7 +22,7 @@ const cases = [promptTokens, 1024].flatMap((longestPrompt) =>
   [1, slots].flatMap((batch) => pasts.map((past): Case => ({ batch, past, longestPrompt }))),
 );
 
-/** Milliseconds of a step of each case, in a session opened for this alone. */
+/** Milliseconds of a step of each case, in a session opened only for this call. */
 async function time({ manifest, folder }: ExportedModel, kernels: boolean, native: LoadedAddon) {
   const options = { folder, slots, maxContext: 1024, threads };
   const session = await NativeSession.open(manifest, options, native, { kernels });
@@ -43,8 +43,8 @@ async function time({ manifest, folder }: ExportedModel, kernels: boolean, nativ
 }
 
 /**
- * Decode steps of the dense T5-Base decoder, whose only operators of ours are its two kinds of attention: with their
- * kernels, and with their bodies, which are ONNX Runtime's own attention. Both are opened anew in every round.
+ * Compares decode steps of the dense T5-Base decoder, whose only `ai.altup` operators are the two kinds of attention.
+ * One session runs their kernels, the other their bodies, ONNX Runtime's own attention. Every round opens both anew.
  */
 export async function run(): Promise<BenchResult> {
   const native = requireAddon();
@@ -52,7 +52,7 @@ export async function run(): Promise<BenchResult> {
   const kernels: number[][] = [];
   const bodies: number[][] = [];
   for (let round = 0; round < rounds; round += 1) {
-    // Each goes first in turn, so that drift of the machine falls on both alike.
+    // The two alternate in going first, so that the machine's drift affects both equally.
     for (const own of round % 2 === 0 ? [kernels, bodies] : [bodies, kernels]) {
       own.push(await time(model, own === kernels, native));
     }

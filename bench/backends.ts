@@ -29,7 +29,7 @@ async function fill(session: Session, context: number): Promise<void> {
   }
 }
 
-/** Decode steps of the native session beside the portable one, and what is not ONNX Runtime's own time. */
+/** Compares decode steps of the native and the portable session, and measures the time outside of ONNX Runtime. */
 export async function run(): Promise<BenchResult> {
   const addon = requireAddon();
   const model = await exportBaseModel(variant);
@@ -74,7 +74,7 @@ export async function run(): Promise<BenchResult> {
           const time = performance.now() - start;
           own[name].push(time);
           if (name === 'portable') continue;
-          // The same step when nobody wants a token: what is left besides ONNX Runtime is binding and JavaScript.
+          // The same step without sampling: the time outside of ONNX Runtime is then binding and JavaScript.
           const all = time - native.runTimeMs;
           const unsampled = rows.map((row) => ({ ...row, sampling: null }));
           const again = performance.now();

@@ -4,20 +4,20 @@ import { join } from 'node:path';
 import type { Manifest } from '../src/catalog/manifest.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
 
-/** A model with layers of T5-Base's shape unless it says otherwise, and what config.json says of the paper's family. */
+/** A model with layers of T5-Base's shape by default, and the fields of config.json for the paper's family. */
 export interface BaseVariant {
   name: string;
   width: number;
-  /** Of 64 numbers each; as many as make up the width where absent. */
+  /** Number of heads, each 64 wide; by default width / 64. */
   heads?: number;
-  /** As many times the width as T5-Base's where absent. */
+  /** Feed-forward width; by default the same multiple of the width as T5-Base's. */
   feedForward?: number;
   altup: { num_blocks: number; selection: 'alternating' | 'same'; recycled: boolean } | null;
   sequence?: { stride: number; method: 'altup' | 'skip' | 'average' };
   moe?: { num_experts: number; expert_d_ff: number; top_k: number };
 }
 
-/** How many layers each side has: a benchmark of one side has a single one on the other, which takes no part. */
+/** Number of layers on each side. A benchmark of one side gives the other a single layer, which it does not use. */
 export interface Layers {
   encoder: number;
   decoder: number;
@@ -74,7 +74,7 @@ function tensorsOf(variant: BaseVariant, count: Layers): Tensors {
         tensors.set(`${sublayer}.experts.wi`, [experts, hidden, width]);
         tensors.set(`${sublayer}.experts.wo`, [experts, width, hidden]);
       }
-      // The layers of the paper: all but the first and the last.
+      // As in the paper: all layers except the first and the last.
       const isStrided = sequence?.method === 'altup' && side === 'encoder' && layer > 0 && layer < layers - 1;
       if (isStrided) tensors.set(`${block}.sequence.coefs`, [3]);
       if (altup === null) continue;
@@ -88,7 +88,7 @@ function tensorsOf(variant: BaseVariant, count: Layers): Tensors {
   return tensors;
 }
 
-/** Small numbers of both signs, the same on every run. Of a prime length, so that no two rows of a matrix begin alike. */
+/** Small reproducible numbers of both signs. The length is prime, so that no two rows of a matrix begin alike. */
 const noise = (() => {
   let state = 1;
   return Float32Array.from({ length: 262_147 }, () => {
@@ -123,8 +123,8 @@ async function writeWeights(path: string, tensors: Tensors): Promise<void> {
   for (const [index, [name, shape]] of [...tensors].entries()) {
     const numbers = values(name, shape);
     const source = Buffer.from(numbers.buffer);
-    // Each matrix begins elsewhere in the noise: ONNX Runtime keeps equal packed weights once, and a step that reads
-    // one matrix twelve times finds it in the cache.
+    // Each matrix begins at another place in the noise. ONNX Runtime stores equal packed weights once, and a step that
+    // reads one matrix twelve times would find it in the cache.
     let from = numbers === noise ? (index * 4 * 4099) % source.length : 0;
     for (let left = 4 * shape.reduce((a, b) => a * b, 1); left > 0; from = 0) {
       const count = Math.min(left, source.length - from);
@@ -169,7 +169,7 @@ export async function exportBaseModel(variant: BaseVariant, layers = decoding): 
   return { ...exported, remove: () => rm(folder, { recursive: true }) };
 }
 
-/** Bytes of all weights of a model with so many layers. */
+/** Bytes of all weights of a model with these layers. */
 export function weightBytes(variant: BaseVariant, layers: Layers): number {
   return [...tensorsOf(variant, layers).values()].reduce(
     (sum, shape) => sum + 4 * shape.reduce((a, b) => a * b, 1),
@@ -177,17 +177,17 @@ export function weightBytes(variant: BaseVariant, layers: Layers): number {
   );
 }
 
-/** Bytes of keys and values that one decode step reads, of a model with as many heads as T5-Base. */
+/** Bytes of keys and values that one decode step reads, for a model with T5-Base's number of heads. */
 export function cacheBytesPerStep(batch: number, encoderPositions: number, decoderPositions: number): number {
   return batch * (encoderPositions + decoderPositions) * decoding.decoder * 2 * 768 * 4;
 }
 
-/** Bytes of weights that one decode step reads: all of the decoder but the embedding table, and of experts the chosen. */
+/** Bytes of weights that a decode step reads: the decoder's except the embedding table; of experts only the chosen. */
 export function bytesPerStep(variant: BaseVariant, batch: number): number {
   let bytes = 0;
   const { num_experts: experts = 1, top_k: chosen = 1 } = variant.moe ?? {};
   for (const [name, shape] of tensorsOf(variant, decoding)) {
-    // Cross-attention keys and values are made once, by the encoder's graph.
+    // The encoder's graph computes cross-attention keys and values once.
     if (/^encoder|^shared|EncDecAttention\.[kv]/.test(name)) continue;
     const part = /experts\.w[io]$/.test(name) ? Math.min(1, (batch * chosen) / experts) : 1;
     bytes += 4 * part * shape.reduce((a, b) => a * b, 1);

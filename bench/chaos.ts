@@ -3,7 +3,7 @@ import type { BenchResult } from './result.ts';
 import { numberAsked } from './support/number-asked.ts';
 
 const seed = 1;
-/** One in ten is a rolling restart, which takes the longest. */
+/** Only one in ten is a rolling restart, because it takes the longest. */
 const cycle: readonly Disaster[] = [
   'clients leave',
   'engine killed',
@@ -17,7 +17,7 @@ const cycle: readonly Disaster[] = [
   'rolling restart',
 ];
 
-/** Disasters at random moments under load, `--rounds` of them: what clients got, and what is left behind. */
+/** Causes `--rounds` disasters at random moments under load: counts the clients' outcomes and leaked sequences. */
 export async function run(): Promise<BenchResult> {
   const rounds = numberAsked('rounds', 100);
   const disasters = Array.from({ length: rounds }, (_, round) => cycle[round % cycle.length]!);

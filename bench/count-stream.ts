@@ -1,13 +1,13 @@
 import { Agent, request } from 'node:http';
 
-/** Connections are kept, as the clients of an API keep theirs. */
+/** Keeps connections open, as API clients do. */
 const agent = new Agent({ keepAlive: true });
 const done = Buffer.from('data: [DONE]\n\n');
 
 /**
- * Asks for a stream and reads it to its end as cheaply as Node can, so that on a machine with few cores the client
- * takes little from the service.
- * @throws Error for another status than 200, and for a stream that does not end as streams do
+ * Requests a stream and reads it to its end as cheaply as Node can, so that on a machine with few cores the client
+ * takes little processor time from the service.
+ * @throws Error for a status other than 200, and for a stream that has an error or lacks its end
  */
 export function countStream(url: string, body: object): Promise<void> {
   const payload = JSON.stringify(body);

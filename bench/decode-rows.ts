@@ -1,17 +1,17 @@
 import type { DecodeRow, Sampling, Session } from '../src/runtime/session.ts';
 import { samplingRequest } from '../test/support/sampling-request.ts';
 
-/** Greedy completions, one for each of the first `batch` slots: as in the engine, kept for all their steps. */
+/** Greedy samplings for the first `batch` slots. As in the engine, each is kept for all steps of its completion. */
 export function greedySamplings(session: Session, batch: number): Sampling[] {
   return Array.from({ length: batch }, () => session.startSampling(samplingRequest()));
 }
 
-/** A decode step of the first slots, one for each of `samplings`, all at the same position. */
+/** Rows of a decode step: one slot for each of `samplings`, all at the same position. */
 export function decodeRows(samplings: readonly Sampling[], token: number, past: number): DecodeRow[] {
   return samplings.map((sampling) => ({ token, past, sampling }));
 }
 
-/** Milliseconds of the fastest of `steps` decode steps: whatever else runs on the machine only adds to them. */
+/** Milliseconds of the fastest of `steps` decode steps, because other load on the machine only adds time. */
 export async function fastestStep(
   session: Session,
   { batch, past, steps }: { batch: number; past: number; steps: number },

@@ -11,8 +11,8 @@ import { ServiceProcess } from '../test/support/service-process.ts';
 import { readStream } from '../test/support/stream-completion.ts';
 import { type BenchResult, median, spread } from './result.ts';
 
-// E2B_CHECKPOINT names a folder that scripts/random-gemma3n.ts wrote; without it one is made, 9 GB, and removed.
-// An export that is there is served as it is: remove <folder>/onnx to time exporting too.
+// E2B_CHECKPOINT names a folder that scripts/random-gemma3n.ts wrote; without it the benchmark makes one of 9 GB and
+// removes it. It serves an existing export: remove <folder>/onnx to time exporting too.
 
 const precision = 'int4';
 const slots = 8;
@@ -22,12 +22,12 @@ const generated = 33;
 const GB = 1e9;
 const GiB = 2 ** 30;
 
-/** A prompt that shares no beginning with any other. */
+/** A random prompt, so that no two share more than their first token. */
 function randomPrompt(length: number): number[] {
   return [2, ...Array.from({ length: length - 1 }, () => 400 + Math.floor(Math.random() * 250_000))];
 }
 
-/** Exports in a process of its own. @returns null where the export was there */
+/** Exports in a separate process. @returns seconds and peak memory in bytes; null if the export existed */
 async function timeExport(checkpoint: string): Promise<{ seconds: number; peak: number } | null> {
   if (existsSync(join(checkpoint, 'onnx', precision, 'manifest.json'))) return null;
   const start = performance.now();
@@ -37,7 +37,7 @@ async function timeExport(checkpoint: string): Promise<{ seconds: number; peak: 
   });
   let peak = 0;
   const watch = setInterval(() => {
-    // Nothing is to be read of a process that has just ended.
+    // A process that has just ended has no figures.
     peak = Math.max(peak, processMemory(child.pid!).peak || 0);
   }, 100);
   child.on('exit', () => clearInterval(watch));
@@ -56,7 +56,7 @@ async function firstToken(service: ServiceProcess, model: string, length: number
   return performance.now() - start;
 }
 
-/** Tokens per second of `count` clients together, from the last one's first token to the first one's last. */
+/** Tokens per second of `count` clients together, from the latest first token to the earliest last token. */
 async function decodeSpeed(service: ServiceProcess, model: string, count: number): Promise<number> {
   const body = { model, max_tokens: generated, temperature: 0, ignore_eos: true, stream: true };
   const arrivals = await Promise.all(
@@ -103,7 +103,7 @@ async function measure(checkpoint: string): Promise<BenchResult> {
     ALTUP_PRECISION: precision,
     ALTUP_SLOTS: String(slots),
     ALTUP_CONTEXT: '2048',
-    // Prompts of 1,024 tokens, one after another, on a machine with little to compute with.
+    // Prompts of 1,024 tokens, one after another, take long on a small machine.
     ALTUP_QUEUE_TIMEOUT_MS: '600000',
     ALTUP_REQUEST_TIMEOUT_MS: '600000',
   });
@@ -131,7 +131,7 @@ async function measure(checkpoint: string): Promise<BenchResult> {
   return { name: 'e2b', rows, ratios };
 }
 
-/** A model of Gemma 3n E2B's real shape with random weights: exported as int4, served and loaded. */
+/** Exports a model of Gemma 3n E2B's real shape with random weights as int4, serves it and measures it under load. */
 export async function run(): Promise<BenchResult> {
   const given = process.env.E2B_CHECKPOINT;
   if (given) return await measure(given);

@@ -16,10 +16,10 @@ const variants: BaseVariant[] = [
   { name: 'recycled-k2', width, altup: { ...altup, recycled: true } },
   { name: 'moe', width, altup: null, moe },
 ];
-/** T5-Base's encoder. Of the decoder one layer: its cross-attention keys and values are a part of the time. */
+/** T5-Base's encoder with one decoder layer, whose cross-attention keys and values are a part of the time. */
 const layers = { encoder: 12, decoder: 1 };
 
-/** A prompt of 512 tokens through T5-Base's encoder: what a variant does more or less than the dense one. */
+/** Compares the variants' speed with dense for a prompt of 512 tokens through T5-Base's encoder. */
 export async function run(): Promise<BenchResult> {
   const native = requireAddon();
   const tokens = numberAsked('tokens', 512);
@@ -36,7 +36,7 @@ export async function run(): Promise<BenchResult> {
   }
   const times: number[][] = variants.map(() => []);
   for (let round = -3; round < rounds; round += 1) {
-    // Forwards and backwards in turn, so that drift of the machine falls on all alike.
+    // The order alternates, so that the machine's drift affects all equally.
     const order = [...sessions.entries()];
     for (const [index, session] of round % 2 === 0 ? order : order.reverse()) {
       const own = [];
@@ -45,7 +45,7 @@ export async function run(): Promise<BenchResult> {
         await session.encode(0, prompt);
         own.push(performance.now() - start);
       }
-      // Whatever else runs on the machine only adds time.
+      // Other load on the machine only adds time.
       if (round >= 0) times[index]!.push(Math.min(...own));
     }
   }

@@ -9,7 +9,7 @@ const prompt = 'It was a truth that she had never seen so much of the world as i
 const maxTokens = 128;
 const rounds = 5;
 
-/** What batching gives: tokens per second by concurrency; and what a step takes outside of the session. */
+/** Measures batching: tokens per second by concurrency, and the time of a step outside of the session. */
 export async function run(): Promise<BenchResult> {
   const engine = await EngineAlone.open(checkpoint, { slots: 32, maxContext: 512 });
   const result: BenchResult = { name: 'engine', rows: [], ratios: {} };

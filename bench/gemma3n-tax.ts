@@ -9,7 +9,7 @@ const context = 128;
 const rounds = 9;
 const stepsPerRound = 4;
 
-/** Decode steps of Gemma 3n with AltUp beside the same model without it: routers, blocks, and the ways into and out. */
+/** Compares decode steps of Gemma 3n with and without AltUp: routers, blocks, and the projections around them. */
 export async function run(): Promise<BenchResult> {
   const native = requireAddon();
   const model = await MidSizeGemma3n.write();
@@ -28,7 +28,7 @@ export async function run(): Promise<BenchResult> {
     const times: [number[], number[]] = [[], []];
     const samplings = sessions.map((session) => greedySamplings(session, batch));
     for (let round = -2; round < rounds; round += 1) {
-      // Forwards and backwards in turn, so that drift of the machine falls on both alike.
+      // The order alternates, so that the machine's drift affects both equally.
       const order = [...sessions.entries()];
       for (const [index, session] of round % 2 === 0 ? order : order.reverse()) {
         const steps: number[] = [];

@@ -7,7 +7,7 @@ import type { Session } from '../src/runtime/session.ts';
 const prefixLength = 64;
 const continuationLength = 128;
 
-/** A part of a chapter: what a model is shown, and what it has to continue it with. */
+/** A part of a chapter: the text that a model reads, and the continuation that is scored. */
 export interface Window {
   prefix: readonly number[];
   continuation: readonly number[];
@@ -20,7 +20,7 @@ export function heldOutChapters(): string[] {
     .split('\n\n\n');
 }
 
-/** Continuations that tile every chapter after its first tokens: what training/data.py measures held-out loss on. */
+/** Continuations that tile every chapter after its first tokens: training/data.py uses the same for held-out loss. */
 export function windowsOf(tokenizer: Tokenizer, chapters: readonly string[]): Window[] {
   return chapters.flatMap((chapter) => {
     const tokens = tokenizer.encode(chapter);
@@ -46,7 +46,7 @@ export async function meanLoss(
     const shown =
       graphs.encoder === null ? [specialTokens.bos, ...prefix] : [...prefix, specialTokens.eos[0]];
     const read = shown.filter((token) => token !== null && token !== undefined);
-    // What is scored comes after one token more: the last of a prompt, or the decoder's first.
+    // One more token precedes the scored ones: the last of the prompt, or the decoder's start token.
     const last = graphs.encoder === null ? read.pop()! : specialTokens.decoderStart!;
     if (graphs.encoder !== null) await session.encode(0, read);
     else await session.prefill(0, read, 0, null);

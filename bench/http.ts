@@ -11,19 +11,19 @@ import { tokensPerSecond } from './support/tokens-per-second.ts';
 
 const prompt = 'It was a truth that she had never seen so much of the world as in that long walk';
 const slots = 16;
-/** Of the engine, on either side: the clients, which share the machine with the service, need the other cores. */
+/** Engine threads on either side. The clients share the machine with the service and need the other cores. */
 const threads = Math.max(1, availableParallelism() >> 1);
 
 interface Load {
   name: string;
-  /** Its figures are found under `<ratio>-c<concurrency>`. */
+  /** The result has its figures under `<ratio>-c<concurrency>`. */
   ratio: string;
   checkpoint: string;
   concurrency: number;
-  /** Of a completion, from and to; they differ, so that clients come and go one at a time. */
+  /** Minimum and maximum of a completion. Lengths differ, so that clients come and go one at a time. */
   tokens: readonly [number, number];
   completionsPerClient: number;
-  /** Before those that count: the compiler of either process has seen little yet. */
+  /** Rounds that do not count, in which the JIT compilers of both processes warm up. */
   warmUps: number;
   rounds: number;
 }
@@ -43,7 +43,7 @@ async function measure(load: Load, service: ServiceProcess, engine: EngineAlone,
   const alone: number[] = [];
   const lagMs: number[] = [];
   const overService = async (isCounted: boolean) => {
-    await service.metric('up'); // Each scrape starts the lag's statistics anew.
+    await service.metric('up'); // Each scrape resets the lag's statistics.
     const speed = await tokensPerSecond(concurrency, lengths, (tokens) =>
       countStream(`${service.url}/v1/completions`, { ...body, max_tokens: tokens }),
     );
@@ -58,7 +58,7 @@ async function measure(load: Load, service: ServiceProcess, engine: EngineAlone,
     if (isCounted) alone.push(speed);
   };
   for (let round = -warmUps; round < rounds; round += 1) {
-    // Each goes first in turn, so that drift of the machine falls on both alike.
+    // The two alternate in going first, so that the machine's drift affects both equally.
     const turns = round % 2 === 0 ? [overService, engineAlone] : [engineAlone, overService];
     for (const turn of turns) await turn(round >= 0);
   }
@@ -93,8 +93,8 @@ async function compare(checkpoint: string, loads: readonly Load[], result: Bench
 }
 
 /**
- * Streaming over HTTP beside the engine alone, and how late the HTTP thread's event loop runs meanwhile: for a model of
- * a real one's size, and for a shipped one, whose step is so short that HTTP keeps a core as busy as the model does.
+ * Compares streaming over HTTP with the engine alone, and measures the HTTP thread's event-loop lag. One model has
+ * a realistic size; the other is a shipped one with steps so short that HTTP keeps a core as busy as the model does.
  */
 export async function run(): Promise<BenchResult> {
   const result: BenchResult = { name: 'http', rows: [], ratios: {} };
@@ -123,7 +123,7 @@ export async function run(): Promise<BenchResult> {
     tokens: [64, 192],
     warmUps: 4,
   } as const;
-  // Rounds differ by a fifth either way: the figure that counts is the median of many.
+  // Rounds differ by a fifth either way, so only the median of many counts.
   const loads = [
     { ...small, concurrency: 1, completionsPerClient: 8, rounds: 15 },
     { ...small, concurrency: 16, completionsPerClient: 8, rounds: 25 },

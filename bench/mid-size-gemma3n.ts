@@ -31,7 +31,7 @@ const shape: Gemma3nShape = {
   sparse_layers: 5,
 };
 
-/** The model without AltUp: one tensor runs through the layers, and what a layer injects is added to it. */
+/** The stream of a model without AltUp: one tensor runs through the layers, and each layer adds its injection to it. */
 class PlainStream implements Gemma3nStream {
   readonly #gemma: Gemma3nGraph;
 
@@ -64,7 +64,7 @@ export interface ExportedModel {
   manifest: Manifest;
 }
 
-/** The checkpoint in a temporary folder. */
+/** A checkpoint with random weights in a temporary folder. */
 export class MidSizeGemma3n {
   readonly checkpoint: string;
 
@@ -78,7 +78,7 @@ export class MidSizeGemma3n {
     return new MidSizeGemma3n(checkpoint);
   }
 
-  /** In float32, with AltUp or without. */
+  /** Exports the checkpoint in float32, with AltUp or without. */
   async export(kind: 'altup' | 'plain'): Promise<ExportedModel> {
     const folder = await mkdtemp(join(this.checkpoint, `${kind}-`));
     const manifest = await writeExport(folder, {

@@ -20,17 +20,17 @@ const closedLoopClients = 16;
 const recoveryRounds = 5;
 
 interface Answer {
-  /** 0: the connection broke before an answer came. */
+  /** 0: the connection broke before the answer. */
   status: number;
   latencyMs: number;
-  /** null where the answer has no such header. */
+  /** null if the answer has no such header. */
   retryAfterSeconds: number | null;
 }
 
-/** @param number of the request: who is refused and comes back is known by its prompt */
+/** @param number makes the prompt unique, by which the service recognises a refused request that returns */
 async function ask(service: ServiceProcess, number: number): Promise<Answer> {
   const startedAt = performance.now();
-  // A connection of its own: one that idles between two requests may be closed just as the second is sent.
+  // Each request has its own connection: an idle one may be closed just as the next request is sent.
   const headers = { 'content-type': 'application/json', connection: 'close' };
   const answer = async (): Promise<Pick<Answer, 'status' | 'retryAfterSeconds'>> => {
     const response = await service.post(
@@ -46,7 +46,7 @@ async function ask(service: ServiceProcess, number: number): Promise<Answer> {
   return { status, latencyMs: performance.now() - startedAt, retryAfterSeconds };
 }
 
-/** Requests per second that clients get who each wait for their answer. */
+/** Requests per second that a closed loop of clients gets. */
 async function capacity(service: ServiceProcess, seconds: number): Promise<number> {
   const endsAt = performance.now() + seconds * 1000;
   let served = 0;
@@ -56,7 +56,7 @@ async function capacity(service: ServiceProcess, seconds: number): Promise<numbe
       asked += 1;
       const { status } = await ask(service, asked);
       if (status === 200 && performance.now() < endsAt) served += 1;
-      // What an earlier burst has left in the queue is waited for.
+      // Wait for requests that an earlier burst left in the queue.
       if (status !== 200) await setTimeout(50);
     }
   };
@@ -66,11 +66,11 @@ async function capacity(service: ServiceProcess, seconds: number): Promise<numbe
 
 interface Burst {
   answers: Answer[];
-  /** Of those who were refused, came back once, and when they were told: while the overload went on, and after it. */
+  /** Answers to refused requests that came back once, after their Retry-After: during the overload and after it. */
   returns: { during: Answer[]; after: Answer[] };
 }
 
-/** An open loop: requests come when they come, whatever became of those before. */
+/** Sends an open loop: requests arrive on schedule, regardless of earlier answers. */
 async function burst(
   service: ServiceProcess,
   perSecond: number,
@@ -105,7 +105,7 @@ async function burst(
   return result;
 }
 
-/** Resident memory, MiB, every second while `work` goes on. */
+/** Samples resident memory, MiB, every second until `work` ends. */
 async function memoryDuring<T>(
   service: ServiceProcess,
   work: Promise<T>,
@@ -122,7 +122,7 @@ async function memoryDuring<T>(
   return { result: await watched, mebibytes };
 }
 
-/** Highest value of each fifth of a series. */
+/** Maximum of each fifth of a series. */
 function peaksOfFifths(series: readonly number[]): number[] {
   const part = (i: number) => series.slice((i * series.length) / 5, ((i + 1) * series.length) / 5);
   return Array.from({ length: 5 }, (_, i) => Math.max(...part(i)));
@@ -133,8 +133,8 @@ const shareOf = (answers: readonly Answer[], isCounted: (answer: Answer) => bool
   answers.filter(isCounted).length / answers.length;
 
 /**
- * Ten times the capacity in an open loop for `--seconds`: what happens to those who are let in, to those who are not and
- * come back when they are told, to the memory, and to the throughput after it.
+ * Sends ten times the capacity in an open loop for `--seconds`. Measures admitted requests, refused requests that come
+ * back after their Retry-After, memory, and the throughput afterwards.
  */
 export async function run(): Promise<BenchResult> {
   const seconds = numberAsked('seconds', 60);

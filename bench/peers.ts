@@ -22,7 +22,7 @@ interface Candidate {
   rounds: number;
 }
 
-/** The same checkpoint, prompts and threads, round by round in turn: float32, greedy. */
+/** Compares with `transformers`: same checkpoint, prompts and threads, in alternating rounds; float32, greedy. */
 export async function run(): Promise<BenchResult> {
   const midSize = await MidSizeGemma3n.write();
   const trained = ['austen-gemma3', 'austen-gemma3n'].filter((id) => existsSync(join(models, id)));
@@ -76,7 +76,7 @@ async function compare({ name, checkpoint, tokens, rounds }: Candidate, result: 
   await rm(out, { recursive: true });
 }
 
-/** What the engine does: prompts one after the other, then all rows as one batch. */
+/** Generates as the engine does: prompts one after the other, then all rows as one batch. */
 async function generate(
   session: NativeSession,
   { batch, prompt, tokens }: GenerationJob,

@@ -12,7 +12,7 @@ import type { BenchResult } from './result.ts';
 
 const models = join(import.meta.dirname, '../models');
 
-/** Perplexity of every shipped model on held-out text, in each precision, next to fp32. */
+/** Computes the perplexity of every shipped model on held-out text, in each precision and relative to fp32. */
 export async function run(): Promise<BenchResult> {
   const { runtime } = await chooseRuntime({
     backend: 'auto',

@@ -14,8 +14,8 @@ const random = seededRandom(2);
 const randomTokens = (length: number) => Array.from({ length }, () => 4 + random.below(2000));
 
 /**
- * Requests that come together and begin with the same system prompt, sharing it or, by a salt for each, not: the time to
- * their first token, and whether their tokens are the same.
+ * Sends requests together that begin with the same system prompt. They share it, or a salt for each prevents that.
+ * Compares the time to their first token, and whether their tokens are the same.
  */
 export async function run(): Promise<BenchResult> {
   const folder = await writeRandomGemma3();

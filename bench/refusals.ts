@@ -7,7 +7,7 @@ const model = 'austen-t5-altup-k2';
 const rounds = 20;
 const slowestMs = 50;
 
-/** How long a running service takes to refuse each of the bad requests, and how much it says. */
+/** Measures how long a running service takes to refuse each bad request, and the size of its answer. */
 export async function run(): Promise<BenchResult> {
   const service = await ServiceProcess.start({ ALTUP_MODELS: join(import.meta.dirname, '../models', model) });
   const result: BenchResult = { name: 'refusals', rows: [], ratios: {} };
@@ -20,7 +20,7 @@ export async function run(): Promise<BenchResult> {
         const startedAt = performance.now();
         const response = await service.post('/v1/completions', { prompt: 'a', ...body });
         const text = await response.text();
-        if (round > 0) times.push(performance.now() - startedAt); // The first is a warm-up.
+        if (round > 0) times.push(performance.now() - startedAt); // The first round is a warm-up.
         bytes = Math.max(bytes, Buffer.byteLength(text));
         const { error } = JSON.parse(text);
         if (response.status !== 400 || error.param !== param) {

@@ -1,4 +1,4 @@
-/** What a benchmark found: a table, and the ratios by the names under which they are followed over time. */
+/** A benchmark's table, and its ratios by the names under which they are tracked over time. */
 export interface BenchResult {
   name: string;
   rows: Record<string, string | number>[];

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import type { BenchResult } from './result.ts';
 import { describeMachine } from './support/machine.ts';
 
-// npm run bench -- <name> [--json]: side by side in one run, medians with their spread.
+// npm run bench -- <name> [--json]: compares side by side in one run and prints medians with their spread.
 
 const support = new Set([
   'run',

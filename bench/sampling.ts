@@ -17,13 +17,13 @@ const kinds: Record<string, Partial<SamplingParameters>> = {
   plain: { temperature: 1 },
 };
 
-/** After Zipf's law, as a model's are: probabilities fall with the 1.3rd power of a token's place. */
+/** Logits that follow Zipf's law, like a model's: probabilities fall with the 1.3rd power of a token's rank. */
 function modelLikeLogits(count: number, vocabSize: number): Float32Array {
   const random = seededRandom(count);
   return Float32Array.from({ length: count }, () => -1.3 * Math.log(1 + vocabSize * random.next()));
 }
 
-/** One step's choice of tokens: the native sampler beside the one in TypeScript, on the same logits. */
+/** Compares the native sampler with the one in TypeScript, for one step's tokens on the same logits. */
 export async function run(): Promise<BenchResult> {
   const { addon } = requireAddon();
   const rows: BenchResult['rows'] = [];

@@ -17,7 +17,7 @@ const settings = {
   ALTUP_LOG_LEVEL: 'info',
 };
 const tokensOf = (random: { next(): number }) => 64 + Math.floor(128 * random.next());
-/** A wait for a slot that is too long, for one request in twenty. */
+/** Longest acceptable wait for a slot, which at most one request in twenty may exceed. */
 const longestWaitMs = 1000;
 
 const ask = (url: string, tokens: number) =>
@@ -28,7 +28,7 @@ const ask = (url: string, tokens: number) =>
     stream: true,
   });
 
-/** Tokens a second of one instance, while every instance has so many sequences in progress. */
+/** Tokens per second of one instance while every instance has `sequences` in progress. */
 async function tokensPerSecond(urls: readonly string[], sequences: number, seconds: number): Promise<number> {
   const endsAt = performance.now() + 1000 * seconds;
   let tokens = 0;
@@ -47,7 +47,7 @@ async function tokensPerSecond(urls: readonly string[], sequences: number, secon
   return tokens / seconds / urls.length;
 }
 
-/** Milliseconds from each request's scheduled arrival to the end of its answer, the instances taking turns. */
+/** Milliseconds from each request's scheduled arrival to the end of its answer. Instances take turns. */
 async function measure(urls: readonly string[], arrivals: readonly Arrival[]): Promise<number[]> {
   const beginning = performance.now();
   return Promise.all(
@@ -66,7 +66,7 @@ function quantile(values: readonly number[], share: number): number {
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The highest share of their capacity at which instances keep one request in twenty from waiting too long. */
+/** The highest share of capacity at which at most one request in twenty waits longer than `longestWaitMs`. */
 function usableShare(instances: number, curve: ServiceCurve, capacity: number) {
   let best = { share: 0, waiting: 0 };
   for (let share = 0.3; share < 1; share += 0.02) {
@@ -88,13 +88,12 @@ function usableShare(instances: number, curve: ServiceCurve, capacity: number) {
 }
 
 /**
- * Two instances at known loads beside what the queueing simulation says of them, from the service curve that was measured
- * just before; then what it says of more instances.
+ * Compares two instances at known loads with the queueing simulation, which uses the service curve measured
+ * just before; then simulates more instances.
  */
 export async function run(): Promise<BenchResult> {
   const seconds = numberAsked('seconds', 60);
   const services = await Promise.all([ServiceProcess.start(settings), ServiceProcess.start(settings)]);
-  // Asked for once: a service under test looks for it in its log.
   const urls = services.map(({ url }) => url);
   try {
     await tokensPerSecond(urls, slots, 5); // warm-up

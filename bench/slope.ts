@@ -1,4 +1,4 @@
-/** By how much y grows with each x, by least squares. */
+/** Slope of the least-squares line through the points. */
 export function slope(points: readonly (readonly [x: number, y: number])[]): number {
   const mean = (at: 0 | 1) => points.reduce((sum, point) => sum + point[at], 0) / points.length;
   const [x0, y0] = [mean(0), mean(1)];

@@ -29,11 +29,11 @@ import { numberAsked } from './support/number-asked.ts';
 const plotFile = join(import.meta.dirname, '../docs/soak.svg');
 const models = ['austen-t5-dense', 'austen-t5-altup-k2', 'austen-t5-recycled-k2'];
 const clients = 6;
-/** Each makes one attack after another; an eighth of what the service is asked is meant to harm it. */
+/** Each makes one attack after another. */
 const attackers = 2;
 const keys = { client: 'key-of-the-clients', attacker: 'key-of-the-attackers' };
 const sampleSeconds = 5;
-/** Of the run, at its beginning, in which caches fill and code is compiled. */
+/** Share of the run at its beginning in which caches fill and code is compiled. */
 const warmUpShare = 0.1;
 
 interface Observed {
@@ -56,7 +56,7 @@ const sampled = {
 type Name = keyof typeof sampled;
 type Samples = Record<Name, [minutes: number, value: number][]>;
 
-/** One client: every kind of request there is, in a random order, with pauses. */
+/** One client: sends every kind of request in a random order, with pauses. @returns counts of the outcomes */
 async function client(
   post: Post,
   known: readonly KnownCompletion[],
@@ -84,7 +84,7 @@ async function client(
   return counts;
 }
 
-/** One that means harm: every attack there is, in a random order, with pauses. */
+/** One attacker: makes every attack in a random order, with pauses. @returns counts of the outcomes */
 async function attack(url: string, seed: number, endsAt: number): Promise<Map<string, number>> {
   const random = seededRandom(seed);
   const counts = new Map<string, number>();
@@ -117,7 +117,7 @@ async function sample(service: ServiceProcess, endsAt: number): Promise<Samples>
   return samples;
 }
 
-/** A half of a run after its warm-up. The lowest value shows what is left once garbage was collected. */
+/** A half of a run after its warm-up. The lowest value shows what remains after garbage collection. */
 interface Half {
   middle: number;
   lowest: number;
@@ -131,7 +131,7 @@ function halves(points: readonly (readonly [number, number])[]): [Half, Half] {
 }
 
 /**
- * A service under mixed load, clients that leave and attackers included, for as long as `--minutes` says; draws
+ * Puts a service under mixed load for `--minutes`, including clients that leave and attackers; draws
  * docs/soak.svg.
  */
 export async function run(): Promise<BenchResult> {

@@ -13,7 +13,7 @@ import { slope } from './slope.ts';
 const checkpoint = join(import.meta.dirname, '../models/austen-t5-altup-k2');
 const slots = 4;
 const context = 64;
-/** Of each kind of memory, evenly over a run. */
+/** Number of samples of each kind of memory, spread evenly over a run. */
 const samples = 200;
 
 type Sampled = Record<'resident' | 'anonymous', [count: number, bytes: number][]>;
@@ -36,7 +36,7 @@ async function repeat(count: number, each: (i: number) => Promise<void>): Promis
   const every = Math.floor(count / samples);
   for (let i = 1; i <= count; i += 1) {
     await each(i);
-    // As the engine does between steps: what JavaScript no longer holds is freed in the event loop's turns.
+    // As the engine does between steps: objects that JavaScript no longer holds are freed in the event loop's turns.
     await setImmediate();
     if (i % every !== 0) continue;
     const memory = processMemory(process.pid);
@@ -46,7 +46,7 @@ async function repeat(count: number, each: (i: number) => Promise<void>): Promis
   return found;
 }
 
-/** What a request does to a session: its prompt is encoded, then every step has another position and batch. */
+/** Uses a session as a request does: encodes its prompt, then decodes with another position and batch at every step. */
 async function step(session: NativeSession, i: number): Promise<void> {
   const past = i % context;
   if (past === 0) {
@@ -58,7 +58,7 @@ async function step(session: NativeSession, i: number): Promise<void> {
   await session.decode(decodeRows(samplings, 100 + (i % 1000), past));
 }
 
-/** Memory of this process while one session takes many steps, and while many are opened, used and closed. */
+/** Measures this process's memory while one session takes many steps, and while many are opened, used and closed. */
 export async function run(): Promise<BenchResult> {
   const addon = requireAddon();
   const { steps, cycles } = counts();

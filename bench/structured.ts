@@ -14,7 +14,7 @@ const threads = 2;
 const steps = 120;
 const rounds = 41;
 
-/** Documents too long to end within a round. */
+/** Items of a document that is too long to end within a round. */
 const person = {
   type: 'object',
   properties: {
@@ -31,7 +31,7 @@ const sources: Record<string, GrammarSource> = {
   regex: { regex: '([A-Z][a-z]{1,9} ){400}' },
 };
 
-/** Decode steps of a batch that keeps to a grammar beside the same batch without one. */
+/** Compares decode steps of a batch that follows a grammar with the same batch without one. */
 export async function run(): Promise<BenchResult> {
   const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
   keepTokenBytes(model, Tokenizer.load(checkpoint), manifest.vocabSize, manifest.specialTokens.eos);
@@ -44,7 +44,7 @@ export async function run(): Promise<BenchResult> {
       Array.from({ length: 32 }, (_, i) => 100 + i),
     );
   }
-  /** Milliseconds of each step of a batch; each row keeps to the grammar from its first token on. */
+  /** Median milliseconds of a batch's steps; each row follows the grammar from its first token on. */
   const measure = async (batch: number, grammar: number | null) => {
     const rows = Array.from({ length: batch }, (_, row) => ({
       token: 0,
@@ -66,7 +66,7 @@ export async function run(): Promise<BenchResult> {
         rows[row]!.past += 1;
         chosen += 1;
       }
-      // A row whose grammar is late does the step again.
+      // A row whose grammar is late repeats the step.
       times.push((time * batch) / Math.max(1, chosen));
     }
     for (const { sampling } of rows) sampling.end();
@@ -80,7 +80,7 @@ export async function run(): Promise<BenchResult> {
       const free: number[] = [];
       const structured: number[] = [];
       for (let round = -2; round < rounds; round += 1) {
-        // Each goes first in turn, so that drift of the machine falls on both alike.
+        // The two alternate in going first, so that the machine's drift affects both equally.
         const turns = round % 2 === 0 ? [null, id] : [id, null];
         for (const grammar of turns) {
           const time = await measure(batch, grammar);

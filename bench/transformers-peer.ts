@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export interface GenerationTimes {
-  /** From the prompts to their first tokens. */
+  /** From the start of the prompts to their first tokens. */
   firstMs: number;
-  /** A token of every row after the first. */
+  /** Mean time of a decode step, which gives every row a token. */
   stepMs: number;
 }
 
@@ -16,7 +16,7 @@ export interface GenerationJob {
   tokens: number;
 }
 
-/** `transformers` in a process of its own (training/peer.py), waiting for one job after the other. */
+/** Runs `transformers` in a separate process (training/peer.py), which takes one job after the other. */
 export class TransformersPeer {
   readonly #process;
   readonly #lines;

@@ -4,8 +4,8 @@ import { copyFileSync, existsSync, globSync, readFileSync, renameSync, writeFile
 import { join } from 'node:path';
 import { nativeAddonPath, nativeFolder } from '../src/runtime/native/native-addon.ts';
 
-// Builds the native addon when its sources changed since the last build. Without cargo the service goes on with
-// onnxruntime-node, so that is no failure; with --optional neither is a build that fails.
+// Builds the native addon if its sources changed since the last build. Missing cargo is not an error: the service falls
+// back to onnxruntime-node. With --optional a failed build is not an error either.
 
 const target = join(nativeFolder, 'target');
 const stamp = join(target, `${process.platform}-${process.arch}.sha256`);
@@ -42,7 +42,7 @@ function build(hash: string): boolean {
   });
   if (status !== 0) return false;
   const name = libraryName[process.platform as keyof typeof libraryName];
-  // Renamed into place: a process that has the old file mapped keeps it.
+  // Rename into place, so that a process that has mapped the old file keeps it.
   const fresh = `${nativeAddonPath}.${process.pid}`;
   copyFileSync(join(target, 'release', name), fresh);
   renameSync(fresh, nativeAddonPath);

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs Debian's chromium, in which tests open the pages of the service; with it comes SwiftShader, a Vulkan device in
-# software on which they run WebGPU. Without root, SwiftShader alone is fetched, into the user's cache. Needs apt-get and
-# dpkg. What fails here only leaves those tests out.
+# Installs Debian's chromium, in which tests open the service's pages, and with it SwiftShader, a software Vulkan device
+# on which tests run WebGPU. Without root, it fetches only SwiftShader, into the user's cache. Needs apt-get and dpkg.
+# If this script fails, those tests are skipped.
 set -uo pipefail
 swiftshader=libvk_swiftshader.so
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/altup-serve/swiftshader
 
-# Without package lists, as in a fresh container, there is nothing to install yet.
+# A fresh container has no package lists, so on failure update them and try again.
 apt() { apt-get "$@" >/dev/null 2>&1 || { apt-get update >/dev/null 2>&1 && apt-get "$@" >/dev/null 2>&1; }; }
 
 if command -v chromium >/dev/null; then

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { nativeAddonPath, prebuiltPackages } from '../src/runtime/native/native-addon.ts';
 
-// Writes the npm package of the addon that was built here into a folder, for `npm pack`.
+// Writes the npm package of the locally built addon into a folder, for `npm pack`.
 
 const [folder] = process.argv.slice(2);
 const name = prebuiltPackages[`${process.platform}-${process.arch}`];
@@ -20,7 +20,7 @@ const manifest = {
   description: `The native addon of altup-serve for ${process.platform}-${process.arch}`,
   license: packageJson.license,
   main: file,
-  // The second is there where it was written (scripts/write-notices.ts).
+  // The second file exists only if scripts/write-notices.ts wrote it.
   files: [file, 'THIRD-PARTY-NOTICES.txt'],
   os: [process.platform],
   cpu: [process.arch],

@@ -1,7 +1,7 @@
 import { e2b } from './random-gemma3n/shape.ts';
 import { writeRandomGemma3n } from './random-gemma3n/write-checkpoint.ts';
 
-// node scripts/random-gemma3n.ts <folder>: a checkpoint of Gemma 3n E2B's shape, 9 GB, to try large models with.
+// node scripts/random-gemma3n.ts <folder>: writes a random 9 GB checkpoint of Gemma 3n E2B's shape.
 
 const [folder] = process.argv.slice(2);
 if (folder === undefined) {

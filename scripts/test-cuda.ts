@@ -4,9 +4,9 @@ import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { loadNativeAddon, nativeFolder } from '../src/runtime/native/native-addon.ts';
 import { NativeSession } from '../src/runtime/native/native-session.ts';
 
-// Tests that need a GPU: the operators on it, then whole models. Fails where there is none.
+// Runs the tests that need a GPU: first the operators, then whole models. Fails without a GPU.
 
-/** Why no model can be opened on CUDA; null when one can. */
+/** The reason why no model can be opened on CUDA; null if one can. */
 async function whyNot(): Promise<string | null> {
   const native = loadNativeAddon();
   if (native.addon === null) return native.reason;

@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-// Writes the licences of everything that is shipped into one file: npm packages except development ones, the crates of the
-// addon, and Node.
+// Writes the licences of all shipped components into one file: npm packages except development ones, the addon's
+// crates, and Node.
 
 interface Component {
   title: string;
@@ -20,7 +20,7 @@ const textsIn = (folder: string) =>
     .filter((entry) => entry.isFile() && isNotice(entry.name))
     .map(({ name }) => readFileSync(join(folder, name), 'utf8').trim());
 
-/** @param app a folder with package-lock.json and what `npm ci` installed by it */
+/** @param app a folder with package-lock.json and the packages that `npm ci` installed from it */
 function npmPackages(app: string): Component[] {
   const { packages } = JSON.parse(readFileSync(join(app, 'package-lock.json'), 'utf8'));
   const shipped = Object.entries(packages as Record<string, { dev?: boolean; optional?: boolean }>).filter(
@@ -58,7 +58,7 @@ interface CargoDependency {
   dep_kinds: { kind: string | null }[];
 }
 
-/** @param native the addon's folder @returns its normal and build dependencies */
+/** @param native the addon's folder @returns the addon's normal and build dependencies */
 function crates(native: string): Component[] {
   const metadata: CargoMetadata = JSON.parse(
     execFileSync('cargo', ['metadata', '--locked', '--format-version', '1'], {
@@ -87,7 +87,7 @@ function crates(native: string): Component[] {
     }));
 }
 
-/** Texts that packages share are written once. */
+/** Renders each component, with a licence text that several share written once. */
 function render(components: readonly Component[]): string[] {
   const titles = new Map<string, string>();
   return components.map(({ title, licence, from, texts }) => {

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 
-// Writes a CycloneDX list of the npm packages that are shipped. `npm sbom --omit dev` also omits shipped packages that
-// development depends on directly, so this lists everything and then drops the development packages.
+// Writes a CycloneDX list of the shipped npm packages. `npm sbom --omit dev` also omits shipped packages that
+// development depends on directly, so this script lists everything and then drops the development packages.
 
 interface Component {
   'bom-ref': string;

@@ -13,7 +13,7 @@ altup <command> --help tells more.
 
 type Command = (args: string[]) => Promise<number | null>;
 
-/** Loaded when asked for: the exporter has no need of the HTTP side, nor the other way round. */
+/** Imported on demand: the exporter does not need the HTTP side, and the server does not need the exporter. */
 const commands: Record<string, () => Promise<Command>> = {
   serve: async () => (await import('./cli/serve-command.ts')).serveCommand,
   export: async () => (await import('./cli/export-command.ts')).exportCommand,
@@ -21,7 +21,7 @@ const commands: Record<string, () => Promise<Command>> = {
   loadtest: async () => (await import('./cli/loadtest-command.ts')).loadtestCommand,
 };
 
-/** @returns the exit code; null: the process goes on */
+/** @returns the exit code; null when the process keeps running */
 async function main([name = '--help', ...args]: string[]): Promise<number | null> {
   if (name === '--help' || name === 'help') {
     process.stdout.write(usage);

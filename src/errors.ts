@@ -1,6 +1,6 @@
 /**
- * Every error a client can receive: code, HTTP status and when it happens. Documented in docs/errors.md,
- * held to that page by a test. `type` follows OpenAI's vocabulary.
+ * Every error a client can receive: code, HTTP status and when it happens. A test keeps docs/errors.md in line with it.
+ * `type` follows OpenAI's vocabulary.
  */
 export const errorCatalogue = {
   invalid_request: {
@@ -14,7 +14,7 @@ export const errorCatalogue = {
   method_not_allowed: {
     status: 405,
     type: 'invalid_request_error',
-    when: 'The route does not take this method; the `Allow` header has those it takes.',
+    when: 'The route does not take this method; the `Allow` header lists the methods it takes.',
   },
   host_not_allowed: {
     status: 421,
@@ -29,28 +29,28 @@ export const errorCatalogue = {
   unsupported_media_type: {
     status: 415,
     type: 'invalid_request_error',
-    when: 'The body is not sent as `application/json`, or it is compressed or not UTF-8 by its headers.',
+    when: 'The body is not sent as `application/json`, or its headers say that it is compressed or not UTF-8.',
   },
   rate_limited: {
     status: 429,
     type: 'rate_limit_error',
-    when: 'This API key, or address, is over its rate or concurrency limit, or too many wrong keys came from its address.',
+    when: 'This API key or address exceeds its rate or concurrency limit, or too many wrong keys came from this address.',
   },
   queue_full: {
     status: 429,
     type: 'rate_limit_error',
-    when: 'Too many requests or prompt tokens are waiting, or too many bytes of bodies are on their way; `Retry-After` says when to come back.',
+    when: 'Too many requests or prompt tokens are waiting, or too many bytes of request bodies are arriving; `Retry-After` says when to retry.',
   },
   engine_failure: { status: 500, type: 'server_error', when: 'The engine failed while it ran the request.' },
   text_failure: {
     status: 500,
     type: 'server_error',
-    when: 'The model’s own tokenizer or chat template took too long, or made too much, of this text.',
+    when: 'The model’s own tokenizer or chat template took too long or needed too much memory for this text, or produced too much output.',
   },
   internal_error: {
     status: 500,
     type: 'server_error',
-    when: 'A fault of the service itself; its log says more under the request’s `X-Request-Id`.',
+    when: 'The service itself failed; its log has the details under the request’s `X-Request-Id`.',
   },
   not_ready: {
     status: 503,
@@ -60,7 +60,7 @@ export const errorCatalogue = {
   compiler_busy: {
     status: 503,
     type: 'server_error',
-    when: 'Too many grammars and schemas wait to be compiled, or the request’s own waited too long for its turn.',
+    when: 'Too many grammars and schemas are waiting to be compiled, or the request’s own grammar waited too long.',
   },
   shutting_down: { status: 503, type: 'server_error', when: 'The service is draining before it stops.' },
   deadline_exceeded: {
@@ -75,12 +75,12 @@ export type ErrorCode = keyof typeof errorCatalogue;
 export interface ServiceErrorOptions {
   /** The request field at fault. */
   param?: string;
-  /** Seconds after which a retry is worth it; becomes the `Retry-After` header. */
+  /** Seconds to wait before a retry; sent as the `Retry-After` header. */
   retryAfterSeconds?: number;
   cause?: unknown;
 }
 
-/** An error meant for the client: its message is safe to send and says how to fix the request. */
+/** An error for the client: its message is safe to send and says how to fix the request. */
 export class ServiceError extends Error {
   readonly code: ErrorCode;
   readonly param: string | null;
@@ -98,7 +98,7 @@ export class ServiceError extends Error {
     return errorCatalogue[this.code].status;
   }
 
-  /** OpenAI's error body, all four keys present. */
+  /** OpenAI's error body, always with all four keys. */
   toBody(): { error: { message: string; type: string; param: string | null; code: ErrorCode } } {
     return {
       error: {
@@ -111,7 +111,7 @@ export class ServiceError extends Error {
   }
 }
 
-/** Wrong configuration, model folder or checkpoint: refused at start, with the file or variable named. */
+/** Wrong configuration, model folder or checkpoint. Refused at start; the message names the file or variable. */
 export class ConfigurationError extends Error {
   constructor(message: string, options: { cause?: unknown } = {}) {
     super(message, options);

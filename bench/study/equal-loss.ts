@@ -1,18 +1,18 @@
 import type { Quality } from './quality.ts';
 import type { Speed } from './speed.ts';
 
-/** A variant against the dense model that would reach the same loss. */
+/** A variant compared with the dense model that would reach the same loss. */
 export interface EqualLoss {
   variant: string;
-  /** Decode time to the dense model of the same layer width. */
+  /** Decode time relative to the dense model of the same layer width. */
   time: number;
-  /** The same of a dense model of this loss, between dense and dense2x; null: no dense model measured is that good, or that bad. */
+  /** The same for a dense model of this loss; null if the loss is outside of the range from dense to dense2x. */
   denseTime: number | null;
 }
 
 /**
- * Speed at equal loss: the loss of dense models falls with the logarithm of their decode time along the line through
- * dense and dense2x, and a variant is compared with the point of that line at its own loss.
+ * Computes speed at equal loss. Assumes that the loss of dense models falls with the logarithm of their decode time,
+ * along the line through dense and dense2x, and compares each variant with the point of that line at its own loss.
  */
 export function atEqualLoss(
   qualities: readonly Quality[],

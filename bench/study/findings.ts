@@ -12,7 +12,7 @@ export interface Finding {
 
 type Both = { qualities: readonly Quality[]; speeds: readonly Speed[]; equal: readonly EqualLoss[] };
 
-/** What the data say of the paper's findings; those whose figures are missing are left out. */
+/** Checks the paper's findings against the data; leaves out findings without figures. */
 export function findings({ qualities, speeds, equal }: Both): Finding[] {
   const loss = (name: string) => qualities.find(({ variant }) => variant === name)?.loss ?? Number.NaN;
   const times = (what: 'decode' | 'encode', name: string): Relative =>
@@ -38,7 +38,7 @@ export function findings({ qualities, speeds, equal }: Both): Finding[] {
     {
       claim: 'Recycled-AltUp costs almost no time',
       holds: Math.max(time('decode', 'recycled-k2'), time('encode', 'recycled-k2')) <= 1.05,
-      // A claim of a few hundredths: what single rounds gave says how far to trust it.
+      // The claim is about a few hundredths; the spread of the rounds says how far to trust it.
       figures: `decode ${relativeText(times('decode', 'recycled-k2'))}, encode ${relativeText(times('encode', 'recycled-k2'))} of dense`,
     },
     {

@@ -1,4 +1,4 @@
-/** Small pictures as SVG text, black on white, so that they read the same everywhere. */
+/** Small pictures as SVG text, black on white, so that they look the same everywhere. */
 
 export interface Bar {
   group: string;
@@ -32,7 +32,7 @@ function svg(width: number, height: number, title: string, parts: readonly strin
   ].join('\n');
 }
 
-/** Horizontal bars in groups, each with a whisker from the least to the most that was measured, and a line at 1. */
+/** Draws horizontal bars in groups, each with a whisker from the minimum to the maximum, and a line at 1. */
 export function barChart(title: string, bars: readonly Bar[]): string {
   const [left, right, row] = [190, 780, 20];
   const highest = Math.max(1, ...bars.map(({ most }) => most));
@@ -57,7 +57,7 @@ export function barChart(title: string, bars: readonly Bar[]): string {
   return svg(840, y + 8, title, parts);
 }
 
-/** Points with their names, and a line through the baselines in the order of x. */
+/** Draws points with their names, and a line through the baselines in the order of x. */
 export function scatter(
   title: string,
   [xTitle, yTitle]: readonly [string, string],

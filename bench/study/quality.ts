@@ -11,7 +11,7 @@ export interface Quality {
 const models = join(import.meta.dirname, '../../models');
 const prefix = 'austen-t5-';
 
-/** Of the T5 models, best first; all were trained with the same tokens and seed (training/README.md). */
+/** Qualities of the T5 models, best first; all were trained with the same tokens and seed (training/README.md). */
 export function shippedQualities(): Quality[] {
   return globSync(`${prefix}*/training.json`, { cwd: models })
     .map((file) => {

@@ -1,4 +1,4 @@
-/** Times relative to the dense model of the same shape, in rounds side by side: median, least, most. */
+/** Times relative to the dense model of the same shape, from rounds side by side: median, minimum, maximum. */
 export type Relative = [number, number, number];
 
 export const relativeText = ([middle, least, most]: Relative) =>

@@ -5,7 +5,7 @@ import type { Quality } from './quality.ts';
 import { type Relative, relativeText } from './relative.ts';
 import type { Speed } from './speed.ts';
 
-/** All that text and pictures are made from. */
+/** The data for the text and the pictures. */
 export interface StudyData {
   machine: { cpu: string; threads: number; memoryGiB: number; node: string };
   qualities: Quality[];
@@ -27,7 +27,7 @@ function bars(speeds: readonly Speed[], what: 'decode' | 'encode') {
   );
 }
 
-/** The files of docs/ by name: the page, and its pictures. */
+/** Renders the page and its pictures. @returns the files of docs/ by name */
 export function studyFiles({ machine, qualities, speeds }: StudyData): Map<string, string> {
   const equal = atEqualLoss(qualities, speeds, shape);
   const timeOf = (name: string) =>

@@ -12,7 +12,7 @@ export interface Speed {
   variant: string;
   /** Bytes of all weights. */
   bytes: number;
-  /** Absent where the machine's memory did not suffice. */
+  /** Absent if the machine has too little memory. */
   decode?: Relative;
   encode?: Relative;
 }
@@ -20,13 +20,13 @@ export interface Speed {
 const threads = 2;
 const context = 128;
 const promptTokens = 512;
-/** By the memory that a model gets when opened it can be a fifth slower. */
+/** Many, because a model can be a fifth slower depending on the memory it gets when opened. */
 const rounds = 25;
 const decodeSteps = 4;
-/** The first makes room for so many positions. */
+/** The first run also allocates the positions. */
 const encoderRuns = 2;
 const gibibyte = 2 ** 30;
-/** What ONNX Runtime holds of the weights at most while a session is opened: the file's pages and its packed copy. */
+/** Maximum while ONNX Runtime opens a session: the file's pages and its packed copy. */
 const memoryPerWeightByte = 2;
 
 const tokens = (count: number) => Array.from({ length: count }, (_, i) => 100 + ((i * 7919) % 30_000));
@@ -39,7 +39,7 @@ interface Times {
   encode: number;
 }
 
-/** Milliseconds of a session opened for them alone: of sessions that stay open the first can have the slower memory for ever. */
+/** Milliseconds in a session opened only for this call, because sessions that stay open may keep slower memory. */
 async function timesOf({ manifest, folder }: ExportedModel): Promise<Times> {
   const options = { folder, slots: 1, maxContext: 1024, threads };
   const session = await NativeSession.open(manifest, options, requireAddon());
@@ -61,7 +61,7 @@ function relative(of: readonly number[], to: readonly number[]): Relative {
   return [median(ratios), Math.min(...ratios), Math.max(...ratios)];
 }
 
-/** The two models in turn, forwards and backwards, so that drift of the machine falls on both alike. */
+/** Times the two models in alternating order, so that the machine's drift affects both equally. */
 async function sideBySide(base: ExportedModel, own: ExportedModel): Promise<Record<keyof Times, Relative>> {
   const [ofBase, ofOwn]: [Times[], Times[]] = [[], []];
   for (let round = 0; round < rounds; round += 1) {
@@ -77,7 +77,7 @@ async function sideBySide(base: ExportedModel, own: ExportedModel): Promise<Reco
   return { decode: of('decode'), encode: of('encode') };
 }
 
-/** Every variant at every shape beside the dense model of that shape: a decode step, and a prompt's encoding. */
+/** Compares every variant at every shape with the dense model of that shape: a decode step, and a prompt's encoding. */
 export async function measureSpeeds(
   of: readonly ShapeName[],
   onProgress: (line: string) => void,

@@ -1,6 +1,6 @@
 import type { BaseVariant, Layers } from '../base-model.ts';
 
-/** T5 v1.1's shapes that the paper measures with (arXiv 2301.13310 §5; sizes: T5 v1.1's own configs). */
+/** T5 v1.1's shapes from the paper's measurements (arXiv 2301.13310 §5; sizes: T5 v1.1's own configs). */
 export const shapes = {
   Small: { width: 512, heads: 6, feedForward: 1024, layers: 8 },
   Base: { width: 768, heads: 12, feedForward: 2048, layers: 12 },
@@ -22,7 +22,7 @@ const moe = { num_experts: 128, expert_d_ff: 16, top_k: 1 };
 
 export const dense: Kind = { name: 'dense', altup: null };
 
-/** What is measured beside the dense model, named as the shipped models are after `austen-t5-`. */
+/** Variants measured against the dense model. Their names are those of the shipped models without `austen-t5-`. */
 export const kinds: readonly Kind[] = [
   { name: 'altup-k2', altup: altup(2) },
   { name: 'altup-k4', altup: altup(4) },
@@ -37,7 +37,7 @@ export const kinds: readonly Kind[] = [
   { name: 'dense4x', altup: null, times: 4 },
 ];
 
-/** A kind at a shape. Wider dense models are wider in d_model alone, as the shipped one is. */
+/** A kind at a shape. Wider dense models are wider only in d_model, like the shipped one. */
 export function variantOf({ times = 1, ...kind }: Kind, shape: ShapeName): BaseVariant {
   const { width, heads, feedForward } = shapes[shape];
   return { ...kind, width: times * width, heads, feedForward };

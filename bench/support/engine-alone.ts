@@ -9,9 +9,9 @@ import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { chooseRuntime } from '../../src/runtime/choose-runtime.ts';
 import { generationRequest, type RequestOverrides } from '../../test/support/generation-request.ts';
 
-/** An engine in its thread with one model, and nothing before it. */
+/** An engine in its own thread with one model, without the HTTP side. */
 export class EngineAlone {
-  /** Reports of all steps; emptied by whoever counts them. */
+  /** Reports of all steps; the caller that counts them empties the list. */
   readonly steps: StepReport[] = [];
   readonly #model: string;
   #engine!: EngineClient;
@@ -21,7 +21,7 @@ export class EngineAlone {
     this.#model = model;
   }
 
-  /** @param options beside those that most benchmarks share */
+  /** @param options override the defaults that most benchmarks share */
   static async open(
     checkpoint: string,
     options: Partial<EngineOptions> & Pick<EngineOptions, 'slots'>,
@@ -69,7 +69,7 @@ export class EngineAlone {
     return alone;
   }
 
-  /** Generates greedily, past end tokens. @returns the tokens, the milliseconds to the first of them, and the end */
+  /** Generates greedily, past end tokens. @returns the tokens, milliseconds to the first, and the cached tokens */
   async complete(
     promptTokens: readonly number[],
     maxTokens: number,

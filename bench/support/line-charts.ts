@@ -1,7 +1,7 @@
 /** One line over time. */
 export interface LineChart {
   title: string;
-  /** [minutes, value], in the order of time. */
+  /** [minutes, value], in chronological order. */
   points: readonly (readonly [number, number])[];
 }
 
@@ -10,7 +10,7 @@ const panelHeight = 130;
 const plot = { left: 60, right: 20, top: 30, bottom: 24 };
 const text = 'font-family="sans-serif" font-size="12" fill="#333"';
 
-/** Charts under one another over the same minutes, each from zero to its highest value, as an SVG image. */
+/** Draws charts below one another over the same minutes, each from zero to its maximum, as an SVG image. */
 export function lineCharts(heading: string, charts: readonly LineChart[]): string {
   const height = 40 + charts.length * panelHeight;
   const minutes = Math.max(...charts.flatMap(({ points }) => points.map(([minute]) => minute)));

@@ -1,6 +1,6 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 
-/** What figures were taken on. */
+/** The machine that the benchmark ran on. */
 export const describeMachine = () => ({
   cpu: cpus()[0]?.model ?? 'unknown',
   threads: availableParallelism(),

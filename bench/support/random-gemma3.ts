@@ -43,7 +43,7 @@ const config = {
   bos_token_id: 2,
 };
 
-/** Writes a checkpoint of Gemma 3's shape with 6 M random weights to a temporary folder. @returns the folder */
+/** Writes a Gemma 3 checkpoint with 6 M random weights to a temporary folder. @returns the folder */
 export async function writeRandomGemma3(): Promise<string> {
   const random = seededRandom(9);
   const tensor = (...shape: number[]): WrittenTensor => {

@@ -1,4 +1,4 @@
-/** Has completions of `lengths` tokens done by `concurrency` clients, each of whom takes the next when it has one done. */
+/** Tokens per second of `concurrency` clients that complete `lengths`; each client takes the next when it is free. */
 export async function tokensPerSecond(
   concurrency: number,
   lengths: readonly number[],

@@ -1,11 +1,11 @@
-//! Counts what each thread holds of memory, and refuses it what goes beyond its limit. What a client sends is compiled by
-//! a library that has no limit of its own.
+//! Counts each thread's memory and refuses allocations beyond the thread's limit. The library that compiles what
+//! clients send has no limit of its own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    /// Bytes allocated less bytes freed; what one thread allocates and another frees counts for the first for ever.
+    /// Bytes allocated minus bytes freed. If another thread frees the memory, it counts for this thread for ever.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static LIMIT: Cell<isize> = const { Cell::new(isize::MAX) };
 }
@@ -15,14 +15,14 @@ pub fn held() -> isize {
     HELD.get()
 }
 
-/// Lets this thread allocate `bytes` more. Beyond, allocation fails, which ends the process: for one of its own only.
+/// Lets this thread allocate `bytes` more. Beyond that, allocation fails and ends the process: use a separate process.
 pub fn limit(bytes: usize) {
     LIMIT.set(held().saturating_add_unsigned(bytes));
 }
 
-/// Has the allocator give what is free back to the system: it keeps what threads that have ended leave.
+/// Makes the allocator return free memory to the system. Otherwise it keeps what ended threads leave.
 pub fn give_back_memory() {
-    // SAFETY: only memory that nobody holds is given back.
+    // SAFETY: the allocator returns only free memory.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     unsafe {
         libc::malloc_trim(0);
@@ -45,7 +45,7 @@ fn give_back(bytes: usize) {
     HELD.set(HELD.get().saturating_sub_unsigned(bytes));
 }
 
-// SAFETY: every request goes to the system's allocator as it is, or fails.
+// SAFETY: every request goes unchanged to the system's allocator, or fails.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if take(layout.size()) { unsafe { System.alloc(layout) } } else { std::ptr::null_mut() }

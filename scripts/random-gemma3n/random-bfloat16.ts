@@ -1,7 +1,7 @@
 const tableSize = 1 << 16;
 const one = 0x3f80;
 
-/** A stream of bfloat16 numbers from a normal distribution: fast enough for billions, the same for the same seed. */
+/** A stream of normally distributed bfloat16 numbers: fast enough for billions, reproducible by seed. */
 export class RandomBfloat16 {
   readonly #normal = new Float32Array(tableSize);
   readonly #tables = new Map<number, Uint16Array>();

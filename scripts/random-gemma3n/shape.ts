@@ -1,4 +1,4 @@
-/** What of Gemma 3n's shape decides how large a checkpoint is; field names as in its config.json. */
+/** The part of Gemma 3n's shape that determines a checkpoint's size; field names as in config.json. */
 export interface Gemma3nShape {
   num_hidden_layers: number;
   num_kv_shared_layers: number;
@@ -12,7 +12,7 @@ export interface Gemma3nShape {
   vocab_size_per_layer_input: number;
   laurel_rank: number;
   altup_num_inputs: number;
-  /** Layers from the first on whose feed-forward layer is sparse. */
+  /** Number of layers, from the first on, that have a sparse feed-forward layer. */
   sparse_layers: number;
 }
 
@@ -35,15 +35,15 @@ export const e2b: Gemma3nShape = {
 
 declare global {
   interface JSON {
-    /** Not in TypeScript's library yet. */
+    /** TypeScript's library does not have it yet. */
     rawJSON(text: string): object;
   }
 }
 
-/** With a decimal point, as transformers wants numbers that are no integers. */
+/** A number with a decimal point, because transformers expects one for floats. */
 const float = (value: number) => JSON.rawJSON(Number.isInteger(value) ? value.toFixed(1) : String(value));
 
-/** config.json of Hugging Face's Gemma3nForCausalLM, to be written by `JSON.stringify`. */
+/** The config.json of Hugging Face's Gemma3nForCausalLM, for `JSON.stringify`. */
 export function configOf({ sparse_layers, ...shape }: Gemma3nShape): object {
   const layers = Array.from({ length: shape.num_hidden_layers }, (_, layer) => layer);
   return {

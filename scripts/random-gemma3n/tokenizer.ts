@@ -3,8 +3,8 @@ const characters = [...'▁abcdefghijklmnopqrstuvwxyz'];
 const rest = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:!?\'"()-\n'];
 
 /**
- * A tokenizer.json of Gemma's kind (byte pairs, byte fallback, no word borders) with exactly `size` tokens: bytes,
- * characters, and words of two to four letters, each merged from the one a letter shorter.
+ * A tokenizer.json like Gemma's (byte pairs, byte fallback, no word borders) with exactly `size` tokens: bytes,
+ * characters, and words of two to four letters, each merged from a word one letter shorter.
  */
 export function makeTokenizer(size: number): object {
   const bytes = Array.from({ length: 256 }, (_, n) => `<0x${n.toString(16).toUpperCase().padStart(2, '0')}>`);

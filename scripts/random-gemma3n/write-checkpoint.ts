@@ -5,7 +5,7 @@ import { configOf, type Gemma3nShape, tensorsOf } from './shape.ts';
 import { makeTokenizer, tokenizerConfig } from './tokenizer.ts';
 import { writeShards } from './write-shards.ts';
 
-/** Writes a Hugging Face folder of Gemma 3n with random weights into `folder`, as a user would have downloaded it. */
+/** Writes a Gemma 3n checkpoint with random weights into `folder`, in the form of a Hugging Face download. */
 export async function writeRandomGemma3n(folder: string, shape: Gemma3nShape, seed = 1): Promise<void> {
   await mkdir(folder, { recursive: true });
   const files = {

@@ -4,13 +4,13 @@ import type { RandomBfloat16 } from './random-bfloat16.ts';
 import type { RandomTensor } from './shape.ts';
 
 const shardBytes = 2e9;
-/** Numbers made and written at a time. */
+/** Numbers generated and written at a time. */
 const pieceSize = 1 << 21;
 
 const countOf = ({ shape }: RandomTensor) => shape.reduce((product, size) => product * size, 1);
 const bytesOf = (tensor: RandomTensor) => 2 * countOf(tensor);
 
-/** Writes the tensors as bfloat16 in safetensors shards of at most 2 GB, or of one tensor, with their index. */
+/** Writes the tensors as bfloat16 in safetensors shards of at most 2 GB, or of one larger tensor, with their index. */
 export async function writeShards(
   folder: string,
   tensors: readonly RandomTensor[],

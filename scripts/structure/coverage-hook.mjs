@@ -1,4 +1,4 @@
-// Preloaded into every thread of a service: writes what each has run since the last time, when the process gets SIGWINCH.
+// Preloaded into every thread of a service: on SIGWINCH each thread writes its coverage since the last time.
 import v8 from 'node:v8';
 import { isMainThread } from 'node:worker_threads';
 

@@ -11,12 +11,12 @@ interface Coverage {
   result: { url: string; functions: { functionName: string; ranges: { count: number }[] }[] }[];
 }
 
-/** How long threads may take to write their coverage, milliseconds. */
+/** Time for threads to write their coverage, milliseconds. */
 const writeMs = 1500;
 
 /**
- * What one streamed completion runs, by V8's coverage of all threads of a real service.
- * @returns by source file, the names of the functions that ran
+ * Finds the functions that one streamed completion runs, from V8's coverage of all threads of a real service.
+ * @returns the names of the functions that ran, by source file
  */
 export async function requestPath(root: string, model: string): Promise<Map<string, string[]>> {
   const folder = await mkdtemp(join(tmpdir(), 'altup-coverage-'));
@@ -29,7 +29,7 @@ export async function requestPath(root: string, model: string): Promise<Map<stri
   const closed = once(service, 'close');
   try {
     const url = await readyAt(service.stdout);
-    // The first completion loads what is loaded late.
+    // The first completion triggers lazy loading.
     await complete(url, model);
     await takeCoverage(service.pid!);
     const before = new Set(await readdir(folder));

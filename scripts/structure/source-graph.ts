@@ -4,11 +4,11 @@ import { dirname, join, normalize } from 'node:path';
 export interface Source {
   lines: number;
   imports: Set<string>;
-  /** Sources that import it, or start it as a worker or process. */
+  /** Sources that import this one, or start it as a worker or process. */
   importers: Set<string>;
 }
 
-/** All TypeScript under src/, by path from `root`. */
+/** All TypeScript files under src/, by path relative to `root`. */
 export function sourceGraph(root: string): Map<string, Source> {
   const graph = new Map<string, Source>();
   const started = new Map<string, Set<string>>();
@@ -25,7 +25,7 @@ export function sourceGraph(root: string): Map<string, Source> {
   return graph;
 }
 
-/** Groups of sources that import one another, directly or by way of others (Tarjan's strongly connected components). */
+/** Groups of sources that import one another, directly or indirectly (Tarjan's strongly connected components). */
 export function importCircles(graph: ReadonlyMap<string, Source>): string[][] {
   const index = new Map<string, number>();
   const low = new Map<string, number>();

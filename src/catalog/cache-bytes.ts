@@ -1,9 +1,9 @@
 import type { Manifest, Precision } from './manifest.ts';
 
-/** Quantised weights are computed with in float32. */
+/** Models with quantised weights compute in float32. */
 const bytesPerNumber: Record<Precision, number> = { fp32: 4, fp16: 2, int8: 4, int4: 4 };
 
-/** Bytes of keys and values that one position of one slot takes, in the decoder and from the encoder. */
+/** Bytes of keys and values for one position of one slot: `own` in the decoder, `cross` from the encoder. */
 export function cacheBytesPerToken(model: Pick<Manifest, 'cache' | 'cross' | 'precision'>): {
   own: number;
   cross: number;

@@ -4,7 +4,8 @@ import { ConfigurationError } from '../errors.ts';
 const lfsPointer = 'version https://git-lfs.github.com/spec/';
 
 /**
- * The size of a checkpoint's file, in bytes. Opening anything but a regular file may wait for ever (a pipe) or have no end.
+ * The size of a checkpoint's file, in bytes. Only for regular files: opening a pipe may wait for ever, and a device may
+ * have no end.
  * @throws ConfigurationError for a folder, a pipe, a device
  */
 export function regularFileSize(path: string): number {
@@ -15,10 +16,10 @@ export function regularFileSize(path: string): number {
   );
 }
 
-/** A message may quote a file, line breaks and all. */
+/** Puts a message on one line: it may quote a file with its line breaks. */
 export const inOneLine = (message: string) => message.replace(/\s+/g, ' ');
 
-/** @throws ConfigurationError where a file holds not what it is called after, but where Git LFS has that */
+/** @throws ConfigurationError if the file is a Git LFS pointer instead of its real content */
 export function refuseLfsPointer(path: string, beginning: string): void {
   if (!beginning.startsWith(lfsPointer)) return;
   throw new ConfigurationError(
@@ -27,9 +28,9 @@ export function refuseLfsPointer(path: string, beginning: string): void {
 }
 
 /**
- * A small file of a checkpoint.
- * @param mostBytes several times what such files have
- * @throws ConfigurationError for what is no regular file, too large or a Git LFS pointer; what the file system throws
+ * Reads a small file of a checkpoint.
+ * @param mostBytes maximum size: several times that of such files
+ * @throws ConfigurationError if the file is not regular, too large or a Git LFS pointer; errors of the file system
  */
 export function readCheckpointFile(path: string, mostBytes: number): string {
   const size = regularFileSize(path);

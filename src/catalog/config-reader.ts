@@ -2,31 +2,31 @@ import { ConfigurationError } from '../errors.ts';
 import { inOneLine, readCheckpointFile } from './checkpoint-file.ts';
 import { modelLimits } from './model-limits.ts';
 
-/** The values a number may have, both ends included. */
+/** Minimum and maximum of a number, both included. */
 export type Range = readonly [min: number, max: number];
 
-/** What it means that a field is missing, or null. Where nothing is said of either, the field is refused for it. */
+/** What to return if a field is missing or null. Without a value for that case, the reader refuses the field. */
 export interface Unsaid<T> {
   missing?: T;
   null?: T;
 }
 
-/** Larger files are refused. The largest configs have a hundredth of it. */
+/** Maximum bytes of a file. The largest configs have a hundredth of this. */
 const mostBytes = 2 ** 21;
 
-/** A field that is missing or null means the same. */
+/** Returns the same value for a field that is missing or null. */
 export const unsaid = <const T>(value: T): Unsaid<T> => ({ missing: value, null: value });
 
 /**
- * Reads fields of a JSON object that somebody else wrote, and refuses by name what is not as expected: every value has a
- * type, and every number a range.
+ * Reads fields of a JSON object that someone else wrote. It checks the type of every value and the range of every
+ * number, and names the field in its errors.
  */
 export class ConfigReader {
   readonly #file: string;
   readonly #prefix: string;
   readonly #fields: Record<string, unknown>;
 
-  /** @param prefix where the object stands in the file, as `altup.`; empty for the whole file */
+  /** @param prefix place of the object in the file, such as `altup.`; empty for the whole file */
   constructor(file: string, fields: Record<string, unknown>, prefix = '') {
     this.#file = file;
     this.#fields = fields;
@@ -57,19 +57,19 @@ export class ConfigReader {
     return values.includes(this.#fields[field]);
   }
 
-  /** Length of a list; 0 where the field is none. */
+  /** Length of a list; 0 if the field is not a list. */
   lengthOf(field: string): number {
     const value = this.#fields[field];
     return Array.isArray(value) ? value.length : 0;
   }
 
-  /** Nothing that could mean anything: false, null, an empty text, list or object. */
+  /** Whether the field has no content: missing, false, null, 0, or an empty text, list or object. */
   isEmpty(field: string): boolean {
     const value = this.#fields[field];
     return !value || (typeof value === 'object' && Object.keys(value).length === 0);
   }
 
-  /** A field that is absent or null counts as missing. */
+  /** Whether the field is present and not null. */
   has(field: string): boolean {
     return this.#fields[field] !== undefined && this.#fields[field] !== null;
   }
@@ -98,7 +98,7 @@ export class ConfigReader {
     return this.#read(field, quoted(allowed), (value) => allowed.includes(value as O), otherwise);
   }
 
-  /** One integer for each of `length` things. */
+  /** A list of exactly `length` integers. */
   integers<T = never>(
     field: string,
     length: number,
@@ -129,12 +129,12 @@ export class ConfigReader {
     return this.#list(field, length, `each ${quoted(allowed)}`, isItem, otherwise);
   }
 
-  /** A token id; null where the field is missing or null. */
+  /** A token id; null if the field is missing or null. */
   tokenId(field: string): number | null {
     return this.integer(field, tokenIds, unsaid(null));
   }
 
-  /** One token id or a list of them; null where the field is missing or null. */
+  /** One token id or a list of them; null if the field is missing or null. */
   tokenIds(field: string): readonly number[] | null {
     if (!this.isList(field)) {
       const id = this.tokenId(field);
@@ -146,7 +146,7 @@ export class ConfigReader {
     return this.#read(field, `at most ${maxTokenIds} integers ${within(tokenIds)}`, isFit, {});
   }
 
-  /** A field that is itself an object, or null where it is missing. */
+  /** A field that is itself an object; null if it is missing or null. */
   object(field: string): ConfigReader | null {
     if (!this.has(field)) return null;
     const value = this.#fields[field];
@@ -154,14 +154,14 @@ export class ConfigReader {
     return new ConfigReader(this.#file, value, `${this.#prefix}${field}.`);
   }
 
-  /** Refuses every field but these. */
+  /** Throws if the object has any other field. */
   allowOnly(known: readonly string[]): void {
     for (const field of Object.keys(this.#fields)) {
       if (!known.includes(field)) throw this.refuse(field, `only ${known.join(', ')}: it is not known here`);
     }
   }
 
-  /** An error that names the file, the field, what it holds and what was expected. */
+  /** An error that names the file, the field, its value and the expected value. */
   refuse(field: string, expected: string): ConfigurationError {
     const value = this.#fields[field];
     const found = value === undefined ? 'missing' : shortened(JSON.stringify(value));
@@ -194,7 +194,7 @@ export class ConfigReader {
 }
 
 const tokenIds: Range = [0, modelLimits.vocab];
-/** How many tokens may end a generation. */
+/** Maximum tokens that end a generation. */
 const maxTokenIds = 1024;
 
 const isInteger = (value: unknown, [min, max]: Range) =>

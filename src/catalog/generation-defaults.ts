@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ConfigReader, unsaid } from './config-reader.ts';
 import { modelLimits } from './model-limits.ts';
 
-/** What a checkpoint's authors want where a request says nothing; null: they do not say either. */
+/** A checkpoint's defaults for what a request omits; null: no default. */
 export interface GenerationDefaults {
   temperature: number | null;
   topK: number | null;
@@ -24,8 +24,8 @@ export const noDefaults: GenerationDefaults = {
 };
 
 /**
- * The fields of generation_config.json that vLLM honours too; the others are about beam search or other decoders.
- * @throws ConfigurationError naming the file, the field and what it should hold
+ * Reads the fields of generation_config.json that vLLM honours too; the others concern beam search or other decoders.
+ * @throws ConfigurationError naming the file, the field and its expected value
  */
 export async function readGenerationDefaults(checkpointFolder: string): Promise<GenerationDefaults> {
   const file = join(checkpointFolder, 'generation_config.json');

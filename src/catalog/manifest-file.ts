@@ -10,7 +10,7 @@ export const manifestFile = 'manifest.json';
 
 const mostBytes = 2 ** 24;
 
-/** A manifest as it is stored: with the sha256 of all else in it, so that a changed number is noticed. */
+/** The sha256 of a manifest, stored with it so that a changed number is noticed. */
 const checksumOf = (manifest: Manifest) =>
   createHash('sha256').update(JSON.stringify(manifest)).digest('hex');
 
@@ -35,7 +35,7 @@ export async function readManifest(folder: string): Promise<Manifest> {
   return manifest;
 }
 
-/** Writes manifest.json so that a reader sees the old one or the new one, never half of it. */
+/** Writes manifest.json atomically: a reader sees the old file or the new one, never a part of one. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   const path = join(folder, manifestFile);
   const unfinished = `${path}.${process.pid}.partial`;
@@ -44,7 +44,7 @@ export async function writeManifest(folder: string, manifest: Manifest): Promise
   await rename(unfinished, path);
 }
 
-/** `<field> is <found>; expected <what>` for the first thing wrong. */
+/** `<field> is <found>; expected <what>` for the first error. */
 function firstProblem(manifest: unknown): string {
   const errors = Value.Errors(ManifestSchema, manifest);
   const first = errors[0];
@@ -55,7 +55,7 @@ function firstProblem(manifest: unknown): string {
     manifest,
   );
   const field = steps.join('.') || 'the manifest';
-  // A union of constants gives one error for each of them: name them all.
+  // A union of constants yields one error for each constant: name them all.
   const allowed = errors.flatMap(({ keyword, instancePath, params }) =>
     keyword === 'const' && instancePath === first.instancePath ? [JSON.stringify(params.allowedValue)] : [],
   );

@@ -15,16 +15,16 @@ const heads = upTo(modelLimits.heads);
 const headSize = upTo(modelLimits.headSize);
 const positions = upTo(modelLimits.positions);
 
-/** What manifest.json in an export folder holds: all the engine needs to know beside the graphs. */
+/** Contents of manifest.json in an export folder: everything the engine needs in addition to the graphs. */
 export const ManifestSchema = Type.Object({
   format: Type.Literal(manifestFormat),
   /** Version of the exporter that wrote the folder; an export by another version is stale. */
   exporter: Type.String(),
   /** sha256 over the checkpoint's config and weights. */
   digest: Type.String(),
-  /** The checkpoint's files as they were, so that an unchanged checkpoint need not be hashed again. */
+  /** The checkpoint's files at export, so that an unchanged checkpoint need not be hashed again. */
   source: Type.Array(Type.Object({ file: Type.String(), size: count, mtimeMs: Type.Number() })),
-  /** The export's own files, so that a cut or foreign one is noticed. */
+  /** The export's own files, so that a truncated or foreign one is noticed. */
   files: Type.Array(Type.Object({ file: Type.String(), size: count, sha256: Type.String() })),
   family: Type.Union([Type.Literal('t5'), Type.Literal('gemma3'), Type.Literal('gemma3n')]),
   precision: Type.Union([
@@ -41,7 +41,7 @@ export const ManifestSchema = Type.Object({
       recycled: Type.Boolean(),
     }),
   ),
-  /** How the encoder saves tokens; null: it computes all of them. */
+  /** How the encoder reduces the tokens it computes; null: it computes all of them. */
   sequence: nullable(
     Type.Object({
       method: Type.Union([Type.Literal('altup'), Type.Literal('skip'), Type.Literal('average')]),
@@ -50,7 +50,7 @@ export const ManifestSchema = Type.Object({
   ),
   /** Sparse experts; null: none. */
   moe: nullable(Type.Object({ numExperts: upTo(modelLimits.experts), topK: upTo(modelLimits.experts) })),
-  /** Trained numbers in the checkpoint. */
+  /** Number of trained parameters in the checkpoint. */
   parameters: count,
   graphs: Type.Object({ decoder: Type.String(), encoder: nullable(Type.String()) }),
   vocabSize: upTo(modelLimits.vocab),
@@ -67,11 +67,11 @@ export const ManifestSchema = Type.Object({
   }),
   /** One entry per cross-attention layer; empty for decoder-only models. */
   cross: Type.Array(Type.Object({ heads, headSize }), { maxItems: modelLimits.layers }),
-  /** Tokens that stand for an image or a sound, or enclose one: prompts that hold them are refused. */
+  /** Tokens that stand for an image or a sound, or enclose one. The service refuses prompts that contain them. */
   mediaTokens: Type.Object({ image: tokenIds, audio: tokenIds }),
-  /** Decoder positions the model is good for. */
+  /** Decoder positions that the model supports. */
   contextLength: positions,
-  /** Encoder positions the model is good for; null for decoder-only models. */
+  /** Encoder positions that the model supports; null for decoder-only models. */
   encoderContextLength: nullable(positions),
 });
 

@@ -1,6 +1,6 @@
 const hasWeights = /^model\.safetensors(\.index\.json)?$/;
 
-/** What a checkpoint may hold in place of weights as safetensors, and what helps. */
+/** Files that a checkpoint may hold instead of safetensors weights, and the remedy. */
 const otherWeights: readonly (readonly [name: RegExp, problem: string])[] = [
   [/\.gguf$/, 'holds GGUF files, which are not served; name the checkpoint that they were made from'],
   [
@@ -21,14 +21,14 @@ const otherWeights: readonly (readonly [name: RegExp, problem: string])[] = [
   ],
 ];
 
-/** Why these files of a checkpoint, by their names, have no weights that are served; null: they have. */
+/** Why a checkpoint with these file names has no weights that can be served; null: it has. */
 export function missingWeights(names: readonly string[]): string | null {
   if (names.some((name) => hasWeights.test(name))) return null;
   const other = otherWeights.find(([pattern]) => names.some((name) => pattern.test(name)));
   return other?.[1] ?? 'has no weights; expected model.safetensors or model.safetensors.index.json';
 }
 
-/** The same for all that is needed to serve it. */
+/** The same for all files that serving needs. */
 export function missingFiles(names: readonly string[]): string | null {
   const weights = missingWeights(names);
   if (weights !== null) return weights;
@@ -41,7 +41,7 @@ export function missingFiles(names: readonly string[]): string | null {
   return names.includes('tokenizer_config.json') ? null : 'has no tokenizer_config.json';
 }
 
-/** Whether they look like a checkpoint's at all. */
+/** Whether the file names look like a checkpoint's. */
 export function isCheckpointLike(names: readonly string[]): boolean {
   return names.some(
     (name) =>

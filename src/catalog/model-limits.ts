@@ -1,16 +1,16 @@
-/** The largest numbers a model may be described with: beyond published ones, and small enough to make things of. */
+/** Maximum values in a model's description: above those of published models, and small enough to allocate for. */
 export const modelLimits = {
   layers: 1024,
   heads: 4096,
   headSize: 4096,
-  /** Of a layer's representation, and of what is computed inside one. */
+  /** Width of a layer's representation and of the computations inside a layer. */
   width: 2 ** 20,
   vocab: 2 ** 22,
   /** Positions, windows and lengths in tokens. */
   positions: 2 ** 24,
-  /** Of AltUp; tokens of which Sequence-AltUp computes one. */
+  /** Blocks of AltUp, and the stride of Sequence-AltUp. */
   blocks: 64,
   experts: 4096,
-  /** Relative positions are looked up in a table of as many rows. */
+  /** Rows of the table of relative positions. */
   distance: 2 ** 15,
 } as const;

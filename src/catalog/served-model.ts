@@ -3,7 +3,7 @@ import type { Manifest, Precision } from './manifest.ts';
 import type { TextWork } from './texts/model-texts.ts';
 import type { Vocabulary } from './tokenizer/vocabulary.ts';
 
-/** Where a model stands: only a ready one takes requests. */
+/** A model's state. Only a ready model takes requests. */
 export type ModelState =
   | { state: 'loading' }
   | {
@@ -11,28 +11,28 @@ export type ModelState =
       slots: number;
       capacity: number;
       encoderCapacity: number;
-      /** What runs its graphs. */
+      /** Backend and execution provider that run its graphs. */
       runtime: { backend: string; executionProvider: string };
     }
-  /** Its engine has died; `retryAfterSeconds`: when it should be ready again. */
+  /** Its engine died and should be ready again after `retryAfterSeconds`. */
   | { state: 'restarting'; retryAfterSeconds: number }
   | { state: 'failed'; message: string };
 
-/** A model clients can name. */
+/** A model that clients can name. */
 export interface ServedModel {
   /** `<id>` or `<id>:<precision>`. */
   readonly name: string;
   readonly id: string;
   readonly precision: Precision;
-  /** null where the export itself failed. */
+  /** null if the export itself failed. */
   readonly manifest: Manifest | null;
-  /** null until the checkpoint's tokenizer has been read, and where that failed; `texts` likewise. */
+  /** `vocabulary` and `texts` are null until the checkpoint's tokenizer is read, and if reading it fails. */
   readonly vocabulary: Vocabulary | null;
   readonly texts: TextWork | null;
   readonly defaults: GenerationDefaults;
-  /** Seconds since the epoch at which the service took it up. */
+  /** When the service added the model, in seconds since the epoch. */
   readonly created: number;
-  /** The service is not ready before it: a model of the start, or one that has ever been ready. */
+  /** The service is not ready before this model: it was there at the start, or has been ready once. */
   readonly isRequired: boolean;
   state: ModelState;
 }

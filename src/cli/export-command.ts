@@ -26,7 +26,7 @@ google/gemma-3n-E2B-it or google/gemma-3n-E2B-it@<revision>, which is downloaded
   --help         print this
 `;
 
-/** Signals that end an export, with the exit code of a shell: 128 and the signal's number. */
+/** Signals that end an export, with the shell's exit code: 128 plus the signal's number. */
 const stopSignals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 /** @returns the exit code: 0 done, 1 the checkpoint cannot be exported, 2 wrong usage, 128 + n stopped by signal n */
@@ -91,7 +91,7 @@ interface Arguments {
   checkpoint: string;
   precision: Precision;
   out: string | undefined;
-  /** Folder. */
+  /** Folder of the LoRA adapter. */
   adapter: string | undefined;
   /** `E2B` or a file. */
   slice: string | undefined;
@@ -103,7 +103,7 @@ interface Derivation {
   write(options: DerivedOptions): Promise<unknown>;
 }
 
-/** The checkpoint to be made of the one that is named; null: that one is to be exported itself. */
+/** The checkpoint to derive from the given one; null: export the given one itself. */
 function derivation({ adapter, slice, out }: Arguments, checkpoint: string): Derivation | null {
   const name = nameOfFolder(checkpoint);
   if (adapter !== undefined) {
@@ -116,7 +116,7 @@ function derivation({ adapter, slice, out }: Arguments, checkpoint: string): Der
     };
   }
   if (slice === undefined) return null;
-  // The hub's cache has no place for it.
+  // A checkpoint in the hub's cache has no place for it next to itself.
   const beside = name === basename(resolve(checkpoint)) ? dirname(resolve(checkpoint)) : process.cwd();
   const sliced = out ?? join(beside, `${name}-${basename(slice, '.json')}`);
   return {

@@ -14,7 +14,7 @@ Describes a checkpoint folder or an export folder: family, AltUp, parameters, ca
   --help         print this
 `;
 
-/** @returns the exit code: 0 done, 1 not a model that can be described, 2 wrong usage */
+/** @returns the exit code: 0 done, 1 no model that can be described or `--verify` found damage, 2 wrong usage */
 export async function inspectCommand(args: string[]): Promise<number> {
   const parsed = parse(args);
   if (typeof parsed === 'string') {

@@ -4,7 +4,7 @@ import { flags, loadtestUsage } from '../loadtest/plan/flags.ts';
 import type { FlagValues } from '../loadtest/plan/read-plan.ts';
 import { runLoadtest } from '../loadtest/run-loadtest.ts';
 
-/** @returns the exit code: 0 done, 1 it cannot run or its figures are not to be trusted, 2 wrong usage */
+/** @returns the exit code: 0 done, 1 it cannot run or its figures cannot be trusted, 2 wrong usage */
 export async function loadtestCommand(args: string[]): Promise<number> {
   const values = parse(args);
   if (typeof values === 'string') {

@@ -5,21 +5,21 @@ import { LogOutput } from '../observability/log-output.ts';
 import { createLogger } from '../observability/logger.ts';
 import { Service } from '../service/app.ts';
 
-/** How long a log that takes no lines may hold up the end. */
+/** Maximum time that a log which takes no lines may delay the exit. */
 const lastLinesMs = 500;
 
 /**
- * Signals that a fault of native code raises. A JavaScript handler would return to the instruction that faulted, for ever:
- * the system ends the process instead, so that its supervisor sees the signal.
+ * Signals raised by faults in native code. A JavaScript handler would return to the faulting instruction for ever.
+ * Without one the system ends the process, and its supervisor sees the signal.
  */
 const faultSignals = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGABRT'] as const;
 
-/** What closing the engine and the connections may take beyond the drain deadline. */
+/** Maximum time to close the engine and the connections after the drain deadline. */
 export const closingMs = 15_000;
 
 /**
  * Serves until a stop signal ends the process.
- * @returns the exit code where it did not come to that
+ * @returns null while it serves; else the exit code
  * @throws ConfigurationError when it cannot serve
  */
 export async function serveCommand(args: string[]): Promise<number | null> {

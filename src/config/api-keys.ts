@@ -2,21 +2,21 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { ConfigurationError } from '../errors.ts';
 
-/** How often a keys file is looked at, milliseconds. */
+/** Interval between checks of the keys file, milliseconds. */
 const lookEveryMs = 1000;
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 interface NamedKey {
   digest: Buffer;
-  /** null: none was given. */
+  /** null: the key has no name. */
   name: string | null;
 }
 
-/** Names that the service gives itself, in logs and metrics. */
+/** Names that the service itself uses in logs and metrics. */
 const ownNames = /^(anonymous|other|key-\d+)$/;
 
-/** @throws ConfigurationError that never shows the key */
+/** @throws ConfigurationError, which never shows the key */
 function readKey(source: string, words: string): NamedKey {
   const [key = '', name = null, ...more] = words.split(/\s+/);
   if (more.length > 0) throw new ConfigurationError(`${source}: expected a key and at most a name`);
@@ -27,7 +27,7 @@ function readKey(source: string, words: string): NamedKey {
   return { digest: sha256(key), name };
 }
 
-/** @throws ConfigurationError when the variable holds no key: an open service would be a surprise */
+/** @throws ConfigurationError when the variable holds no key, because nobody would expect an open service then */
 function readList(list: string): NamedKey[] {
   const keys = list.split(',').flatMap((key) => (key.trim() === '' ? [] : [key.trim()]));
   if (keys.length === 0) throw new ConfigurationError('ALTUP_API_KEYS: holds no key');
@@ -56,25 +56,25 @@ function readKeysFile(file: string): NamedKey[] {
   return keys;
 }
 
-/** Tells one content of a file from the next, by the file's state: a mounted secret is a link to a folder that is replaced. */
+/** A text that changes with the file. Has the inode: a mounted secret is a link to a folder that is replaced. */
 function stateOf(file: string): string {
   const found = statSync(file, { throwIfNoEntry: false });
   return found === undefined ? 'missing' : `${found.ino} ${found.mtimeMs} ${found.size}`;
 }
 
-/** The keys that clients may use. Only digests are held, so that no key stays in memory or reaches a log. */
+/** The keys that clients may use. Holds only digests, so that no key stays in memory or reaches a log. */
 export class ApiKeys {
   readonly #listed: readonly NamedKey[];
   readonly #file: string | null;
   #inFile: readonly NamedKey[];
-  /** By digest, the numbers of keys without a name, which stay while the process runs. */
+  /** Numbers of keys without a name, by digest. They stay the same while the process runs. */
   readonly #numbers = new Map<string, number>();
-  /** Of the file that was read last. */
+  /** State of the file when it was last read. */
   #state = '';
 
   /**
    * @param list keys separated by commas
-   * @param file path of a file with a key a line, and perhaps its name
+   * @param file path of a file with one key per line, each with an optional name
    * @throws ConfigurationError
    */
   constructor(list?: string, file?: string) {
@@ -85,7 +85,7 @@ export class ApiKeys {
   }
 
   #read(file: string): readonly NamedKey[] {
-    // Looked at before it is read: a change in between is seen at the next look.
+    // Take the state before reading: the next check then sees a change in between.
     this.#state = stateOf(file);
     return readKeysFile(file);
   }
@@ -97,14 +97,15 @@ export class ApiKeys {
     }
   }
 
-  /** No key is set: whoever reaches the service may use it. */
+  /** Whether no key is set, so that anybody who reaches the service may use it. */
   get isOpen(): boolean {
     return this.#keys.length === 0;
   }
 
   /**
-   * @returns the key's name, or `key-1` and so on for one without: nothing that gives the key away. null where the key is
-   *   not known. Takes as long whichever it is
+   * Takes the same time for every key, known or not.
+   * @returns the key's name, or `key-1` and so on for a key without one, which does not reveal the key; null when the
+   *   key is unknown
    */
   nameOf(key: string): string | null {
     const given = sha256(key);
@@ -114,7 +115,7 @@ export class ApiKeys {
     return named ?? `key-${this.#numbers.get(given.toString('hex'))}`;
   }
 
-  /** Reads the keys file again. One that is not valid changes nothing. */
+  /** Reads the keys file again. An invalid file changes nothing. */
   readAgain(onChange: (keys: number) => void, onFault: (error: Error) => void): void {
     if (this.#file === null) return;
     try {
@@ -128,7 +129,7 @@ export class ApiKeys {
 
   /**
    * Reads the keys file again whenever it changes.
-   * @returns ends the watch
+   * @returns a function that ends the watch
    */
   watch(onChange: (keys: number) => void, onFault: (error: Error) => void): () => void {
     const file = this.#file;

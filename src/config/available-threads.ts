@@ -12,13 +12,13 @@ const readText: ReadText = (file) => {
   }
 };
 
-/** Processors' worth of time per period; null: no limit. */
+/** Quota in processors; null: no limit. */
 function quotaOf(quota: string | undefined, period: string | undefined): number | null {
   const share = Number(quota) / Number(period);
   return Number.isFinite(share) && share > 0 ? share : null;
 }
 
-/** Every group from the process's own up to the root: each one's limit holds. */
+/** Every group from the process's own up to the root; all their limits apply. */
 function ancestors(path: string): string[] {
   return path === '/' ? ['/'] : [path, ...ancestors(dirname(path))];
 }
@@ -42,8 +42,8 @@ function cgroupQuotas(read: ReadText): number[] {
 }
 
 /**
- * Threads that can run at once: the cgroup's CPU quota rounded down, at most what the machine offers. More threads
- * than quota would be stopped by the kernel in the middle of a step.
+ * Threads that can run at once: the cgroup's CPU quota rounded down, at most what the machine offers. With more threads
+ * than quota, the kernel would stop them in the middle of a step.
  */
 export function availableThreads(
   read: ReadText = readText,

@@ -14,7 +14,7 @@ import {
   settingSchema,
 } from './settings.ts';
 
-/** What the service is started with; durations in milliseconds, sizes in bytes. */
+/** The service's configuration; durations in milliseconds, sizes in bytes. */
 export interface Config
   extends Omit<
     Settings,
@@ -27,20 +27,20 @@ export interface Config
     | 'trustedProxies'
     | 'allowedHosts'
   > {
-  /** Folders to look for models in. */
+  /** Folders to look for models in, or models of the hub. */
   models: readonly string[];
-  /** The first is the one of models named without one. */
+  /** The first applies to models named without a precision. */
   precisions: readonly Precision[];
   apiKeys: ApiKeys;
-  /** Sentences on what was given and is ignored. */
+  /** Sentences about variables that are set but ignored. */
   warnings: readonly string[];
   /** Names of keys whose requests may be urgent; `*` stands for every client. */
   urgentKeys: ReadonlySet<string>;
   /** null: none. */
   rateLimit: RateLimit | null;
-  /** As fastify takes them; false: none. */
+  /** In fastify's form; false: none. */
   trustedProxies: string[] | false;
-  /** Names in `Host` headers beside addresses and `localhost`; null: all. */
+  /** Names allowed in `Host` headers, next to addresses and `localhost`; null: all. */
   allowedHosts: readonly string[] | null;
 }
 
@@ -80,7 +80,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     );
   const keys = new ApiKeys(apiKeys, apiKeysFile);
   const sourceOf = (name: SettingName) => given.get(name)?.source ?? '';
-  // A page on the web may make its own name resolve to this machine, and what then looks like its own server answer it.
+  // A web page could make its own name resolve to this machine and then read answers as if from its own server.
   const defaultHosts = keys.isOpen && isLoopback(rest.host) ? [] : null;
   return {
     ...rest,
@@ -98,7 +98,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
   };
 }
 
-/** The settings as `altup serve --help` prints them. */
+/** The settings, as `altup serve --help` prints them. */
 export function configHelp(): string {
   const lines = configRows().map((row) => {
     const names = row.flag === '' ? row.variable : `${row.flag}, ${row.variable}`;
@@ -109,9 +109,9 @@ export function configHelp(): string {
 }
 
 /**
- * The precisions of a list separated by commas, in its order.
+ * The precisions in a list separated by commas, in its order.
  * @param source the variable or flag the text comes from
- * @throws ConfigurationError for an unknown one, or one given twice
+ * @throws ConfigurationError for an unknown or repeated precision
  */
 function parsePrecisions(source: string, text: string): Precision[] {
   const found: Precision[] = [];
@@ -130,14 +130,14 @@ function parsePrecisions(source: string, text: string): Precision[] {
 
 export interface ConfigRow {
   variable: string;
-  /** Empty: the command line is no place for it. */
+  /** Empty: not taken from the command line. */
   flag: string;
   /** Empty: none. */
   default: string;
   description: string;
 }
 
-/** The rows of the configuration table: one per setting. */
+/** The rows of the configuration table, one per setting. */
 export function configRows(): ConfigRow[] {
   return settingNames.map((name) => {
     const schema = settingSchema(name);

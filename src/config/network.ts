@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { ConfigurationError } from '../errors.ts';
 
-/** Ranges that a trusted proxy may be named by, as `@fastify/proxy-addr` has them. */
+/** Named ranges for trusted proxies, as in `@fastify/proxy-addr`. */
 const namedRanges = ['loopback', 'linklocal', 'uniquelocal'];
 
 const itemsOf = (text: string) => text.split(',').map((item) => item.trim());
@@ -12,12 +12,12 @@ function isAddressOrPrefix(text: string): boolean {
   if (!isAddress || rest.length > 1) return false;
   if (rest.length === 0) return true;
   const longest = ipaddr.parse(address).kind() === 'ipv4' ? 32 : 128;
-  // A prefix of length 0 would let everybody claim any address.
+  // A prefix of length 0 would let anybody claim any address.
   return /^[1-9]\d{0,2}$/.test(rest[0]!) && Number(rest[0]) <= longest;
 }
 
 /**
- * Proxies whose `X-Forwarded-For` is believed.
+ * Reads the proxies whose `X-Forwarded-For` is trusted.
  * @param source the variable or flag the text comes from
  */
 export function parseTrustedProxies(source: string, text: string): string[] {
@@ -30,7 +30,7 @@ export function parseTrustedProxies(source: string, text: string): string[] {
 }
 
 /**
- * Names that requests may have in their `Host` header, in lower case: `api.example.com`, `*.example.com` or `*`.
+ * Reads the names allowed in `Host` headers, in lower case: `api.example.com`, `*.example.com` or `*`.
  * @param source the variable or flag the text comes from
  */
 export function parseAllowedHosts(source: string, text: string): string[] {
@@ -42,7 +42,7 @@ export function parseAllowedHosts(source: string, text: string): string[] {
   );
 }
 
-/** Whether only this machine can connect to a service that listens there. */
+/** Whether only this machine can connect to a service that listens on `host`. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback');
 }

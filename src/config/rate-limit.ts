@@ -1,9 +1,9 @@
 import { ConfigurationError } from '../errors.ts';
 
-/** What one client may ask of the service; null: no limit of that kind. */
+/** Limits for one client; null: no limit of that kind. */
 export interface RateLimit {
   requests: { count: number; withinMs: number } | null;
-  /** Sequences at the same time, waiting ones included. */
+  /** Sequences at the same time, including waiting ones. */
   concurrent: number | null;
 }
 

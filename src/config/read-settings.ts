@@ -51,7 +51,7 @@ export function parseValue(schema: SettingSchema, source: string, text: string):
   throw new ConfigurationError(`${source}: ${found}; expected ${expectation(schema)}`);
 }
 
-/** A setting's value as text, with the variable or flag it was given by. */
+/** A setting's value as text, with the variable or flag that gives it. */
 export interface GivenValue {
   source: string;
   text: string;
@@ -102,7 +102,7 @@ export function readFlags(argv: readonly string[]): Map<SettingName, GivenValue>
   return given;
 }
 
-/** The variables that Kubernetes and Docker make of a service's name, and what their values look like. */
+/** The variables that Kubernetes and Docker derive from a service's name, and how to recognise their values. */
 const serviceLinks: readonly [name: RegExp, isValue: (text: string) => boolean][] = [
   [/_SERVICE_HOST$/, (text) => isIP(text) > 0],
   [/_SERVICE_PORT(_[A-Z0-9_]+)?$/, (text) => /^\d{1,5}$/.test(text)],
@@ -118,13 +118,13 @@ const origin =
 export interface EnvironmentSettings {
   /** Unparsed. */
   given: Map<SettingName, GivenValue>;
-  /** Sentences on variables that look like settings and are not. */
+  /** Sentences about variables that look like settings but are not. */
   warnings: string[];
 }
 
 /**
  * The settings given as `ALTUP_*` variables.
- * @throws ConfigurationError for an `ALTUP_*` variable that is no setting
+ * @throws ConfigurationError for an `ALTUP_*` variable that is not a setting
  */
 export function readEnvironment(env: Record<string, string | undefined>): EnvironmentSettings {
   const names = new Map(settingNames.map((name) => [environmentName(name), name]));
@@ -147,7 +147,7 @@ function hint(variable: string, isLinkName: boolean): string {
   return isLinkName ? `; ${origin}` : ', see altup serve --help';
 }
 
-/** Insertions, deletions and substitutions between two words. */
+/** Minimum insertions, deletions and substitutions between two words. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
@@ -161,7 +161,7 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** The known name the unknown one was likely meant to be, or null when none is close. */
+/** The known name closest to an unknown one, or null when none is close. */
 export function nearMiss(unknown: string, known: readonly string[]): string | null {
   let best: string | null = null;
   let bestDistance = Math.max(2, Math.floor(unknown.length / 4)) + 1;

@@ -1,12 +1,12 @@
 import Type from 'typebox';
 
-/** What a setting's schema says beside its type. */
+/** What a setting's schema contains next to its type. */
 type SettingOptions = {
   description: string;
   default?: unknown;
-  /** Values other installations may know, refused here with the reason. */
+  /** Values that other installations may accept; refused here, with the reason. */
   unavailable?: Record<string, string>;
-  /** Never echoed, and not taken from the command line, where every user of the machine could read it. */
+  /** Never printed, and not taken from the command line, which every user of the machine can read. */
   secret?: boolean;
 };
 
@@ -21,8 +21,8 @@ const flag = (options: SettingOptions & { default: boolean }) => Type.Boolean(op
 const day = 24 * 60 * 60 * 1000;
 
 /**
- * Every setting once: `queueTimeoutMs` is read from `ALTUP_QUEUE_TIMEOUT_MS` and `--queue-timeout-ms`.
- * docs/configuration.md repeats this table, held to it by a test.
+ * All settings: `queueTimeoutMs` is read from `ALTUP_QUEUE_TIMEOUT_MS` and `--queue-timeout-ms`.
+ * docs/configuration.md repeats this table; a test compares them.
  */
 const settings = {
   models: text({
@@ -164,6 +164,6 @@ export const settingSchema = (name: SettingName): SettingSchema => settings[name
 
 const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).split(' ');
 export const environmentName = (name: SettingName): string => `ALTUP_${words(name).join('_').toUpperCase()}`;
-/** null where the command line is no place for the value. */
+/** null when the command line must not show the value. */
 export const flagName = (name: SettingName): string | null =>
   settingSchema(name).secret ? null : `--${words(name).join('-')}`;

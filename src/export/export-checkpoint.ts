@@ -11,24 +11,24 @@ import { publishFolder } from './publish-folder.ts';
 import { type ExportProgress, writeExport } from './write-export.ts';
 
 export interface EnsureExportOptions {
-  /** Where the export goes; `<checkpoint>/onnx/<precision>` unless given. */
+  /** Folder of the export. Default: `<checkpoint>/onnx/<precision>`. */
   out?: string;
   onProgress?: (progress: ExportProgress) => void;
-  /** Aborted: the export ends soon and leaves nothing behind. */
+  /** Aborting it stops the export soon and leaves nothing behind. */
   signal?: AbortSignal;
 }
 
 export interface Export {
   folder: string;
   manifest: Manifest;
-  /** false: it was there already. */
+  /** false if the export already existed. */
   isNew: boolean;
 }
 
 /**
- * The export of a checkpoint: the one that is there, if it was made by this exporter from this very checkpoint, or a
- * new one. Safe to call from several processes at once.
- * @throws ConfigurationError in one line: the file at fault, the reason and the remedy
+ * Returns the export of a checkpoint. Reuses an existing export if this exporter version made it from the same
+ * checkpoint, otherwise writes a new one. Safe to call from several processes at once.
+ * @throws ConfigurationError in one line: the faulty file, the reason and the remedy
  */
 export async function ensureExport(
   checkpoint: string,
@@ -73,17 +73,17 @@ async function findOrWrite(
   return { folder, manifest, isNew: true };
 }
 
-/** The manifest of an export that this version could serve, if its checkpoint is still the same; otherwise null. */
+/** The manifest if this version can serve the export, else null. The caller checks that the checkpoint is the same. */
 async function readUsable(folder: string, precision: Precision): Promise<Manifest | null> {
   const manifest = await readManifest(folder).catch(() => null);
   if (manifest?.exporter !== exporterVersion || manifest.precision !== precision) return null;
   return (await findDamage(folder, manifest.files, false)).length === 0 ? manifest : null;
 }
 
-/** The same checkpoint with other times, as after a copy: notes them, so that it is not hashed at every start. */
+/** Saves new file times of an unchanged checkpoint, for example after a copy, so that later starts need not hash it. */
 async function remember(folder: string, manifest: Manifest, source: SourceFiles): Promise<Manifest> {
   const current = { ...manifest, source };
-  // Only a shortcut for the next start: an export that cannot be written to is served all the same.
+  // This only speeds up the next start, so a read-only export is served too.
   await writeManifest(folder, current).catch(() => {});
   return current;
 }

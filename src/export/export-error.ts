@@ -1,7 +1,7 @@
 import { inOneLine } from '../catalog/checkpoint-file.ts';
 import { ConfigurationError } from '../errors.ts';
 
-/** What to do about a fault of the file system, by its code. */
+/** Problem and remedy for each file system error code. */
 const remedies: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full; free some space, or export elsewhere with --out',
   EDQUOT: 'the quota is used up; free some space, or export elsewhere with --out',
@@ -18,12 +18,12 @@ const remedies: Readonly<Record<string, string>> = {
   EIO: 'the disk has a fault; copy the checkpoint to another one',
 };
 
-/** Longest reason that is shown: a message may quote what a checkpoint holds. */
+/** Maximum length of a reason: an error message may quote checkpoint content. */
 const maxCharacters = 500;
 
 /**
- * Any failure of an export as one line for people: file, reason, remedy. The error itself stays its `cause`.
- * An aborted export keeps its reason.
+ * Turns any export failure into one readable line: file, reason, remedy. The original error becomes its `cause`.
+ * An AbortError is returned unchanged.
  */
 export function exportError(error: unknown, checkpoint: string): Error {
   if (error instanceof ConfigurationError) return error;

@@ -7,10 +7,10 @@ import type { Manifest } from '../catalog/manifest.ts';
 
 export type ExportedFiles = Manifest['files'];
 
-/** A graph without its weights is read whole at every start, so its content is checked at every start. */
+/** Each start reads the graph files whole (weights are separate), so each start also checks their content. */
 const isGraph = (file: string) => file.endsWith('.onnx');
 
-/** The files in `folder`, by name, as they are on the disk. */
+/** Size and SHA-256 of each file in `folder`, sorted by name. */
 export async function describeFiles(folder: string): Promise<ExportedFiles> {
   const names = (await readdir(folder)).sort();
   return await Promise.all(
@@ -22,9 +22,9 @@ export async function describeFiles(folder: string): Promise<ExportedFiles> {
 }
 
 /**
- * What is wrong with an export's files, one sentence each; none: nothing.
- * @param files as the manifest remembers them
- * @param isThorough reads the weights too, not only their sizes
+ * Returns one sentence for each damaged file of an export, an empty list if there are none.
+ * @param files as recorded in the manifest
+ * @param isThorough also reads the weights, not only their sizes
  */
 export async function findDamage(
   folder: string,

@@ -10,10 +10,10 @@ export interface ExportThreadJob {
   precision: Precision;
 }
 
-/** What the thread is told. */
+/** A message to the thread. */
 export type ExportThreadCommand = ExportThreadJob | 'end';
 
-/** What the thread says of the job with this number. */
+/** A message from the thread about the job with this number. */
 export type ExportThreadReport = { number: number } & (
   | { progress: ExportProgress }
   | { exported: Export }
@@ -26,8 +26,8 @@ interface Waiting extends PromiseWithResolvers<Export> {
 }
 
 /**
- * `ensureExport` on a thread of its own: converting weights would hold up whoever is served meanwhile, and a checkpoint
- * that takes too much memory ends the thread alone. The thread starts with the first job.
+ * Runs `ensureExport` on a separate thread. Converting weights then does not delay other requests, and a checkpoint
+ * that needs too much memory ends only the thread. The first job starts the thread.
  */
 export class ExportThread {
   readonly #waiting = new Map<number, Waiting>();
@@ -49,7 +49,7 @@ export class ExportThread {
     return waiting.promise;
   }
 
-  /** Gives up what is under way and ends the thread, which frees its memory. The next job starts another. */
+  /** Aborts the running job and ends the thread, which frees its memory. The next job starts a new thread. */
   async end(): Promise<void> {
     this.#post('end');
     this.#worker = null;

@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { ensureExport } from './export-checkpoint.ts';
 import type { ExportThreadCommand, ExportThreadJob, ExportThreadReport } from './export-thread.ts';
 
-/** Entry point of the exporter's thread. Jobs run one after another; the end gives up the one that runs. */
+/** Entry point of the exporter's thread. Jobs run one after another; the command `end` aborts the running job. */
 const ending = new AbortController();
 let last: Promise<void> = Promise.resolve();
 

@@ -4,25 +4,25 @@ import type { ExportProgress } from './write-export.ts';
 
 export interface ProgressDisplay {
   update(progress: ExportProgress): void;
-  /** Gives the terminal back; needed after an error too. */
+  /** Releases the terminal. Call it after an error too. */
   stop(): void;
 }
 
-/** Exports that take seconds need no lines between. */
+/** Long enough that exports of a few seconds print no progress lines. */
 const plainIntervalMs = 5000;
 
 const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20);
 
 /**
- * Shows how far an export or a download is and what is left: a bar on a terminal, a line every few seconds elsewhere.
- * @param what is done, such as `exporting gemma`
+ * Shows progress and time left of an export or a download: a bar on a terminal, a line every few seconds elsewhere.
+ * @param what the activity, such as `exporting gemma`
  */
 export function progressDisplay(
   stream: NodeJS.WritableStream & { isTTY?: boolean },
   what: string,
   now: () => number = Date.now,
 ): ProgressDisplay {
-  // The first bytes come after the checkpoint was hashed, which says nothing about the speed.
+  // The clock starts with the first bytes: the hashing before them says nothing about the speed.
   let startMs: number | null = null;
   const left: Left = ({ doneBytes, totalBytes }) => {
     startMs ??= now();

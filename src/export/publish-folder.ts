@@ -4,15 +4,15 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { ConfigurationError } from '../errors.ts';
 
-/** No export takes this long: what is older was left by a process that died. */
+/** No export takes this long. A process that died left anything older. */
 const abandonedAfterMs = 24 * 60 * 60 * 1000;
 
-/** A hidden name beside `name` that says who works on it: `.<name>.<host>.<process>.<random>.<state>`. */
+/** A hidden name next to `name` that identifies its owner: `.<name>.<host>.<process>.<random>.<state>`. */
 function unfinishedName(name: string, state: 'partial' | 'old'): string {
   return `.${name}.${hostname()}.${process.pid}.${randomBytes(6).toString('hex')}.${state}`;
 }
 
-/** Removes the hidden folders that exporters of `name` left in `parent` when they were killed. */
+/** Removes hidden folders in `parent` that killed exporters of `name` left there. */
 async function removeLeftovers(parent: string, name: string): Promise<void> {
   for (const entry of await readdir(parent)) {
     if (!entry.startsWith(`.${name}.`)) continue;
@@ -27,14 +27,14 @@ async function removeLeftovers(parent: string, name: string): Promise<void> {
 async function isAbandoned(path: string, host: string, pid: number): Promise<boolean> {
   const changedMs = await lastChangeMs(path);
   if (Date.now() - changedMs > abandonedAfterMs) return true;
-  // Processes of another host, or container, cannot be seen from here.
+  // Processes on another host or in another container are not visible here.
   if (host !== hostname()) return false;
-  // A container that restarts has the same process id again: then the folder is older than this process.
+  // A restarted container reuses its process id: an abandoned folder is then older than this process.
   if (pid === process.pid) return changedMs < Date.now() - process.uptime() * 1000;
   return !isRunning(pid);
 }
 
-/** When the folder or one of its files was last written to, in ms since the epoch; 0 if it is gone. */
+/** Time of the last write to the folder or one of its files, in ms since the epoch; 0 if it is gone. */
 async function lastChangeMs(path: string): Promise<number> {
   try {
     const paths = [path, ...(await readdir(path)).map((file) => join(path, file))];
@@ -49,18 +49,18 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // The process is there, only not ours.
+    // The process exists but belongs to another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
-/** Two exporters that swap the same folder at once disturb each other once, not forever. */
+/** Two exporters that swap the same folder at once may disturb each other, but not forever. */
 const maxSwaps = 10;
 
 /**
- * Has `fill` fill a folder out of sight, then puts it in the place of `target` by renaming: whoever opens `target` sees
- * the old folder or the new one, complete. Several processes may publish the same target; one of them wins.
- * @param marker a file that says the folder is one of ours; a folder with other things in it is never replaced
+ * Lets `fill` write a hidden folder, then renames it to `target`. Readers of `target` see a complete folder, the old
+ * or the new one. Several processes may publish the same target; one of them wins.
+ * @param marker a file that marks a folder as ours; a non-empty folder without it is never replaced
  */
 export async function publishFolder<T>(
   target: string,
@@ -106,19 +106,19 @@ async function swap(unfinished: string, target: string): Promise<void> {
       return await rename(unfinished, target);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      // A folder cannot be renamed onto one that is not empty: move that one away first.
+      // A rename cannot replace a folder that is not empty: move that one away first.
       if ((code !== 'ENOTEMPTY' && code !== 'EEXIST') || attempt === maxSwaps) throw error;
     }
     const old = join(dirname(target), unfinishedName(basename(target), 'old'));
     await rename(target, old).catch((error: NodeJS.ErrnoException) => {
-      // Another exporter was faster.
+      // ENOENT: another exporter was faster.
       if (error.code !== 'ENOENT') throw error;
     });
     await rm(old, { recursive: true, force: true });
   }
 }
 
-/** Makes the rename itself survive a crash, where the system can. */
+/** Makes the rename survive a crash, if the system supports that. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => null);
   await handle?.sync().catch(() => {});

@@ -1,6 +1,6 @@
 /**
- * How long the rest takes at the speed so far: `35 s left`, `4 min left`; empty while it is too early to tell.
- * @param done part that is done, 0 to 1
+ * Estimates the time left from the speed so far: `35 s left`, `4 min left`; empty while it is too early to tell.
+ * @param done finished fraction, 0 to 1
  */
 export function timeLeft(done: number, elapsedMs: number): string {
   if (elapsedMs < 1000 || done <= 0 || done >= 1) return '';

@@ -16,7 +16,7 @@ import type { FamilyModel } from './families/family.ts';
 import { writeModel } from './onnx/model-file.ts';
 import { byteLengthOf } from './onnx/weight.ts';
 
-/** Bytes of weights written so far and in all. */
+/** Weight bytes written so far and in total. */
 export interface ExportProgress {
   doneBytes: number;
   totalBytes: number;
@@ -27,21 +27,21 @@ export interface ExportJob {
   config: ConfigReader;
   family: Family;
   precision: Precision;
-  /** The checkpoint's files and their digest, as found before the export. */
+  /** The checkpoint's files and their digest before the export. */
   source: SourceFiles;
   digest: string;
   onProgress: (progress: ExportProgress) => void;
   signal: AbortSignal;
 }
 
-/** Writes graphs and manifest of a checkpoint into `folder`, which exists and is empty. */
+/** Writes the graphs and the manifest of a checkpoint into `folder`, an existing empty folder. */
 export async function writeExport(folder: string, job: ExportJob): Promise<Manifest> {
   const weights = await CheckpointWeights.open(job.checkpoint);
   try {
     const model = await job.family.export(job.config, new WeightSource(weights), job.precision);
     const specialTokens = await readTokens(model.manifest.vocabSize, job);
     await writeGraphs(folder, model, job);
-    // Written last: its presence means that the folder is complete.
+    // The manifest comes last: its presence means that the folder is complete.
     const manifest = describe(model, specialTokens, job, await describeFiles(folder));
     await writeManifest(folder, manifest);
     if (!isSameFiles(job.source, await listSourceFiles(job.checkpoint))) {
@@ -75,7 +75,7 @@ async function writeGraphs(
   }
 }
 
-/** The special tokens. @throws ConfigurationError where these, or the tokenizer, are not for so small a vocabulary */
+/** Reads the special tokens. @throws ConfigurationError if they or the tokenizer exceed the vocabulary */
 async function readTokens(
   vocabSize: number,
   { checkpoint, family }: ExportJob,
@@ -89,7 +89,7 @@ async function readTokens(
     );
   }
   const tokenizer = join(checkpoint, 'tokenizer.json');
-  // A checkpoint without one can be exported, though not served.
+  // A checkpoint without tokenizer.json can be exported, but not served.
   if (existsSync(tokenizer))
     requireVocabulary(checkpoint, ownTokens(readTokenizerFile(tokenizer)), vocabSize);
   return specialTokens;

@@ -2,7 +2,7 @@ import Type from 'typebox';
 
 export const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
-/** JSON Schema keywords, and one of ours, that a field may carry. */
+/** The JSON Schema keywords that a field may have, and one of our own. */
 interface FieldOptions {
   description: string;
   default?: unknown;
@@ -19,11 +19,11 @@ interface FieldOptions {
   additionalProperties?: unknown;
   properties?: object;
   required?: string[];
-  /** What the field accepts, in words, where the keywords alone would not tell. */
+  /** What the field accepts, in words, if the keywords alone do not say it. */
   'x-expects'?: string;
 }
 
-/** An optional field of a request where null stands for the default, as OpenAI has it. */
+/** An optional request field. As in OpenAI's API, null means the default. */
 export const optional = <T>(type: string | undefined, options: FieldOptions) =>
   Type.Optional(Type.Unsafe<T | null>({ ...(type ? { type: [type, 'null'] } : {}), ...options }));
 
@@ -32,8 +32,8 @@ export const optionalInteger = (options: FieldOptions) => optional<number>('inte
 export const optionalBoolean = (options: FieldOptions) => optional<boolean>('boolean', options);
 
 /**
- * A field clients know from elsewhere: only values that change nothing are taken, others refused with the reason.
- * @param unless values that only the code can tell, in words; of this type
+ * A field that clients know from other servers. Values that change nothing are accepted, others refused with `reason`.
+ * @param unless further accepted values, of this type and in words, that only code can check
  */
 export function unsupported<T = unknown>(
   neutral: readonly unknown[],
@@ -51,15 +51,15 @@ export function unsupported<T = unknown>(
   );
 }
 
-/** A field clients know from elsewhere that changes nothing, whatever its value. */
+/** A field that clients know from other servers. Its value is accepted and has no effect. */
 export const unused = (type: string | undefined, reason: string) =>
   Type.Optional(
     Type.Unsafe<unknown>({
       ...(type ? { type: [type, 'null'] } : {}),
-      description: `Accepted and not used: ${reason}.`,
+      description: `Accepted but ignored: ${reason}.`,
       'x-unused': reason,
     }),
   );
 
-/** Ours among the keywords, for the validator, which refuses unknown ones. */
+/** Our own keywords. The validator refuses keywords that it does not know. */
 export const ownKeywords = ['x-expects', 'x-unsupported', 'x-accepted', 'x-unused'];

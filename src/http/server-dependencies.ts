@@ -10,7 +10,7 @@ import type { Metrics } from '../observability/metrics.ts';
 import type { OtlpExporter } from '../observability/otlp-exporter.ts';
 import type { CompileGrammar } from '../sampling/grammar.ts';
 
-/** The settings the HTTP side reads. */
+/** The settings that the HTTP server reads. */
 export type ServerConfig = Pick<
   Config,
   | 'apiKeys'
@@ -30,18 +30,18 @@ export type ServerConfig = Pick<
 
 export interface ServerDependencies {
   config: ServerConfig;
-  /** By name; states change while the service runs. */
+  /** By name. Their states change while the service runs. */
   models: ReadonlyMap<string, ServedModel>;
   engine: Engine;
   compileGrammar: CompileGrammar;
   metrics: Pick<Metrics, 'render' | 'responded' | 'clientResponded' | 'rejected'>;
-  /** null: requests are not traced. */
+  /** null: tracing is off. */
   traces: Pick<OtlpExporter, 'add'> | null;
   logger: Logger;
   clock: Clock;
-  /** Of this package. */
+  /** This package's version. */
   version: string;
-  /** From the stop signal on: nothing new is generated, and the service is not ready. */
+  /** True from the stop signal on: no new generation starts, and the service is not ready. */
   isDraining: () => boolean;
 }
 

@@ -32,21 +32,21 @@ import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './tokenize/t
 
 const acceptable = /^[\w.:/+=@-]{1,128}$/;
 
-/** The caller's X-Request-Id where it is fit for a header and a log line, else a new one. */
+/** The caller's X-Request-Id if it is fit for a header and a log line, else a new one. */
 function requestId({ headers }: Pick<IncomingMessage, 'headers'>): string {
   const given = headers['x-request-id'];
   return typeof given === 'string' && acceptable.test(given) ? given : randomUUID();
 }
 
-/** Longest a request may take to arrive, its headers first, and how often that is looked at; milliseconds. */
+/** Maximum time for a request's headers and for the whole request to arrive, and how often to check; milliseconds. */
 const arrival = { headersMs: 10_000, wholeMs: 60_000, checkMs: 1000 };
 
-/** Beyond the longest life of a request, a connection on which nothing happens is a dead one; milliseconds. */
+/** A connection idle for this long beyond a request's maximum lifetime is closed; milliseconds. */
 const idleBeyondMs = 30_000;
-/** How soon the system asks a silent peer whether it is there still; milliseconds. */
+/** Silence on a connection before the system sends a TCP keep-alive probe; milliseconds. */
 const keepAliveMs = 15_000;
 
-/** Values are taken as they are or refused: nothing is converted, removed or filled in. */
+/** Accepts values as they are or refuses them: nothing is converted, removed or filled in. */
 const ajv = {
   customOptions: {
     coerceTypes: false as const,
@@ -59,7 +59,7 @@ const ajv = {
   },
 };
 
-/** The HTTP side, ready to listen or to be injected into; it starts nothing itself. */
+/** The HTTP server, ready to listen or for `inject`. It starts nothing itself. */
 export function buildServer(dependencies: ServerDependencies): App {
   const { config, logger, version } = dependencies;
   const app: App = Fastify({
@@ -73,32 +73,32 @@ export function buildServer(dependencies: ServerDependencies): App {
     http: {
       headersTimeout: arrival.headersMs,
       connectionsCheckingInterval: arrival.checkMs,
-      // checkHosts refuses a request without one in our words.
+      // checkHosts refuses a request without a host, with our own error.
       requireHostHeader: false,
       keepAlive: true,
       keepAliveInitialDelay: keepAliveMs,
     },
-    // What is still asked of a closing service gets our own answer.
+    // While the service closes, requests get our answer instead of Fastify's.
     return503OnClosing: false,
     rewriteUrl: readableUrl,
-    // Names longer than those of models are not found; requests are bounded by what their headers may hold.
+    // Long model names reach the handler, which answers `model_not_found`. Node's header limit bounds the URL.
     routerOptions: { maxParamLength: maxHeaderSize },
     clientErrorHandler: refuseMalformedHttp(dependencies),
     ajv,
   }).withTypeProvider<TypeBoxTypeProvider>();
 
-  // Schemas describe answers; they never decide what of them is sent.
+  // Response schemas only document answers; they never filter or convert them.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   for (const shared of [ErrorSchema, CompletionSchema, ChatCompletionSchema, ModelSchema, ReadySchema])
     app.addSchema(shared);
-  // An expectation nobody can meet is passed over, and the request answered like any other.
+  // Ignore an `Expect` header that cannot be met, and answer the request like any other.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   recordAccess(app, dependencies);
   checkHosts(app, config);
   readJsonBodies(app);
-  // The pages under /docs bring their own content policy; transport security is the proxy's to promise.
+  // The pages under /docs set their own content policy. Strict transport security is the proxy's job.
   app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false });
-  // After helmet, so that a path without a route is refused with its headers.
+  // After helmet, so that refusals of unknown paths carry its headers.
   app.after(() => handleErrors(app));
   app.register(swagger, openapiOptions(version));
   app.register(swaggerUi, swaggerUiOptions);

@@ -9,30 +9,30 @@ import { setTimeout } from 'node:timers/promises';
 import { ConfigurationError } from '../errors.ts';
 
 export interface HubFile {
-  /** In the repository. */
+  /** Path in the repository. */
   path: string;
   /** Bytes. */
   size: number;
-  /** Digest of the content, which names the blob in the cache: sha256 of a large file, git's sha1 of a small one. */
+  /** Digest of the content, which names the blob in the cache: sha256 for a large file, git's sha1 for a small one. */
   digest: string;
 }
 
 export interface FileSource {
-  /** The file from byte `offset` on. */
+  /** Returns the file from byte `offset` on. */
   open(file: HubFile, offset: number): Promise<Blob>;
   onBytes(count: number): void;
   signal: AbortSignal;
 }
 
-/** Tries in a row that bring not a single byte before the download gives up, and the pause before the next. */
+/** Consecutive tries without a new byte before the download gives up, and the base of the pause, which doubles. */
 const maxFruitlessTries = 5;
 const pauseMs = 500;
 
 /**
- * Brings a file into the cache of Hugging Face's libraries: `blobs/<digest>`, and a link to it in the snapshot. A break
- * costs nothing that has come: the next try, also of another process, goes on behind it.
+ * Downloads a file into the cache of Hugging Face's libraries: `blobs/<digest>`, with a link to it in the snapshot. A
+ * broken download keeps its bytes: the next try, even by another process, continues from there.
  * @param cache folder of the repository in the cache
- * @throws ConfigurationError when it cannot be had, or is not what its digest says
+ * @throws ConfigurationError if the file cannot be downloaded or does not match its digest
  */
 export async function downloadFile(
   cache: string,
@@ -84,7 +84,7 @@ async function fetchBlob(blob: string, file: HubFile, source: FileSource): Promi
   await rename(partial, blob);
 }
 
-/** @returns what ended the transfer early */
+/** @returns why the transfer ended, which matters if it ended early */
 async function append(partial: string, have: number, file: HubFile, source: FileSource): Promise<string> {
   try {
     const blob = await source.open(file, have);
@@ -120,5 +120,5 @@ async function requireDigest(path: string, { path: name, size, digest }: HubFile
   );
 }
 
-/** null: there is no such file. */
+/** null: the file does not exist. */
 const sizeOf = async (path: string) => (await stat(path).catch(() => null))?.size ?? null;

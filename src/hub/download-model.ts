@@ -26,15 +26,15 @@ export interface DownloadOptions {
   signal?: AbortSignal;
 }
 
-/** All that a checkpoint is read from. */
+/** All files that the service reads from a checkpoint. */
 const needed =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\.jinja$|^model(-\d{5}-of-\d{5})?\.safetensors$|^model\.safetensors\.index\.json$/;
 const isCommit = (revision: string) => /^[0-9a-f]{40}$/.test(revision);
 
 /**
- * Brings a model into the cache of Hugging Face's libraries, or finds it there, and returns its snapshot's folder. The
- * variables of these libraries are honoured: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
- * @throws ConfigurationError with the remedy: no such model, gated, offline, no network, not a format that is served
+ * Downloads a model into the cache of Hugging Face's libraries, or finds it there, and returns its snapshot's folder.
+ * Honours the variables of these libraries: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
+ * @throws ConfigurationError with the remedy: no such model, gated, offline, no network, unsupported format
  */
 export async function downloadModel(name: HubName, options: DownloadOptions = {}): Promise<string> {
   const { repo, revision } = name;
@@ -70,7 +70,7 @@ function hubAccess(): HubAccess {
   return { hubUrl, ...(token.trim() === '' ? {} : { accessToken: token.trim() }) };
 }
 
-/** @throws ConfigurationError where the repository does not hold what is served, saying what it holds */
+/** @throws ConfigurationError if the repository lacks a needed file, saying what it holds instead */
 function neededFiles(repo: string, listed: readonly ListFileEntry[]): HubFile[] {
   const problem = missingFiles(listed.map(({ path }) => path));
   if (problem !== null) throw new ConfigurationError(`${repo}: ${problem}`);
@@ -104,7 +104,7 @@ async function downloadAll(
     doneBytes += count;
     onProgress({ doneBytes, totalBytes });
   };
-  // Small ones first: what is wrong with a config should show before gigabytes have come.
+  // Small files first, so that a problem with a config shows before gigabytes are downloaded.
   for (const file of files.toSorted((a, b) => a.size - b.size)) {
     await downloadFile(cache, commit, file, { open, onBytes, signal });
   }
@@ -136,7 +136,7 @@ function hubError(error: unknown, { repo, revision }: HubName): Error {
       accessToken === undefined
         ? 'set HF_TOKEN to a token of an account that may read it'
         : 'the account of HF_TOKEN may not read it';
-    // A hub says 401 of a repository that does not exist, too.
+    // A hub also answers 401 for a repository that does not exist.
     if (error.statusCode === 401 || error.statusCode === 403) {
       return refuse(
         `cannot be read, because it is gated, private or not there; ${remedy}, and accept its terms at ${hubUrl}/${repo}`,

@@ -12,8 +12,8 @@ export interface HubName {
 const pattern = /^([\w-][\w.-]*\/[\w-][\w.-]*)(?:@([\w-][\w./-]*))?$/;
 
 /**
- * Reads `google/gemma-3n-E2B-it` or `google/gemma-3n-E2B-it@<branch, tag or commit>`. What exists as a path is a path,
- * and so is whatever begins with `.`, `~` or `/`.
+ * Reads `google/gemma-3n-E2B-it` or `google/gemma-3n-E2B-it@<branch, tag or commit>`. An existing path is a path, and
+ * so is any text that begins with `.`, `~` or `/`.
  * @returns null for a path
  */
 export function readHubName(text: string): HubName | null {

@@ -4,7 +4,7 @@ import type { RequestRecord } from './load/request-record.ts';
 import type { RequestOptions, Target } from './load/target.ts';
 import { type Scrape, scrapeMetrics } from './scrape-metrics.ts';
 
-/** One count of this client beside the server's; `server` is null where it cannot be compared, `reason` says why. */
+/** A count of this client next to the server's. `server` is null if they cannot be compared; `reason` says why. */
 export interface CheckedCount {
   target: Target;
   what: string;
@@ -13,21 +13,21 @@ export interface CheckedCount {
   reason: string | null;
 }
 
-/** Whether the counts are equal; null where there was none to compare. */
+/** Whether the counts are equal; null if none can be compared. */
 export function countsAgree(checks: readonly CheckedCount[]): boolean | null {
   const compared = checks.filter(({ server }) => server !== null);
   return compared.length === 0 ? null : compared.every(({ client, server }) => client === server);
 }
 
-/** nginx's status for a client that left, which is what a timeout of this client is to the server. */
+/** nginx's status for a client that left: a timeout of this client looks like that to the server. */
 const clientClosedRequest = 499;
-/** Answered before the service has read which model is asked for, so it counts them under none. */
+/** Statuses that the service answers before it reads the model's name, so it counts them under no model. */
 const beforeModel = new Set(['401', '404', '408', '413', '415']);
 const metric = 'altup_requests_total';
-/** A request is counted when its connection has let go of it, which may be after the client read its end. */
+/** Maximum wait for the server's counts: it counts a request when it releases the connection, which may be later. */
 const settleMs = 3000;
 
-/** Compares what a client counted for a target with how the target's own metrics moved meanwhile. */
+/** Compares a client's counts for a target with the change in the target's own metrics. */
 export class CrossCheck {
   readonly #target: Target;
   readonly #options: RequestOptions;
@@ -39,12 +39,12 @@ export class CrossCheck {
     this.#before = before;
   }
 
-  /** Call it before the first request, warm-up included. */
+  /** Call it before the first request, including the warm-up. */
   static async begin(target: Target, options: RequestOptions): Promise<CrossCheck> {
     return new CrossCheck(target, options, await scrapeMetrics(target.url));
   }
 
-  /** @param records of every request sent since, warm-up included */
+  /** @param records of every request sent since `begin`, including the warm-up */
   async end(records: readonly RequestRecord[]): Promise<CheckedCount[]> {
     const until = performance.now() + settleMs;
     for (;;) {
@@ -84,7 +84,7 @@ export class CrossCheck {
       reason: noMetrics,
     };
 
-    // What became of such requests inside the server this client was not told.
+    // This client does not know what the server counted for these requests.
     const unknown = records.filter(({ status, failure, promptTokens }) => {
       const isRefused = status !== null && status >= 400 && status < 500;
       return !isRefused && (failure !== null || promptTokens === null);

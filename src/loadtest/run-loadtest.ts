@@ -11,8 +11,9 @@ import { type LoadtestResult, runPlan } from './run-plan.ts';
 type Surroundings = Pick<NodeJS.Process, 'env' | 'stdout' | 'stderr'>;
 
 /**
- * `altup loadtest`: from the flags to the reports.
- * @returns whether the figures can be trusted: something was answered, the client kept to its schedule, and no count differs
+ * Runs `altup loadtest`, from the flags to the reports.
+ * @returns whether the figures can be trusted: a request was answered, the client kept to its schedule, and no count
+ * differs
  * @throws ConfigurationError
  */
 export async function runLoadtest(

@@ -15,16 +15,16 @@ export interface LoadtestResult {
   checks: CheckedCount[];
 }
 
-/** Is told how a load test goes on. */
+/** Receives the progress of a load test. */
 export interface RunObserver {
   warmingUp(target: Target): void;
-  /** @param seconds how long requests will be sent for; null where their number decides */
+  /** @param seconds how long the stage sends requests; null if their number decides */
   stageBegan(targets: readonly Target[], load: Load, seconds: number | null): void;
   requestEnded(record: RequestRecord): void;
   stageEnded(): void;
 }
 
-/** One target, what was sent to it so far, and whether more makes sense. */
+/** One target, the requests sent to it so far, and whether more make sense. */
 interface Subject {
   target: Target;
   client: Client;
@@ -33,7 +33,7 @@ interface Subject {
   isSaturated: boolean;
 }
 
-/** Warms every target up, puts it under each load of the plan, and compares the counts with the targets' own. */
+/** Warms up every target, puts it under each load of the plan, and compares the counts with the target's own. */
 export async function runPlan(plan: Plan, observer: RunObserver): Promise<LoadtestResult> {
   const startedAt = new Date();
   const subjects = await Promise.all(
@@ -48,7 +48,7 @@ export async function runPlan(plan: Plan, observer: RunObserver): Promise<Loadte
     for (const [index, load] of loadsOf(plan)) {
       const open = subjects.filter(({ isSaturated }) => plan.sweepFactor === null || !isSaturated);
       if (open.length === 0) break;
-      // Neither of two models is always the first.
+      // Alternates the order, so that neither of two models is always first.
       const turns = index % 2 === 0 ? open : open.toReversed();
       const groups = plan.order === 'interleaved' ? [open] : turns.map((subject) => [subject]);
       for (const group of groups) stages.push(...(await runGroup(plan, group, load, index, observer)));
@@ -60,7 +60,7 @@ export async function runPlan(plan: Plan, observer: RunObserver): Promise<Loadte
   }
 }
 
-/** A sweep that no load saturates ends all the same. */
+/** Maximum stages, which ends a sweep that no load saturates. */
 const mostSweepStages = 40;
 
 function* loadsOf({ loads, sweepFactor }: Plan): Generator<[number, Load]> {
@@ -74,7 +74,7 @@ function* loadsOf({ loads, sweepFactor }: Plan): Generator<[number, Load]> {
   }
 }
 
-/** Far from those of the stages. */
+/** Far from the seeds of the stages. */
 const warmUpSeed = 1_000_000;
 
 async function warmUp({ promptsOf, seed, warmUpRequests }: Plan, subject: Subject, observer: RunObserver) {
@@ -140,10 +140,10 @@ function scheduledSeconds({ arrivals, extent }: Plan, load: Load): number | null
 }
 
 /**
- * Starts `send` at each time of a schedule, whatever became of those before.
- * @param times milliseconds from now, in order
- * @param send is given when it was to start, on the clock of `performance.now()`
- * @returns what each resolved to, in the order of the schedule
+ * Calls `send` at each scheduled time, even while earlier calls run.
+ * @param times milliseconds from now, ascending
+ * @param send receives its scheduled start, on the clock of `performance.now()`
+ * @returns the results in the order of the schedule
  */
 export async function openLoop<T>(
   times: readonly number[],
@@ -160,8 +160,8 @@ export async function openLoop<T>(
 }
 
 /**
- * As many clients as asked for that each send the next request when theirs is answered. A server that stalls is asked
- * less meanwhile, so the tail of a closed loop says little (coordinated omission); it is for throughput.
+ * Runs this many clients, each of which sends its next request when the last one is answered. A server that stalls gets
+ * fewer requests, so the tail of a closed loop says little (coordinated omission); it is for throughput.
  */
 async function closedLoop<T>(
   concurrency: number,

@@ -1,6 +1,6 @@
-/** Samples of a scrape, by name and labels as they were written. */
+/** Samples of a scrape, by name and labels. */
 export interface Scrape {
-  /** Sum of the samples of this name that have all these labels. */
+  /** Sum of the samples with this name and all these labels. */
   sum(name: string, labels?: Record<string, string>): number;
   has(name: string): boolean;
 }
@@ -34,7 +34,7 @@ export function parseMetrics(text: string): Scrape {
   };
 }
 
-/** @returns null where the server has no metrics in this format */
+/** @returns null if the server's metrics cannot be read */
 export async function scrapeMetrics(url: string): Promise<Scrape | null> {
   try {
     const response = await fetch(`${url.replace(/\/$/, '')}/metrics`, { signal: AbortSignal.timeout(5000) });

@@ -3,14 +3,14 @@ import { isCompleted, lastOf, latenciesOf, type RequestRecord } from './load/req
 import type { Target } from './load/target.ts';
 import { meets, type Objectives } from './plan/objectives.ts';
 
-/** Most of the requests that may fail where a target keeps up. */
+/** Maximum share of failed requests for a target that keeps up. */
 const failedShare = 0.05;
-/** Part of what arrives meanwhile by which the backlog may grow, beside what chance does to it. */
+/** Maximum growth of the backlog, as a share of the arrivals meanwhile, in addition to random variation. */
 const backlogShare = 0.1;
 
 /**
- * Whether a target fell behind what came: many requests failed, or more were open on average in the last quarter of the
- * schedule than in the second. A stage needs to last several times as long as a request for that.
+ * Whether a target fell behind: many requests failed, or more were open on average in the last quarter of the schedule
+ * than in the second. For that, a stage must last several times as long as a request.
  */
 function isSaturated(records: readonly RequestRecord[], completed: number): boolean {
   if (completed < (1 - failedShare) * records.length) return true;
@@ -29,15 +29,15 @@ function openOnAverage(records: readonly RequestRecord[], from: number, to: numb
   return open / (to - from);
 }
 
-/** What a stage offers: requests per second in an open loop (null: by a trace), or clients in a closed one. */
+/** The load of a stage: requests per second in an open loop (null: from a trace), or clients in a closed loop. */
 export type Load = { kind: 'open'; rate: number | null } | { kind: 'closed'; concurrency: number };
 
-/** One load on one target, measured. Latencies count from the scheduled arrivals. */
+/** Measurements of one load on one target. Latencies count from the scheduled arrivals. */
 export interface Stage {
   target: Target;
   load: Load;
   startedAt: Date;
-  /** From the beginning of the schedule to the last end. */
+  /** From the start of the schedule to the end of the last request. */
   durationSeconds: number;
   requests: number;
   completed: number;
@@ -54,22 +54,22 @@ export interface Stage {
   tpot: LatencySummary | null;
   itl: LatencySummary | null;
   e2e: LatencySummary | null;
-  /** How late the client sent what was scheduled. */
+  /** How late the client sent the scheduled requests. */
   lag: LatencySummary | null;
-  /** The client kept to its schedule, so that the figures are the server's. */
+  /** The client kept to its schedule, so the figures are the server's. */
   isValid: boolean;
-  /** The target did not keep up with what came. */
+  /** The target did not keep up with the load. */
   isSaturated: boolean;
   records: readonly RequestRecord[];
 }
 
 export interface Judgement {
   objectives: Objectives | null;
-  /** Most milliseconds the 99th percentile of the client's lag may be. */
+  /** Maximum 99th percentile of the client's lag, in milliseconds. */
   maxLagMs: number;
 }
 
-/** @param began when its schedule began, by the calendar and by the records' clock */
+/** @param began when the schedule began, as a date and on the records' clock */
 export function summarizeStage(
   target: Target,
   load: Load,

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 
-/** What is known of an answered request; never a prompt or a completion. Times in milliseconds. */
+/** An answered request; never a prompt or a completion. Times in milliseconds. */
 export interface AccessRecord {
   requestId: string;
   method: string;
@@ -16,18 +16,18 @@ export interface AccessRecord {
   completionId: string | null;
   promptTokens: number | null;
   generatedTokens: number | null;
-  /** Until its sequences joined the queue: its text was tokenized, its grammar compiled. */
+  /** From arrival until its sequences joined the queue: its text tokenized, its grammar compiled. */
   prepareMs: number | null;
   /** From then until the first sequence got a slot. */
   queueMs: number | null;
   /** From arrival until the first token. */
   firstTokenMs: number | null;
   errorCode: string | null;
-  /** true: it was cut off because it did not read its stream. */
+  /** true: the service cut the connection because the client did not read its stream. */
   isSlowReader: true | null;
 }
 
-/** One line per request; probes and scrapes, which come every few seconds, and a page's parts only in debug. */
+/** Logs one line per request. Probes, scrapes and parts of the playground page are frequent, so only at debug level. */
 export function logAccess(logger: Logger, record: AccessRecord): void {
   const isRoutine =
     record.method === 'GET' && record.status < 400 && /^\/(health|metrics|playground\/)/.test(record.route);

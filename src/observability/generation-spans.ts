@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Attributes, double, type OtlpSpan, spanAttributes, unixNano } from './otlp-span.ts';
 
-/** What is known of a request for generated text when it is over. Moments are on the shared clock, ms. */
+/** A finished request for generated text. Moments are on the shared clock, in milliseconds. */
 export interface GenerationTrace {
   operation: 'text_completion' | 'chat';
   model: string;
@@ -13,7 +13,7 @@ export interface GenerationTrace {
   errorCode: string | null;
   /** The name of the API key. */
   keyName: string | null;
-  /** Of the client. */
+  /** The client's address. */
   address: string;
   arrivedAt: number;
   queuedAt: number | null;
@@ -21,7 +21,7 @@ export interface GenerationTrace {
   firstTokenAt: number | null;
   lastTokenAt: number | null;
   endedAt: number;
-  /** By their names in the conventions, behind `gen_ai.request.`; never a prompt or a completion. */
+  /** By their names in the conventions, without `gen_ai.request.`; never a prompt or a completion. */
   parameters: Attributes;
   responseId: string | null;
   finishReasons: readonly string[];
@@ -38,7 +38,7 @@ interface TraceParent {
 
 const newId = (bytes: number) => randomBytes(bytes).toString('hex');
 
-/** W3C Trace Context, version 00; a header that is none begins a new trace. */
+/** Reads W3C Trace Context, version 00; an invalid header starts a new trace. */
 function readTraceparent(header: string | undefined): TraceParent {
   const match = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$/.exec(header ?? '');
   if (!match) return { traceId: newId(16), parentSpanId: null, isSampled: true };
@@ -79,10 +79,10 @@ function attributesOf(trace: GenerationTrace): Attributes {
 }
 
 /**
- * A request as a span after OpenTelemetry's GenAI conventions, with one below it for each stage it came to: prepare
- * (its text, its grammar), queue, prefill and decode.
- * @param clockOffset from the shared clock to the time since the epoch, ms
- * @returns none where the caller's trace is not sampled
+ * A request as a span by OpenTelemetry's GenAI conventions, with a child span for each stage it reached: prepare (its
+ * text, its grammar), queue, prefill and decode.
+ * @param clockOffset milliseconds from the shared clock to the time since the epoch
+ * @returns no spans if the caller's trace is not sampled
  */
 export function generationSpans(trace: GenerationTrace, clockOffset: number): OtlpSpan[] {
   const { traceId, parentSpanId, isSampled } = readTraceparent(trace.traceparent);
@@ -99,7 +99,7 @@ export function generationSpans(trace: GenerationTrace, clockOffset: number): Ot
     startTimeUnixNano: time(arrivedAt),
     endTimeUnixNano: time(endedAt),
     attributes: spanAttributes(attributesOf(trace)),
-    // By the conventions for servers, a fault of the client's is no error of the span.
+    // By the conventions for servers, a client's fault is not an error of the span.
     status:
       status >= 500 || (status < 400 && errorCode !== null) ? { code: 2, message: errorCode ?? '' } : {},
   };

@@ -2,20 +2,20 @@ import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DestinationStream } from 'pino';
 
-/** Lines that wait while the log takes none, in bytes; further lines are dropped. */
+/** Maximum bytes of lines that wait while the log accepts none; further lines are dropped. */
 const maxWaitingBytes = 2 ** 20;
 const retryMs = 50;
 
 export interface LogOutputListener {
   /** A line is lost. */
   dropped(): void;
-  /** The log takes lines again. @param lines lost since it took none */
+  /** The log accepts lines again. @param lines number of lines lost meanwhile */
   recovered(lines: number): void;
 }
 
 /**
- * Writes log lines without ever waiting for their reader: a pipe that nobody reads or a disk that is full costs lines,
- * not requests. Lines that cannot be written wait, up to a bound, and are tried again.
+ * Writes log lines without ever waiting for their reader: an unread pipe or a full disk costs lines, not requests.
+ * Lines that cannot be written wait, up to a limit, and are tried again.
  */
 export class LogOutput implements DestinationStream {
   readonly #fd: number;
@@ -25,7 +25,7 @@ export class LogOutput implements DestinationStream {
   #retry: NodeJS.Timeout | null = null;
   #listener: LogOutputListener = { dropped: () => {}, recovered: () => {} };
 
-  /** @param fd of the process, usually 1 */
+  /** @param fd file descriptor, usually 1 */
   constructor(fd: number) {
     this.#fd = nonBlocking(fd);
   }
@@ -47,7 +47,7 @@ export class LogOutput implements DestinationStream {
     this.#drain();
   }
 
-  /** Gives the lines that wait a last chance, for at most `withinMs`. */
+  /** Tries for at most `withinMs` to write the waiting lines. */
   async flush(withinMs: number): Promise<void> {
     const until = performance.now() + withinMs;
     this.#drain();
@@ -64,7 +64,7 @@ export class LogOutput implements DestinationStream {
       const written = this.#tryWrite(line);
       this.#waitingBytes -= written;
       if (written < line.length) {
-        // The rest of a line that fits in part goes first next time, so that lines stay whole.
+        // The rest of a partly written line goes first next time, so that lines stay whole.
         this.#waiting[0] = line.subarray(written);
         this.#retry ??= setTimeout(() => this.#tryAgain(), retryMs).unref();
         return;
@@ -82,7 +82,7 @@ export class LogOutput implements DestinationStream {
     this.#drain();
   }
 
-  /** @returns bytes written: 0 while the pipe or the disk is full, and whatever else is wrong with them */
+  /** @returns bytes written: 0 while the pipe or the disk is full, and on any other error */
   #tryWrite(bytes: Buffer): number {
     try {
       return writeSync(this.#fd, bytes);
@@ -92,13 +92,13 @@ export class LogOutput implements DestinationStream {
   }
 }
 
-/** The same output, where a write that would have to wait fails with EAGAIN instead. */
+/** The same output, but a write that would have to wait fails with EAGAIN instead. */
 function nonBlocking(fd: number): number {
   if (fstatSync(fd).isFile()) return fd;
   try {
     return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch {
-    // A socket cannot be opened again, nor another user's pipe. Node makes the original non-blocking when it is first used.
+    // A socket or another user's pipe cannot be opened again. Node makes the original non-blocking on first use.
     void process.stdout;
     return fd;
   }

@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
-/** JSON lines; what carries credentials is cut out wherever a request or response is logged. */
+/** Logs JSON lines; redacts credentials wherever a request or response is logged. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = {
     level,

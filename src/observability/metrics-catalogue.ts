@@ -1,22 +1,22 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-/** Seconds; fine from half a millisecond, for models whose tokens take about one. */
+/** Seconds; fine steps from half a millisecond, for models that take about one millisecond per token. */
 const tokenBuckets = [
   0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15,
   0.25, 0.5, 1, 2.5,
 ];
-/** Seconds; from a millisecond to the longest a request may live. */
+/** Seconds; from a millisecond to a request's maximum lifetime. */
 const requestBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 20, 40, 80, 160,
   320,
 ];
-/** Seconds; fewer, since each client has a series for each. */
+/** Seconds; fewer, because each client has a series for each bucket. */
 const clientBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const batchBuckets = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512, 1024];
 
 const eventLoopTickMs = 2;
 
-/** Every metric the service has. Names and labels are a contract, listed in docs/metrics.md and held to it by a test. */
+/** Every metric of the service. Names and labels are a contract, listed in docs/metrics.md; a test compares the two. */
 export function createMetricsCatalogue() {
   const registry = new Registry();
   const registers = [registry];
@@ -183,7 +183,7 @@ export function createMetricsCatalogue() {
       'version',
       'node',
     ]),
-    // What the Gateway API Inference Extension's endpoint picker reads, under the names it knows.
+    // Metrics that the Gateway API Inference Extension's endpoint picker reads, under the names it knows.
     vllmWaiting: gauge('vllm:num_requests_waiting', 'Same as altup_requests_waiting.', ['model_name']),
     vllmRunning: gauge('vllm:num_requests_running', 'Same as altup_requests_running.', ['model_name']),
     vllmCacheUsage: gauge('vllm:kv_cache_usage_perc', 'Same as altup_kv_cache_usage_ratio.', ['model_name']),

@@ -6,7 +6,7 @@ import type { StepReport } from '../engine/protocol/messages.ts';
 import type { MetricsCatalogue } from './metrics-catalogue.ts';
 import { modelVariant } from './model-variant.ts';
 
-/** What has been seen of a request that has not ended. */
+/** Observed state of a request that has not ended. */
 interface Sight {
   isRunning: boolean;
   lastTokenAt: number | null;
@@ -18,7 +18,7 @@ interface ModelLoad {
   queueTokens: number;
 }
 
-/** Clients with series of their own; further ones share the label `other`. */
+/** Maximum clients with their own series; further ones share the label `other`. */
 const maxClients = 100;
 interface ModelInfos {
   readonly modelInfo: Record<string, string>;
@@ -29,12 +29,12 @@ const modelStates: readonly ModelState['state'][] = ['loading', 'ready', 'restar
 
 const seconds = (milliseconds: number) => milliseconds / 1000;
 
-/** The one place that observes: the engine's reports and the answered HTTP requests become metrics here. */
+/** The only place that observes: it turns the engine's reports and answered HTTP requests into metrics. */
 export class Metrics implements EngineObserver, TextObserver {
   readonly #catalogue: MetricsCatalogue;
   readonly #sights = new Map<string, Sight>();
   readonly #loads = new Map<string, ModelLoad>();
-  /** Names of keys that have a label of their own. */
+  /** Names of API keys with their own label. */
   readonly #clients = new Set<string>();
   /** Labels of the metrics that describe a loaded model. */
   readonly #infos = new Map<string, ModelInfos>();
@@ -56,7 +56,7 @@ export class Metrics implements EngineObserver, TextObserver {
     }
   }
 
-  /** The model is not served any more: its gauges go, what was counted stays. */
+  /** The model is no longer served: removes its gauges, keeps its counters. */
   removed(model: string): void {
     const { modelState, modelLoadSeconds, waiting, running, queueTokens, cacheUsage } = this.#catalogue;
     for (const state of modelStates) modelState.remove({ model, state });
@@ -103,12 +103,12 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.vllmCacheConfig.set(infos.cacheConfig, 1);
   }
 
-  /** @param model the empty string when the request named none that is served */
+  /** @param model the empty string if the request named no served model */
   responded(model: string, route: string, status: number): void {
     this.#catalogue.requests.inc({ model, route, status });
   }
 
-  /** @param client as requests name theirs */
+  /** @param client as requests identify it */
   clientResponded(client: string, status: number): void {
     this.#catalogue.clientRequests.inc({ client: this.#clientLabel(client), status });
   }
@@ -194,7 +194,7 @@ export class Metrics implements EngineObserver, TextObserver {
       this.#catalogue.stepSeconds.observe({ model, phase: 'decode' }, seconds(decodeMs));
       this.#catalogue.stepBatchSize.observe({ model }, decodeRows);
     }
-    // No step follows the last request's, so what it left in use would be shown for ever.
+    // No step follows the last request's, so its cache usage would be shown for ever.
     this.#showCacheUsage(model, this.#loadOf(model).running === 0 ? 0 : step.cacheUsage);
   }
 
@@ -224,7 +224,7 @@ export class Metrics implements EngineObserver, TextObserver {
     if (event.type === 'failed') this.#catalogue.failed.inc({ model, code: event.code });
   }
 
-  /** Names of keys are the operator's; addresses anybody can have many of, so they share a label. */
+  /** The operator chooses the names of keys. Addresses share a label, because anybody can have many. */
   #clientLabel(client: string): string {
     if (client === '' || client.startsWith('address ')) return 'anonymous';
     if (this.#clients.size < maxClients) this.#clients.add(client);

@@ -1,8 +1,8 @@
 import type { Manifest } from '../catalog/manifest.ts';
 
 /**
- * The kind of model in a word, as the metrics and model cards name it: `dense`, `altup-k2`, `recycled-k4`, `sameup-k2`,
- * `sequence-altup`, `stride-skip`, `average-pool`, `moe`, or several of them, as `altup-k2-moe`.
+ * The kind of model as metrics and model cards name it: `dense`, `altup-k2`, `recycled-k4`, `sameup-k2`,
+ * `sequence-altup`, `stride-skip`, `average-pool`, `moe`, or several of them, such as `altup-k2-moe`.
  */
 export function modelVariant(manifest: Manifest): string {
   const kinds = [

@@ -2,19 +2,19 @@ import type { Logger } from 'pino';
 import { type OtlpSpan, resourceSpans } from './otlp-span.ts';
 
 const limits = {
-  /** Spans sent together at most, and held at most; those beyond are dropped. */
+  /** Maximum spans in one batch, and maximum spans held; further ones are dropped. */
   batch: 512,
   held: 4096,
-  /** Milliseconds until what is held is sent, and that sending may take. */
+  /** Milliseconds until held spans are sent, and maximum milliseconds for sending. */
   delayMs: 2000,
   sendMs: 5000,
-  /** Failures are logged no more often. */
+  /** Minimum milliseconds between two logged failures. */
   complainMs: 60_000,
 };
 
 /**
- * Sends spans to a collector as OTLP over HTTP, in JSON (opentelemetry.io/docs/specs/otlp): in batches, beside the
- * requests, and never more than a bounded number of them. What a collector does not take is lost.
+ * Sends spans to a collector as OTLP over HTTP, in JSON (opentelemetry.io/docs/specs/otlp): in batches, in the
+ * background, with a bounded number of spans held. Spans that the collector does not accept are lost.
  */
 export class OtlpExporter {
   readonly #url: string;
@@ -38,7 +38,7 @@ export class OtlpExporter {
     this.#timer ??= setTimeout(() => this.flush(), limits.delayMs).unref();
   }
 
-  /** Resolves when what is held was sent, or could not be. */
+  /** Resolves when the held spans have been sent or have failed. */
   flush(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;

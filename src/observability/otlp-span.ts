@@ -1,4 +1,4 @@
-/** A value as OTLP's JSON has it; 64-bit integers are written as text. */
+/** A value in OTLP's JSON; 64-bit integers are written as text. */
 type AttributeValue =
   | { stringValue: string }
   | { boolValue: boolean }
@@ -6,7 +6,7 @@ type AttributeValue =
   | { doubleValue: number }
   | { arrayValue: { values: AttributeValue[] } };
 
-/** What a span can say; a bare number is a whole one; null: nothing. */
+/** Attributes of a span; a bare number is an integer; null: omitted. */
 export type Attributes = Record<
   string,
   string | number | { double: number } | boolean | readonly string[] | null
@@ -20,7 +20,7 @@ export interface OtlpSpan {
   spanId: string;
   parentSpanId?: string;
   name: string;
-  /** 1: within the service, 2: the service's answer to a request. */
+  /** 1: inside the service; 2: the service's answer to a request. */
   kind: 1 | 2;
   startTimeUnixNano: string;
   endTimeUnixNano: string;
@@ -43,11 +43,11 @@ export function spanAttributes(attributes: Attributes): OtlpSpan['attributes'] {
   );
 }
 
-/** Nanoseconds since the epoch, of a time in milliseconds; exact to the microsecond. */
+/** Nanoseconds since the epoch for a time in milliseconds; exact to the microsecond. */
 export const unixNano = (milliseconds: number): string =>
   String(BigInt(Math.round(milliseconds * 1000)) * 1000n);
 
-/** The body of an export: all spans are of one service. */
+/** The body of an export; all spans belong to one service. */
 export function resourceSpans(spans: readonly OtlpSpan[], version: string): object {
   const attributes = spanAttributes({ 'service.name': 'altup-serve', 'service.version': version });
   return {

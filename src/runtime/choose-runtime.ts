@@ -17,13 +17,13 @@ export interface RuntimeSettings {
 
 export interface ChosenRuntime {
   runtime: Runtime;
-  /** Why it is not the native addon, where that was not asked for; null: it is, or was. */
+  /** Why `auto` does not use the native addon; null: it is used, or onnxruntime-node was requested. */
   fallback: string | null;
-  /** Why this execution provider. */
+  /** Why this execution provider was chosen. */
   because: string;
 }
 
-/** @throws ConfigurationError when what was asked for by name cannot be had */
+/** @throws ConfigurationError when a backend or provider requested by name is not available */
 export async function chooseRuntime(
   settings: RuntimeSettings,
   load: () => LoadedAddon | MissingAddon = loadNativeAddon,
@@ -59,7 +59,7 @@ async function nativeProvider(settings: RuntimeSettings, native: LoadedAddon): P
       `ALTUP_EXECUTION_PROVIDER: ${executionProvider} cannot be used: ${fault}; ${providerNeeds[executionProvider]}`,
     );
   }
-  // A software device cannot be told from a GPU under WebGPU, and TensorRT takes minutes to start: only by name.
+  // `auto` never picks WebGPU, which may be a software device, or TensorRT, which takes minutes to start.
   if (precisions.some((precision) => precision !== 'fp16')) {
     return {
       executionProvider: 'cpu',

@@ -4,21 +4,21 @@ import type { Runtime } from './session.ts';
 
 export type ExecutionProvider = Runtime['executionProvider'];
 
-/** How the native addon asks ONNX Runtime for a provider. */
+/** How the native addon requests a provider from ONNX Runtime. */
 interface ProviderRequest {
-  /** ONNX Runtime's own name for it. */
+  /** ONNX Runtime's name for the provider. */
   provider: string;
   providerOptions: Record<string, string>;
-  /** false: the function bodies in the model, since it has no kernels and those of the CPU would take the data there and back. */
+  /** false: use the model's function bodies. The provider has no kernels; the CPU's would copy data there and back. */
   kernels: boolean;
 }
 
-/** Where its engines are kept, so that they are built once. */
+/** Folder in which TensorRT keeps its engines, so that it builds them once. */
 const tensorrtFolder = 'tensorrt';
 
 /**
  * @param folder the export folder
- * @returns null for the CPU, which needs no asking
+ * @returns null for the CPU, which needs no request
  */
 export function providerRequest(
   provider: ExecutionProvider,
@@ -29,7 +29,7 @@ export function providerRequest(
     case 'cpu':
       return null;
     case 'cuda':
-      // Grown by what is asked for, not doubled; float32 products in float32, so that they are those of other providers.
+      // The arena grows by the requested size, not by doubling. Without TF32, float32 products match other providers'.
       return request('CUDA', { arena_extend_strategy: 'kSameAsRequested', use_tf32: '0' }, true);
     case 'tensorrt':
       return request('TensorRT', {
@@ -51,14 +51,14 @@ function request(
   return { provider, providerOptions, kernels };
 }
 
-/** What a provider needs beside the addon, for the person who reads why it cannot be used. */
+/** What a provider needs in addition to the addon, for the error message that says why it cannot be used. */
 export const providerNeeds: Record<Exclude<ExecutionProvider, 'cpu'>, string> = {
   cuda: 'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries beside ONNX Runtime’s (docs/gpu.md)',
   tensorrt: 'it needs TensorRT 10 and what cuda needs (docs/configuration.md)',
   webgpu: 'it needs a Vulkan, Metal or Direct3D 12 driver (docs/configuration.md)',
 };
 
-/** The part of ONNX Runtime's message that says what is wrong, without places in its sources. */
+/** The cause in ONNX Runtime's message, without its source locations. */
 export function providerFault(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const library = /Failed to load library (\S+) with error: [^:]*: (.*)/.exec(message);

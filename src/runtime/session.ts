@@ -2,57 +2,57 @@ import type { PromptTokenLogprobs, SampledToken } from '../sampling/sampled-toke
 import type { SamplingError } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
 
-/** What runs a model's graphs. */
+/** Backend and execution provider that run a model's graphs. */
 export interface Runtime {
   backend: 'native' | 'onnxruntime-node';
   /** As `ALTUP_EXECUTION_PROVIDER` names it. */
   executionProvider: 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
 }
 
-/** Made by a session's `startSampling`, and of use to that session alone. */
+/** Chooses a completion's tokens. Made by a session's `startSampling`, for that session only. */
 export interface Sampling {
-  /** No token is wanted any more: frees what it holds. */
+  /** Frees its resources: no more tokens are wanted. */
   end(): void;
 }
 
-/** Log probabilities of given tokens, as a prompt has them. */
+/** Requests log probabilities of given tokens, such as those of a prompt. */
 export interface Scoring {
-  /** `followers[i]` comes after the chunk's token i; as many as are wanted, from the first on. */
+  /** `followers[i]` comes after the chunk's token i; the list may be shorter than the chunk. */
   followers: readonly number[];
-  /** How many alternatives to report with each. */
+  /** Number of alternatives to report with each token. */
   alternatives: number;
 }
 
 export interface PrefillResult {
   /** null without sampling. */
   sampled: SampledToken | null;
-  /** Of each follower. */
+  /** One for each follower. */
   scores: readonly PromptTokenLogprobs[];
 }
 
-/** A slot's next step. */
+/** A slot's part in a decode step. */
 export interface DecodeRow {
-  /** What the decoder reads. */
+  /** The decoder's input token. */
   token: number;
   /** Positions of the slot that are already filled. */
   past: number;
-  /** Chooses the token after it; null when nobody wants one. */
+  /** Chooses the next token; null when nobody wants one. */
   sampling: Sampling | null;
 }
 
 /**
- * The narrow waist between the engine and ONNX Runtime: one loaded model with a slot cache.
+ * The narrow interface between the engine and ONNX Runtime: one loaded model with a slot cache.
  *
- * A slot is one row of the cache, `capacity` positions long. Slots that decode are kept contiguous from 0
- * by the caller (see engine/scheduler/slot-table.ts), so that one ragged batch covers them. Calls never overlap: the
- * engine awaits each before the next. Logits stay inside: tokens come out.
+ * A slot is one row of the cache, `capacity` positions long. The caller keeps the decoding slots contiguous from 0 (see
+ * engine/scheduler/slot-table.ts), so that one ragged batch covers them. Calls never overlap: the engine awaits each
+ * call before the next. Logits stay inside; only tokens come out.
  */
 export interface Session {
   readonly runtime: Runtime;
   readonly slots: number;
-  /** Decoder positions a slot holds. */
+  /** Decoder positions per slot. */
   readonly capacity: number;
-  /** Encoder positions a slot holds; 0 for decoder-only models. */
+  /** Encoder positions per slot; 0 for decoder-only models. */
   readonly encoderCapacity: number;
   readonly vocabSize: number;
 
@@ -60,14 +60,14 @@ export interface Session {
   encode(slot: number, tokens: readonly number[]): Promise<void>;
 
   /**
-   * What the tokens of one completion are chosen by. It goes on with each token that this session chooses with it.
-   * @throws SamplingError for what this session cannot do
+   * Starts to choose the tokens of one completion. The sampling advances with each token that this session chooses.
+   * @throws SamplingError if this session does not support the request
    */
   startSampling(request: SamplingRequest): Sampling;
 
   /**
-   * Appends a chunk of `tokens` to `slot`, whose first `past` positions are already filled.
-   * @param sampling chooses the token after the chunk; null while the prompt goes on
+   * Appends a chunk of `tokens` to `slot`, after its `past` filled positions.
+   * @param sampling chooses the token after the chunk; null if more of the prompt follows
    * @throws SamplingError
    */
   prefill(
@@ -79,13 +79,13 @@ export interface Session {
   ): Promise<PrefillResult>;
 
   /**
-   * One token for each of the slots 0..rows.length-1, and the choice of the next.
-   * @returns by row: the token; why none could be chosen; `late` where it is not known yet what the request's grammar
-   * allows, so that the same row is to be decoded again; null for rows without sampling
+   * Decodes one token in each of the slots 0..rows.length-1 and chooses the next ones.
+   * @returns by row: the token; the error if none could be chosen; `late` if the request's grammar has not yet computed
+   * what it allows, so that the caller decodes the same row again; null for rows without sampling
    */
   decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]>;
 
-  /** Makes slot `to` a copy of the first `length` decoder positions (and the encoder side) of slot `from`. */
+  /** Copies the first `length` decoder positions (and the encoder side) of slot `from` to slot `to`. */
   copySlot(from: number, to: number, length: number): void;
 
   /** Frees the model and its cache. Never called while another call runs. */
@@ -96,7 +96,7 @@ export interface SessionOptions {
   /** Folder with manifest.json and the graphs. */
   folder: string;
   slots: number;
-  /** Upper bound on positions per slot; the model's own limit applies too. */
+  /** Maximum positions per slot; the model's own limit applies too. */
   maxContext: number;
   threads: number;
 }

@@ -1,6 +1,6 @@
 /**
- * Microseconds for which threads of an operator look for work before they sleep: longer than the gap between two
- * operators of a step, as waking takes as long as a small one; shorter than the gap between two steps, in which the
- * HTTP thread needs the core.
+ * Microseconds for which operator threads look for work before they sleep. Longer than the gap between two operators of
+ * a step, because waking takes as long as a small operator; shorter than the gap between two steps, when the HTTP
+ * thread needs the core.
  */
 export const spinDurationUs = '50';

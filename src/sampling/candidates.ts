@@ -1,9 +1,9 @@
 import { exponential } from './exponential.ts';
 
 /**
- * The tokens that may come next, with their logits and later their weights, always in ascending order of id.
- * "Highest" orders by value, equal values by lower id first. Reused from token to token: it holds arrays as long as
- * the vocabulary.
+ * The tokens that may come next, with their logits and later their weights, always in ascending order of id. "Highest"
+ * means by value, and among equal values the lower id first. One instance serves all tokens, because its arrays are as
+ * long as the vocabulary.
  */
 export class Candidates {
   #count = 0;
@@ -17,7 +17,7 @@ export class Candidates {
     this.#scratch = new Float64Array(vocabSize);
   }
 
-  /** Starts over with every token. */
+  /** Resets to all tokens. */
   load(logits: Float64Array): void {
     this.#count = logits.length;
     this.#values.set(logits);
@@ -39,7 +39,7 @@ export class Candidates {
     for (let i = 0; i < this.#count; i++) values[i] = exponential((values[i]! - highest) / temperature);
   }
 
-  /** Keeps weights of at least `minimum`, that is a probability of at least `minimum` times the highest one. */
+  /** Keeps weights of at least `minimum`: probabilities of at least `minimum` times the highest one. */
   keepAtLeast(minimum: number): void {
     this.#keepFrom(minimum, Number.POSITIVE_INFINITY);
   }
@@ -47,7 +47,7 @@ export class Candidates {
   /** Keeps the smallest number of highest weights whose sum reaches `share` of the total; at least one. */
   keepNucleus(share: number): void {
     const total = this.#total();
-    // Weights up to this bound sum to half of what may go, so the others suffice whatever the rounding; few to sort.
+    // Weights up to this bound sum to at most half of what may go, so the rest suffices despite rounding; few to sort.
     const bound = ((1 - share) * total) / (2 * this.#count);
     let sorted = 0;
     for (let i = 0; i < this.#count; i++) {
@@ -62,7 +62,7 @@ export class Candidates {
   }
 
   /**
-   * Inverts the cumulative distribution, summed in ascending order of id.
+   * Draws a token: inverts the cumulative distribution, summed in ascending order of id.
    * @param u uniform in (0, 1)
    */
   draw(u: number): number {
@@ -101,8 +101,8 @@ export class Candidates {
 }
 
 /**
- * The n-th highest of the first `count` values (n from 1), by quickselect: expected time proportional to `count`,
- * whatever n is. Reorders them.
+ * The n-th highest of the first `count` values (n from 1), by quickselect: expected time proportional to `count` for
+ * any n. Reorders the values.
  */
 export function nthHighest(values: Float64Array, count: number, n: number): number {
   const target = n - 1;
@@ -122,7 +122,7 @@ export function nthHighest(values: Float64Array, count: number, n: number): numb
       left++;
       right--;
     }
-    // Now low..right ≥ pivot ≥ left..high, and what lies between the two equals it.
+    // Now low..right ≥ pivot ≥ left..high, and a value between the two equals it.
     if (target <= right) high = right;
     else if (target >= left) low = left;
     else return pivot;

@@ -1,10 +1,10 @@
 /**
- * exp() from nothing but +, −, ×, floor and a table of powers of two, all exactly specified by IEEE 754, so that any
+ * exp() that uses only +, −, ×, floor and a table of powers of two. IEEE 754 specifies all of these exactly, so every
  * language computes the same bits. (Math.exp is implementation-defined.)
  *
  * Method (Cody and Waite): x = k·ln 2 + r with |r| ≤ ln 2 / 2, exp(x) = 2^k · exp(r); exp(r) by its Taylor series to
- * r^13 / 13!, whose remainder is below 2^-57. ln 2 is taken in two parts, the first with 21 zero bits at its end, so
- * that k times it is exact.
+ * r^13 / 13!, whose remainder is below 2^-57. ln 2 is split into two parts; the first ends with 21 zero bits, so that k
+ * times it is exact.
  */
 
 const log2e = Math.LOG2E;
@@ -42,7 +42,7 @@ export function exponential(x: number): number {
   const r = x - k * ln2High - k * ln2Low;
   let sum = coefficients[0]!;
   for (let i = 1; i < 14; i++) sum = sum * r + coefficients[i]!;
-  // 2^1024 and 2^-1075 are not numbers of their own; both come in two exact steps.
+  // 2^1024 and 2^-1075 are not representable, so both take two exact steps.
   if (k > 1023) return sum * 2 * powersOfTwo[1022 - smallestPower + (k - 1023)]!;
   if (k < smallestPower) return sum * 0.5 * powersOfTwo[0]!;
   return sum * powersOfTwo[k - smallestPower]!;

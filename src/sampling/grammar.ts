@@ -1,21 +1,21 @@
-/** What a text must be like, whatever the model would rather say. */
+/** The structure that a generated text must follow. */
 export type GrammarSource =
   /** A JSON schema, as JSON. */
   | { json: string }
-  /** In the syntax of Rust's regex. */
+  /** In Rust's regex syntax. */
   | { regex: string }
   /** One of these texts. */
   | { choice: readonly string[] }
-  /** In llguidance's variant of Lark. */
+  /** In llguidance's Lark variant. */
   | { lark: string };
 
-/** A source compiled for a model. It lives as long as somebody holds it. */
+/** A source compiled for a model. It lives as long as something references it. */
 export interface Grammar {
-  /** Names it on every thread. */
+  /** Identifies it on every thread. */
   readonly id: number;
 }
 
-/** A source that cannot be compiled: the message says why, in words fit for clients. */
+/** A source that cannot be compiled; the message says why, worded for clients. */
 export class GrammarError extends Error {
   constructor(message: string) {
     super(message);
@@ -23,18 +23,18 @@ export class GrammarError extends Error {
   }
 }
 
-/** Who wants a grammar. */
+/** Who requests a grammar. */
 export interface GrammarAsker {
-  /** Compiling is shared out among clients; the empty string where they are not told apart. */
+  /** Clients share the compiler fairly; the empty string if clients are not distinguished. */
   client: string;
-  /** Aborted when the grammar is not wanted any more. */
+  /** Aborted when the grammar is no longer wanted. */
   signal: AbortSignal;
 }
 
 /**
- * Compiles a source for the model of that name, off the calling thread.
+ * Compiles a source for the named model, off the calling thread.
  * @throws GrammarError
  * @throws the signal's reason once it is aborted
- * @throws Error that is a refusal when too much is to be compiled
+ * @throws Error that refuses the request when too much is waiting to be compiled
  */
 export type CompileGrammar = (model: string, source: GrammarSource, asker: GrammarAsker) => Promise<Grammar>;

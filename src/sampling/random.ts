@@ -1,7 +1,7 @@
 /**
- * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
- * 1, 2, 3", SC 2011). A number depends on its seed and place alone, so no generator state has to be kept per request
- * and nothing else in the batch can change it.
+ * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2,
+ * 3", SC 2011). A number depends only on its seed and place, so no request needs generator state and nothing else in
+ * the batch can change it.
  */
 
 type Words4 = [number, number, number, number];
@@ -41,10 +41,10 @@ export function philox4x32(counter: Readonly<Words4>, key: readonly [number, num
 }
 
 /**
- * Uniform in (0, 1), never either end: the middles of 2^52 equal intervals.
+ * Uniform in (0, 1) without the ends: the middles of 2^52 equal intervals.
  * @param seed unsigned 64-bit as two 32-bit halves, low first
  * @param position of the token in the completion, from 0
- * @param draw which number of this position, from 0
+ * @param draw index of the number at this position, from 0
  */
 export function uniform(seed: readonly [low: number, high: number], position: number, draw: number): number {
   const [first, second] = philox4x32([position >>> 0, draw >>> 0, 0, 0], [seed[0] >>> 0, seed[1] >>> 0]);

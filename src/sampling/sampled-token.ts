@@ -5,14 +5,14 @@ export interface TokenLogprobs {
   top: readonly { token: number; logprob: number }[];
 }
 
-/** Those of a token of the prompt. */
+/** Log probabilities of a prompt token. */
 export interface PromptTokenLogprobs extends TokenLogprobs {
-  /** Place among all tokens by likelihood, from 1. */
+  /** Rank among all tokens by likelihood, from 1. */
   rank: number;
 }
 
 export interface SampledToken {
   token: number;
-  /** null where none were asked for. */
+  /** null if not requested. */
   logprobs: TokenLogprobs | null;
 }

@@ -6,9 +6,9 @@ import type { SamplingState } from './sampling-state.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
 
 /**
- * Chooses next tokens, in this order: logit bias, what may not come, penalties; then greedy (temperature 0: the highest,
- * of equal ones the lowest id), or temperature, min_p, top_k, top_p and a draw. All arithmetic is double precision in a
- * fixed order, of + − × ÷ only, so a request's tokens depend on its logits, parameters and seed and nothing else.
+ * Chooses next tokens in this order: logit bias, allowed and forbidden tokens, penalties; then greedy (temperature 0:
+ * the highest logit, on a tie the lowest id), or temperature, min_p, top_k, top_p and a draw. All arithmetic is double
+ * precision in a fixed order, with + − × ÷ only, so a request's tokens depend only on its logits, parameters and seed.
  */
 export class Sampler {
   readonly #logits: Float64Array;
@@ -20,15 +20,15 @@ export class Sampler {
   }
 
   /**
-   * @param raw the model's logits for the next position, one per token of the vocabulary; left as they are
-   * @param state goes on by the token
+   * @param raw the model's logits for the next position, one per token of the vocabulary; not changed
+   * @param state advances by the token
    * @throws SamplingError
    */
   sample(raw: Float32Array, state: SamplingState): SampledToken {
     this.#take(raw);
     adjustLogits(this.#logits, state);
     const token = state.parameters.temperature === 0 ? this.#highest() : this.#draw(state);
-    // The one chosen of nothing but −∞.
+    // A chosen −∞ means that all logits are −∞.
     if (this.#logits[token] === Number.NEGATIVE_INFINITY) {
       throw new NoTokenAllowedError();
     }
@@ -58,7 +58,7 @@ export class Sampler {
     const { temperature, minP, topK, topP, seed } = state.parameters;
     const candidates = this.#candidates;
     candidates.load(this.#logits);
-    // Temperature and min_p leave the order as it is, so top_k may go first and spare the exponentials.
+    // Temperature and min_p keep the order, so top_k can go first and save exponentials.
     if (topK > 0) candidates.keepHighest(topK);
     candidates.weigh(temperature);
     if (minP > 0) candidates.keepAtLeast(minP);
@@ -68,8 +68,8 @@ export class Sampler {
 }
 
 /**
- * Applies what a request asks for before temperature, in place and in this order: logit bias, the tokens that may not
- * come, repetition penalty, presence and frequency penalty.
+ * Applies a request's changes before temperature, in place and in this order: logit bias, allowed and forbidden tokens,
+ * repetition penalty, presence and frequency penalty.
  */
 function adjustLogits(logits: Float64Array, state: SamplingState): void {
   const { logitBias, allowedTokens, repetitionPenalty, presencePenalty, frequencyPenalty } = state.parameters;

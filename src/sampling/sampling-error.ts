@@ -1,7 +1,7 @@
-/** No token can be chosen: the message says why, in words fit for clients. */
+/** No token can be chosen; the message says why, worded for clients. */
 export class SamplingError extends Error {}
 
-/** The model's logits are no numbers a token can be chosen by. */
+/** The model computed a logit that is not finite. */
 export class NonFiniteLogitsError extends SamplingError {
   constructor(token: number, value: number) {
     super(`The model computed a logit of ${value} for token ${token}.`);
@@ -9,7 +9,7 @@ export class NonFiniteLogitsError extends SamplingError {
   }
 }
 
-/** A request rules out every token at once. */
+/** The request rules out every token. */
 export class NoTokenAllowedError extends SamplingError {
   constructor() {
     super(
@@ -19,7 +19,7 @@ export class NoTokenAllowedError extends SamplingError {
   }
 }
 
-/** A completion's grammar has become too much, or the session has none. */
+/** A completion's grammar exceeded its limits, or the session does not support grammars. */
 export class GrammarFaultError extends SamplingError {
   constructor(reason: string) {
     super(`The completion cannot be kept to its structure: ${reason}`);

@@ -1,4 +1,4 @@
-/** How the next token is chosen. Neutral values switch a control off; ranges are checked at the edge (http/). */
+/** How to choose the next token. Neutral values switch a control off; http/ checks the ranges. */
 export interface SamplingParameters {
   /** 0 is greedy. */
   temperature: number;
@@ -16,13 +16,15 @@ export interface SamplingParameters {
   frequencyPenalty: number;
   /** Added to the logits, by token id. */
   logitBias: readonly (readonly [tokenId: number, bias: number])[];
-  /** The only tokens that may come; null: all. */
+  /** The only tokens allowed; null: all. */
   allowedTokens: readonly number[] | null;
-  /** Sequences of tokens that may not come: where the output ends with all but the last of one, the last is left out. */
+  /**
+   * Forbidden token sequences: where the output ends with all but the last token of one, its last token may not follow.
+   */
   badWords: readonly (readonly number[])[];
-  /** Id of a compiled grammar that the completion keeps to; null: none. */
+  /** Id of the compiled grammar that the completion must follow; null: none. */
   grammar: number | null;
-  /** Unsigned 64-bit as two 32-bit halves, low first. The stream of random numbers depends on it and the position alone. */
+  /** Unsigned 64-bit as two 32-bit halves, low first. The random numbers depend only on it and the position. */
   seed: readonly [low: number, high: number];
 }
 
@@ -42,14 +44,14 @@ export const greedy: SamplingParameters = {
   seed: [0, 0],
 };
 
-/** All that the choice of a completion's tokens depends on beside the model's logits. */
+/** Everything that determines a completion's tokens, in addition to the model's logits. */
 export interface SamplingRequest {
   parameters: SamplingParameters;
   promptTokens: readonly number[];
   /** Tokens that end the completion. */
   endTokens: readonly number[];
-  /** None of `endTokens` before this many tokens. */
+  /** None of `endTokens` may come before this many tokens. */
   minTokens: number;
-  /** How many alternatives to report with each token (0: the token's own only); null: no log probabilities at all. */
+  /** Number of alternatives to report with each token (0: only the token's own logprob); null: no log probabilities. */
   logprobs: number | null;
 }

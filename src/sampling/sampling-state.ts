@@ -3,11 +3,11 @@ import type { SamplingParameters, SamplingRequest } from './sampling-request.ts'
 /** A completion's sampling request with the tokens chosen so far. */
 export class SamplingState {
   readonly parameters: SamplingParameters;
-  /** How many alternatives to report with each token; null: no log probabilities at all. */
+  /** Number of alternatives to report with each token; null: no log probabilities. */
   readonly alternatives: number | null;
-  /** Distinct tokens of prompt and completion; the prompt's only where a repetition penalty asks for them. */
+  /** Distinct tokens of the completion, and of the prompt if there is a repetition penalty. */
   readonly seen: Set<number>;
-  /** Occurrences in the completion. */
+  /** Occurrences of each token in the completion. */
   readonly counts = new Map<number, number>();
   /** The completion so far. */
   readonly output: number[] = [];
@@ -22,12 +22,12 @@ export class SamplingState {
     this.#minTokens = minTokens;
   }
 
-  /** Place of the next token in the completion, from 0. */
+  /** Position of the next token in the completion, from 0. */
   get position(): number {
     return this.output.length;
   }
 
-  /** Tokens that may not come next: they would end the completion too soon, or complete a bad word. */
+  /** Tokens that may not come next, because they would end the completion too soon or complete a bad word. */
   get forbidden(): readonly number[] {
     const ends = this.position < this.#minTokens ? this.#endTokens : [];
     const completed = this.parameters.badWords.filter((word) => this.#endsWith(word.slice(0, -1)));
@@ -40,7 +40,7 @@ export class SamplingState {
     this.counts.set(token, (this.counts.get(token) ?? 0) + 1);
   }
 
-  /** All it holds is memory, which goes with it. */
+  /** Nothing to free: it holds only memory. */
   end(): void {}
 
   #endsWith(tokens: readonly number[]): boolean {

@@ -2,12 +2,12 @@ import { exponential } from './exponential.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from './sampled-token.ts';
 
 /**
- * Natural logarithm of a positive finite normal number from nothing but +, −, ×, ÷ and the bits of a double, for the
- * reason exponential.ts gives.
+ * Natural logarithm of a positive finite normal number, with only +, −, ×, ÷ and the bits of a double, for the reason
+ * in exponential.ts.
  *
- * Method: x = 2^k · m with m in [√½, √2); log m = 2·artanh(s) with s = (m − 1) / (m + 1), |s| < 0.172, by its series
- * to s^23, whose remainder is below 2^-60 of the result. ln 2 is taken in two parts, the first with 21 zero bits at
- * its end, so that k times it is exact.
+ * Method: x = 2^k · m with m in [√½, √2); log m = 2·artanh(s) with s = (m − 1) / (m + 1), |s| < 0.172, by its series to
+ * s^23, whose remainder is below 2^-60 of the result. ln 2 is split into two parts; the first ends with 21 zero bits,
+ * so that k times it is exact.
  */
 
 const ln2High = 0.6931471803691238;
@@ -36,8 +36,8 @@ export function logarithm(x: number): number {
 }
 
 /**
- * Log-softmax of the model's own logits, before anything a request asks for.
- * @param alternatives how many of the most likely tokens to list; equal ones by lower id first
+ * Log-softmax of the model's own logits, before any request parameters apply.
+ * @param alternatives number of most likely tokens to list; on a tie, the lower id first
  */
 export function tokenLogprobs(logits: Float32Array, token: number, alternatives: number): TokenLogprobs {
   const top = mostLikely(logits, alternatives);
@@ -48,7 +48,7 @@ export function tokenLogprobs(logits: Float32Array, token: number, alternatives:
   };
 }
 
-/** The same for a token of the prompt. */
+/** The same for a prompt token, with its rank. */
 export function promptTokenLogprobs(
   logits: Float32Array,
   token: number,
@@ -68,7 +68,7 @@ function logSumExp(logits: Float32Array): number {
   return highest + logarithm(sum);
 }
 
-/** Ids of the `n` highest logits; n is small, so each goes straight to its place. */
+/** Ids of the `n` highest logits, by insertion, because n is small. */
 function mostLikely(logits: Float32Array, n: number): number[] {
   const ids: number[] = [];
   if (n === 0) return ids;

@@ -20,12 +20,12 @@ import { GrammarCompiler } from '../runtime/grammars/grammar-compiler.ts';
 import type { Runtime } from '../runtime/session.ts';
 import { ModelLibrary } from './model-library.ts';
 
-/** What clients get at least to take in what was written to them before their connections are cut. */
+/** Minimum time that clients get to read what was written to them before their connections are closed. */
 const lastWordsMs = 1000;
 
 /**
- * The service: HTTP side, engine and models. It listens before its models are ready, so that health answers from
- * the start; what is asked of a model meanwhile is refused with `not_ready`.
+ * The service: HTTP side, engine and models. It listens before its models are ready, so that the health routes answer
+ * from the start; requests for a model that is not ready are refused with `not_ready`.
  */
 export class Service {
   readonly #config: Config;
@@ -40,7 +40,7 @@ export class Service {
   readonly #texts: TextWorkers;
   readonly #grammars: GrammarCompiler;
   #unwatchKeys = () => {};
-  /** Log what came of reading the keys again. */
+  /** Log the result of reading the keys again. */
   readonly #onKeys = [
     (keys: number) => this.#logger.info({ keys }, 'API keys read again'),
     ({ message }: Error) => this.#logger.error({ reason: message }, 'API keys stay as they were'),
@@ -78,7 +78,7 @@ export class Service {
     this.#unusedConnections = new UnusedConnections(this.#server.server);
   }
 
-  /** Counts the log lines that are lost, and says so in the log once it takes lines again. */
+  /** Counts lost log lines and logs their number once the log takes lines again. */
   get logListener(): LogOutputListener {
     return {
       dropped: () => this.#metrics.logLineDropped(),
@@ -86,7 +86,10 @@ export class Service {
     };
   }
 
-  /** Resolves when every model is ready or failed. @throws ConfigurationError when nothing, or not all of a strict list, can be served */
+  /**
+   * Resolves when every model is ready or failed.
+   * @throws ConfigurationError when no model can be served, or with `strict` when any cannot
+   */
   async start(): Promise<void> {
     const runtime = await this.#chooseRuntime();
     await this.#library.find();
@@ -97,7 +100,7 @@ export class Service {
     await this.#library.serve(this.#engine);
   }
 
-  /** Reads the keys file and the model folders again. What is wrong with either changes nothing of what is served. */
+  /** Reads the keys file and the model folders again. An error in either changes nothing that is served. */
   async reload(): Promise<void> {
     if (this.#isDraining || this.#engine === null) return;
     this.#logger.info('reloading');
@@ -112,7 +115,7 @@ export class Service {
     const deadline = sharedClock() + drainTimeoutMs;
     this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
     const exporterEnded = this.#library.close();
-    // Whose grammar is compiled now would be refused by the engine anyway.
+    // The engine would refuse a request whose grammar is still being compiled.
     this.#grammars.close();
     const isClosed = (await this.#engine?.drain(drainTimeoutMs)) ?? true;
     await this.#closeServer(deadline);
@@ -121,7 +124,7 @@ export class Service {
     this.#logger.info('stopped');
   }
 
-  /** Frees what a failed start has taken. */
+  /** Frees what a failed start has acquired. */
   async abandon(): Promise<void> {
     this.#isDraining = true;
     void this.#library.close();
@@ -129,7 +132,7 @@ export class Service {
     await this.#closeServer(0);
   }
 
-  /** A client that no longer reads, or never finishes its request, is waited for until the deadline and a moment. */
+  /** Waits for clients that stop reading or never finish a request: until the deadline, at least `lastWordsMs`. */
   async #closeServer(deadline: number): Promise<void> {
     this.#unwatchKeys();
     this.#texts.close();

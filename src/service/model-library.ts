@@ -26,11 +26,11 @@ export interface ModelLibraryParts {
   logger: Logger;
   metrics: Pick<Metrics, 'modelState' | 'loaded' | 'removed'>;
   texts: TextWorkers;
-  /** From then on nothing more is exported or loaded. */
+  /** Once true, nothing more is exported or loaded. */
   isDraining: () => boolean;
 }
 
-/** A line about a running download or export at most this often. */
+/** Minimum time between log lines about a running download or export. */
 const progressIntervalMs = 5000;
 
 /** The models that clients can name: finds them in their folders or on the hub, exports, loads and removes them. */
@@ -40,7 +40,7 @@ export class ModelLibrary {
   readonly #models = new Map<string, Writable<ServedModel>>();
   /** By id. */
   readonly #sources = new Map<string, ModelSource>();
-  /** Aborts what is being downloaded. */
+  /** Aborts a running download. */
   readonly #stop = new AbortController();
   #engine: Pick<EngineClient, 'loadModel' | 'unloadModel'> | null = null;
   readonly #exporter = new ExportThread();
@@ -57,14 +57,14 @@ export class ModelLibrary {
     return this.#models;
   }
 
-  /** Finds the models of the start: from now on clients can name them. @throws ConfigurationError */
+  /** Finds the models at start. From then on clients can name them. @throws ConfigurationError */
   async find(): Promise<void> {
     for (const source of await findSources(this.#parts.config.models)) this.#add(source, true);
   }
 
   /**
-   * Exports and loads what was found; each model is served as soon as it is ready. Resolves when every one is ready or failed.
-   * @throws ConfigurationError when nothing, or not all of a strict list, can be served
+   * Exports and loads the models found; serves each as soon as it is ready. Resolves when every one is ready or failed.
+   * @throws ConfigurationError when no model can be served, or with `strict` when any cannot
    */
   async serve(engine: Pick<EngineClient, 'loadModel' | 'unloadModel'>): Promise<void> {
     this.#engine = engine;
@@ -77,8 +77,8 @@ export class ModelLibrary {
   }
 
   /**
-   * Looks into the folders again: serves what was added, drains and unloads what was removed, tries again what failed. The
-   * rest is served meanwhile, and whatever is wrong with the folders.
+   * Reads the folders again: serves added models, drains and unloads removed ones, retries failed ones. The other
+   * models stay served meanwhile, whatever is wrong with the folders.
    */
   reload(): Promise<void> {
     if (!this.#isReloadDue) {
@@ -90,13 +90,13 @@ export class ModelLibrary {
     return this.#reloading;
   }
 
-  /** Gives up a download or an export that is under way. */
+  /** Stops a running download or export. */
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#exporter.end();
   }
 
-  /** The engine's word on one of the models. */
+  /** Sets the state of a model, logs it and updates the metrics. */
   changeState(name: string, state: ModelState, loadSeconds: number | null = null): void {
     const model = this.#models.get(name);
     if (!model) return;
@@ -111,7 +111,7 @@ export class ModelLibrary {
     if (loadSeconds !== null) this.#parts.metrics.loaded(model, loadSeconds);
   }
 
-  /** One model for each precision; the default one has the plain name. */
+  /** Adds one model for each precision; the default one has the plain name. */
   #add(source: ModelSource, isRequired: boolean): void {
     const { id } = source;
     this.#sources.set(id, source);
@@ -154,14 +154,14 @@ export class ModelLibrary {
     const retried = this.#namesOf('failed').filter((name) => isThere(this.#models.get(name)!.id));
     this.#logger.info({ added: added.map(({ id }) => id), removed, retried }, 'models read again');
 
-    // Room for what comes is made first.
+    // Free memory first, for the added models.
     await Promise.all(removed.map((id) => this.#remove(id)));
     await Promise.all(retried.map((name) => this.#retry(name)));
     for (const source of added) this.#add(source, false);
     await this.#serve([...this.#sources.keys()]);
   }
 
-  /** A path that cannot be read at the moment, as one that is not mounted, keeps the models that were found by it. */
+  /** Keeps the models of a path that cannot be read at the moment, such as one that is not mounted. */
   #keepUnreadable(found: readonly ModelSource[]): ModelSource[] {
     return found.flatMap((source) => {
       if (!('reason' in source.place)) return [source];
@@ -172,7 +172,7 @@ export class ModelLibrary {
     });
   }
 
-  /** New requests do not find its models; running ones have as long as at a stop. */
+  /** Hides its models from new requests; running requests get the drain timeout, as at a stop. */
   async #remove(id: string): Promise<void> {
     const names = [...this.#models.values()].filter((model) => model.id === id).map(({ name }) => name);
     for (const name of names) this.#models.delete(name);
@@ -192,11 +192,11 @@ export class ModelLibrary {
     this.changeState(name, { state: 'loading' });
   }
 
-  /** Brings, exports and loads those models that are not served yet. */
+  /** Downloads, exports and loads the models that are not served yet. */
   async #serve(ids: readonly string[]): Promise<void> {
     const loads: Promise<void>[] = [];
     const isOnHub = (id: string) => 'hub' in this.#sources.get(id)!.place;
-    // What is here already need not wait for what is to come over the network.
+    // Local models do not wait for downloads.
     for (const id of ids.toSorted((a, b) => Number(isOnHub(a)) - Number(isOnHub(b)))) {
       for (const spec of await this.#prepare(id)) loads.push(this.#engine!.loadModel(spec));
       if (this.#parts.isDraining()) return;
@@ -205,7 +205,7 @@ export class ModelLibrary {
     await Promise.all(loads);
   }
 
-  /** Those of a checkpoint's models that wait to be loaded and can be. */
+  /** Exports a checkpoint's models that wait to be loaded. @returns those that can be */
   async #prepare(id: string): Promise<ModelSpec[]> {
     const waiting = [...this.#models.values()].filter(
       (model) => model.id === id && model.state.state === 'loading',
@@ -231,7 +231,7 @@ export class ModelLibrary {
     return specs;
   }
 
-  /** The checkpoint's folder. @throws ConfigurationError where there is none */
+  /** Returns the checkpoint's folder, downloaded if necessary. @throws ConfigurationError when there is none */
   async #locate({ id, place }: ModelSource): Promise<string> {
     if ('folder' in place) {
       const problem = missingFiles(await readdir(place.folder));

@@ -5,29 +5,29 @@ import { isCheckpointLike, missingFiles, missingWeights } from '../catalog/missi
 import { ConfigurationError } from '../errors.ts';
 import { type HubName, nameOfFolder, readHubName } from '../hub/hub-name.ts';
 
-/** Where a model's checkpoint is: in a folder, on the hub, or nowhere, and why. */
+/** Where a model's checkpoint is: in a folder, on the hub, or nowhere, with the reason. */
 export type ModelPlace = { folder: string } | { hub: HubName } | { reason: string };
 
 export interface ModelSource {
   /** Name of the model in the service. */
   id: string;
   place: ModelPlace;
-  /** What the service was told, that it was found by. */
+  /** The configured path or hub name that led to it. */
   path: string;
 }
 
 /**
- * Finds the models that `paths` name: each is a model folder (it has a config.json), a folder of model folders, or a
- * model of the hub. One that is none of these is listed with the reason: the others can be served.
+ * Finds the models that `paths` name. Each path is a model folder (it has a config.json), a folder of model folders, or
+ * a model of the hub. A path that is none of these is listed with the reason, so that the others can be served.
  * @returns in the order of the paths, and by name within a folder of models
- * @throws ConfigurationError for two models of one name
+ * @throws ConfigurationError when two models have the same name
  */
 export async function findSources(paths: readonly string[]): Promise<ModelSource[]> {
   const found = new Map<string, ModelSource>();
   for (const path of paths) {
     for (const source of await sourcesAt(path)) {
       const other = found.get(source.id);
-      // One folder that two of the paths name is one model.
+      // Two paths that name the same folder give one model.
       if (other && isSamePlace(other.place, source.place)) continue;
       if (other) {
         const places = [other, source].map(({ place }) => inWords(place));

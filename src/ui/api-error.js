@@ -3,12 +3,12 @@
  * @property {string} message
  * @property {string} code
  * @property {string | null} [param] the field at fault
- * @property {number | null} [status] of the answer; null: there was none, or the stream had begun
+ * @property {number | null} [status] of the answer; null if there was none, or if the stream had begun
  * @property {number | null} [retryAfterSeconds]
- * @property {string | null} [requestId] under which the service's log has more
+ * @property {string | null} [requestId] id of the request in the service's log
  */
 
-/** What the service answers instead of what was asked for. */
+/** A failed request to the service. */
 export class ApiError extends Error {
   /** @param {ErrorFields} fields */
   constructor({ message, code, param = null, status = null, retryAfterSeconds = null, requestId = null }) {

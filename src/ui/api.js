@@ -21,7 +21,7 @@ import { eventData } from './event-stream.js';
  */
 
 /**
- * The service's own timings of an answer; null where it has none.
+ * The service's own timings of an answer; null if it has none.
  *
  * @typedef {object} RequestMetrics
  * @property {number | null} time_to_first_token_ms
@@ -30,13 +30,13 @@ import { eventData } from './event-stream.js';
 
 /** @typedef {{ path: string, body: object }} ApiRequest */
 
-/** The service's API; the key goes into a header of each request and nowhere else. */
+/** The service's API. It sends the key in a header of each request and nowhere else. */
 export class Api {
   #fetch;
   #key;
 
   /**
-   * @param {() => string} key the API key as it is now; the empty string: none
+   * @param {() => string} key returns the current API key; the empty string: none
    * @param {typeof globalThis.fetch} fetch
    */
   constructor(key, fetch) {
@@ -81,7 +81,7 @@ export class Api {
   }
 
   /**
-   * @param {string} path relative to the page, which may lie below a proxy's prefix
+   * @param {string} path relative to the page, which may be below a proxy's prefix
    * @param {RequestInit} init
    */
   async #send(path, init) {

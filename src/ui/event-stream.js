@@ -1,11 +1,11 @@
 /**
- * The data of each server-sent event, as it comes. This service writes an event as one line of data.
+ * Yields the data of each server-sent event as it arrives. This service writes an event as one line of data.
  *
  * @param {ReadableStream<Uint8Array>} body
  * @returns {AsyncGenerator<string, void, void>}
  */
 export async function* eventData(body) {
-  // Not `for await` on the stream itself, which Safari lacks.
+  // Safari lacks `for await` on a stream.
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let rest = '';

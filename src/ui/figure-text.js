@@ -19,7 +19,7 @@ export function rate(tokensPerSecond) {
 export const tokenCount = (count) => `${count} ${count === 1 ? 'token' : 'tokens'}`;
 
 /**
- * How the first of two streams did beside the second; null: one of them has no rate.
+ * Compares the first of two streams with the second; null if one of them has no rate.
  *
  * @param {Figures} a
  * @param {Figures} b

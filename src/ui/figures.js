@@ -1,14 +1,14 @@
 /** @import { RequestMetrics } from './api.js' */
 
 /**
- * Tokens may arrive many at a time, when a proxy or the page itself was busy. Over a shorter time than this, in
- * milliseconds, their arrivals say nothing of the model's speed.
+ * Minimum milliseconds for a rate. Tokens may arrive many at a time, when a proxy or the page itself is busy; over a
+ * shorter time, their arrivals say nothing about the model's speed.
  */
 const minRateMs = 250;
 
 /**
- * How fast a stream is: as its reader sees it while it runs, then by the service's own timings. All times are
- * milliseconds on one clock.
+ * Speed of a stream: as its reader sees it while it runs, then by the service's own timings. All times are milliseconds
+ * on one clock.
  */
 export class Figures {
   #sentAt;
@@ -57,13 +57,13 @@ export class Figures {
     this.#measured = metrics;
   }
 
-  /** From sending the request to the first token; null before it. */
+  /** From sending the request to the first token; null before that token. */
   get firstTokenMs() {
     if (this.#firstAt === null) return null;
     return this.#measured?.time_to_first_token_ms ?? this.#firstAt - this.#sentAt;
   }
 
-  /** From the first token to the last; null: too few tokens, or too little time, to tell. */
+  /** From the first token to the last; null if there are too few tokens or too little time to tell. */
   get tokensPerSecond() {
     if (this.#measured) {
       const { mean_itl_ms: gapMs } = this.#measured;

@@ -5,7 +5,7 @@ import { duration, rate } from './figure-text.js';
 import { showError } from './notice.js';
 import { copyOf, part } from './part.js';
 
-/** What one model writes, with its figures, on the page. */
+/** Shows one model's text and figures on the page. */
 export class LaneView {
   #root = copyOf('lane');
   #turn = this.#root;
@@ -28,7 +28,7 @@ export class LaneView {
     this.#part('model').textContent = name;
   }
 
-  /** Forgets what was written. */
+  /** Clears the text. */
   clear() {
     this.#part('text').replaceChildren();
     showError(this.#part('error'), null);
@@ -37,7 +37,7 @@ export class LaneView {
   }
 
   /**
-   * A prompt was sent: what is written from now on goes on from it, or answers it.
+   * Shows a sent prompt. The text written from now on continues or answers it.
    *
    * @param {string} prompt
    * @param {boolean} isChat
@@ -75,7 +75,7 @@ export class LaneView {
   /**
    * @param {Figures | null} figures
    * @param {number} now
-   * @param {number} scaleMs how long the strip is, the same in all lanes
+   * @param {number} scaleMs length of the strip, the same in all lanes
    */
   show(figures, now, scaleMs) {
     const total = figures?.totalMs(now) ?? 0;

@@ -19,7 +19,7 @@ import { requestFor } from './request.js';
 /** @type {Record<string, string>} */
 const endings = { stop: 'Came to its end', length: 'Reached max tokens' };
 
-/** What one model writes; in a chat it keeps the conversation. */
+/** One model's text; in a chat it keeps the conversation. */
 export class Lane {
   #api;
   #view;
@@ -45,7 +45,7 @@ export class Lane {
     return this.#messages.length > 0;
   }
 
-  /** Forgets the conversation and what was written. */
+  /** Forgets the conversation and clears the text. */
   clear() {
     this.#messages = [];
     this.figures = null;
@@ -53,10 +53,10 @@ export class Lane {
   }
 
   /**
-   * Shows what the model writes until it ends, fails or is stopped.
+   * Shows the model's text until it ends, fails or is stopped.
    *
    * @param {Question} question
-   * @returns {Promise<{ summary: string, error: ApiError | null }>} what came of it, in a sentence
+   * @returns {Promise<{ summary: string, error: ApiError | null }>} the outcome, in a sentence
    */
   async ask({ model, prompt, isChat, settings, signal }) {
     /** @type {Message[]} */

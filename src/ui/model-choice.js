@@ -8,7 +8,7 @@ function sharedLength(a, b) {
 }
 
 /**
- * The model to begin with: one that is ready, with AltUp where there is one.
+ * The model to start with: a ready one, with AltUp if there is one.
  *
  * @param {readonly ModelCard[]} models
  * @returns {string | null}
@@ -20,7 +20,7 @@ export function firstChoice(models) {
 }
 
 /**
- * The model to compare with: the dense one whose name and precision are most like this one's, else another.
+ * The model to compare with: the dense one most similar in name and precision, otherwise another.
  *
  * @param {readonly ModelCard[]} models
  * @param {string} id
@@ -39,7 +39,7 @@ export function baselineOf(models, id) {
 }
 
 /**
- * What to know of a model, in a line.
+ * Describes a model in one line.
  *
  * @param {ModelCard} model
  * @returns {string}

@@ -2,10 +2,10 @@
 
 import { ApiError } from './api-error.js';
 
-/** How often the list is read again while that may change it. */
+/** Milliseconds between reads while the list may change. */
 const againMs = 2000;
 
-/** What is served, as far as it is known. */
+/** The list of served models. */
 export class ModelList {
   #api;
   #onRead;
@@ -21,7 +21,7 @@ export class ModelList {
     this.#onRead = onRead;
   }
 
-  /** Reads it, and again from time to time while a model is about to be ready or the service does not answer. */
+  /** Reads the list, and again regularly while a model is about to be ready or the service does not answer. */
   async read() {
     clearTimeout(this.#timer);
     let isSettled = true;

@@ -3,7 +3,7 @@
 import { describe } from './model-choice.js';
 import { part } from './part.js';
 
-/** A choice of model, with a line about the chosen one. */
+/** A model selector, with a line about the chosen model. */
 export class ModelPicker {
   #select;
   #about;
@@ -24,10 +24,10 @@ export class ModelPicker {
   }
 
   /**
-   * Offers these models; what was chosen stays so where it is among them.
+   * Offers these models; keeps the previous choice if it is among them.
    *
    * @param {readonly ModelCard[]} models
-   * @param {string | null} otherwise id of the one to choose else
+   * @param {string | null} otherwise id of the model to choose if it is not
    */
   offer(models, otherwise) {
     const before = this.#select.value;

@@ -4,10 +4,10 @@ import { copyOf, part } from './part.js';
 import { remedy } from './remedy.js';
 
 /**
- * Shows an error in full: what the service says, what to do, and how to find it again.
+ * Shows an error in full: the service's message, the remedy, and how to find the error again.
  *
- * @param {HTMLElement} place a live region, which says it
- * @param {ApiError | null} error null: none any more
+ * @param {HTMLElement} place a live region, which announces the error
+ * @param {ApiError | null} error null removes the notice
  */
 export function showError(place, error) {
   if (error === null) {

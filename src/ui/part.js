@@ -1,5 +1,5 @@
 /**
- * The element that the markup names so.
+ * The element with this name in the markup.
  *
  * @template {HTMLElement} T
  * @param {ParentNode} root
@@ -14,7 +14,7 @@ export function part(root, name, type) {
 }
 
 /**
- * A copy of what a template holds.
+ * A copy of a template's content.
  *
  * @param {string} name value of the template's `data-part`
  * @returns {HTMLElement}

@@ -8,10 +8,10 @@ import { part } from './part.js';
 import { markInvalid, readSettings } from './sampling-fields.js';
 import { Side } from './side.js';
 
-/** How often figures are written anew while a stream runs. */
+/** Milliseconds between updates of the figures while a stream runs. */
 const figuresEveryMs = 100;
 
-/** The page: one model, or two beside one another. */
+/** The page: one model, or two side by side. */
 export class Playground {
   #main = part(document, 'main', HTMLElement);
   #form = part(document, 'form', HTMLFormElement);
@@ -81,7 +81,7 @@ export class Playground {
     this.#arrange();
   }
 
-  /** Shows what the choices call for. */
+  /** Updates the page to match the choices. */
   #arrange() {
     this.#main.dataset.mode = this.#isComparing ? 'compare' : 'single';
     for (const side of this.#sides) {
@@ -101,7 +101,7 @@ export class Playground {
     this.#startOver.hidden = !this.#sides.some(({ lane }) => lane.hasConversation);
   }
 
-  /** Begins anew, with empty lanes. */
+  /** Starts over with empty lanes. */
   #forget() {
     this.#running?.abort();
     for (const { lane } of this.#sides) lane.clear();
@@ -110,7 +110,7 @@ export class Playground {
     this.#arrange();
   }
 
-  /** Has the shown models answer, all at once. */
+  /** Asks all shown models at the same time. */
   async #ask() {
     if (this.#running) return;
     const sides = this.#shown;
@@ -161,7 +161,7 @@ export class Playground {
   }
 
   /**
-   * Puts a button in another's place, and the focus with it.
+   * Replaces a button with another and moves its focus.
    *
    * @param {HTMLButtonElement} button
    * @param {HTMLButtonElement} successor

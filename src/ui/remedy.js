@@ -4,7 +4,7 @@
 const later = (seconds) => (seconds === null ? 'in a moment' : `in ${seconds} s`);
 
 /**
- * What to do about an error, beside what its own message says.
+ * What to do about an error, in addition to its own message.
  *
  * @param {ApiError} error
  * @returns {string}

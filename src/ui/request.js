@@ -3,13 +3,14 @@
 /** @typedef {{ role: 'user' | 'assistant', content: string }} Message */
 
 /**
- * Sampling settings as they were typed; what is empty is left to the model.
+ * Sampling settings as typed; an empty one is left to the model.
  *
  * @typedef {Record<'max_tokens' | 'temperature' | 'top_p' | 'seed', string>} Settings
  */
 
 /**
- * What was typed, as JSON: a number where it is one. All else goes to the service as it is, which says what is wrong.
+ * The typed text as JSON: a number if it is one. Any other text goes to the service unchanged, which reports what is
+ * wrong.
  *
  * @param {string} typed
  * @returns {number | string}
@@ -17,11 +18,11 @@
 const asJson = (typed) => (Number.isFinite(Number(typed)) ? Number(typed) : typed);
 
 /**
- * A request for a stream in which each chunk counts the tokens so far, and the last has the service's timings.
+ * A request for a stream: each chunk counts the tokens so far, and the last one has the service's timings.
  *
  * @param {object} asked
  * @param {string} asked.model
- * @param {string | readonly Message[]} asked.prompt a text to go on with, or the messages of a chat
+ * @param {string | readonly Message[]} asked.prompt a text to continue, or the messages of a chat
  * @param {Settings} asked.settings
  * @returns {ApiRequest}
  */

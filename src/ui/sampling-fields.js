@@ -8,7 +8,7 @@ const names = /** @type {const} */ (['max_tokens', 'temperature', 'top_p', 'seed
 const field = (name) => part(document, name, HTMLInputElement);
 
 /**
- * What is typed into the sampling settings.
+ * The sampling settings as typed.
  *
  * @returns {Settings}
  */
@@ -18,7 +18,7 @@ export function readSettings() {
 }
 
 /**
- * Marks the fields that errors name, and no other.
+ * Marks the fields that errors name, and only those.
  *
  * @param {readonly (string | null)[]} params as the API names them
  */

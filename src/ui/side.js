@@ -5,7 +5,7 @@ import { LaneView } from './lane-view.js';
 import { ModelPicker } from './model-picker.js';
 import { part } from './part.js';
 
-/** One of the two places for a model: where it is chosen, and where it writes. */
+/** One of the two places for a model: its picker and its lane. */
 export class Side {
   /** @param {Api} api @param {string} letter */
   constructor(api, letter) {
@@ -21,7 +21,7 @@ export class Side {
     this.view.element.hidden = !isShown;
   }
 
-  /** Writes the chosen model's name over the lane. */
+  /** Shows the chosen model's name above the lane. */
   entitle() {
     this.view.model = this.picker.chosen?.id ?? '';
   }

@@ -95,7 +95,7 @@ describe('the prompt', () => {
     expect(await prompted({ ...long, max_tokens: 31 })).toHaveLength(1);
     expect(await refusal({ ...long, max_tokens: 32 })).toMatchObject({
       param: 'max_tokens',
-      message: "The prompt's 1 tokens and `max_tokens` of 32 are more than this model's 32.",
+      message: "The prompt's 1 tokens plus `max_tokens` of 32 exceed this model's limit of 32 tokens.",
     });
   });
 });
@@ -253,12 +253,12 @@ describe('a bad request is a 400 that names its field', () => {
     [
       { messages: [user([{ type: 'image_url', image_url: { url: 'x' } }])] },
       'messages',
-      '`messages[0].content[0]` is of the type `image_url`, which is not supported: the models served read text alone.',
+      '`messages[0].content[0]` has the type `image_url`, which is not supported: the served models read only text.',
     ],
     [
       { messages: [user([{ type: 'input_audio', input_audio: {} }])] },
       'messages',
-      '`messages[0].content[0]` is of the type `input_audio`, which is not supported: the models served read text alone.',
+      '`messages[0].content[0]` has the type `input_audio`, which is not supported: the served models read only text.',
     ],
     [{ messages: [user([{ type: 'text' }])] }, 'messages', '`messages[0].content[0].text` must be a string.'],
     [
@@ -269,7 +269,7 @@ describe('a bad request is a 400 that names its field', () => {
     [
       { messages: [{ ...user('a'), tool_calls: [{}] }] },
       'messages',
-      '`messages[0].tool_calls` is not supported: the models served call no tools; describe them in a message. Leave it out, or send `[]`.',
+      '`messages[0].tool_calls` is not supported: the served models do not call tools; describe tools in a message. Leave it out, or send `[]`.',
     ],
     [
       { messages: [{ role: 'assistant', content: 'a' }] },
@@ -279,12 +279,12 @@ describe('a bad request is a 400 that names its field', () => {
     [
       { messages: [user('a')], chat_template_kwargs: { mark: 1, range: 2 } },
       'chat_template_kwargs',
-      '`chat_template_kwargs.range` is not taken: the template has `range` from elsewhere.',
+      '`chat_template_kwargs.range` is not allowed: the service sets `range` itself.',
     ],
     [
       { messages: [user('a')], chat_template_kwargs: { add_generation_prompt: false } },
       'chat_template_kwargs',
-      '`chat_template_kwargs.add_generation_prompt` is not taken: the template has `add_generation_prompt` from elsewhere.',
+      '`chat_template_kwargs.add_generation_prompt` is not allowed: the service sets `add_generation_prompt` itself.',
     ],
     [
       { messages: [user('a'.repeat(40))] },
@@ -294,18 +294,22 @@ describe('a bad request is a 400 that names its field', () => {
     [
       { messages: [user('a')], max_tokens: 40 },
       'max_tokens',
-      "The prompt's 5 tokens and `max_tokens` of 40 are more than this model's 32.",
+      "The prompt's 5 tokens plus `max_tokens` of 40 exceed this model's limit of 32 tokens.",
     ],
     [
       { messages: [user('a')], max_completion_tokens: 40 },
       'max_completion_tokens',
-      "The prompt's 5 tokens and `max_completion_tokens` of 40 are more than this model's 32.",
+      "The prompt's 5 tokens plus `max_completion_tokens` of 40 exceed this model's limit of 32 tokens.",
     ],
-    [{ messages: [user('a')], top_logprobs: 1 }, 'top_logprobs', '`top_logprobs` goes only with `logprobs`.'],
+    [
+      { messages: [user('a')], top_logprobs: 1 },
+      'top_logprobs',
+      '`top_logprobs` needs `logprobs` to be true.',
+    ],
     [
       { messages: [user('a')], tools: [{}] },
       'tools',
-      '`tools` is not supported: the models served call no tools; describe them in a message. Leave it out, or send `[]` or any with `"tool_choice": "none"`.',
+      '`tools` is not supported: the served models do not call tools; describe tools in a message. Leave it out, or send `[]` or any with `"tool_choice": "none"`.',
     ],
   ])('%j', async (payload, param, message) => {
     expect(await refusal(payload)).toMatchObject({ code: 'invalid_request', param, message });

@@ -101,7 +101,7 @@ describe('sequences at a time', () => {
     const response = await post(serverWith('3 concurrent'), { n: 4 });
     expect(response.statusCode).toBe(400);
     expect(response.json().error.message).toBe(
-      'The request makes 4 sequences; a client may have 3 at a time.',
+      'The request needs 4 sequences; a client may have at most 3 at a time.',
     );
   });
 });

@@ -36,7 +36,7 @@ describe('a bad parameter is a 400 that names it', () => {
     ['max_tokens', -1, '`max_tokens` must be a whole number of at least 0 or null, not -1.'],
     ['max_tokens', 33, '`max_tokens` is 33; this model generates at most 32.'],
     ['min_tokens', -1, '`min_tokens` must be a whole number of at least 0 or null, not -1.'],
-    ['min_tokens', 17, '`min_tokens` is 17, more than the 16 to generate.'],
+    ['min_tokens', 17, '`min_tokens` is 17; the request generates at most 16 tokens.'],
     ['logprobs', -1, '`logprobs` must be a whole number from 0 to 5 or null, not -1.'],
     ['logprobs', 6, '`logprobs` must be a whole number from 0 to 5 or null, not 6.'],
     ['logprobs', true, '`logprobs` must be a whole number from 0 to 5 or null, not true.'],
@@ -50,57 +50,61 @@ describe('a bad parameter is a 400 that names it', () => {
     [
       'stop_token_ids',
       [259],
-      '`stop_token_ids` has the token id 259, outside the vocabulary of ids from 0 to 258.',
+      '`stop_token_ids` has the token id 259, which is outside the vocabulary: its ids go from 0 to 258.',
     ],
     ['stop_token_ids', [-1], '`stop_token_ids[0]` must be a whole number of at least 0, not -1.'],
     [
       'logit_bias',
       { 259: 1 },
-      '`logit_bias` has the token id 259, outside the vocabulary of ids from 0 to 258.',
+      '`logit_bias` has the token id 259, which is outside the vocabulary: its ids go from 0 to 258.',
     ],
-    ['logit_bias', { the: 1 }, '`logit_bias` must have token ids, whole numbers in quotes, as its keys.'],
+    ['logit_bias', { the: 1 }, 'The keys of `logit_bias` must be token ids: whole numbers in quotes.'],
     ['logit_bias', { 5: 101 }, '`logit_bias[5]` must be a number from -100 to 100, not 101.'],
     ['logit_bias', [1], '`logit_bias` must be an object or null.'],
-    ['seed', 1.5, '`seed` must be a whole number of 64 bits or null, not 1.5.'],
-    ['seed', 1e19, '`seed` must be a whole number of 64 bits or null, not 10000000000000000000.'],
+    ['seed', 1.5, '`seed` must be a 64-bit whole number or null, not 1.5.'],
+    ['seed', 1e19, '`seed` must be a 64-bit whole number or null, not 10000000000000000000.'],
     ['stream', 'yes', '`stream` must be true or false or null.'],
-    ['stream_options', { include_usage: true }, '`stream_options` goes only with `stream`.'],
+    ['stream_options', { include_usage: true }, '`stream_options` needs `stream` to be true.'],
     ['prompt', '', /^`prompt` must be a non-empty string, a list of/],
     ['prompt', [], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', [[]], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', ['a', 1], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', null, /^`prompt` must be a non-empty string, a list of/],
     ['prompt', [1.5], /^`prompt` must be a non-empty string, a list of/],
-    ['prompt', [259], '`prompt` has the token id 259, outside the vocabulary of ids from 0 to 258.'],
+    [
+      'prompt',
+      [259],
+      '`prompt` has the token id 259, which is outside the vocabulary: its ids go from 0 to 258.',
+    ],
     ['prompt', [[5], [-1]], /^`prompt` must be a non-empty string, a list of/],
     ['prompt', 'a'.repeat(24), 'The prompt has 25 tokens; the model takes at most 24 tokens.'],
     ['prompt', ['a', 'a'.repeat(24)], 'Prompt 1 has 25 tokens; the model takes at most 24 tokens.'],
     [
       'suffix',
       'x',
-      '`suffix` is not supported: the models served do not fill in the middle. Leave it out, or send `""`.',
+      '`suffix` is not supported: the served models do not fill in the middle. Leave it out, or send `""`.',
     ],
     [
       'prompt_logprobs',
       1,
-      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt; with `completion_prefix`, `echo` and `logprobs` give those of the prefix.",
+      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which has no log probabilities for its prompt. To get those of a prefix, send `completion_prefix` with `echo` and `logprobs`.",
     ],
     ['best_of', 21, '`best_of` must be a whole number from 1 to 20 or null, not 21.'],
     [
       'truncate_prompt_tokens',
       0,
-      '`truncate_prompt_tokens` must be -1 or a whole number from 1 to 24, the most this model takes; not 0.',
+      "`truncate_prompt_tokens` must be -1 or a whole number from 1 to 24, this model's maximum, not 0.",
     ],
     [
       'truncate_prompt_tokens',
       25,
-      '`truncate_prompt_tokens` must be -1 or a whole number from 1 to 24, the most this model takes; not 25.',
+      "`truncate_prompt_tokens` must be -1 or a whole number from 1 to 24, this model's maximum, not 25.",
     ],
     ['allowed_token_ids', [], '`allowed_token_ids` must be a list of at least 1 item or null.'],
     [
       'allowed_token_ids',
       [259],
-      '`allowed_token_ids` has the token id 259, outside the vocabulary of ids from 0 to 258.',
+      '`allowed_token_ids` has the token id 259, which is outside the vocabulary: its ids go from 0 to 258.',
     ],
     ['bad_words', [''], '`bad_words[0]` must be a non-empty string.'],
     ['request_id', 'a b', '`request_id` must be at most 128 letters, digits and `._:/+=@-`, or null.'],
@@ -145,32 +149,32 @@ describe('a bad parameter is a 400 that names it', () => {
     [
       { best_of: 2, stream: true },
       'best_of',
-      '`best_of` above `n` does not go with `stream`: the best is known at the end.',
+      '`best_of` above `n` cannot be combined with `stream`: the best choices are only known at the end.',
     ],
     [
       { echo: true, logprobs: 1 },
       'echo',
-      "`echo` with `logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt; with `completion_prefix`, `echo` and `logprobs` give those of the prefix.",
+      "`echo` with `logprobs` is not supported: 'tiny' is an encoder-decoder model, which has no log probabilities for its prompt. To get those of a prefix, send `completion_prefix` with `echo` and `logprobs`.",
     ],
     [
       { prompt_logprobs: 1, stream: true },
       'prompt_logprobs',
-      '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
+      '`prompt_logprobs` cannot be combined with `stream`; use `echo` and `logprobs`.',
     ],
     [
       { completion_prefix: 'b', prompt_logprobs: 1 },
       'prompt_logprobs',
-      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which gives no probabilities for its prompt; with `completion_prefix`, `echo` and `logprobs` give those of the prefix.",
+      "`prompt_logprobs` is not supported: 'tiny' is an encoder-decoder model, which has no log probabilities for its prompt. To get those of a prefix, send `completion_prefix` with `echo` and `logprobs`.",
     ],
     [
       { completion_prefix: ['b', 'c'] },
       'completion_prefix',
-      '`completion_prefix` is a list of 2; there is 1 prompt.',
+      '`completion_prefix` is a list of 2, but there is 1 prompt; send one prefix for each prompt.',
     ],
     [
       { prompt: ['a', 'b'], completion_prefix: [[5]] },
       'completion_prefix',
-      '`completion_prefix` is a list of 1; there are 2 prompts.',
+      '`completion_prefix` is a list of 1, but there are 2 prompts; send one prefix for each prompt.',
     ],
     [
       { completion_prefix: 'b'.repeat(32) },
@@ -197,17 +201,21 @@ describe('a bad parameter is a 400 that names it', () => {
       'completion_prefix',
       '`completion_prefix` must be a non-empty string, a list of non-empty strings, a list of token ids, or a list of non-empty lists of token ids.',
     ],
-    [{ min_tokens: 2, max_tokens: 1 }, 'min_tokens', '`min_tokens` is 2, more than the 1 to generate.'],
-    [{ max_tokens: 0 }, 'max_tokens', '`max_tokens` of 0 goes only with `echo` or `prompt_logprobs`.'],
+    [
+      { min_tokens: 2, max_tokens: 1 },
+      'min_tokens',
+      '`min_tokens` is 2; the request generates at most 1 tokens.',
+    ],
+    [{ max_tokens: 0 }, 'max_tokens', '`max_tokens` of 0 needs `echo` or `prompt_logprobs`.'],
     [
       { n: 2, temperature: 0 },
       'n',
-      '`n` above 1 needs a `temperature` above 0: all choices would be the same.',
+      '`n` above 1 needs a `temperature` above 0; at 0, all choices would be the same.',
     ],
     [
       { best_of: 2, temperature: 0 },
       'best_of',
-      '`best_of` above 1 needs a `temperature` above 0: all choices would be the same.',
+      '`best_of` above 1 needs a `temperature` above 0; at 0, all choices would be the same.',
     ],
   ])('%j', async (fields, param, message) => {
     expect(await refusal({ prompt: 'a', ...fields })).toMatchObject({ ...invalid, param, message });
@@ -218,7 +226,7 @@ describe('a bad parameter is a 400 that names it', () => {
     const refused = await refusal({ prompt: 'a'.repeat(15), max_tokens: 17 }, decoderOnly);
     expect(refused).toMatchObject({ ...invalid, param: 'max_tokens' });
     expect(refused.message).toBe(
-      "The prompt's 16 tokens and `max_tokens` of 17 are more than this model's 32.",
+      "The prompt's 16 tokens plus `max_tokens` of 17 exceed this model's limit of 32 tokens.",
     );
     expect(await refusal({ prompt: 'a'.repeat(31) }, decoderOnly)).toMatchObject({
       ...invalid,
@@ -254,9 +262,7 @@ describe('a bad parameter is a 400 that names it', () => {
     });
     const tokens = await refusal({ prompt: 'abcde', n: 4 }, small);
     expect(tokens).toMatchObject({ ...invalid, param: 'prompt' });
-    expect(tokens.message).toBe(
-      'Up to prompt 0 there are 6 tokens; with this `n`, at most 5 are taken at once.',
-    );
+    expect(tokens.message).toBe('The tokens up to prompt 0 add up to 6; with this `n`, the maximum is 5.');
   });
 });
 
@@ -265,6 +271,7 @@ it('a prefix for the decoder of a model that has nothing else is a 400', async (
   expect(await refusal({ prompt: 'a', completion_prefix: 'b' }, fakeServer({ models }))).toMatchObject({
     ...invalid,
     param: 'completion_prefix',
-    message: "`completion_prefix` is for encoder-decoder models; 'gpt' goes on from the end of its `prompt`.",
+    message:
+      "`completion_prefix` is only for encoder-decoder models; 'gpt' continues its `prompt`, so append the prefix to that.",
   });
 });

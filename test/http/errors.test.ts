@@ -100,7 +100,7 @@ describe('a path', () => {
       const { app, log } = fakeServer();
       const response = await app.inject({ url, headers: { 'x-request-id': 'mine' } });
       expect(response.statusCode).toBe(400);
-      expect(response.json().error.message).toMatch(/^The path is not valid: each `%` must begin/);
+      expect(response.json().error.message).toMatch(/^The path is not valid: each `%` must be followed/);
       expect(response.headers).toMatchObject({ 'x-request-id': 'mine', 'x-content-type-options': 'nosniff' });
       expect(log).toContainEqual(expect.objectContaining({ requestId: 'mine', status: 400, route: 'none' }));
       const metrics = (await app.inject('/metrics')).body;
@@ -143,7 +143,11 @@ describe('on a socket', () => {
     const { server, requestId, ...answer } = await answerTo(text);
     expect(answer).toMatchObject({
       status,
-      error: { code: 'invalid_request', param: null, message: `No readable HTTP request: ${reason}.` },
+      error: {
+        code: 'invalid_request',
+        param: null,
+        message: `The service could not read the HTTP request: ${reason}.`,
+      },
     });
     expect(server.log).toContainEqual(expect.objectContaining({ requestId, status }));
     expect((await server.metrics.render()).text).toContain(

@@ -131,14 +131,14 @@ describe('a value that would change something is refused with what to send', () 
     [chat, { reasoning_effort: 'low' }, 'reasoning_effort', 'Leave it out, or send `"none"`.'],
     [chat, { store: true }, 'store', 'Leave it out, or send `false`.'],
     [answer, { tool_calls: [{}] }, 'messages', 'Leave it out, or send `[]`.'],
-    [answer, { audio: { id: 'x' } }, 'messages', 'the models served read and write text alone.'],
+    [answer, { audio: { id: 'x' } }, 'messages', 'the served models read and write only text.'],
     [
       streamOptions,
       { include_obfuscation: true },
       'stream_options.include_obfuscation',
       'Leave it out, or send `false`.',
     ],
-    [chat, { stream_options: { include_usage: true } }, 'stream_options', 'goes only with `stream`.'],
+    [chat, { stream_options: { include_usage: true } }, 'stream_options', 'needs `stream` to be true.'],
   ] as [Body, object, string, string][])('%#: %j', async (body, fields, param, words) => {
     const { status, body: text } = await send(body(fields));
     const { error } = JSON.parse(text);

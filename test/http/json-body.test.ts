@@ -24,32 +24,32 @@ describe.each(routes)('a body for %s', (url) => {
     [
       'no UTF-8',
       Buffer.from('7b2270726f6d7074223a22ff227d', 'hex'),
-      'The body is not UTF-8: byte 11 belongs to no character.',
+      'The body is not UTF-8: byte 11 is not part of a character.',
     ],
     [
       'Latin-1',
       Buffer.from('{"prompt":"caf\xe9"}', 'latin1'),
-      'The body is not UTF-8: byte 14 belongs to no character.',
+      'The body is not UTF-8: byte 14 is not part of a character.',
     ],
     [
       'cut inside a character',
       Buffer.from('"é').subarray(0, 2),
-      'The body is not UTF-8: byte 1 belongs to no character.',
+      'The body is not UTF-8: byte 1 is not part of a character.',
     ],
     [
       'a surrogate in UTF-8',
       Buffer.from('22eda08022', 'hex'),
-      'The body is not UTF-8: byte 1 belongs to no character.',
+      'The body is not UTF-8: byte 1 is not part of a character.',
     ],
     ['empty', '', 'The body is empty; send a JSON object.'],
-    ['cut off', '{"prompt": "a', 'The body is not valid JSON: there is a mistake in line 1, column 14.'],
+    ['cut off', '{"prompt": "a', 'The body is not valid JSON: there is a syntax error in line 1, column 14.'],
     ['unfinished', '{"prompt": ', 'The body is not valid JSON: it ends too early.'],
-    ['Python', "{'prompt': 'a'}", 'The body is not valid JSON: there is a mistake in line 1, column 2.'],
-    ['no number', '{"a": NaN}', 'The body is not valid JSON: `N` is not expected where it is.'],
+    ['Python', "{'prompt': 'a'}", 'The body is not valid JSON: there is a syntax error in line 1, column 2.'],
+    ['no number', '{"a": NaN}', 'The body is not valid JSON: unexpected `N`.'],
     [
       'a bare line end',
       '{"prompt": "a\n"}',
-      'The body is not valid JSON: there is a mistake in line 1, column 14.',
+      'The body is not valid JSON: there is a syntax error in line 1, column 14.',
     ],
   ])('that is %s is refused in our words', async (_what, payload, message) => {
     expect(await send(payload, {}, url)).toMatchObject({
@@ -120,7 +120,7 @@ describe.each(routes)('a body for %s', (url) => {
   ])('%s is refused by that name', async (payload) => {
     const { status, error } = await send(payload, {}, url);
     expect([status, error.code]).toEqual([400, 'invalid_request']);
-    expect(error.message).toMatch(/`(a\S*\.)?__proto__` is not taken: no field can have this name\.$/);
+    expect(error.message).toMatch(/`(a\S*\.)?__proto__` is not allowed: no field may have this name\.$/);
     expect(Object.prototype).not.toHaveProperty('a');
   });
 
@@ -161,7 +161,7 @@ describe('a body', () => {
   it('with a number beyond all numbers names it', async () => {
     const { error } = await send('{"prompt": "a", "structured_outputs": {"json": {"maximum": 1e999}}}');
     expect(error.message).toBe(
-      '`structured_outputs.json.maximum` is a number beyond what 64-bit floating point holds.',
+      '`structured_outputs.json.maximum` is a number outside the range of 64-bit floating point.',
     );
   });
 

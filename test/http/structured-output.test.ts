@@ -87,13 +87,13 @@ describe.each([false, true])('structured output (chat: %s)', (chat) => {
     [
       'response_format',
       { response_format: { type: 'json_schema', json_schema: { name: 'x', schema }, schema } },
-      /`response_format.schema` goes only with the type `json_object`/,
+      /`response_format.schema` needs the type `json_object`/,
     ],
     ['structured_outputs', { structured_outputs: { json: { title: 'a'.repeat(70_000) } } }, /at most 65536/],
     ['structured_outputs', { structured_outputs: { json: `"${'a'.repeat(70_000)}"` } }, /at most 65536/],
     ['response_format', { response_format: { type: 'json_schema' } }, /json_schema.schema` is required/],
-    ['ignore_eos', { ...regex, ignore_eos: true }, /does not go with/],
-    ['min_tokens', { ...regex, min_tokens: 2 }, /does not go with/],
+    ['ignore_eos', { ...regex, ignore_eos: true }, /cannot be combined with/],
+    ['min_tokens', { ...regex, min_tokens: 2 }, /cannot be combined with/],
   ])('refuses by %s (%#)', async (param, fields, message) => {
     const { error } = await send(fields, { chat });
     expect(error).toMatchObject({ code: 'invalid_request', param });

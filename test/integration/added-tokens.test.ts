@@ -48,7 +48,9 @@ it('a tokenizer with added tokens that the model has no rows for is served but f
     expect(response.status, how).toBe(400);
     expect(((await response.json()) as { error: object }).error, how).toMatchObject({
       param,
-      message: expect.stringContaining(`token id ${id}, outside the vocabulary of ids from 0 to 95`),
+      message: expect.stringContaining(
+        `token id ${id}, which is outside the vocabulary: its ids go from 0 to 95`,
+      ),
     });
   }
 

@@ -1,7 +1,7 @@
 import type { SeededRandom } from '../../../test/support/seeded-random.ts';
 import type { Arrival } from './simulated-instance.ts';
 
-/** Requests that know nothing of each other, at so many a second on average. */
+/** Independent arrivals, `perSecond` on average. */
 export function poissonArrivals(
   random: SeededRandom,
   perSecond: number,

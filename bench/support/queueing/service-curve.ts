@@ -1,9 +1,9 @@
-/** Milliseconds that a step takes with so many sequences in it. */
+/** Milliseconds of a step by the number of sequences in it. */
 export type ServiceCurve = (sequences: number) => number;
 
 /**
- * The curve through what was measured, straight between two measurements and level beyond the last.
- * @param measured sequences in progress and the tokens a second that all of them got together, by rising sequences
+ * Interpolates the measurements: linear between two, constant beyond the last.
+ * @param measured sequences in progress and the tokens per second of all together, in ascending order of sequences
  */
 export function serviceCurve(
   measured: readonly { sequences: number; tokensPerSecond: number }[],

@@ -8,18 +8,18 @@ interface Simulation {
   instances: number;
   slots: number;
   curve: ServiceCurve;
-  /** By rising time. */
+  /** In ascending order of time. */
   arrivals: readonly Arrival[];
   routing: Routing;
 }
 
 interface Outcome {
   served: Served[];
-  /** Sequences that wait for a slot, of all instances, as each request finds them. */
+  /** Sequences waiting for a slot on all instances, at each request's arrival. */
   waiting: number[];
 }
 
-/** What instances that are all alike make of requests. */
+/** Simulates identical instances that serve requests. */
 export function simulate({ instances, slots, curve, arrivals, routing }: Simulation): Outcome {
   const served: Served[] = [];
   const waiting: number[] = [];

@@ -12,7 +12,7 @@ export interface Served {
   totalMs: number;
 }
 
-/** One instance as a queue sees it: in each step every sequence that has a slot gets a token, and free slots are filled between steps. */
+/** One instance as a queue: each step gives every running sequence a token; free slots are filled between steps. */
 export class SimulatedInstance {
   readonly #slots: number;
   readonly #curve: ServiceCurve;
@@ -35,13 +35,13 @@ export class SimulatedInstance {
     return this.#waiting.length + this.#running.length;
   }
 
-  /** A request comes, no earlier than the instance has been advanced to. */
+  /** Queues a request that arrives no earlier than the time passed to `advanceTo`. */
   take(arrival: Arrival): void {
     if (this.inProgress === 0) this.#nowMs = Math.max(this.#nowMs, arrival.atMs);
     this.#waiting.push(arrival);
   }
 
-  /** Takes all steps that begin before a time. */
+  /** Runs all steps that begin before `ms`. */
   advanceTo(ms: number): void {
     while (this.inProgress > 0 && this.#nowMs < ms) this.#step();
   }

@@ -14,7 +14,7 @@ pub struct Blocking<T> {
     work: Option<Work<T>>,
 }
 
-/// A promise of what `work` returns.
+/// A promise for the value that `work` returns.
 pub fn blocking<T>(work: impl FnOnce() -> ort::Result<T> + Send + 'static) -> AsyncTask<Blocking<T>>
 where
     T: Send + ToNapiValue + TypeName + 'static,
@@ -22,15 +22,15 @@ where
     AsyncTask::new(Blocking { work: Some(Box::new(work)) })
 }
 
-/// What `work` returns; a panic is an error too, since it must not cross over to JavaScript.
+/// Runs `work`. A panic becomes an error, because it must not cross into JavaScript.
 pub fn guarded<T>(work: impl FnOnce() -> ort::Result<T>) -> napi::Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(Error(format!("panic: {}", panic_text(&*panic)))))
         .map_err(napi::Error::from)
 }
 
-/// A promise of what `show` makes of what `work` returns, which runs on a thread of its own with a stack of that many
-/// bytes. The process does not wait for it to end, as it does for libuv's.
+/// Runs `work` on its own thread with a stack of `stack` bytes, and returns a promise for `show` of its result. The
+/// process does not wait for this thread at exit; for libuv's threads it does.
 pub fn on_thread<T, U>(
     env: &Env,
     stack: usize,

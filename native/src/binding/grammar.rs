@@ -12,7 +12,7 @@ use crate::grammar::{
 use crate::memory::give_back_memory;
 use crate::ort::{Error, Result};
 
-/// Keeps the bytes of a model's tokens, one behind the other, for grammars compiled on any thread.
+/// Keeps the concatenated bytes of a model's tokens for grammars compiled on any thread.
 #[napi]
 pub fn keep_token_bytes(model: String, bytes: Uint8Array, lengths: Int32Array, end_tokens: Vec<u32>) {
     let mut rest: &[u8] = &bytes;
@@ -24,7 +24,7 @@ pub fn keep_token_bytes(model: String, bytes: Uint8Array, lengths: Int32Array, e
     keep_vocabulary(model, Vocabulary::new(words.collect(), end_tokens));
 }
 
-/// What `keep_token_bytes` was given.
+/// The arguments of `keep_token_bytes`.
 #[napi(object)]
 pub struct NativeTokenBytes {
     pub bytes: Uint8Array,
@@ -38,13 +38,13 @@ pub fn kept_token_bytes(model: String) -> napi::Result<NativeTokenBytes> {
     Ok(NativeTokenBytes { bytes: bytes.into(), lengths: lengths.into(), end_tokens })
 }
 
-/// Changes when other tokens are kept for the model.
+/// Changes with each call of `keep_token_bytes` for the model.
 #[napi]
 pub fn vocabulary_number(model: String) -> napi::Result<u32> {
     Ok(vocabulary(&model)?.number)
 }
 
-/// Exactly one of these.
+/// Exactly one field is set.
 #[napi(object)]
 pub struct NativeGrammarSource {
     pub json: Option<String>,
@@ -53,13 +53,13 @@ pub struct NativeGrammarSource {
     pub lark: Option<String>,
 }
 
-/// A compiled grammar; samplings name it by its id, for as long as this lives.
+/// A compiled grammar. Samplings refer to it by its id while this object lives.
 #[napi(custom_finalize)]
 pub struct NativeGrammar {
     grammar: Arc<Grammar>,
 }
 
-/// JavaScript is told of the memory, so that it collects what is not used any more before there is too much of it.
+/// JavaScript knows the memory of grammars, so that it collects unused ones before they take too much.
 impl ObjectFinalize for NativeGrammar {
     fn finalize(self, env: Env) -> napi::Result<()> {
         env.adjust_external_memory(-(self.grammar.bytes as i64)).map(|_| ())
@@ -73,14 +73,14 @@ impl NativeGrammar {
         self.grammar.id
     }
 
-    /// Memory it takes.
+    /// Memory it takes, in bytes.
     #[napi(getter)]
     pub fn bytes(&self) -> f64 {
         self.grammar.bytes as f64
     }
 }
 
-/// The message of the error is for clients. Only for sources that have passed a trial: nothing ends it.
+/// Compiles a source that has passed a trial: nothing can stop the compilation. The error message is for clients.
 #[napi]
 pub fn compile_grammar(env: &Env, model: String, source: NativeGrammarSource) -> napi::Result<Object<'_>> {
     let (vocabulary, source) = (vocabulary(&model)?, source.read()?);
@@ -96,18 +96,18 @@ pub fn compile_grammar(env: &Env, model: String, source: NativeGrammarSource) ->
     })
 }
 
-/// What a trial came to.
+/// The result of a trial.
 #[napi(object)]
 pub struct NativeVerdict {
-    /// fit, refused, late or ended.
+    /// `fit`, `refused`, `late` or `ended`.
     pub outcome: String,
-    /// Why it was refused, for clients.
+    /// Why the source was refused, for clients.
     pub reason: String,
-    /// Processor time it took.
+    /// CPU time it took, in milliseconds.
     pub ms: f64,
 }
 
-/// Tries a source in a process of its own, a fork of this one. `number` is for `end_grammar_trial`.
+/// Tries a source in a fork of this process. `end_grammar_trial` ends the trial by its `number`.
 #[napi]
 pub fn try_grammar(
     env: &Env,

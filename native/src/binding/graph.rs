@@ -17,7 +17,7 @@ pub struct NativeGraphOptions {
     pub threads: u32,
     pub kernels: bool,
     pub config: Option<HashMap<String, String>>,
-    /// Prefix of a file that a trace of all runs is written to.
+    /// Prefix of the file that receives a trace of all runs.
     pub profile: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub struct NativeTensor {
     pub data: Uint8Array,
 }
 
-/// An input whose bytes were copied here.
+/// An input with its own copy of the bytes.
 struct Input {
     name: String,
     value: Value,
@@ -43,10 +43,10 @@ struct Loaded {
     outputs: Vec<String>,
 }
 
-// One caller at a time: behind a mutex.
+// A mutex admits one caller at a time.
 unsafe impl Send for Loaded {}
 
-/// Any graph, run as it is: for tests of the kernels and for benchmarks.
+/// Runs any graph unchanged, for kernel tests and benchmarks.
 #[napi]
 pub struct NativeGraph {
     library: Library,
@@ -84,7 +84,8 @@ impl NativeGraph {
         })
     }
 
-    /// Binds inputs; `aliases` are outputs to be written over an input's memory, `outputs` the others wanted.
+    /// Binds inputs. `aliases` maps an output to the input that it overwrites; `outputs` names the other wanted
+    /// outputs.
     #[napi]
     pub fn bind(
         &self,
@@ -114,7 +115,7 @@ impl NativeGraph {
         Ok(())
     }
 
-    /// Runs the graph and returns the outputs that were asked for.
+    /// Runs the graph and returns the `outputs` that were bound.
     #[napi]
     pub fn run(&self) -> AsyncTask<Blocking<HashMap<String, NativeTensor>>> {
         let (run, loaded) = (self.run.clone(), self.loaded.clone());
@@ -128,7 +129,7 @@ impl NativeGraph {
         })
     }
 
-    /// Nanoseconds of each of `runs` runs, without anything of JavaScript in them.
+    /// Nanoseconds of each of `runs` runs, without JavaScript.
     #[napi]
     pub fn time(&self, runs: u32) -> AsyncTask<Blocking<Vec<f64>>> {
         let (run, loaded) = (self.run.clone(), self.loaded.clone());
@@ -145,7 +146,7 @@ impl NativeGraph {
         })
     }
 
-    /// Ends profiling; the name of the file written.
+    /// Ends profiling and returns the name of the written file.
     #[napi]
     pub fn end_profiling(&self) -> napi::Result<String> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,7 +177,7 @@ fn input(api: crate::ort::Api, name: String, tensor: &NativeTensor) -> Result<In
     let element =
         element.ok_or_else(|| Error(format!("input {name}: no element type {}", tensor.element)))?;
     let mut bytes = vec![0_u64; tensor.data.len().div_ceil(8).max(1)];
-    // SAFETY: as many bytes on both sides, which do not overlap; the copy stays where it is while it is bound.
+    // SAFETY: both sides hold the bytes and do not overlap; the copy does not move while it is bound.
     let value = unsafe {
         tensor.data.as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr().cast(), tensor.data.len());
         Value::view(
@@ -196,7 +197,7 @@ fn output(loaded: &Loaded, name: &str, value: &Value) -> Result<NativeTensor> {
     let (label, element) = known.ok_or_else(|| Error(format!("output {name} is of an unknown type")))?;
     let (dims, data) = value.tensor()?;
     let size = dims.iter().product::<i64>() as usize * element.size();
-    // SAFETY: the tensor holds as many bytes.
+    // SAFETY: the tensor holds `size` bytes.
     let bytes = if size == 0 { &[] } else { unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size) } };
     Ok(NativeTensor { element: (*label).into(), dims, data: bytes.to_vec().into() })
 }

@@ -1,5 +1,5 @@
-//! Sessions that threads of JavaScript have open: any of them can interrupt all, and those of a thread that ends are
-//! stopped.
+//! The open sessions of all JavaScript threads. Any thread can interrupt them all. When a thread ends, its sessions
+//! stop.
 
 use std::sync::{Mutex, PoisonError, Weak};
 
@@ -9,9 +9,9 @@ use napi_derive::napi;
 use crate::ort::Library;
 
 pub trait Interrupt: Send + Sync {
-    /// Ends the call that runs early, and fails all later ones.
+    /// Ends the running call early and fails all later calls.
     fn interrupt(&self);
-    /// Interrupts, waits for the call that runs, and frees what is held.
+    /// Interrupts, waits for the running call, and frees what the session holds.
     fn stop(&self);
 }
 
@@ -21,17 +21,17 @@ struct Live {
 }
 
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
-/// JavaScript environments whose end is watched.
+/// JavaScript environments that have a cleanup hook.
 static WATCHED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-/// Stops `session` when the environment ends before the session is closed. The environment is watched already.
+/// Stops `session` if the environment ends before the session is closed. `library` already watches the environment.
 pub fn keep(env: &Env, session: Weak<dyn Interrupt>) {
     let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
     live.retain(|other| other.session.strong_count() > 0);
     live.push(Live { env: env.raw() as usize, session });
 }
 
-/// ONNX Runtime, for as long as the environment lives.
+/// Loads ONNX Runtime and keeps it while the environment lives.
 pub fn library(env: &Env, path: &str) -> napi::Result<Library> {
     watch(env)?;
     Ok(Library::load(path.as_ref())?)
@@ -47,7 +47,7 @@ fn watch(env: &Env) -> napi::Result<()> {
     Ok(())
 }
 
-/// Interrupts the calls that run on any thread, and fails all later ones: for a shutdown that is late.
+/// Interrupts the running calls of all threads and fails all later calls, for a shutdown that is late.
 #[napi]
 pub fn interrupt_sessions() {
     let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ fn stop_all(env: usize) {
     let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     watched.retain(|watched| *watched != env);
     if watched.is_empty() {
-        // SAFETY: every environment is watched before it gets hold of the library, and this was the last.
+        // SAFETY: every environment is watched before it receives the library, and this was the last one.
         unsafe { Library::release() }
     }
 }

@@ -10,13 +10,13 @@ use crate::timing::mixing_times;
 pub struct MixingTimes {
     /// Nanoseconds of each run of the CorrectPredict kernel.
     pub kernel: Vec<f64>,
-    /// The same of memcpy, for as many bytes read and written, in the same pieces on the same threads.
+    /// The same for memcpy: as many bytes read and written, in the same pieces, on the same threads.
     pub memcpy: Vec<f64>,
-    /// The same of a loop of vector loads and stores: memcpy has its slow cases.
+    /// The same for a loop of vector loads and stores, because memcpy has slow cases.
     pub copy_loop: Vec<f64>,
 }
 
-/// Times the CorrectPredict kernel (f32, in place) and, in turn with it, plain copies of the bytes it reads and writes.
+/// Times the CorrectPredict kernel (f32, in place), alternating with plain copies of the bytes it reads and writes.
 #[napi]
 pub fn time_mixing(
     blocks: u32,
@@ -32,7 +32,7 @@ pub fn time_mixing(
     })
 }
 
-/// Bytes per second at which `threads` threads read `bytes` of memory, the best of `runs` tries.
+/// Bytes per second at which `threads` threads read `bytes` bytes of memory: the best of `runs` tries.
 #[napi]
 pub fn time_reading(bytes: f64, threads: u32, runs: u32) -> AsyncTask<Blocking<f64>> {
     blocking(move || {

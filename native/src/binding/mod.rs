@@ -1,5 +1,5 @@
-//! What JavaScript sees. A step of a model runs on the thread that asks for it, which has nothing else to do: to
-//! wake another and be woken by it costs more than the call. Loading runs on libuv's threads.
+//! The interface for JavaScript. A model step runs on the calling thread, which has nothing else to do: waking another
+//! thread and being woken by it costs more than the call. Loading runs on libuv's threads.
 
 mod blocking;
 mod grammar;

@@ -24,12 +24,12 @@ pub struct NativeModelOptions {
     pub encoder_capacity: u32,
     pub vocab_size: u32,
     pub threads: u32,
-    /// An execution provider as ONNX Runtime calls it; absent: the CPU.
+    /// ONNX Runtime's name of the execution provider; absent means the CPU.
     pub provider: Option<String>,
     pub provider_options: Option<HashMap<String, String>>,
-    /// false: the function bodies in the model instead of the kernels of `ai.altup`.
+    /// false: use the model's function bodies instead of the `ai.altup` kernels.
     pub kernels: Option<bool>,
-    /// Session options of ONNX Runtime by key.
+    /// ONNX Runtime session options, by key.
     pub config: Option<HashMap<String, String>>,
 }
 
@@ -52,18 +52,18 @@ impl From<NativeModelOptions> for ModelOptions {
     }
 }
 
-/// A step waits for its rows' grammars as long as the model took for it, within these bounds. Rows whose grammar is late
-/// then do the step again.
+/// A step waits for its rows' grammars as long as the model took, within these bounds. Rows with a late grammar then
+/// repeat the step.
 const MIN_PATIENCE: Duration = Duration::from_millis(1);
 const MAX_PATIENCE: Duration = Duration::from_millis(20);
 
-/// An open model and what chooses tokens by its logits.
+/// An open model and the sampler for its logits.
 struct Open {
     model: Model,
     sampler: RowSampler,
 }
 
-/// A model between JavaScript and the thread that runs it.
+/// The state that JavaScript shares with the thread that runs the model.
 struct Shared {
     /// None: not open yet, closed, or failed to open.
     open: Mutex<Option<Open>>,
@@ -76,7 +76,7 @@ struct Shared {
 impl Interrupt for Shared {
     fn interrupt(&self) {
         self.stopped.store(true, Ordering::Release);
-        // A failure to interrupt leaves the run to end by itself.
+        // If this fails, the run ends by itself.
         let _ = self.run.terminate();
     }
 
@@ -113,7 +113,7 @@ pub struct NativeModel {
 
 #[napi]
 impl NativeModel {
-    /// Loads ONNX Runtime and nothing else; the graphs are opened by `load`.
+    /// Loads only ONNX Runtime; `load` opens the graphs.
     #[napi(constructor)]
     pub fn new(env: Env, library: String) -> napi::Result<Self> {
         let library = live::library(&env, &library)?;
@@ -146,8 +146,8 @@ impl NativeModel {
         self.shared.with(|Open { model, .. }, run| model.encode(run, slot as usize, &tokens))
     }
 
-    /// Appends to a slot. `sampling` chooses the token after the chunk; `followers[i]`, which comes after token i, is
-    /// scored beside `alternatives` others.
+    /// Appends `tokens` to a slot, behind its first `past` positions. `sampling` chooses the token after them.
+    /// `followers[i]` is the token after token i: it gets a score, together with the `alternatives` most likely tokens.
     #[napi]
     pub fn prefill(
         &self,
@@ -170,16 +170,16 @@ impl NativeModel {
             let scores = scores(logits, vocabulary, &followers, alternatives)?;
             let last = &logits[logits.len().saturating_sub(vocabulary)..];
             let choice = sampling.and_then(|own| {
-                // A prompt's first token is one the grammar was compiled with, so that nothing is waited for.
+                // A compiled grammar already knows its first tokens, so there is nothing to wait for.
                 sampler.sample((last, vocabulary), &[Some(&own.state)], Instant::now()).pop()
             });
             Ok(NativePrefilled { sampled: choice.flatten().map(NativeChoice::from), scores })
         })
     }
 
-    /// One token for each of the slots from 0 on, as many as there are `samplings`; behind a slot's `pasts`. Where a
-    /// sampling is given, what comes next takes the token's place; null where there is no more to say than that, which
-    /// saves making objects at every step.
+    /// Appends `tokens[i]` to slot i behind its first `pasts[i]` positions, for each i below `samplings.length`. If
+    /// `samplings[i]` is set, the chosen next token replaces `tokens[i]`. Returns null if there are only tokens to
+    /// report (no log probabilities, no faults), which saves making objects at every step.
     #[napi]
     pub fn decode(
         &self,
@@ -230,7 +230,7 @@ impl NativeModel {
         self.shared.run_time.load(Ordering::Relaxed) as f64
     }
 
-    /// Frees the model and its caches once the call that runs is over.
+    /// Frees the model and its caches after the running call.
     #[napi]
     pub fn close(&self) -> AsyncTask<Blocking<()>> {
         let shared = self.shared.clone();
@@ -241,7 +241,7 @@ impl NativeModel {
     }
 }
 
-/// Nothing was chosen, since no row's grammar knows what may come: to compute the same again at once would be of no use.
+/// Every row waits for a late grammar, so no token was chosen and repeating the step at once would not help.
 fn are_late(choices: &[Choice]) -> bool {
     !choices.is_empty()
         && choices.iter().flatten().all(|choice| matches!(choice, Err(Fault::Late)))

@@ -62,8 +62,8 @@ pub struct NativeBadLogit {
     pub value: f64,
 }
 
-/// A token; without one, the logit at fault, what is wrong with the grammar, that it is late, or nothing where the
-/// request rules out every token.
+/// The chosen token, or why there is none: a bad logit, a fault of the grammar, or a late grammar. Nothing is set if
+/// the request rules out every token.
 #[napi(object, use_nullable = true)]
 pub struct NativeChoice {
     pub token: Option<u32>,
@@ -79,7 +79,7 @@ pub struct NativePrefilled {
     pub scores: Vec<NativeScore>,
 }
 
-/// What the tokens of one completion are chosen by.
+/// The sampling state of one completion.
 #[napi]
 pub struct NativeSampling {
     #[napi(skip)]
@@ -101,14 +101,14 @@ impl NativeSampling {
         Ok(Self { state: Mutex::new(SamplingState::new(request, place)) })
     }
 
-    /// No token is wanted any more: frees what it holds before JavaScript collects it.
+    /// Frees what it holds before JavaScript collects it. Call this when no more tokens are wanted.
     #[napi]
     pub fn end(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).end();
     }
 }
 
-/// A sampler by itself, for tests and benchmarks.
+/// A sampler without a model, for tests and benchmarks.
 #[napi]
 pub struct NativeRowSampler {
     sampler: RowSampler,
@@ -121,7 +121,7 @@ impl NativeRowSampler {
         Self { sampler: RowSampler::new(threads as usize) }
     }
 
-    /// Chooses by as many rows of `logits` as there are samplings.
+    /// Chooses one token per sampling. `logits` holds one row for each.
     #[napi]
     pub fn sample(
         &mut self,
@@ -136,7 +136,7 @@ impl NativeRowSampler {
     }
 }
 
-/// Log probabilities of `followers[i]` after row i of `logits`.
+/// Log probability and rank of `followers[i]` under row i of `logits`, with the `alternatives` most likely tokens.
 pub fn scores(
     logits: &[f32],
     vocabulary: usize,

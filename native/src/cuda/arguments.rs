@@ -1,8 +1,8 @@
-//! The structs that kernels.cu takes, field by field. Lengths count elements.
+//! The argument structs of kernels.cu, field by field. Lengths count elements.
 
 use std::ffi::c_void;
 
-/// Predict, Correct, CorrectPredict and Collapse by sum. What an operator does not read stays null.
+/// Predict, Correct, CorrectPredict and Collapse by sum. Pointers that an operator does not use are null.
 #[repr(C)]
 pub struct Mix {
     pub x: *const c_void,

@@ -3,7 +3,7 @@ use std::ffi::{CStr, c_void};
 use super::element::Element;
 use crate::ops::Compute;
 
-/// What a program is compiled for.
+/// The parameters of a compiled program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
     pub element: Element,
@@ -12,12 +12,12 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// Elements in 16 bytes, what one load can hold.
+    /// Elements in 16 bytes, the maximum of one load.
     pub fn wide(self) -> usize {
         16 / self.element.size()
     }
 
-    /// Elements of each block that one thread mixes: fewer where many blocks would not leave registers for them.
+    /// Elements of each block that one thread mixes. Many blocks leave registers for fewer elements.
     pub fn lanes(self) -> usize {
         let fitting = (64 / self.blocks).max(1);
         self.wide().min(1 << fitting.ilog2())
@@ -51,7 +51,7 @@ impl Function {
         Self::SequencePredictCorrect,
     ];
 
-    /// Its names in kernels.cu: by vectors, and element by element.
+    /// Its names in kernels.cu: the vector version, then the element-by-element version.
     pub fn names(self) -> [&'static CStr; 2] {
         match self {
             Self::Predict => [c"predict", c"predict_unaligned"],
@@ -69,7 +69,7 @@ impl Function {
     }
 }
 
-/// A kernel with the thread blocks that it runs in.
+/// A kernel and the thread blocks that it runs in.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
     pub function: Function,
@@ -78,21 +78,21 @@ pub struct Launch {
     pub threads: usize,
 }
 
-/// Where kernels run: CUDA, or in tests the host. Errors are the device's own words.
+/// Where kernels run: CUDA, or the host in tests. Errors contain the device's own message.
 pub trait Device: 'static {
-    /// The execution provider whose memory kernels get; None is the CPU.
+    /// The execution provider that owns the kernels' memory; None is the CPU.
     const PROVIDER: Option<&'static CStr>;
-    /// A compiled variant; kept as long as the process.
+    /// A compiled variant, kept for the life of the process.
     type Program: Sync + 'static;
 
-    /// Compiled once for each device of the process.
+    /// Returns the variant's program. Compiles it once per device and process.
     fn program(variant: Variant) -> Result<&'static Self::Program, String>;
 
-    /// The queue that ONNX Runtime wants this call's work in.
+    /// The stream for this call's work, from ONNX Runtime.
     fn stream(context: &Compute) -> crate::ort::Result<*mut c_void>;
 
     /// # Safety
-    /// `arguments` is the struct that the kernel takes, and the memory it points to is good for what the kernel does.
+    /// `arguments` is the kernel's struct, and its pointers are valid for everything the kernel reads and writes.
     unsafe fn launch(
         program: &Self::Program,
         launch: Launch,

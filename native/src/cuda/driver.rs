@@ -12,14 +12,14 @@ use crate::ops::Compute;
 /// NVIDIA's driver.
 pub struct Cuda;
 
-/// Kernels by [`Function`], each by vectors and element by element.
+/// Kernels by [`Function`]: the vector version and the element-by-element version of each.
 pub struct Loaded([[CUfunction; 2]; Function::ALL.len()]);
 
-// Handles that CUDA lets any thread use.
+// CUDA lets any thread use these handles.
 unsafe impl Send for Loaded {}
 unsafe impl Sync for Loaded {}
 
-/// Programs by device; a module belongs to the device's primary context, which ONNX Runtime never gives up.
+/// Programs by device and variant. A module belongs to the device's primary context, which ONNX Runtime never releases.
 static LOADED: Mutex<Option<HashMap<(i32, Variant), &'static Loaded>>> = Mutex::new(None);
 
 impl Device for Cuda {
@@ -29,7 +29,7 @@ impl Device for Cuda {
     fn program(variant: Variant) -> Result<&'static Loaded, String> {
         open_driver()?;
         let mut ordinal = 0;
-        // SAFETY: writes one number. ONNX Runtime made its device current on this thread.
+        // SAFETY: CUDA writes one number. ONNX Runtime has made its device current on this thread.
         unsafe { sys::cuCtxGetDevice(&mut ordinal) }.result().map_err(words)?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = loaded.get_or_insert_default();
@@ -61,7 +61,7 @@ impl Device for Cuda {
     }
 }
 
-/// Opens the driver's library and initialises it; again and again does no harm.
+/// Opens the driver's library and initialises it. Repeated calls are harmless.
 pub fn open_driver() -> Result<(), String> {
     // SAFETY: only opens the library.
     if !unsafe { sys::is_culib_present() } {
@@ -72,15 +72,15 @@ pub fn open_driver() -> Result<(), String> {
 
 fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
     let attribute = |attribute| {
-        // SAFETY: the device was just asked for.
+        // SAFETY: the driver has just returned this device.
         unsafe { device::get_attribute(ordinal, attribute) }.map(|value| value as usize).map_err(words)
     };
     let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
     let (mut image, _) = compile(variant, 10 * major + minor)?;
-    image.push(0); // PTX is read up to its zero.
+    image.push(0); // PTX ends with a zero.
     let mut kernels = [[std::ptr::null_mut(); 2]; Function::ALL.len()];
-    // SAFETY: an image that NVRTC made; the module is never unloaded.
+    // SAFETY: NVRTC made the image; the module is never unloaded.
     unsafe {
         let module = module::load_data(image.as_ptr().cast()).map_err(words)?;
         for function in Function::ALL {

@@ -2,7 +2,7 @@ use ort_sys::ONNXTensorElementDataType as Type;
 
 use crate::ops::Storage;
 
-/// What kernels are compiled for, by the number that kernels.cu gives it.
+/// Element types of the kernels, with their numbers in kernels.cu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
     Float = 0,

@@ -1,16 +1,16 @@
-// The operators of ai.altup on CUDA, compiled at run time for one type of element and one number of blocks, without
-// any header of CUDA. program.rs defines ELEMENT, BLOCKS, LANES, WIDE, THREADS and ROW_THREADS. Tests compile the same
-// file for the host, where emulation/host.hpp stands in for what CUDA's compiler provides.
+// The ai.altup operators on CUDA. They are compiled at run time for one element type and one number of blocks, without
+// CUDA's headers. program.rs defines ELEMENT, BLOCKS, LANES, WIDE, THREADS and ROW_THREADS. Tests compile this file for
+// the host, where emulation/host.hpp replaces what CUDA's compiler provides.
 //
-// X is [BLOCKS, tokens, d]: a block is contiguous. Whatever is stored, arithmetic is float. A thread reads all that
-// it needs before it writes, at the same places, so outputs may lie on inputs.
+// X is [BLOCKS, tokens, d]: a block is contiguous. Arithmetic is float for every element type. A thread reads all that
+// it needs before it writes to the same places, so outputs may overwrite inputs.
 
 #define FLOAT 0
 #define FLOAT16 1
 #define BFLOAT16 2
 
 #ifdef __CUDACC_RTC__
-// A kernel takes one struct, whose Rust twin is in arguments.rs.
+// A kernel takes one struct; arguments.rs declares the same struct in Rust.
 #define KERNEL(name, Arguments, threads) \
     extern "C" __global__ void __launch_bounds__(threads) name(const Arguments arguments)
 
@@ -40,13 +40,13 @@ typedef unsigned short Element;
 __device__ inline float widen(Element value) { return __uint_as_float((unsigned int)value << 16); }
 __device__ inline Element narrow(float value) {
     unsigned int bits = __float_as_uint(value);
-    // Rounding up could carry a NaN's last bits into infinity: it stays a NaN, made quiet.
+    // Rounding could turn a NaN into infinity: keep it and make it quiet.
     if (value != value) return (Element)(bits >> 16 | 0x40);
     return (Element)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 #endif
 
-// What a thread loads or stores at once, up to 16 bytes, as one word of the machine.
+// The machine word for one load or store of a thread, up to 16 bytes.
 template <int BYTES>
 struct Word;
 template <>
@@ -73,7 +73,7 @@ __device__ inline Vector<N> load_vector(const Element* from) {
 
 template <int N>
 __device__ inline void store_vector(Element* to, Vector<N> vector) {
-    // Spelt out: of a plain assignment the compiler makes a store for each 4 bytes.
+    // Explicit, because the compiler splits a plain assignment into 4-byte stores.
     __stwb((typename Word<N * sizeof(Element)>::Type*)to, vector.word);
 }
 
@@ -92,10 +92,10 @@ __device__ inline void store(Element* to, const float (&values)[N]) {
     store_vector<N>(to, vector);
 }
 
-// A coefficient: never written by a kernel, so loads need not wait for stores before them.
+// Loads a coefficient. No kernel writes coefficients, so loads need not wait for earlier stores.
 __device__ inline float coefficient(const Element* from) { return widen(__ldg(from)); }
 
-// Where a thread of a grid over rows works: rows are cut into `chunks` thread blocks.
+// Where a thread works in a grid over rows. Each row is split into `chunks` thread blocks.
 struct Place {
     long long row;
     long long column;
@@ -111,7 +111,7 @@ __device__ inline float total(float value) {
     __shared__ float parts[ROW_THREADS / 32];
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-    __syncthreads(); // Sums of an earlier call may still be read.
+    __syncthreads(); // Threads may still read the sums of an earlier call.
     if (lane == 0) parts[warp] = value;
     __syncthreads();
     value = 0;
@@ -119,7 +119,7 @@ __device__ inline float total(float value) {
     return value;
 }
 
-// Two kernels of each name: by vectors of N elements, and one by one where rows do not begin on a vector's border.
+// Defines two kernels: one for vectors of N elements, and one for single elements if rows are not aligned to vectors.
 #define KERNELS(name, Arguments, threads, function, N) \
     KERNEL(name, Arguments, threads) { function<N>(arguments); } \
     KERNEL(name##_unaligned, Arguments, threads) { function<1>(arguments); }
@@ -129,13 +129,13 @@ __device__ inline float total(float value) {
 struct Mix {
     const Element* x;
     const Element* y;
-    const Element* gains;   // G [BLOCKS], or such a set for each row
-    const Element* weights; // P [BLOCKS, BLOCKS], or such a set for each row
+    const Element* gains;   // G [BLOCKS], or one set per row
+    const Element* weights; // P [BLOCKS, BLOCKS], or one set per row
     Element* mixed;
     Element* read;
     long long block;        // elements of a block
-    long long width;        // elements of a row, which share coefficients: of a token, or of a whole block
-    long long gains_step;   // elements from a row's G to the next one's; 0 where all share one
+    long long width;        // elements of a row (a token or a whole block), which share coefficients
+    long long gains_step;   // elements from a row's G to the next row's; 0 if all rows share one
     long long weights_step;
     int active;
     int next;
@@ -162,7 +162,7 @@ __device__ inline void mix(const Mix& a) {
         load<N>(a.y + first, change);
 #pragma unroll
         for (int block = 0; block < BLOCKS; block++) {
-            // Compared, not indexed: registers have no index.
+            // Compare instead of index: registers cannot be indexed.
             if (block == a.active) {
 #pragma unroll
                 for (int n = 0; n < N; n++) change[n] -= x[block][n];
@@ -247,7 +247,7 @@ __device__ inline void move(const Move& a) {
 
 KERNELS(move_rows, Move, THREADS, move, WIDE)
 
-// ---- Expand and Collapse of Gemma 3n: a thread block for each token, blocks brought to the magnitude of block 0.
+// ---- Expand and Collapse of Gemma 3n: one thread block per token scales blocks to the magnitude of block 0.
 
 struct Match {
     const Element* from;
@@ -255,7 +255,7 @@ struct Match {
     long long width;      // d
     long long from_block;
     long long from_row;
-    long long to_block;   // not used by collapse_match, whose output is one block
+    long long to_block;   // unused by collapse_match, which writes one block
     long long to_row;
 };
 
@@ -317,8 +317,8 @@ __device__ inline void match_collapse(const Match& a) {
 KERNELS(expand_match, Match, ROW_THREADS, match_expand, LANES)
 KERNELS(collapse_match, Match, ROW_THREADS, match_collapse, LANES)
 
-// ---- GaussianTopK: relu(gate − (mean + multiplier·std)) of each row, a thread block for each. The row is read three
-// times, from memory once: it stays in the cache.
+// ---- GaussianTopK: relu(gate − (mean + multiplier·std)) of each row, one thread block per row. It reads the row three
+// times, but only once from memory: the row stays in the cache.
 
 struct Gate {
     const Element* gate;
@@ -348,7 +348,7 @@ __device__ inline void sparsify(const Gate& a) {
     float cutoff = fmaf(a.multiplier, sqrtf(total(squares) / (float)a.width), mean);
     for (long long column = threadIdx.x * N; column < a.width; column += ROW_THREADS * N) {
         load<N>(gate + column, x);
-        // Written so that a NaN stays one.
+        // This form keeps NaNs.
 #pragma unroll
         for (int n = 0; n < N; n++) x[n] = x[n] - cutoff < 0 ? 0 : x[n] - cutoff;
         store<N>(sparse + column, x);
@@ -358,7 +358,7 @@ __device__ inline void sparsify(const Gate& a) {
 KERNELS(gaussian_top_k, Gate, ROW_THREADS, sparsify, WIDE)
 
 // ---- SequencePredictCorrect: y_i = ŷ_i + b·(ỹ − ŷ_i*) with ŷ_i = a₁x_i + a₂x_i*, i* the last multiple of the stride.
-// A row is a computed token; its threads write the `stride` tokens that depend on it, so y may lie on x.
+// A row is a computed token; its threads write the `stride` tokens that depend on it, so y may overwrite x.
 
 struct Sequence {
     const Element* x;        // [batch, tokens, width]

@@ -4,9 +4,9 @@ use super::device::{Device, Function, Launch, Variant};
 use crate::ops::{Compute, Tensor};
 use crate::ort::Result;
 
-/// Threads of a thread block whose threads work on their own.
+/// Threads per thread block if each thread works on its own.
 pub const THREADS: usize = 128;
-/// Threads of a thread block that works on one row together.
+/// Threads per thread block if they work on one row together.
 pub const ROW_THREADS: usize = 512;
 
 /// How rows are spread over thread blocks.
@@ -18,8 +18,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// `rows` that threads cut into `lanes` elements where all `lengths` (of rows, and between them) and addresses
-    /// allow it, into single elements otherwise.
+    /// Threads take `lanes` elements at a time if `width`, all `lengths` (distances between rows or blocks) and all
+    /// `addresses` are multiples of that; otherwise single elements.
     pub fn new(
         variant: Variant,
         lanes: usize,
@@ -36,7 +36,7 @@ impl Spread {
     }
 }
 
-/// One call of an operator, about to be handed to the device.
+/// One call of an operator, ready to launch on the device.
 pub struct Call<'a, D: Device> {
     pub context: &'a Compute,
     pub program: &'static D::Program,
@@ -46,7 +46,7 @@ pub struct Call<'a, D: Device> {
 }
 
 impl<D: Device> Call<'_, D> {
-    /// A thread block for each chunk of `rows` rows.
+    /// Launches one thread block for each chunk of `rows` rows.
     ///
     /// # Safety
     /// As [`Device::launch`].
@@ -61,7 +61,7 @@ impl<D: Device> Call<'_, D> {
         unsafe { self.launch(function, spread.is_aligned, grid, THREADS, arguments) }
     }
 
-    /// A thread block for each row.
+    /// Launches one thread block for each row.
     ///
     /// # Safety
     /// As [`Device::launch`].
@@ -90,7 +90,7 @@ impl<D: Device> Call<'_, D> {
         }
         let (name, Tensor { dims, .. }) = self.input;
         let failed = |message: String| self.context.error(format_args!("{name} {dims:?}: {message}"));
-        // CUDA's limit of thread blocks in the first dimension.
+        // CUDA limits the thread blocks in the first dimension.
         let grid = i32::try_from(grid).map_err(|_| failed(format!("{grid} thread blocks are too many")))?;
         let launch = Launch { function, is_aligned, grid: grid as u32, threads };
         let stream = D::stream(self.context)?;

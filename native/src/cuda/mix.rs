@@ -1,5 +1,5 @@
-//! Predict, Correct and CorrectPredict on a device. Coefficients stay in its memory, weights and what a router
-//! makes of each token alike: nothing is copied to the host, and no run waits for one.
+//! Predict, Correct and CorrectPredict on a device. Coefficients stay in device memory, both weights and a router's
+//! coefficients per token: nothing is copied to the host, and no run waits for a copy.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -18,7 +18,7 @@ use crate::ops::predict::{Predict, PredictInputs};
 use crate::ops::{Compute, Storage, Tensor};
 use crate::ort::Result;
 
-/// No inputs but X, one set of coefficients for all tokens.
+/// Arguments with X as the only input and one set of coefficients for all tokens.
 pub fn mix_of(x: &Tensor, blocks: &Blocks, mixed: *mut c_void) -> Mix {
     Mix {
         x: x.data(),
@@ -38,10 +38,10 @@ pub fn mix_of(x: &Tensor, blocks: &Blocks, mixed: *mut c_void) -> Mix {
     }
 }
 
-/// Rows are whole blocks, or tokens where these have coefficients of their own.
+/// Queues a mix. A row is a whole block, or one token if tokens have their own coefficients.
 ///
 /// # Safety
-/// The addresses in `mix` are good for tensors of `blocks`.
+/// The addresses in `mix` are valid for tensors with the shape in `blocks`.
 pub unsafe fn queue_mix<D: Device>(
     call: &Call<D>,
     function: Function,

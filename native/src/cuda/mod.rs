@@ -1,6 +1,5 @@
-//! The operators of `ai.altup` on CUDA: the source in kernels.cu is compiled by NVRTC for the device that a session
-//! runs on. CUDA's libraries are opened only when a node is placed there, so one addon serves machines with and
-//! without them.
+//! The `ai.altup` operators on CUDA. NVRTC compiles kernels.cu for the session's device. CUDA's libraries are opened
+//! only when a node is placed on CUDA, so one addon serves machines with and without them.
 
 mod arguments;
 mod device;
@@ -32,7 +31,7 @@ use device::Device;
 pub use driver::{Cuda, open_driver, words as driver_words};
 use on_device::OnDevice;
 
-/// Every operator with its kernels on `D`, for one type of element.
+/// Every operator with its kernels on `D`, for one element type.
 pub fn ops_of<T: Storage, D: Device>(api: Api) -> Vec<CustomOp> {
     vec![
         CustomOp::new::<OnDevice<Expand<T>, D>>(api),

@@ -1,4 +1,4 @@
-//! Select, Expand and Collapse on a device: blocks move, and at most are scaled and summed.
+//! Select, Expand and Collapse on a device. They move blocks; some modes also scale or sum them.
 
 use super::arguments::{Match, Move};
 use super::device::{Device, Function};
@@ -14,7 +14,7 @@ use crate::ops::{Compute, KernelInfo, Storage};
 use crate::ort::Result;
 
 /// # Safety
-/// The addresses in `rows` are good for `blocks` blocks of its shape.
+/// The addresses in `rows` are valid for `blocks` blocks of its shape.
 unsafe fn queue_move<D: Device>(call: &Call<D>, blocks: usize, mut rows: Move) -> Result<()> {
     let strides = [rows.from_block, rows.from_row, rows.to_block, rows.to_row].map(|stride| stride as usize);
     let addresses = [rows.from, rows.to.cast_const()];
@@ -24,7 +24,7 @@ unsafe fn queue_move<D: Device>(call: &Call<D>, blocks: usize, mut rows: Move) -
 }
 
 /// # Safety
-/// The addresses in `matched` are good for `tokens` tokens of its shape.
+/// The addresses in `matched` are valid for `tokens` tokens of its shape.
 unsafe fn queue_match<D: Device>(
     call: &Call<D>,
     function: Function,

@@ -13,10 +13,10 @@ use crate::ort::Result;
 /// An operator that has kernels in kernels.cu.
 pub trait DeviceKernel: Kernel {
     const ELEMENT: Element;
-    /// As [`Kernel::IN_PLACE`], for these kernels.
+    /// [`Kernel::IN_PLACE`] for the device's kernels.
     const DEVICE_IN_PLACE: usize = Self::IN_PLACE;
 
-    /// The number of blocks that the graph states for this node, if it does.
+    /// This node's number of blocks, if the graph states it.
     fn blocks(&self, info: &KernelInfo) -> Result<Option<usize>> {
         info.first_dim(0)
     }
@@ -25,14 +25,14 @@ pub trait DeviceKernel: Kernel {
     fn queue<D: Device>(&self, context: &Compute, programs: &Programs<D>) -> Result<()>;
 }
 
-/// The program that a node's kernels are in.
+/// The programs that hold a node's kernels.
 pub struct Programs<D: Device> {
     element: Element,
     first: OnceLock<(Variant, &'static D::Program)>,
 }
 
 impl<D: Device> Programs<D> {
-    /// The call of a node whose tensors have `blocks` blocks.
+    /// A call of the node for tensors with `blocks` blocks.
     pub fn call<'a>(
         &self,
         context: &'a Compute,
@@ -74,7 +74,7 @@ impl<K: DeviceKernel, D: Device> Kernel for OnDevice<K, D> {
         K::infer(shapes)
     }
 
-    /// Compiles for the number of blocks that the graph states: a model that loads has all its kernels.
+    /// Compiles for the number of blocks that the graph states, so that a loaded model has all its kernels.
     fn create(info: &KernelInfo) -> Result<Self> {
         let kernel = K::create(info)?;
         let programs = Programs { element: K::ELEMENT, first: OnceLock::new() };

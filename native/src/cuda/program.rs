@@ -1,4 +1,4 @@
-//! From kernels.cu to an image for one kind of device, by NVRTC.
+//! Compiles kernels.cu to an image for one kind of device, with NVRTC.
 
 use std::ffi::{CStr, CString, c_char};
 
@@ -10,7 +10,7 @@ use super::launch::{ROW_THREADS, THREADS};
 
 const SOURCE: &str = include_str!("kernels.cu");
 
-/// What a variant's kernels are compiled with: kernels.cu explains each name.
+/// The macros that kernels.cu needs, with their values for a variant.
 pub fn definitions(variant: Variant) -> [(&'static str, usize); 6] {
     [
         ("ELEMENT", variant.element as usize),
@@ -22,12 +22,12 @@ pub fn definitions(variant: Variant) -> [(&'static str, usize); 6] {
     ]
 }
 
-/// Compiles a variant for devices of compute capability `capability` (80 for 8.0): a cubin, or PTX for the driver to
-/// compile where the device is newer than this NVRTC. With it comes what the compiler said, registers and spills of
-/// every kernel included.
+/// Compiles a variant for compute capability `capability` (80 for 8.0). Returns an image and the compiler's log, with
+/// the registers and spills of every kernel. The image is a cubin, or PTX for the driver to compile if this NVRTC does
+/// not know the device.
 ///
 /// # Errors
-/// NVRTC cannot be opened, or what it says about the source.
+/// NVRTC cannot be opened, does not support the device, or reports errors in the source.
 pub fn compile(variant: Variant, capability: usize) -> Result<(Vec<u8>, String), String> {
     // SAFETY: only opens the library.
     if !unsafe { sys::is_culib_present() } {
@@ -75,7 +75,7 @@ unsafe fn image(program: sys::nvrtcProgram, is_binary: bool) -> Result<Vec<u8>, 
 
 fn supported() -> Result<Vec<i32>, NvrtcError> {
     let mut count = 0;
-    // SAFETY: NVRTC writes as many numbers as it said it would.
+    // SAFETY: NVRTC writes the number of values that it has announced.
     unsafe {
         sys::nvrtcGetNumSupportedArchs(&mut count).result()?;
         let mut known = vec![0; count as usize];
@@ -84,7 +84,7 @@ fn supported() -> Result<Vec<i32>, NvrtcError> {
     }
 }
 
-/// Machine code for a device that NVRTC knows, PTX of the newest one before it otherwise.
+/// Machine code if NVRTC knows the device; otherwise PTX for the newest older device that it knows.
 fn architecture(capability: usize, known: &[i32]) -> Result<String, String> {
     let wanted = capability as i32;
     match known.iter().copied().filter(|arch| *arch <= wanted).max() {
@@ -99,7 +99,7 @@ fn architecture(capability: usize, known: &[i32]) -> Result<String, String> {
 }
 
 fn failure(what: &str, NvrtcError(code): NvrtcError, log: &str) -> String {
-    // SAFETY: a static text of NVRTC's.
+    // SAFETY: NVRTC returns a static string.
     let reason = unsafe { CStr::from_ptr(sys::nvrtcGetErrorString(code)) }.to_string_lossy();
     format!("NVRTC could not {what}: {reason}{}{log}", if log.is_empty() { "" } else { "\n" })
 }

@@ -12,7 +12,7 @@ use crate::ops::sequence_predict_correct::{SequenceInputs, SequencePredictCorrec
 use crate::ops::{Compute, KernelInfo, Storage};
 use crate::ort::Result;
 
-/// What operators without blocks are compiled for.
+/// The number of blocks for operators without blocks.
 const NO_BLOCKS: usize = 1;
 
 impl<T: Storage> DeviceKernel for GaussianTopK<T> {
@@ -39,7 +39,7 @@ impl<T: Storage> DeviceKernel for GaussianTopK<T> {
 
 impl<T: Storage> DeviceKernel for SequencePredictCorrect<T> {
     const ELEMENT: Element = Element::of::<T>();
-    /// One thread reads a token that others depend on before any of them is written.
+    /// One thread reads the token that others depend on before it writes any of them.
     const DEVICE_IN_PLACE: usize = 1;
 
     fn blocks(&self, _: &KernelInfo) -> Result<Option<usize>> {

@@ -11,10 +11,10 @@ use super::vocabulary::Vocabulary;
 use super::words::in_words;
 use crate::memory;
 
-/// A grammar compiled for a model. It can be found by its id, from any thread, as long as somebody holds it.
+/// A grammar compiled for a model. Any thread can find it by its id while somebody holds it.
 pub struct Grammar {
     pub id: u32,
-    /// Memory it takes.
+    /// Memory it takes, in bytes.
     pub bytes: usize,
     beginning: Mutex<Matcher>,
     /// The tokens a completion may begin with.
@@ -28,8 +28,8 @@ pub fn find_grammar(id: u32) -> Option<Arc<Grammar>> {
     GRAMMARS.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(&id)?.upgrade()
 }
 
-/// Compiles a source and finds the tokens that come first: both can take any time, memory and stack.
-/// The error says, for clients, what is wrong with the source.
+/// Compiles a source and finds its first tokens. Both can take any amount of time, memory and stack. The error message
+/// says what is wrong with the source, for clients.
 pub fn parse(vocabulary: &Vocabulary, source: Source) -> Result<(Matcher, SimpleVob), String> {
     let mut matcher = vocabulary.compile(source).map_err(|error| in_words(&error))?;
     let first = matcher.compute_mask_or_eos().map_err(|error| in_words(&error.to_string()))?;
@@ -37,7 +37,7 @@ pub fn parse(vocabulary: &Vocabulary, source: Source) -> Result<(Matcher, Simple
 }
 
 impl Grammar {
-    /// The error says, for clients, what is wrong with the source.
+    /// The error message says what is wrong with the source, for clients.
     pub fn compile(vocabulary: &Vocabulary, source: Source) -> Result<Arc<Self>, String> {
         vocabulary.prepare()?;
         let before = memory::held();
@@ -50,12 +50,12 @@ impl Grammar {
         Ok(grammar)
     }
 
-    /// The place of a completion that has no token yet.
+    /// The place of a completion without tokens.
     pub fn begin(self: Arc<Self>) -> Place {
         Place::new(self)
     }
 
-    /// A matcher of its own for one completion: it shares nothing that changes.
+    /// A separate matcher for one completion. It shares no mutable state.
     pub fn matcher(&self) -> Matcher {
         self.beginning.lock().unwrap_or_else(PoisonError::into_inner).deep_clone()
     }

@@ -1,6 +1,6 @@
-//! Structured output: what may come next under a JSON schema, a regular expression, a choice of texts or a grammar.
-//! llguidance does the parsing; here are the model's vocabulary, the trial that a client's source has to pass in a
-//! process of its own, the grammars compiled from those that did, and a completion's place in one of them.
+//! Structured output: the allowed next tokens under a JSON schema, a regular expression, a choice of texts or a
+//! grammar. llguidance does the parsing. This module has the model's vocabulary, the trial that a client's source must
+//! pass in a separate process, the grammars compiled from sources that passed, and a completion's place in a grammar.
 
 mod compiled;
 mod place;
@@ -17,6 +17,6 @@ pub use threads::Thread;
 pub use trial::{Verdict, end_trial, try_source};
 pub use vocabulary::{Vocabulary, find_vocabulary, keep_vocabulary};
 
-/// Stacks. What was tried on the small one runs on the others with room to spare.
+/// Stack sizes in bytes. A source that passes its trial on the small stack has room to spare on the others.
 pub const TRIAL_STACK: usize = 4 << 20;
 pub const COMPILE_STACK: usize = 32 << 20;

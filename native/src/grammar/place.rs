@@ -12,21 +12,21 @@ use super::threads::Thread;
 use super::words::in_words;
 use crate::memory;
 
-/// More than any step of a trial has taken on `TRIAL_STACK`.
+/// Stack size in bytes: more than any step of a trial has on `TRIAL_STACK`.
 const STACK: usize = 16 << 20;
-/// Processor time of one search for what may come next; the completion fails beyond.
+/// Maximum CPU time of one search for the next tokens. Beyond it the completion fails.
 const MAX_TIME: Duration = Duration::from_millis(300);
-/// Searches longer than this give way to everything else, and to each other.
+/// Searches longer than this yield to everything else and to each other.
 const SLOW_TIME: Duration = Duration::from_millis(50);
-/// Most memory of one completion's parser.
+/// Maximum memory of one completion's parser, in bytes.
 const MAX_BYTES: isize = 64 << 20;
-/// Memory left by a completion that the allocator should not keep.
+/// When a completion leaves more bytes than this, the allocator returns free memory to the system.
 const WORTH_GIVING_BACK: isize = 4 << 20;
-/// Held by the one slow search that may run.
+/// The one slow search that may run holds this lock.
 static SLOW_LANE: Mutex<()> = Mutex::new(());
 
-/// How far a completion has come in its grammar. A thread of its own goes on by each token and finds what may come next
-/// while the model computes; so no grammar holds up the step of a model, or overflows a stack that is not its own.
+/// A completion's place in its grammar. A separate thread consumes each token and finds the allowed next tokens while
+/// the model computes. So a grammar cannot hold up a model's step or overflow another thread's stack.
 pub struct Place {
     grammar: Arc<Grammar>,
     /// Started with the first token.
@@ -36,7 +36,7 @@ pub struct Place {
 struct Follower {
     tokens: Sender<u32>,
     progress: Arc<Progress>,
-    /// What may come next was waited for already, in vain.
+    /// An earlier call already waited for the next tokens, in vain.
     is_late: bool,
 }
 
@@ -49,12 +49,12 @@ struct Progress {
     thread: OnceLock<Thread>,
 }
 
-/// How far the search for what may come next has come.
+/// The state of the search for the next tokens.
 enum Next {
     Waits,
-    /// Since the thread had spent that time on the processor.
+    /// The search runs. Holds the thread's CPU time at its start.
     Sought(Duration),
-    /// The mask beside it holds what was found. Only the thread writes it, so that it frees what it has allocated.
+    /// The mask next to it holds the result. Only the thread writes the mask, so that it frees what it has allocated.
     Known,
     Failed(String),
 }
@@ -64,7 +64,7 @@ impl Place {
         Self { grammar, follower: None }
     }
 
-    /// The tokens that may come next; end tokens where the grammar may end. None: it is not known by `until`.
+    /// The tokens that may come next, with end tokens if the grammar may end. None if they are not known by `until`.
     pub fn allowed(&mut self, until: Instant) -> Result<Option<SimpleVob>, String> {
         match &mut self.follower {
             None => Ok(Some(self.grammar.first.clone())),
@@ -72,7 +72,7 @@ impl Place {
         }
     }
 
-    /// Goes on by a token that was allowed. An end token ends it, and so may stop tokens that are no part of it.
+    /// Consumes an allowed token. An end token ends the grammar; stop tokens outside the grammar may end it too.
     pub fn advance(&mut self, token: u32) -> Result<(), String> {
         let follower = match &mut self.follower {
             Some(follower) => follower,
@@ -80,7 +80,7 @@ impl Place {
         };
         follower.is_late = false;
         follower.progress.next().0 = Next::Waits;
-        // A thread that is gone has left the reason.
+        // If the thread is gone, it has left the reason in `progress`.
         let _ = follower.tokens.send(token);
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Progress {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread's work is of no use any more: it ends as soon as llguidance looks.
+    /// Ends the thread, whose work is no longer needed, as soon as llguidance checks for cancellation.
     fn end(&self) {
         self.is_over.store(true, Ordering::Release);
         if let Some(cancellation) = self.cancellation.get() {
@@ -160,13 +160,13 @@ impl Progress {
         }
     }
 
-    /// Processor time that the thread has spent since it had spent `since`.
+    /// CPU time that the thread has used beyond `since`.
     fn time_since(&self, since: Duration) -> Duration {
         let time = self.thread.get().and_then(Thread::time).unwrap_or_default();
         time.saturating_sub(since)
     }
 
-    /// The life of the thread.
+    /// The body of the thread.
     fn run(&self, grammar: &Grammar, tokens: &Receiver<u32>) {
         let _ = self.thread.set(Thread::current());
         let before = memory::held();
@@ -176,7 +176,7 @@ impl Progress {
         }
     }
 
-    /// Goes on by token after token until the place is gone, or something fails. Returns the memory held in the end.
+    /// Consumes tokens until the place is gone or something fails. Returns the memory held at the end.
     fn follow(&self, grammar: &Grammar, tokens: &Receiver<u32>) -> isize {
         let before = memory::held();
         let mut matcher = grammar.matcher().into_cancellable();
@@ -227,7 +227,7 @@ mod tests {
     use super::super::{Grammar, Source, Vocabulary};
     use super::*;
 
-    /// What may come next, however long it takes.
+    /// The allowed next tokens, however long the search takes.
     fn allowed(place: &mut Place) -> Result<SimpleVob, String> {
         loop {
             if let Some(mask) = place.allowed(Instant::now() + Duration::from_secs(1))? {
@@ -244,7 +244,7 @@ mod tests {
         Vocabulary::new(words, vec![256])
     }
 
-    /// What may follow `text`: tokens up to 255 as characters.
+    /// The tokens that may follow `text`; tokens up to 255 are bytes.
     fn after(source: Source, text: &str) -> Vec<u32> {
         let mut place = Grammar::compile(&bytes(), source).unwrap_or_else(|error| panic!("{error}")).begin();
         for byte in text.bytes() {
@@ -300,11 +300,11 @@ mod tests {
         let until = Instant::now() + Duration::from_millis(5);
         assert!(place.allowed(until).unwrap().is_none());
         assert!(Instant::now() >= until);
-        // It is not waited for twice.
+        // A second call does not wait.
         let start = Instant::now();
         let later = place.allowed(start + Duration::from_secs(5));
         assert!(start.elapsed() < Duration::from_secs(1), "{later:?}");
-        // In the end it fails, or is there: never silence.
+        // The search always ends with a result or an error.
         let outcome = allowed(&mut place);
         assert!(outcome.is_ok() || !outcome.unwrap_err().is_empty());
     }

@@ -1,12 +1,12 @@
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 
-/// What a client asks for.
+/// The format that a client asks for.
 pub enum Source {
     /// A JSON schema, as JSON.
     Json(String),
     Regex(String),
-    /// Texts, one of which is the whole output.
+    /// Texts. The whole output is one of them.
     Choice(Vec<String>),
     /// A grammar in llguidance's variant of Lark.
     Lark(String),
@@ -21,7 +21,7 @@ impl Source {
             }
             Self::Regex(regex) => TopLevelGrammar::from_regex(&regex),
             Self::Choice(texts) => {
-                // Lark writes strings as JSON does.
+                // Strings in Lark and JSON have the same syntax.
                 let texts: Vec<String> = texts.into_iter().map(|text| json!(text).to_string()).collect();
                 TopLevelGrammar::from_lark(format!("start: {}", texts.join(" | ")))
             }
@@ -30,7 +30,7 @@ impl Source {
     }
 }
 
-/// No spaces between a document's parts: a model that likes them could fill its length with nothing else.
+/// Forbids spaces between a document's parts: a model could fill its whole output with them.
 fn without_spaces(schema: Value) -> Value {
     let mut schema = match schema {
         Value::Bool(true) => json!({}),

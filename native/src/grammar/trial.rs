@@ -5,35 +5,35 @@ use std::time::Duration;
 use super::source::Source;
 use super::vocabulary::Vocabulary;
 
-/// What a source's trial came to.
+/// The result of a source's trial.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
-    /// It compiles, within the limits of time, memory and stack.
+    /// The source compiles within the limits of time, memory and stack.
     Fit,
-    /// Why not, for clients.
+    /// The source does not compile; the reason is for clients.
     Refused(String),
-    /// It got too little of the processor within `MAX_WAIT` to tell.
+    /// The trial got too little CPU time within `MAX_WAIT`, or its process did not start.
     Late,
     /// `end_trial` was called.
     Ended,
 }
 
-/// Milliseconds of processor time.
+/// Maximum CPU time, in milliseconds.
 const MAX_TIME: u32 = 500;
-/// Seconds altogether.
+/// Maximum wall time, in seconds.
 const MAX_WAIT: u32 = 10;
 const MAX_BYTES: usize = 128 << 20;
 
-/// The processes of trials by number; None: not started yet.
+/// The processes of trials, by number; None: not started yet.
 static TRIALS: Mutex<Option<HashMap<u32, Option<i32>>>> = Mutex::new(None);
 
-/// The table of trials. Processes are forked, and their remains collected, while it is held: so none inherits the end of
-/// another's pipe, and no id in it belongs to a process that is gone.
+/// Locks the table of trials. Processes are forked and reaped under this lock. So no process inherits another's pipe,
+/// and every id in the table belongs to a process that is not yet reaped.
 fn trials() -> MutexGuard<'static, Option<HashMap<u32, Option<i32>>>> {
     TRIALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends a trial early; one that is over already is passed over.
+/// Ends a trial early. Does nothing if the trial is already over.
 pub fn end_trial(number: u32) {
     let mut trials = trials();
     if let Some(process) = trials.get_or_insert_default().remove(&number) {
@@ -41,13 +41,13 @@ pub fn end_trial(number: u32) {
     }
 }
 
-/// Compiles a source and finds what comes first in a process of its own, which a grammar may drive out of memory, time or
-/// stack without harm. On this thread's stack, of `TRIAL_STACK`.
+/// Compiles a source and finds its first tokens in a separate process, where a grammar may run out of memory, time or
+/// stack without harm. The process runs on this thread's stack, of `TRIAL_STACK` bytes.
 ///
-/// The process is a fork of this one, so that the vocabulary is there already. Call it in a process that does nothing
-/// else: a lock that another thread holds at that moment is held for ever in the fork.
+/// The process is a fork of this one, so it already has the vocabulary. Call this in a process that does nothing else:
+/// a lock that another thread holds at that moment stays locked for ever in the fork.
 ///
-/// Beside the verdict: the processor time it took.
+/// Returns the verdict and the CPU time that the trial took.
 pub fn try_source(number: u32, vocabulary: &Vocabulary, source: Source) -> (Verdict, Duration) {
     trials().get_or_insert_default().insert(number, None);
     let tried = match vocabulary.prepare() {
@@ -76,13 +76,13 @@ mod forked {
     use super::{MAX_BYTES, MAX_TIME, MAX_WAIT, Verdict, trials};
     use crate::memory;
 
-    /// Before a reason; a source that is fit has none.
+    /// The first byte of the answer. A reason follows `REFUSED`.
     const FIT: u8 = b'+';
     const REFUSED: u8 = b'-';
 
     pub fn kill(process: Option<i32>) {
         if let Some(process) = process {
-            // SAFETY: a child of ours that was not collected yet.
+            // SAFETY: the process is a child of ours that is not yet reaped.
             unsafe { libc::kill(process, libc::SIGKILL) };
         }
     }
@@ -98,7 +98,7 @@ mod forked {
         let mut trials = trials();
         let was_ended = trials.get_or_insert_default().remove(&number).is_none();
         let mut status = 0;
-        // SAFETY: zeros are a value of it. The child has closed its end of the pipe, so it is gone or about to be.
+        // SAFETY: zeros are a valid `rusage`. The child has closed its end of the pipe, so it exits or has exited.
         let usage = unsafe {
             let mut usage: libc::rusage = std::mem::zeroed();
             libc::wait4(process, &raw mut status, 0, &raw mut usage);
@@ -113,12 +113,13 @@ mod forked {
         Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
     }
 
-    /// The process and what it will say; None where the trial was ended before.
+    /// The process and the pipe with its answer; None if the trial was ended before.
     fn fork(number: u32, vocabulary: &Vocabulary, source: Source) -> io::Result<Option<(i32, File)>> {
         let mut trials = trials();
         let Some(place) = trials.get_or_insert_default().get_mut(&number) else { return Ok(None) };
         let mut ends = [0; 2];
-        // SAFETY: there is room for two descriptors; each is owned once. The child calls nothing that needs another thread.
+        // SAFETY: `ends` has room for two descriptors, and each has one owner. The child calls nothing that needs
+        // another thread.
         unsafe {
             if libc::pipe(ends.as_mut_ptr()) != 0 {
                 return Err(io::Error::last_os_error());
@@ -138,12 +139,12 @@ mod forked {
         }
     }
 
-    /// In the child.
+    /// Runs in the child and returns its answer.
     fn run(vocabulary: &Vocabulary, source: Source) -> Vec<u8> {
         limit();
         let parsed = catch_unwind(AssertUnwindSafe(|| match parse(vocabulary, source) {
             Ok(parsed) => {
-                // To free it takes longer than to leave.
+                // Freeing it takes longer than exiting.
                 std::mem::forget(parsed);
                 Ok(())
             }
@@ -157,7 +158,7 @@ mod forked {
     }
 
     fn limit() {
-        // SAFETY: no memory but the limits themselves; signals go back to ending the process, as they do without handlers.
+        // SAFETY: the calls access only the limits themselves. Signals end the process again, as without handlers.
         unsafe {
             for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGPROF, libc::SIGALRM] {
                 libc::signal(signal, libc::SIG_DFL);
@@ -194,7 +195,7 @@ mod forked {
             libc::SIGSEGV | libc::SIGBUS => {
                 "it is nested too deep, or its rules refer to one another in too long a chain".into()
             }
-            // An allocation that fails aborts; the kernel kills when memory is short.
+            // A failed allocation aborts; the kernel kills when memory is short.
             libc::SIGABRT | libc::SIGKILL => format!(
                 "it takes more than {} MiB of memory to compile: use fewer or shorter patterns, smaller counts of \
                  repetition, or fewer rules",
@@ -206,7 +207,7 @@ mod forked {
     }
 }
 
-/// Without fork the calling process itself is what a grammar may drive out of time, memory or stack.
+/// Without fork, a grammar may drive the calling process itself out of time, memory or stack.
 #[cfg(not(unix))]
 fn attempt(_: u32, vocabulary: &Vocabulary, source: Source) -> (Verdict, Duration) {
     let start = std::time::Instant::now();
@@ -248,7 +249,7 @@ mod tests {
         Source::Lark(format!("start: r0\n{}\nr{count}: \"x\"", rules.join("\n")))
     }
 
-    /// What needs `bytes` of memory or more: strings that end in many ways at once.
+    /// A source that needs exponential memory: strings that end in many ways at once.
     fn exponential() -> Source {
         let patterns: Vec<_> = (0..20)
             .map(|i| serde_json::json!({ "pattern": format!("(a|b)*a(a|b){{{}}}$", 12 + i) }))
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn what_would_take_the_process_down_is_refused_with_the_reason() {
         let vocabulary = vocabulary();
-        // Built for AddressSanitizer, it may run out of time before it runs out of stack.
+        // Under AddressSanitizer, it may run out of time before it runs out of stack.
         let reason = refusal(tried(1, &vocabulary, chain(4000)));
         assert!(reason.contains("nested too deep") || reason.contains("ms to compile"), "{reason}");
         let reason = refusal(tried(2, &vocabulary, exponential()));
@@ -271,7 +272,7 @@ mod tests {
         let reason = refusal(tried(3, &vocabulary, Source::Regex("a?".repeat(30_000))));
         assert!(reason.contains("of memory") || reason.contains("ms to compile"), "{reason}");
         assert!(refusal(tried(4, &vocabulary, Source::Lark("start: missing".into()))).contains("missing"));
-        // And the process goes on.
+        // The process still works.
         assert_eq!(tried(5, &vocabulary, Source::Choice(vec!["left".into(), "right".into()])), Verdict::Fit);
         assert_eq!(tried(6, &vocabulary, chain(10)), Verdict::Fit);
     }

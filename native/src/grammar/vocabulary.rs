@@ -7,16 +7,16 @@ use llguidance::{Matcher, ParserFactory};
 
 use super::source::Source;
 
-/// What grammars of clients may cost, in llguidance's units.
+/// Maximum costs of client grammars, in llguidance's units.
 const MOST_LEXER_STEPS_AT_START: u64 = 1_000_000;
 const MOST_LEXER_STEPS_PER_MASK: u64 = 100_000;
 const MOST_ITEMS_PER_MASK: usize = 20_000;
 const MOST_SYMBOLS: usize = 100_000;
 const MOST_LEXER_STATES: usize = 50_000;
 
-/// The bytes of each token of a model; prepared for grammars when the first one comes.
+/// The bytes of each token of a model. The first grammar prepares them for llguidance.
 pub struct Vocabulary {
-    /// No other has it.
+    /// Unique to this vocabulary.
     pub number: u32,
     words: Vec<Vec<u8>>,
     end_tokens: Vec<u32>,
@@ -26,7 +26,7 @@ pub struct Vocabulary {
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 static VOCABULARIES: Mutex<Option<HashMap<String, Arc<Vocabulary>>>> = Mutex::new(None);
 
-/// Keeps the vocabulary of `model` for whoever compiles grammars, on whatever thread.
+/// Keeps the vocabulary of `model` for grammars compiled on any thread.
 pub fn keep_vocabulary(model: String, vocabulary: Vocabulary) {
     let mut kept = VOCABULARIES.lock().unwrap_or_else(PoisonError::into_inner);
     kept.get_or_insert_default().insert(model, Arc::new(vocabulary));
@@ -37,19 +37,19 @@ pub fn find_vocabulary(model: &str) -> Option<Arc<Vocabulary>> {
 }
 
 impl Vocabulary {
-    /// `words` holds nothing for ids without a token; special tokens begin with 0xFF, which no text does.
+    /// `words` has an empty entry for ids without a token. Special tokens begin with 0xFF, which no text does.
     pub fn new(words: Vec<Vec<u8>>, end_tokens: Vec<u32>) -> Self {
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         Self { number, words, end_tokens, prepared: OnceLock::new() }
     }
 
-    /// The bytes of all tokens one behind the other, their lengths, and the end tokens: what it was made of.
+    /// The concatenated bytes of all tokens, their lengths, and the end tokens.
     pub fn parts(&self) -> (Vec<u8>, Vec<i32>, Vec<u32>) {
         let lengths = self.words.iter().map(|word| word.len() as i32).collect();
         (self.words.concat(), lengths, self.end_tokens.clone())
     }
 
-    /// Takes seconds for a large vocabulary, once.
+    /// Prepares for grammars, once. Takes seconds for a large vocabulary.
     pub fn prepare(&self) -> Result<(), String> {
         self.factory().map(|_| ())
     }
@@ -61,7 +61,7 @@ impl Vocabulary {
     fn factory(&self) -> Result<&ParserFactory, String> {
         let prepared = self.prepared.get_or_init(|| {
             let factory = self.make_factory()?;
-            // What llguidance sets up with its first grammar.
+            // Do now what llguidance sets up with its first grammar.
             compile(&factory, Source::Choice(vec!["a".into()]))?;
             Ok(factory)
         });

@@ -1,9 +1,9 @@
-//! llguidance's errors in words for those who write grammars and know nothing of its insides.
+//! Translates llguidance's errors for grammar authors who do not know its internals.
 
 const TOO_COMPLEX: &str = "it is too complex: use fewer or shorter patterns, smaller counts of repetition, or fewer \
                            alternatives that begin alike";
 
-/// Parts of llguidance's messages, and what they come to.
+/// Parts of llguidance's messages, and our words for them.
 const WORDS: [(&str, &str); 22] = [
     ("NoExtensionBias", "no text can match it: its parts contradict each other"),
     ("Regex is empty", "no text can match it: its parts contradict each other"),
@@ -41,10 +41,10 @@ const WORDS: [(&str, &str); 22] = [
     ("panic", "it asks for something that structured output cannot do here; simplify it"),
 ];
 
-/// Characters kept of a long line at each end.
+/// Characters kept at each end of a long line.
 const HALF_LINE: usize = 80;
 
-/// What went wrong, for clients.
+/// The error message for clients.
 pub fn in_words(error: &str) -> String {
     let known = WORDS.iter().find(|(part, _)| error.contains(part));
     let own = || {
@@ -57,7 +57,7 @@ pub fn in_words(error: &str) -> String {
     known.map_or_else(own, |(_, words)| (*words).to_string())
 }
 
-/// A line that quotes a source leaves out its middle: the reason may come after it.
+/// Leaves out the middle of a long line, which may quote a source with the reason after it.
 fn shortened(line: &str) -> String {
     let count = line.chars().count();
     if count <= 2 * HALF_LINE {

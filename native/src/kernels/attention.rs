@@ -1,8 +1,8 @@
-//! What one query makes of the keys and values before it: Σ softmax(scale·q·kⱼ + biasⱼ)·vⱼ, in f32.
+//! Attention of one query over the keys and values before it: Σ softmax(scale·q·kⱼ + biasⱼ)·vⱼ, in f32.
 //!
-//! A decode step reads each key and value once, so memory sets the pace. The processor sees by itself that rows are read
-//! one behind the other; it is told of what it cannot foresee, the pages of the next block, be it of the same head or,
-//! far away in the cache, of the next. Blocks are gathered with a running maximum (online softmax: Milakov and
+//! A decode step reads each key and value once, so memory sets the pace. The processor fetches consecutive rows ahead
+//! by itself. This code prefetches what the processor cannot foresee: the pages of the next block, in the same head or,
+//! far away in the cache, in the next head. Blocks are combined with a running maximum (online softmax: Milakov and
 //! Gimelshein, arXiv 1805.02867).
 
 use std::mem::MaybeUninit;
@@ -13,13 +13,13 @@ use super::instruction_set::{InstructionSet, Vectorised};
 use super::lanes::{Lanes, MAX_WIDTH};
 use super::row::{load_part, store_part};
 
-/// The widest head; what one makes is gathered on the stack.
+/// Maximum head size. A head's output is summed on the stack.
 pub const MAX_HEAD_SIZE: usize = 1024;
-/// Keys that are scored before their values are read: many, as each turn from one to the other holds up the reading.
+/// Keys that are scored before their values are read. Many, because each switch between the two delays reading.
 const BLOCK: usize = 256;
-/// Sums side by side, so that additions do not wait for one another.
+/// Parallel sums, so that additions do not wait for one another.
 const CHAINS: usize = 4;
-/// A line of each page is fetched ahead: lines that are asked for one by one come slower than those foreseen.
+/// One cache line of each page is prefetched: requesting every line is slower than the processor's own prefetching.
 const PAGE: usize = 4096;
 
 /// Keys and values of one head in a cache, `count` rows of each.
@@ -35,12 +35,12 @@ pub struct Cached<T> {
 pub struct Attention<T> {
     pub query: *const T,
     pub cached: Cached<T>,
-    /// `cached.count` numbers; null: none.
+    /// `cached.count` numbers; null: no bias.
     pub bias: *const T,
     pub out: *mut T,
     pub head_size: usize,
     pub scale: f32,
-    /// What will be read after this; only fetched, never read here.
+    /// What is read after this. It is only prefetched here, never read.
     pub next: Cached<T>,
 }
 
@@ -58,7 +58,7 @@ impl<T: Element> Attention<T> {
         if from < self.cached.count { (self.cached, from) } else { (self.next, 0) }
     }
 
-    /// scale·q·kⱼ + biasⱼ of the `scores.len()` keys from `from` on.
+    /// Writes scale·q·kⱼ + biasⱼ to `scores`, for the `scores.len()` keys from `from` on.
     #[inline(always)]
     unsafe fn score<L: Lanes>(&self, from: usize, scores: &mut [f32], ahead: &mut Ahead) {
         for (j, score) in scores.iter_mut().enumerate() {
@@ -80,7 +80,7 @@ impl<T: Element> Vectorised for Attention<T> {
         let (width, count) = (self.head_size, self.cached.count);
         let mut mixed = [MaybeUninit::<f32>::uninit(); MAX_HEAD_SIZE + MAX_WIDTH];
         let mixed = mixed.as_mut_ptr().cast::<f32>();
-        // SAFETY: as wide as the widest head and a vector.
+        // SAFETY: the buffer has room for the widest head and a vector.
         unsafe { mixed.write_bytes(0, width + L::WIDTH) };
         let (mut highest, mut total) = (f32::NEG_INFINITY, 0.0);
         for from in (0..count).step_by(BLOCK) {
@@ -121,23 +121,23 @@ impl<T: Element> Vectorised for Attention<T> {
     }
 }
 
-/// Fetches rows ahead of their use, a share of them with each row that is computed with.
+/// Prefetches rows: a share of them with each row that the computation uses.
 struct Ahead {
     next: *const u8,
     end: *const u8,
-    /// Bytes per row that is computed with.
+    /// Bytes to prefetch with each row that the computation uses.
     share: usize,
 }
 
 impl Ahead {
-    /// Up to a block of the rows from `first` on, while `rows` others are read.
+    /// Prefetches up to one block of rows from `first` on, while `rows` other rows are read.
     fn of<T>(start: *const T, first: usize, count: usize, width: usize, rows: usize) -> Self {
         let fetched = (count - first).min(BLOCK) * width * size_of::<T>();
         let next = start.wrapping_add(first * width).cast::<u8>();
         Self { next, end: next.wrapping_add(fetched), share: fetched.div_ceil(rows) }
     }
 
-    /// What is due with one more row.
+    /// Prefetches the share of one more row.
     #[inline(always)]
     unsafe fn fetch<L: Lanes>(&mut self) {
         let until = self.next.wrapping_add(self.share).min(self.end);
@@ -170,8 +170,8 @@ unsafe fn dot<L: Lanes, T: Element>(a: *const T, b: *const T, length: usize) -> 
     }
 }
 
-/// Scores, whole vectors of them, become e^(score − highest), where `highest` rises to theirs.
-/// What sums so far are to be multiplied by, and the sum of the new weights.
+/// Raises `highest` to the highest score and replaces the scores (whole vectors) by e^(score − highest). Returns the
+/// factor for earlier sums and the sum of the new weights.
 #[inline(always)]
 unsafe fn weigh<L: Lanes>(scores: &mut [f32], highest: &mut f32) -> (f32, f32) {
     unsafe {
@@ -244,7 +244,7 @@ mod tests {
     use crate::kernels::reference;
     use crate::kernels::tests::{assert_close, exact};
 
-    /// Numbers from −1 to 1 that are the same for the same seed.
+    /// Numbers from −1 to 1, the same for the same seed.
     fn noise<T: Element>(count: usize, seed: u32) -> Vec<T> {
         let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
         let mut next = || {
@@ -269,7 +269,7 @@ mod tests {
             Self { query, keys: rows(seed + 2), values: rows(seed + 3), bias, scale }
         }
 
-        /// As the kernel computes it, while it fetches `next`.
+        /// The kernel's result, while it prefetches `next`.
         fn run(&self, set: InstructionSet, next: Cached<T>) -> Vec<T> {
             let mut out = vec![T::from_f32(f32::NAN); self.query.len()];
             let attention = Attention {
@@ -302,7 +302,7 @@ mod tests {
             [&case.query, &case.keys, &case.values, &case.bias].map(|row| exact(row));
         let want = reference::attention(&query, &keys, &values, &bias, scale.into());
         for set in InstructionSet::available() {
-            // Scores of so many products are off by so many roundings.
+            // The error of a score grows with its number of products.
             assert_close(set, &case.run(set, nothing()), &want, 4.0 + scale.abs() as f64 * width as f64);
         }
     }
@@ -353,7 +353,7 @@ mod tests {
                 scale: 0.5,
                 next: nothing(),
             };
-            // Over the query too.
+            // The output overwrites the query.
             unsafe { attention.run(set) };
             assert_eq!(out, want);
         }

@@ -5,18 +5,18 @@ use half::{bf16, f16};
 use super::lanes::Lanes;
 
 pub trait Element: Copy + Send + Sync + Default + PartialEq + std::fmt::Debug + 'static {
-    /// The name ONNX gives it, for error texts.
+    /// ONNX's name of the type, for error messages.
     const NAME: &'static str;
 
     fn to_f32(self) -> f32;
     fn from_f32(value: f32) -> Self;
 
     /// # Safety
-    /// `from` is valid for reading `L::WIDTH` elements, and the CPU has what `L` needs.
+    /// `from` is valid for reading `L::WIDTH` elements, and the CPU supports `L`.
     unsafe fn load<L: Lanes>(from: *const Self) -> L::Vector;
 
     /// # Safety
-    /// `to` is valid for writing `L::WIDTH` elements, and the CPU has what `L` needs.
+    /// `to` is valid for writing `L::WIDTH` elements, and the CPU supports `L`.
     unsafe fn store<L: Lanes>(to: *mut Self, value: L::Vector);
 }
 

@@ -2,20 +2,20 @@
 
 use super::lanes::Lanes;
 
-/// ln 2 in two parts (Cody and Waite): a whole number of up to three digits times the first is exact.
+/// ln 2 in two parts (Cody and Waite). The first part times a whole number of up to three digits is exact.
 const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
-/// 2^23 · 1.5: added and taken away again it rounds what is small beside it to a whole number.
+/// 2^23 · 1.5. Adding and subtracting it rounds a much smaller number to a whole number.
 const ROUNDS: f32 = 12_582_912.0;
-/// From here down results would be subnormal.
+/// Below this, results would be subnormal.
 const LOWEST: f32 = -87.0;
-/// 1/7!, 1/6!, … 1/0!: beyond ½·ln 2 the next term is below half a unit in the last place.
+/// 1/7!, 1/6!, … 1/0!. Up to ½·ln 2, the next term is below half a unit in the last place.
 const COEFFICIENTS: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
 
-/// e^x of x up to 0, below −87 as of −87; NaN stays.
+/// e^x for x up to 0. Numbers below −87 count as −87; NaN stays NaN.
 ///
 /// # Safety
-/// The CPU has what `L` needs.
+/// The CPU supports `L`.
 #[inline(always)]
 pub unsafe fn exponential<L: Lanes>(x: L::Vector) -> L::Vector {
     unsafe {

@@ -31,7 +31,8 @@ impl<T: Element> Vectorised for GaussianTopK<T> {
 }
 
 /// # Safety
-/// `gate` is valid for reading and `out` for writing `length` elements, the same ones or apart; `set` is available.
+/// `gate` is valid for reading and `out` for writing `length` elements; they are equal or do not overlap. `set` is
+/// available.
 pub unsafe fn gaussian_top_k<T: Element>(
     set: InstructionSet,
     gate: *const T,

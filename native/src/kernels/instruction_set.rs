@@ -1,4 +1,4 @@
-//! Which vectors this CPU has, and code compiled for them.
+//! The vector instruction sets of this CPU, and code compiled for them.
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
@@ -17,15 +17,15 @@ pub enum InstructionSet {
 pub trait Vectorised {
     type Output;
 
-    /// Marked `#[inline(always)]`, so that it is compiled with the target features of its caller.
+    /// Mark it `#[inline(always)]`, so that it is compiled with the target features of its caller.
     ///
     /// # Safety
-    /// The CPU has what `L` needs, and whatever the work itself asks for.
+    /// The CPU supports `L`, and the work's own requirements hold.
     unsafe fn run<L: Lanes>(self) -> Self::Output;
 }
 
 impl InstructionSet {
-    /// All that this CPU has, the fastest last.
+    /// All instruction sets of this CPU, the fastest last.
     pub fn available() -> impl DoubleEndedIterator<Item = Self> {
         [
             Some(Self::Portable),
@@ -43,7 +43,7 @@ impl InstructionSet {
     }
 
     /// # Safety
-    /// `self` is one of [`Self::available`], and what the work asks for.
+    /// `self` is one of [`Self::available`], and the work's own requirements hold.
     pub unsafe fn run<W: Vectorised>(self, work: W) -> W::Output {
         match self {
             Self::Portable => unsafe { work.run::<Portable>() },

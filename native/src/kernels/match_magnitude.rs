@@ -1,4 +1,4 @@
-//! Gemma 3n's blocks of one magnitude: xⁱ·√(mean((x⁰)²) / max(mean((xⁱ)²), 10⁻⁵)) for all blocks but the first.
+//! Gemma 3n's blocks with equal magnitude: xⁱ·√(mean((x⁰)²) / max(mean((xⁱ)²), 10⁻⁵)) for all blocks except the first.
 
 use super::element::Element;
 use super::instruction_set::{InstructionSet, Vectorised};
@@ -6,7 +6,7 @@ use super::lanes::Lanes;
 use super::matrix::MAX_BLOCKS;
 use super::row;
 
-/// The least mean square that a block is divided by.
+/// The minimum mean square in the divisor.
 pub const LEAST_MEAN_SQUARE: f32 = 1e-5;
 
 /// The blocks of one token.
@@ -37,7 +37,7 @@ impl<T: Element> Vectorised for TokenBlocks<T> {
     }
 }
 
-/// What each block is multiplied by; 1 for the first.
+/// The factor for each block; 1 for the first.
 ///
 /// # Safety
 /// The blocks are valid for reading, and `set` is available.
@@ -78,7 +78,7 @@ mod tests {
             values in prop::collection::vec(-2.0_f32..2.0, 5..if cfg!(miri) { 60 } else { 500 }),
             faint in any::<bool>(),
         ) {
-            // The last blocks below what is divided by.
+            // The last blocks fall below the minimum divisor.
             let half = values.len() / 2;
             let values: Vec<f32> =
                 values.iter().enumerate().map(|(i, v)| if faint && i > half { v * 1e-4 } else { *v }).collect();

@@ -1,6 +1,6 @@
-//! Every linear operator of `ai.altup` is one matrix over the blocks of a token; here they are built.
+//! Builds the matrices of `ai.altup`. Every linear operator is one matrix over the blocks of a token.
 
-/// Blocks that a representation may have.
+/// Maximum number of blocks in a representation.
 pub const MAX_BLOCKS: usize = 16;
 const MAX_ENTRIES: usize = (MAX_BLOCKS + 1) * (MAX_BLOCKS + 1);
 
@@ -47,7 +47,7 @@ impl Matrix {
         &mut self.entries[row * self.columns..][..self.columns]
     }
 
-    /// One row of these weights.
+    /// A matrix with these weights as its only row.
     pub fn row_of(weights: &[f32]) -> Self {
         let mut matrix = Self::zeros(1, weights.len());
         matrix.row_mut(0).copy_from_slice(weights);

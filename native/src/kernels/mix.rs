@@ -1,4 +1,4 @@
-//! The one kernel under all linear operators: outᵣ = Σ_c M[r,c]·in_c over long rows, one pass over memory.
+//! The one kernel of all linear operators: outᵣ = Σ_c M[r,c]·in_c over long rows, in one pass over memory.
 
 use super::element::Element;
 use super::instruction_set::InstructionSet;
@@ -8,11 +8,11 @@ use super::row::{load_part, store_part};
 
 const MAX_ROWS: usize = MAX_BLOCKS + 1;
 
-/// Mixes `length` elements of every row: `m` row by row, then the rows read and the rows written.
+/// Mixes `length` elements of every row. Takes `m` row by row, the rows to read and the rows to write.
 ///
 /// # Safety
-/// `m` holds rows × columns entries and every pointer is valid for `length` elements. A written row is one of
-/// the rows read or apart from all of them. The CPU has the instruction set that the function was made for.
+/// `m` holds rows × columns entries and every pointer is valid for `length` elements. A written row is one of the read
+/// rows or overlaps none of them. The CPU has the instruction set that the function was made for.
 type Mix<T> =
     unsafe fn(m: *const f32, shape: (usize, usize), ins: *const *const T, outs: *const *mut T, length: usize);
 
@@ -37,12 +37,12 @@ impl<T: Element> Mixer<T> {
     /// Mixes `length` elements of each row.
     ///
     /// # Safety
-    /// `ins` are valid for reading and `outs` for writing `length` elements; a written row is one of the rows
-    /// read or apart from all of them, and no two written rows overlap.
+    /// `ins` are valid for reading and `outs` for writing `length` elements. A written row is one of the read rows or
+    /// overlaps none of them, and no two written rows overlap.
     pub unsafe fn run(&self, matrix: &Matrix, ins: &[*const T], outs: &[*mut T], length: usize) {
         assert_eq!((self.rows, self.columns), (matrix.rows(), matrix.columns()));
         assert_eq!((self.rows, self.columns), (outs.len(), ins.len()));
-        // SAFETY: lengths were just checked, the rest is the caller's word; `choose` went by what the CPU has.
+        // SAFETY: lengths were just checked, the caller guarantees the rest, and `choose` used a set that the CPU has.
         unsafe {
             (self.mix)(
                 matrix.entries().as_ptr(),
@@ -55,7 +55,7 @@ impl<T: Element> Mixer<T> {
     }
 }
 
-/// Shape known at compile time: the loops over rows and columns unroll and inputs stay in registers.
+/// The shape is known at compile time: the loops over rows and columns unroll and inputs stay in registers.
 #[inline(always)]
 unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
     m: *const f32,
@@ -69,7 +69,7 @@ unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
         let outs = outs.cast::<[*mut T; R]>().read();
         let whole = length - length % L::WIDTH;
         let mut at = 0;
-        // Two vectors at a time share each coefficient that is fetched.
+        // Two vectors at a time share each loaded coefficient.
         while at + 2 * L::WIDTH <= whole {
             let x: [[L::Vector; 2]; C] = std::array::from_fn(|c| {
                 [T::load::<L>(ins[c].add(at)), T::load::<L>(ins[c].add(at + L::WIDTH))]
@@ -98,7 +98,7 @@ unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
             at += L::WIDTH;
         }
         if whole < length {
-            // Same instructions for the rest, so that an element's value never depends on its place.
+            // The same instructions for the rest, so that an element's value never depends on its position.
             let rest = length - whole;
             let x: [L::Vector; C] = std::array::from_fn(|c| load_part::<L, T>(ins[c].add(whole), rest, 0.0));
             for r in 0..R {
@@ -112,7 +112,7 @@ unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
     }
 }
 
-/// Any shape; slower by the loops that do not unroll.
+/// Any shape; slower, because the loops do not unroll.
 #[inline(always)]
 unsafe fn mix_any<L: Lanes, T: Element>(
     m: *const f32,
@@ -161,7 +161,7 @@ macro_rules! entry_points {
                 unsafe { mix_any::<$lanes, T>(m, shape, ins, outs, length) }
             }
 
-            /// Collapse by sum, Predict, Correct and CorrectPredict of 2, 3 and 4 blocks have a kernel of their own.
+            /// Collapse by sum, Predict, Correct and CorrectPredict of 2, 3 and 4 blocks have their own kernels.
             pub fn choose<T: Element>(rows: usize, columns: usize) -> Mix<T> {
                 match (rows, columns) {
                     (1, 1) => fixed::<T, 1, 1>,

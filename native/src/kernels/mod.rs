@@ -1,4 +1,4 @@
-//! The arithmetic of `ai.altup`, free of ONNX Runtime and Node: what Miri and `cargo test` reach.
+//! The arithmetic of `ai.altup`, without ONNX Runtime and Node, so that Miri and `cargo test` can run it.
 
 pub mod attention;
 pub mod element;

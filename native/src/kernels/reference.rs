@@ -1,4 +1,4 @@
-//! The operators as DESIGN defines them, one step at a time in f64: what the fast kernels are held to.
+//! The operators as DESIGN defines them, one step at a time in f64. Tests compare the fast kernels with them.
 
 use super::matrix::Reads;
 

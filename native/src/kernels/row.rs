@@ -3,10 +3,10 @@
 use super::element::Element;
 use super::lanes::{Lanes, MAX_WIDTH};
 
-/// Σ f(element), in f32 in a few sums side by side. The last vector is filled up with `neutral`, whose f is zero.
+/// Σ f(element) in f32, in a few parallel sums. Pads the last vector with `neutral`, for which f is zero.
 ///
 /// # Safety
-/// `row` is valid for reading `length` elements, and the CPU has what `L` needs.
+/// `row` is valid for reading `length` elements, and the CPU supports `L`.
 #[inline(always)]
 pub unsafe fn sum<L: Lanes, T: Element>(
     row: *const T,
@@ -38,8 +38,8 @@ pub unsafe fn sum<L: Lanes, T: Element>(
 /// out[i] = f(row[i])
 ///
 /// # Safety
-/// `row` is valid for reading and `out` for writing `length` elements, the same ones or apart, and the CPU has what
-/// `L` needs.
+/// `row` is valid for reading and `out` for writing `length` elements; they are equal or do not overlap. The CPU
+/// supports `L`.
 #[inline(always)]
 pub unsafe fn map<L: Lanes, T: Element>(
     row: *const T,
@@ -57,10 +57,10 @@ pub unsafe fn map<L: Lanes, T: Element>(
     }
 }
 
-/// `count` elements, and `filler` in the other lanes.
+/// Loads `count` elements, with `filler` in the other lanes.
 ///
 /// # Safety
-/// `from` is valid for reading `count` elements, at most a vector full, and the CPU has what `L` needs.
+/// `from` is valid for reading `count` elements, at most one vector, and the CPU supports `L`.
 #[inline(always)]
 pub unsafe fn load_part<L: Lanes, T: Element>(from: *const T, count: usize, filler: f32) -> L::Vector {
     unsafe {
@@ -76,7 +76,7 @@ pub unsafe fn load_part<L: Lanes, T: Element>(from: *const T, count: usize, fill
 }
 
 /// # Safety
-/// `to` is valid for writing `count` elements, at most a vector full, and the CPU has what `L` needs.
+/// `to` is valid for writing `count` elements, at most one vector, and the CPU supports `L`.
 #[inline(always)]
 pub unsafe fn store_part<L: Lanes, T: Element>(to: *mut T, value: L::Vector, count: usize) {
     unsafe {

@@ -1,17 +1,17 @@
-//! What the tests of all kernels share.
+//! Shared by the tests of all kernels.
 
 use half::{bf16, f16};
 use proptest::prelude::ProptestConfig;
 
 use super::{Element, InstructionSet};
 
-/// Miri is slow and looks at each access anyway.
+/// Miri is slow and checks each access anyway.
 pub fn config() -> ProptestConfig {
     let cases = if cfg!(miri) { 3 } else { 200 };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Unit roundoff of the storage type.
+/// Machine epsilon of the storage type.
 fn unit<T: Element>() -> f64 {
     match T::NAME {
         "float" => f64::from(f32::EPSILON),
@@ -24,7 +24,8 @@ pub fn exact<T: Element>(row: &[T]) -> Vec<f64> {
     row.iter().map(|value| f64::from(value.to_f32())).collect()
 }
 
-/// Equal but for the storage type's rounding of the result and float32's of intermediate values up to `scale`.
+/// Checks equality up to the storage type's rounding of the result and float32's rounding of intermediate values up to
+/// `scale`.
 pub fn assert_close<T: Element>(set: InstructionSet, got: &[T], want: &[f64], scale: f64) {
     assert_eq!(got.len(), want.len());
     for (place, (got, want)) in got.iter().zip(want).enumerate() {

@@ -1,4 +1,4 @@
-//! Reading [K, …, d] off a tensor's dims, and the words for dims that do not fit.
+//! Reads [K, …, d] from a tensor's dims and reports dims that do not fit.
 
 use super::compute::{Compute, Tensor};
 use crate::kernels::matrix::MAX_BLOCKS;

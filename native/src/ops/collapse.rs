@@ -20,9 +20,9 @@ use crate::ort::Result;
 pub(crate) enum Mode {
     /// The blocks of a token side by side, [..., K·d]: plain AltUp.
     Concatenate,
-    /// Their sum, [..., d]: Recycled-AltUp.
+    /// The sum of a token's blocks, [..., d]: Recycled-AltUp.
     Sum,
-    /// Their mean at the magnitude of block 0, [..., d]: Gemma 3n.
+    /// The mean of a token's blocks, scaled to the magnitude of block 0, [..., d]: Gemma 3n.
     Match,
 }
 
@@ -43,7 +43,7 @@ pub struct Collapse<T> {
     _storage: PhantomData<T>,
 }
 
-/// X and the x that its blocks become.
+/// X, and the dims of the output x.
 pub(crate) struct Collapsing<'a> {
     pub x: Tensor<'a>,
     pub blocks: Blocks,
@@ -105,7 +105,7 @@ impl<T: Storage> Kernel for Collapse<T> {
         let Collapsing { x, blocks, .. } = collapsing;
         let Blocks { count, tokens, width } = blocks;
         let (from, to) = (x.data::<T>(), context.output::<T>(0, collapsing.dims())?);
-        // SAFETY: X is [count, tokens, width]; x is [tokens, count, width] or [tokens, width], apart from X.
+        // SAFETY: X is [count, tokens, width]; x is [tokens, count, width] or [tokens, width] and does not overlap X.
         unsafe {
             match self.mode {
                 Mode::Match => collapse_matched(context, &blocks, from, to),

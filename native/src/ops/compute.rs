@@ -6,7 +6,7 @@ use ort_sys::{ONNXTensorElementDataType, OrtKernelContext, OrtValue};
 
 use crate::ort::{Api, Error, Result};
 
-/// Shape and place of a tensor in host memory.
+/// Shape and address of a tensor, which is in the memory of the kernel's provider.
 #[derive(Clone, Copy)]
 pub struct Tensor<'a> {
     pub dims: &'a [i64],
@@ -28,7 +28,7 @@ impl<'a> Tensor<'a> {
                 &mut rank,
             ))?;
             api.check((api.GetTensorMutableData)(value, &mut data))?;
-            // The pointer of a scalar's dims may be null.
+            // A scalar's pointer to its dims may be null.
             let dims = if rank == 0 { &[] } else { std::slice::from_raw_parts(dims, rank) };
             Ok(Self { dims, data, _life: PhantomData })
         }
@@ -79,17 +79,17 @@ impl Compute {
         Ok(data.cast())
     }
 
-    /// The stream that the device's kernels of this run are queued in; null on the CPU.
+    /// The stream for this run's device kernels; null on the CPU.
     pub fn stream(&self) -> Result<*mut c_void> {
         let mut stream = ptr::null_mut();
         self.api.check(unsafe { (self.api.KernelContext_GetGPUComputeStream)(self.context, &mut stream) })?;
         Ok(stream)
     }
 
-    /// `task(0) … task(count - 1)` on ONNX Runtime's own threads.
+    /// Runs `task(0) … task(count - 1)` on ONNX Runtime's own threads.
     pub fn parallel<F: Fn(usize) + Sync>(&self, count: usize, task: &F) -> Result<()> {
         unsafe extern "C" fn call<F: Fn(usize) + Sync>(task: *mut c_void, index: usize) {
-            // A panic cannot cross ONNX Runtime: Rust aborts at this border, so tasks must not have any.
+            // Tasks must not panic: a panic cannot cross ONNX Runtime, so Rust aborts here.
             unsafe { (*task.cast::<F>())(index) }
         }
         let task = ptr::from_ref(task).cast_mut().cast();

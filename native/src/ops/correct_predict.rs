@@ -16,18 +16,18 @@ use crate::kernels::Matrix;
 use crate::kernels::matrix::Reads;
 use crate::ort::Result;
 
-/// X̂ [K, …, d], Y [..., d], G, P' → X̂' [K, …, d], S [..., d]: Correct of this layer, Predict of the next and the
-/// block that the next layer reads, in one pass.
+/// X̂ [K, …, d], Y [..., d], G, P' → X̂' [K, …, d], S [..., d]: Correct of this layer, Predict of the next layer and
+/// the block that the next layer reads, in one pass.
 pub struct CorrectPredict<T> {
     pub(crate) active: usize,
     pub(crate) next: usize,
     pub(crate) reads: Reads,
-    /// [X̂'; S] over [X̂; Y], made once where G and P' never change.
+    /// [X̂'; S] over [X̂; Y], made once if G and P' are constant.
     matrix: Option<Matrix>,
     _storage: PhantomData<T>,
 }
 
-/// G and P' of all tokens, or of each, checked against X̂.
+/// G and P', shared by all tokens or one set per token, checked against X̂.
 pub(crate) struct Sets<'a> {
     pub g: Tensor<'a>,
     pub p: Tensor<'a>,

@@ -1,4 +1,4 @@
-//! One operator for one element type, in the form that ONNX Runtime wants.
+//! One operator for one element type, in ONNX Runtime's form.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -13,18 +13,18 @@ use super::kernel_info::KernelInfo;
 use super::shapes::Shapes;
 use crate::ort::{Api, Result};
 
-/// A kernel and what ONNX Runtime must know about it beforehand.
+/// A kernel, with what ONNX Runtime must know about it in advance.
 pub trait Kernel: Send + Sync + Sized + 'static {
     const NAME: &'static CStr;
     const TYPE: ONNXTensorElementDataType;
-    /// The execution provider whose memory it works on; None is the CPU.
+    /// The execution provider that owns the kernel's memory; None is the CPU.
     const PROVIDER: Option<&'static CStr> = None;
     const INPUTS: usize;
     const OUTPUTS: usize;
-    /// The first so many outputs may be written over the inputs of the same place.
+    /// Number of first outputs that may overwrite the input at the same position.
     const IN_PLACE: usize;
 
-    /// Of an input; most are of the operator's own type.
+    /// Element type of an input. Most inputs have the operator's own type.
     fn input_type(_input: usize) -> ONNXTensorElementDataType {
         Self::TYPE
     }
@@ -34,14 +34,14 @@ pub trait Kernel: Send + Sync + Sized + 'static {
     fn compute(&self, context: &Compute) -> Result<()>;
 }
 
-/// What `OrtCustomOp` pointers point at: ONNX Runtime reads the first field, our functions the rest too.
+/// The target of `OrtCustomOp` pointers. ONNX Runtime reads the first field; our functions also read the rest.
 #[repr(C)]
 pub struct CustomOp {
     raw: OrtCustomOp,
     api: Api,
 }
 
-/// A kernel of one node.
+/// The kernel of one node.
 struct Node<K> {
     kernel: K,
     api: Api,
@@ -141,7 +141,7 @@ unsafe extern "system" fn end_version(_: *const OrtCustomOp) -> c_int {
     c_int::MAX
 }
 
-/// Places 0, 1, … of inputs and outputs; only read by ONNX Runtime, whatever the type says.
+/// Positions 0, 1, … of inputs and outputs. ONNX Runtime only reads them, although the pointer type is mutable.
 static PLACES: [c_int; 4] = [0, 1, 2, 3];
 
 unsafe extern "system" fn may_in_place<K: Kernel>(

@@ -32,22 +32,22 @@ fn ops_of<T: Storage>(api: Api) -> [CustomOp; 8] {
     ]
 }
 
-/// Operators that only the CPU has kernels for: registered, they would take a device's data there and back.
+/// Operators with kernels only for the CPU. In a session on a device, they would copy its data to the CPU and back.
 fn cpu_ops_of<T: Storage>(api: Api) -> [CustomOp; 2] {
     [CustomOp::new::<SelfAttention<T>>(api), CustomOp::new::<CrossAttention<T>>(api)]
 }
 
-/// Which operators a session is to know.
+/// The operators that a session gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operators {
-    /// All: it runs on the CPU.
+    /// All operators, for a session on the CPU.
     OfCpu,
-    /// Those with kernels for every provider that has any.
+    /// Only operators with kernels for every supported provider.
     OfEveryProvider,
 }
 
-/// Domains made so far, by the ONNX Runtime they were made for (one, unless a process loads two of them).
-/// Sessions refer to a domain without owning it, so none is ever released.
+/// Domains made so far, by their ONNX Runtime (one, unless a process loads two) and operators. Sessions refer to a
+/// domain without owning it, so domains are never released.
 static DOMAINS: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
 
 struct Registered {
@@ -79,7 +79,7 @@ fn domain(api: Api, operators: Operators) -> Result<*mut OrtCustomOpDomain> {
     Ok(domain)
 }
 
-/// `ai.altup` with these kernels, kept as long as the process.
+/// `ai.altup` with these kernels, kept for the life of the process.
 pub(crate) fn domain_of(api: Api, ops: Vec<CustomOp>) -> Result<*mut OrtCustomOpDomain> {
     let mut domain = ptr::null_mut();
     unsafe {
@@ -91,7 +91,7 @@ pub(crate) fn domain_of(api: Api, ops: Vec<CustomOp>) -> Result<*mut OrtCustomOp
     Ok(domain)
 }
 
-/// Makes the kernels known to the sessions that are opened with `options`.
+/// Adds the kernels to sessions that are opened with `options`.
 ///
 /// # Safety
 /// `options` belongs to the ONNX Runtime behind `api`.
@@ -104,7 +104,7 @@ pub unsafe fn add_to_session_options(
 }
 
 /// # Safety
-/// As [`add_to_session_options`]; so does `domain`.
+/// As [`add_to_session_options`]; `domain` belongs to that ONNX Runtime too.
 pub(crate) unsafe fn add_domain(
     api: Api,
     options: *mut OrtSessionOptions,
@@ -116,8 +116,8 @@ pub(crate) unsafe fn add_domain(
     }
 }
 
-/// What ONNX Runtime's `RegisterCustomOpsLibrary` looks for: the kernels for whichever process loads this library,
-/// on the ONNX Runtime of that process.
+/// The entry point for ONNX Runtime's `RegisterCustomOpsLibrary`. Any process that loads this library gets the kernels,
+/// on its own ONNX Runtime.
 ///
 /// # Safety
 /// Called by ONNX Runtime with its own objects.
@@ -127,9 +127,9 @@ pub unsafe extern "system" fn RegisterCustomOps(
     base: *const OrtApiBase,
 ) -> OrtStatusPtr {
     match unsafe { Api::from_base(base) } {
-        // Which providers the session will have is not known yet.
+        // The session's providers are not known yet.
         Ok(api) => api.guard(|| unsafe { add_to_session_options(api, options, Operators::OfEveryProvider) }),
-        // Even an old table has CreateStatus, and at the same place.
+        // Even an old table has CreateStatus, at the same place.
         Err(error) => unsafe { Api::oldest(base) }.status(Err(error)),
     }
 }

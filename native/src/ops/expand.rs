@@ -19,7 +19,7 @@ pub(crate) enum Mode {
     Split,
     /// K copies of [..., d]: Recycled-AltUp.
     Replicate,
-    /// As split, blocks 1… scaled to the magnitude of block 0: Gemma 3n.
+    /// Like split, with blocks 1… scaled to the magnitude of block 0: Gemma 3n.
     Match,
 }
 
@@ -41,7 +41,7 @@ pub struct Expand<T> {
     _storage: PhantomData<T>,
 }
 
-/// x [tokens, width] and the X [count, tokens, d] that it becomes.
+/// x [tokens, width], and the shape of the output X [count, tokens, d].
 pub(crate) struct Expansion<'a> {
     pub x: Tensor<'a>,
     pub blocks: Blocks,
@@ -117,7 +117,7 @@ impl<T: Storage> Kernel for Expand<T> {
         let expansion = self.inputs(context)?;
         let Expansion { x, blocks: Blocks { tokens, width: d, .. }, width, .. } = expansion;
         let (from, to) = (x.data::<T>(), context.output::<T>(0, expansion.dims())?);
-        // SAFETY: x is [tokens, width] and X [count, tokens, d], apart from each other.
+        // SAFETY: x is [tokens, width], X is [count, tokens, d], and they do not overlap.
         unsafe {
             match self.mode {
                 Mode::Replicate => (0..self.count)

@@ -1,6 +1,6 @@
-//! ONNX Runtime's optimiser `ExpandElimination` looks for nodes called `Expand` in any domain and reads their second
-//! input, which ours does not have: the process ends in an assertion (seen with 1.30.0). So a session that knows our
-//! operators does without that optimiser.
+//! ONNX Runtime's optimiser `ExpandElimination` takes nodes named `Expand` in any domain and reads their second input.
+//! Ours has none, so an assertion ends the process (seen with 1.30.0). Sessions with our operators therefore disable
+//! that optimiser.
 
 use std::ffi::{CStr, CString, c_int};
 use std::ptr;
@@ -12,7 +12,7 @@ use crate::ort::{Api, Result};
 const KEY: &CStr = c"optimization.disable_specified_optimizers";
 const RULE: &str = "ExpandElimination";
 
-/// Adds the rule to those that are off already.
+/// Adds the rule to the optimisers that are already disabled.
 ///
 /// # Safety
 /// `options` belongs to the ONNX Runtime behind `api`.

@@ -6,7 +6,7 @@ use ort_sys::{OrtKernelInfo, OrtMemoryInfoDeviceType, OrtValue};
 use super::compute::Tensor;
 use crate::ort::{Api, Error, Result};
 
-/// What a node says about itself when its kernel is made.
+/// A node's attributes and inputs, for making its kernel.
 pub struct KernelInfo {
     api: Api,
     info: *const OrtKernelInfo,
@@ -22,7 +22,7 @@ impl KernelInfo {
         Error(format!("ai.altup.{}: {text}", self.op.to_string_lossy()))
     }
 
-    /// A block's number or a number of blocks.
+    /// An integer attribute, at least 0: an index or a count.
     pub fn index(&self, name: &CStr) -> Result<usize> {
         let mut value = 0;
         let status = unsafe { (self.api.KernelInfoGetAttribute_int64)(self.info, name.as_ptr(), &mut value) };
@@ -53,7 +53,7 @@ impl KernelInfo {
         Ok(CStr::from_bytes_until_nul(&bytes).unwrap_or_default().to_string_lossy().into_owned())
     }
 
-    /// The first dimension of an input, where the graph states it.
+    /// The first dimension of an input, if the graph states it.
     pub fn first_dim(&self, input: usize) -> Result<Option<usize>> {
         let api = &self.api;
         let (mut type_info, mut tensor, mut rank) = (ptr::null_mut(), ptr::null(), 0);
@@ -84,7 +84,7 @@ impl KernelInfo {
         Ok(device == OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU)
     }
 
-    /// The input's value if it is the same on every run and in host memory.
+    /// The input's value, if it is constant and in host memory.
     pub fn constant(&self, input: usize) -> Result<Option<Tensor<'_>>> {
         let mut is_constant: c_int = 0;
         let mut value: *const OrtValue = ptr::null();

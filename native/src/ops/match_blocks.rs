@@ -1,4 +1,4 @@
-//! Mode `match` of Expand and Collapse: Gemma 3n's blocks of one magnitude.
+//! Mode `match` of Expand and Collapse: Gemma 3n's blocks with equal magnitude.
 
 use super::blocks::Blocks;
 use super::compute::Compute;
@@ -9,10 +9,10 @@ use crate::kernels::matrix::MAX_BLOCKS;
 use crate::kernels::{InstructionSet, Matrix, Mixer};
 use crate::ort::Result;
 
-/// x [tokens, K, d] → X [K, tokens, d], every block after the first at the first one's magnitude.
+/// x [tokens, K, d] → X [K, tokens, d], with every block scaled to the magnitude of the first.
 ///
 /// # Safety
-/// `from` and `to` hold as many elements, apart from each other.
+/// `from` and `to` hold K · tokens · d elements each and do not overlap.
 pub unsafe fn expand_matched<T: Storage>(
     context: &Compute,
     blocks: &Blocks,
@@ -33,10 +33,10 @@ pub unsafe fn expand_matched<T: Storage>(
     })
 }
 
-/// X [K, tokens, d] → [tokens, d], the mean of the blocks, each at the magnitude of the first.
+/// X [K, tokens, d] → [tokens, d], the mean of the blocks, each scaled to the magnitude of the first.
 ///
 /// # Safety
-/// `from` holds X and `to` one block, apart from each other.
+/// `from` holds X, `to` holds one block, and they do not overlap.
 pub unsafe fn collapse_matched<T: Storage>(
     context: &Compute,
     blocks: &Blocks,

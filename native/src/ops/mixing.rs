@@ -1,5 +1,4 @@
-//! What Predict, Correct, CorrectPredict and Collapse share: one matrix for all tokens, or one per token, over
-//! rows of memory.
+//! Shared by Predict, Correct, CorrectPredict and Collapse: applies one matrix, or one per token, to rows of memory.
 
 use super::blocks::Blocks;
 use super::compute::{Compute, Tensor};
@@ -10,7 +9,7 @@ use super::tokens::{PIECE, SERIAL, for_each_token};
 use crate::kernels::Matrix;
 use crate::ort::Result;
 
-/// Coefficients of all tokens, or a set for each.
+/// One set of coefficients for all tokens, or one set per token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coefficients {
     Constant,
@@ -18,7 +17,7 @@ pub enum Coefficients {
 }
 
 impl Coefficients {
-    /// `own` is the shape of one set: [K] or [K, K]; per token the tokens' dims stand before it.
+    /// `own` is the shape of one set, [K] or [K, K]. Coefficients per token have the tokens' dims before it.
     pub fn of(context: &Compute, coefs: (&str, &Tensor), x: (&str, &Tensor), own: &[i64]) -> Result<Self> {
         let dims = coefs.1.dims;
         if dims == own {
@@ -37,13 +36,13 @@ impl Coefficients {
 }
 
 impl Coefficients {
-    /// Numbers from one token's set to the next one's.
+    /// Numbers from one token's set to the next token's.
     pub fn step(self, size: usize) -> usize {
         if self == Self::PerToken { size } else { 0 }
     }
 }
 
-/// Input `input` as f32 if it never changes.
+/// Input `input` as f32, if it is constant and has this rank.
 pub fn constant<T: Storage>(info: &KernelInfo, input: usize, rank: usize) -> Result<Option<Vec<f32>>> {
     let Some(tensor) = info.constant(input)?.filter(|tensor| tensor.dims.len() == rank) else {
         return Ok(None);
@@ -53,7 +52,7 @@ pub fn constant<T: Storage>(info: &KernelInfo, input: usize, rank: usize) -> Res
     Ok(Some((0..count).map(|i| unsafe { tensor.data::<T>().add(i).read() }.to_f32()).collect()))
 }
 
-/// `matrix` over whole blocks.
+/// Applies `matrix` to whole blocks.
 ///
 /// # Safety
 /// As [`crate::kernels::Mixer::run`], for rows of `length` elements.
@@ -74,7 +73,7 @@ pub unsafe fn mix_constant<T: Storage>(
     })
 }
 
-/// `matrix_of(token)` over the rows of each token.
+/// Applies `matrix_of(token)` to the rows of each token.
 ///
 /// # Safety
 /// As [`crate::kernels::Mixer::run`], for rows of `blocks.length()` elements.

@@ -4,8 +4,8 @@ use crate::kernels::{Element, Matrix, Mixer};
 
 const MAX_ROWS: usize = MAX_BLOCKS + 1;
 
-/// Where the blocks begin that a kernel reads and writes. Kept on the stack and filled in place: a decode step runs many
-/// small kernels.
+/// Start addresses of the blocks that a kernel reads and writes. They are on the stack and filled in place, because a
+/// decode step runs many small kernels.
 #[derive(Clone, Copy)]
 pub struct Rows<T> {
     ins: [*const T; MAX_ROWS],

@@ -18,7 +18,7 @@ pub struct Select<T> {
 }
 
 impl<T> Select<T> {
-    /// X, which has the block.
+    /// X, checked to have block `active`.
     pub(crate) fn inputs<'a>(&self, context: &'a Compute) -> Result<(Tensor<'a>, Blocks)> {
         let x = context.input(0)?;
         let blocks = Blocks::of(context, "blocks", &x)?;
@@ -45,7 +45,7 @@ impl<T: Storage> Kernel for Select<T> {
     fn compute(&self, context: &Compute) -> Result<()> {
         let (x, blocks) = self.inputs(context)?;
         let block = context.output::<T>(0, &x.dims[1..])?;
-        // SAFETY: X holds K blocks of this length, the output is one and never shares memory with X.
+        // SAFETY: X holds K blocks of this length; the output holds one and never shares memory with X.
         unsafe {
             x.data::<T>().add(self.active * blocks.length()).copy_to_nonoverlapping(block, blocks.length());
         }

@@ -55,7 +55,7 @@ impl<T: Storage> SequencePredictCorrect<T> {
     }
 }
 
-/// y over [xᵢ; ỹᵢ*; xᵢ*]. Since ŷᵢ* = (a₁ + a₂)xᵢ*, yᵢ = a₁xᵢ + b·ỹᵢ* + (a₂ − b(a₁ + a₂))xᵢ*.
+/// The matrix of y over [xᵢ; ỹᵢ*; xᵢ*]. Since ŷᵢ* = (a₁ + a₂)xᵢ*, yᵢ = a₁xᵢ + b·ỹᵢ* + (a₂ − b(a₁ + a₂))xᵢ*.
 fn matrix([a1, a2, b]: [f32; 3]) -> Matrix {
     Matrix::row_of(&[a1, b, a2 - b * (a1 + a2)])
 }
@@ -83,7 +83,7 @@ impl<T: Storage> Kernel for SequencePredictCorrect<T> {
         let SequenceInputs { x, computed, coefs, sequences, tokens, width } = self.inputs(context)?;
         let out = Place::of(context.output::<T>(0, x.dims)?);
         let (x, computed) = (Place::of(x.data::<T>()), Place::of(computed.data::<T>()));
-        // SAFETY: there are three.
+        // SAFETY: `coefs` has three elements.
         let coefs = [0, 1, 2].map(|i| unsafe { coefs.data::<T>().add(i).read() }.to_f32());
         let (matrix, mixer) = (matrix(coefs), Mixer::<T>::new(1, 3));
         let kept = tokens.div_ceil(self.stride);

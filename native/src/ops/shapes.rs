@@ -5,15 +5,15 @@ use ort_sys::{ONNXTensorElementDataType, OrtOpAttrType, OrtShapeInferContext, Or
 
 use crate::ort::{Api, Result};
 
-/// A size, or a name for one that is known when the model runs.
+/// A size, or the name of a size that is known when the model runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dimension {
     Size(i64),
     Named(CString),
 }
 
-/// Shape inference of a node while the graph is loaded. What it says lets ONNX Runtime reuse buffers in place;
-/// where a shape is not known nothing is said.
+/// Shape inference of a node while the graph loads. Its shapes let ONNX Runtime reuse buffers in place; unknown shapes
+/// are not reported.
 pub struct Shapes {
     api: Api,
     context: *mut OrtShapeInferContext,
@@ -24,7 +24,7 @@ impl Shapes {
         Self { api, context }
     }
 
-    /// None: not known, or unnamed dimensions, which ONNX Runtime cannot take back.
+    /// The shape of an input. None if it is unknown or has unnamed dimensions, which ONNX Runtime cannot take back.
     pub fn input(&self, input: usize) -> Option<Vec<Dimension>> {
         let api = &self.api;
         let info = self.info(input)?;
@@ -45,7 +45,7 @@ impl Shapes {
         }
     }
 
-    /// What is known of an input; the context owns it.
+    /// The known type and shape of an input; the context owns it.
     fn info(&self, input: usize) -> Option<*mut OrtTensorTypeAndShapeInfo> {
         let api = &self.api;
         let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
@@ -54,8 +54,8 @@ impl Shapes {
         Some(info)
     }
 
-    /// Output `output` has this shape, and the element type of the first input: ONNX Runtime asks the operator that
-    /// was registered first, for whichever type the node is of.
+    /// Gives output `output` this shape, and the element type of the first input: ONNX Runtime asks the operator that
+    /// was registered first, whatever the node's type is.
     pub fn set(&self, output: usize, shape: &[Dimension]) -> Result<()> {
         let api = &self.api;
         let Some(first) = self.info(0) else { return Ok(()) };
@@ -81,7 +81,7 @@ impl Shapes {
         }
     }
 
-    /// Output `output` has the shape of input `input`.
+    /// Gives output `output` the shape of input `input`.
     pub fn same(&self, output: usize, input: usize) -> Result<()> {
         self.input(input).map_or(Ok(()), |shape| self.set(output, &shape))
     }

@@ -3,7 +3,7 @@ use ort_sys::ONNXTensorElementDataType as Type;
 
 use crate::kernels::Element;
 
-/// An element type as ONNX Runtime names it.
+/// An element type with ONNX Runtime's name for it.
 pub trait Storage: Element {
     const TYPE: Type;
 }

@@ -1,14 +1,14 @@
-//! Work that goes token by token, on one thread or on ONNX Runtime's.
+//! Runs work token by token, on one thread or on ONNX Runtime's threads.
 
 use super::compute::Compute;
 use crate::ort::Result;
 
-/// Numbers in a piece of one row that one thread takes at a time.
+/// Numbers of one row that a thread takes at a time.
 pub const PIECE: usize = 16 * 1024;
-/// Numbers of one row below which waking other threads costs more than it gains.
+/// Below this many numbers in a row, waking other threads costs more than it gains.
 pub const SERIAL: usize = 32 * 1024;
 
-/// `task(token)` for each token of `width` numbers; tokens far apart run on several threads.
+/// Runs `task(token)` for each token of `width` numbers, on several threads if there are at least [`SERIAL`] numbers.
 pub fn for_each_token(
     context: &Compute,
     tokens: usize,
@@ -25,7 +25,7 @@ pub fn for_each_token(
     })
 }
 
-/// A place in a tensor that several threads work on, each at offsets of its own.
+/// An address in a tensor that several threads work on, each at its own offsets.
 #[derive(Clone, Copy)]
 pub struct Place<T>(*mut T);
 

@@ -4,13 +4,14 @@ use ort_sys::{ORT_API_VERSION, OrtApi, OrtApiBase};
 
 use super::{Error, Result};
 
-/// The function table of one loaded ONNX Runtime. It lives as long as the process: the library is never unloaded.
+/// The function table of one loaded ONNX Runtime. It lives as long as the process, because the library is never
+/// unloaded.
 #[derive(Clone, Copy)]
 pub struct Api(&'static OrtApi);
 
 impl Api {
     /// # Safety
-    /// `base` is what that library's `OrtGetApiBase` returned.
+    /// `base` is the result of the library's `OrtGetApiBase`.
     pub unsafe fn from_base(base: *const OrtApiBase) -> Result<Self> {
         // SAFETY: the table of functions is static data of the library.
         unsafe { ((*base).GetApi)(ORT_API_VERSION).as_ref() }.map(Self).ok_or_else(|| {

@@ -5,7 +5,7 @@ use ort_sys::{OrtAllocator, OrtIoBinding};
 use super::session_options::text;
 use super::{Api, MemoryInfo, Result, Session, Value};
 
-/// Which memory the inputs and outputs of a run are in.
+/// The memory of a run's inputs and outputs.
 pub struct Binding {
     api: Api,
     raw: *mut OrtIoBinding,
@@ -21,7 +21,7 @@ impl Binding {
         Ok(Self { api, raw })
     }
 
-    /// ONNX Runtime keeps a share of the value, not the memory behind it.
+    /// Binds an input. ONNX Runtime shares ownership of the value, but not of the memory behind it.
     pub fn input(&mut self, name: &str, value: &Value) -> Result<()> {
         let name = text(name)?;
         self.api.check(unsafe { (self.api.BindInput)(self.raw, name.as_ptr(), value.as_ptr()) })
@@ -32,14 +32,14 @@ impl Binding {
         self.api.check(unsafe { (self.api.BindOutput)(self.raw, name.as_ptr(), value.as_ptr()) })
     }
 
-    /// ONNX Runtime allocates this output, in host memory.
+    /// Makes ONNX Runtime allocate this output in host memory.
     pub fn output_to_host(&mut self, name: &str) -> Result<()> {
         let name = text(name)?;
         let memory = MemoryInfo::host(self.api)?.as_ptr();
         self.api.check(unsafe { (self.api.BindOutputToDevice)(self.raw, name.as_ptr(), memory) })
     }
 
-    /// Outputs of the last run, in the order in which they were bound.
+    /// Outputs of the last run, in binding order.
     pub fn outputs(&self) -> Result<Vec<Value>> {
         let api = &self.api;
         let (mut allocator, mut values, mut count): (*mut OrtAllocator, _, _) =

@@ -6,8 +6,8 @@ use ort_sys::{OrtApiBase, OrtEnv, OrtLoggingLevel};
 
 use super::{Api, Error, Result};
 
-/// The one ONNX Runtime of this process and our share of its environment. The library is never unloaded: onnxruntime-node,
-/// and threads of ONNX Runtime, may still be in it while the process ends.
+/// The one ONNX Runtime of this process and our share of its environment. The library is never unloaded:
+/// onnxruntime-node and ONNX Runtime's threads may still run in it while the process ends.
 #[derive(Clone, Copy)]
 pub struct Library {
     pub api: Api,
@@ -20,7 +20,7 @@ unsafe impl Sync for Library {}
 static LOADED: Mutex<Option<(PathBuf, Library)>> = Mutex::new(None);
 
 impl Library {
-    /// Opens the library at `path`, or returns the one that is open already.
+    /// Opens the library at `path`, or returns it if it is already open. Fails if another one is open.
     pub fn load(path: &Path) -> Result<Self> {
         let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*loaded {
@@ -38,13 +38,13 @@ impl Library {
 
     fn open(path: &Path) -> Result<Self> {
         let failed = |error: libloading::Error| Error(format!("{} does not load: {error}", path.display()));
-        // ONNX Runtime reports home unless this is set when its library loads. JavaScript's `process.env` does not
-        // reach it from a worker thread.
+        // ONNX Runtime sends telemetry unless this is set when its library loads. JavaScript's `process.env` in a
+        // worker thread does not reach it.
         // SAFETY: nothing else in this process changes the environment while it starts up.
         unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
         // SAFETY: initialisers of ONNX Runtime's library have no preconditions.
         let library = unsafe { libloading::Library::new(path) }.map_err(failed)?;
-        // SAFETY: that is the function's type in every version.
+        // SAFETY: the function has this type in every version.
         let api = unsafe {
             let get: libloading::Symbol<unsafe extern "system" fn() -> *const OrtApiBase> =
                 library.get("OrtGetApiBase").map_err(failed)?;
@@ -60,11 +60,11 @@ impl Library {
         Ok(Self { api, env })
     }
 
-    /// Gives our share of the environment back; without it, what providers hold until the process ends (WebGPU's
-    /// device, for one) would outlive what it hangs on.
+    /// Releases our share of the environment. Otherwise objects that providers hold until the process ends, such as
+    /// WebGPU's device, would outlive what they depend on.
     ///
     /// # Safety
-    /// Nothing that was made with it is left, nor used.
+    /// Nothing that was made with it is left or used.
     pub unsafe fn release() {
         let loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some((_, library)) = loaded {

@@ -7,7 +7,7 @@ use ort_sys::{OrtAllocatorType, OrtMemType, OrtMemoryInfo};
 
 use super::{Api, Result};
 
-/// Describes the memory that a tensor is in. One for each kind of the process, never released.
+/// Describes the memory of a tensor. The process has one for each kind of memory and never releases it.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryInfo(*const OrtMemoryInfo);
 

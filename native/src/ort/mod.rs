@@ -1,4 +1,4 @@
-//! ONNX Runtime's C interface, as thin as Rust allows: every handle is released once, every status is a `Result`.
+//! A thin wrapper for ONNX Runtime's C interface: every handle is released once, every status is a `Result`.
 
 pub mod api;
 pub mod binding;

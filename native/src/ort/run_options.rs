@@ -4,13 +4,13 @@ use ort_sys::OrtRunOptions;
 
 use super::{Api, Result};
 
-/// Options of a run; also the handle by which another thread interrupts it.
+/// Options of a run. Another thread can interrupt the run through them.
 pub struct RunOptions {
     api: Api,
     raw: *mut OrtRunOptions,
 }
 
-// The flag that `terminate` sets is made to be set from another thread.
+// Other threads may set the flag that `terminate` sets.
 unsafe impl Send for RunOptions {}
 unsafe impl Sync for RunOptions {}
 
@@ -21,7 +21,7 @@ impl RunOptions {
         Ok(Self { api, raw })
     }
 
-    /// A run with these options, now or later, ends with an error at the next operator.
+    /// Makes runs with these options, now or later, fail at the next operator.
     pub fn terminate(&self) -> Result<()> {
         self.api.check(unsafe { (self.api.RunOptionsSetTerminate)(self.raw) })
     }

@@ -22,7 +22,7 @@ pub struct Session {
     pub outputs: Vec<Port>,
 }
 
-// ONNX Runtime's sessions may be run from any thread.
+// ONNX Runtime's sessions can run on any thread.
 unsafe impl Send for Session {}
 unsafe impl Sync for Session {}
 
@@ -35,7 +35,7 @@ impl Session {
         Self::describe(api, raw)
     }
 
-    /// A graph that is all in `model`, weights included.
+    /// Opens a graph from `model`, which includes the weights.
     pub fn from_bytes(library: Library, model: &[u8], options: &SessionOptions) -> Result<Self> {
         let api = library.api;
         let mut raw = ptr::null_mut();
@@ -113,7 +113,7 @@ impl Session {
         }
     }
 
-    /// Element type of the input or output `name`; None when the graph has no such port or one of another type.
+    /// Element type of the input or output `name`; None if the graph has no such port or [`Element`] lacks its type.
     pub fn element_of(&self, name: &str) -> Option<Element> {
         let port = self.inputs.iter().chain(&self.outputs).find(|port| port.name == name)?;
         Element::of(port.element)
@@ -127,7 +127,7 @@ impl Session {
         self.raw
     }
 
-    /// Ends profiling; the name of the file written.
+    /// Ends profiling and returns the name of the written file.
     pub fn end_profiling(&self) -> Result<String> {
         let api = &self.api;
         let (mut allocator, mut text) = (ptr::null_mut(), ptr::null_mut());

@@ -6,22 +6,22 @@ use ort_sys::{ExecutionMode, GraphOptimizationLevel, OrtSessionOptions};
 use super::{Api, Error, Result};
 use crate::ops::Operators;
 
-/// An execution provider as ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`) and its options.
+/// An execution provider with ONNX Runtime's name for it (`CUDA`, `TensorRT`, `WebGPU`) and its options.
 #[derive(Clone, Debug, Default)]
 pub struct Provider {
     pub name: String,
     pub options: Vec<(String, String)>,
 }
 
-/// How a session is to be opened.
+/// Options for opening a session.
 pub struct SessionOptions {
     api: Api,
     raw: *mut OrtSessionOptions,
 }
 
 impl SessionOptions {
-    /// One operator after the other, `threads` for each, no cache of memory patterns (it has an entry per input
-    /// shape, and shapes change with every step).
+    /// Runs one operator after the other, each on `threads` threads. Disables the cache of memory patterns: it has an
+    /// entry per input shape, and shapes change with every step.
     pub fn new(api: Api, threads: u32) -> Result<Self> {
         let mut raw = ptr::null_mut();
         api.check(unsafe { (api.CreateSessionOptions)(&mut raw) })?;
@@ -50,7 +50,7 @@ impl SessionOptions {
         self.api.check(unsafe { (self.api.AddSessionConfigEntry)(self.raw, key.as_ptr(), value.as_ptr()) })
     }
 
-    /// Writes a trace of every run to a file that begins with `prefix`.
+    /// Writes a trace of every run to a file whose name begins with `prefix`.
     #[cfg(unix)]
     pub fn profile(&self, prefix: &str) -> Result<()> {
         let prefix = text(prefix)?;
@@ -63,7 +63,7 @@ impl SessionOptions {
     }
 
     pub fn kernels(&self, operators: Operators) -> Result<()> {
-        // SAFETY: these options were made by this library.
+        // SAFETY: this library made these options.
         unsafe { crate::ops::add_to_session_options(self.api, self.raw, operators) }
     }
 
@@ -75,7 +75,7 @@ impl SessionOptions {
         let values: Vec<*const c_char> = values.iter().map(|value| value.as_ptr()).collect();
         let api = &self.api;
         let (keys, values, count) = (keys.as_ptr(), values.as_ptr(), provider.options.len());
-        // SAFETY: both lists hold `count` texts that outlive the calls.
+        // SAFETY: both lists hold `count` strings that outlive the calls.
         unsafe {
             match provider.name.as_str() {
                 "CUDA" => {
@@ -100,7 +100,7 @@ impl SessionOptions {
                             ))
                         });
                     (api.ReleaseTensorRTProviderOptions)(options);
-                    // For the operators that TensorRT does not have.
+                    // CUDA runs the operators that TensorRT does not have.
                     result
                         .and_then(|()| self.provider(&Provider { name: "CUDA".into(), options: Vec::new() }))
                 }

@@ -5,7 +5,7 @@ use ort_sys::{OrtErrorCode, OrtStatusPtr};
 
 use super::Api;
 
-/// What went wrong, in words for the person who reads the log.
+/// An error message for the person who reads the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(pub String);
 
@@ -20,7 +20,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Api {
-    /// Takes a status from ONNX Runtime.
+    /// Turns a status from ONNX Runtime into a result.
     #[inline(always)]
     pub fn check(&self, status: OrtStatusPtr) -> Result<()> {
         if status.0.is_null() { Ok(()) } else { self.take_error(status) }
@@ -36,7 +36,7 @@ impl Api {
         }
     }
 
-    /// Hands a result to ONNX Runtime, which releases the status.
+    /// Turns a result into a status, which ONNX Runtime releases.
     pub fn status(&self, result: Result<()>) -> OrtStatusPtr {
         match result {
             Ok(()) => OrtStatusPtr::default(),
@@ -48,7 +48,7 @@ impl Api {
         }
     }
 
-    /// `status` for a function that ONNX Runtime calls: a panic becomes an error too and never crosses over.
+    /// Status of a function that ONNX Runtime calls. A panic becomes an error and never crosses into ONNX Runtime.
     pub fn guard(&self, run: impl FnOnce() -> Result<()>) -> OrtStatusPtr {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Error(format!("panic: {}", panic_text(&*panic)))));

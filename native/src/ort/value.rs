@@ -41,7 +41,7 @@ impl Element {
     }
 }
 
-/// A tensor as ONNX Runtime holds it; the memory behind it is its maker's business.
+/// A tensor in ONNX Runtime. Whoever made it manages the memory behind it.
 pub struct Value {
     api: Api,
     raw: *mut OrtValue,
@@ -67,7 +67,7 @@ impl Value {
     /// A view of `length` elements at `data` in `memory`.
     ///
     /// # Safety
-    /// The memory is valid for that many elements for as long as this value, or a binding it was given to, is used.
+    /// The memory is valid for `length` elements while this value, or a binding that contains it, is used.
     pub unsafe fn view_in(
         api: Api,
         memory: MemoryInfo,

@@ -2,7 +2,7 @@ use llguidance::toktrie::SimpleVob;
 
 use super::state::SamplingState;
 
-/// Whether the request leaves the model's logits as they are at this point.
+/// Whether the request leaves the model's logits unchanged at this position.
 pub fn is_neutral(state: &SamplingState) -> bool {
     let parameters = &state.parameters;
     !state.has_grammar()
@@ -13,8 +13,8 @@ pub fn is_neutral(state: &SamplingState) -> bool {
         && (!has_output_penalty(state) || state.counts.is_empty())
 }
 
-/// What src/sampling/sampler.ts does: logit bias, tokens that may not come, repetition penalty, presence and
-/// frequency penalty. `mask`: the tokens that a grammar allows.
+/// Applies the steps of src/sampling/sampler.ts: logit bias, forbidden tokens, repetition penalty, presence and
+/// frequency penalty. `mask` holds the tokens that a grammar allows.
 pub fn adjust(logits: &mut [f64], state: &SamplingState, mask: Option<&SimpleVob>) {
     let parameters = &state.parameters;
     for (token, bias) in &parameters.logit_bias {

@@ -2,8 +2,8 @@ use super::exponential::weigh;
 use super::highest::highest;
 use super::scan::highest_f64;
 
-/// The tokens that may come next, as src/sampling/candidates.ts keeps them: with their logits and later their weights,
-/// always in ascending order of id.
+/// The possible next tokens with their logits, later their weights, always in ascending order of id. Works like
+/// src/sampling/candidates.ts.
 #[derive(Default)]
 pub struct Candidates {
     ids: Vec<u32>,
@@ -20,7 +20,7 @@ impl Candidates {
         self.values.extend_from_slice(logits);
     }
 
-    /// Starts over with every token that may come: the others' weights would be 0.
+    /// Starts over with every possible token. The other weights would be 0.
     pub fn load_possible(&mut self, logits: &[f64]) {
         self.ids.clear();
         self.values.clear();
@@ -30,7 +30,7 @@ impl Candidates {
         }
     }
 
-    /// Starts over with the `n` highest.
+    /// Starts over with the `n` highest logits.
     pub fn load_highest(&mut self, logits: &[f64], n: usize) {
         if n >= logits.len() {
             return self.load(logits);
@@ -108,8 +108,8 @@ impl Candidates {
     }
 }
 
-/// How many of the highest values, at least one where there are any, sum to `enough`. Those are left in front, the
-/// highest first; sorted as far as needed and no further.
+/// How many of the highest values sum to `enough`; at least one if there are any. Moves them to the front, highest
+/// first, and sorts no further than needed.
 fn count_reaching(values: &mut [f64], enough: f64) -> usize {
     const AT_FIRST: usize = 256;
     let descending = |a: &f64, b: &f64| b.total_cmp(a);

@@ -10,7 +10,7 @@ const LN2_LOW: f64 = 1.9082149292705877e-10;
 /// Smallest and largest argument with a result that is neither 0 nor infinite.
 const LOWEST: f64 = -745.1332191019411;
 const HIGHEST: f64 = 709.782712893384;
-/// Arguments from here to 709 have results that are normal numbers.
+/// Arguments from here to 709 have normal numbers as results.
 const LOWEST_NORMAL: f64 = -708.0;
 
 const LANES: usize = 8;
@@ -28,9 +28,9 @@ const COEFFICIENTS: [f64; 14] = {
     reciprocals
 };
 
-/// 2^52 · 1.5: added and taken away again it rounds what is small beside it to a whole number.
+/// 2^52 · 1.5. Adding and subtracting it rounds a much smaller number to a whole number.
 const ROUNDS: f64 = 6_755_399_441_055_744.0;
-/// 2^52 + 1023: added to a whole number, the lowest bits are its biased exponent.
+/// 2^52 + 1023. Added to a whole number, it leaves the biased exponent in the lowest bits.
 const BIASES: f64 = 4_503_599_627_371_519.0;
 
 #[inline(always)]
@@ -51,13 +51,13 @@ fn parts(x: f64) -> (f64, f64) {
     (k, sum)
 }
 
-/// 2^k of a whole k in −1022..=1023.
+/// 2^k for a whole k in −1022..=1023.
 #[inline(always)]
 fn power_of_two(k: f64) -> f64 {
     f64::from_bits((k + BIASES).to_bits() << 52)
 }
 
-/// Any argument but NaN.
+/// exp(x) for any x except NaN.
 pub fn exponential(x: f64) -> f64 {
     if x < LOWEST {
         return 0.0;
@@ -93,7 +93,7 @@ vectorized! {
     }
 }
 
-/// exp() of arguments whose results are normal numbers.
+/// exp() of arguments with normal numbers as results.
 #[inline(always)]
 fn normal(x: [f64; LANES]) -> [f64; LANES] {
     let mut result = [0.0; LANES];

@@ -5,8 +5,8 @@ pub enum Fault {
     NonFiniteLogit { token: usize, value: f32 },
     /// The request rules out every token.
     NoTokenAllowed,
-    /// The request's grammar, for this reason.
+    /// The request's grammar failed, for this reason.
     Grammar(String),
-    /// What the request's grammar allows is not known yet: the same step has to be done again.
+    /// The tokens that the request's grammar allows are not known yet: repeat the step.
     Late,
 }

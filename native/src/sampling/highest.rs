@@ -1,15 +1,15 @@
 use std::cmp::Ordering;
 
-/// "Highest" orders by value, equal values by lower id first.
+/// Orders by value, highest first; equal values by lower id first.
 fn by_height<T: PartialOrd>(values: &[T], a: u32, b: u32) -> Ordering {
     let (value, other) = (&values[a as usize], &values[b as usize]);
     other.partial_cmp(value).expect("no logit is NaN").then(a.cmp(&b))
 }
 
-/// Ids of the `n` highest of `values`, the highest first, in time proportional to their number.
+/// Writes the ids of the `n` highest `values` to `kept`, highest first, in time linear in the number of values.
 ///
-/// Keeps up to 2n ids and a bar, the n-th highest of those seen when there were last too many: few values pass it, and
-/// one that only equals it comes after n that are as high.
+/// Keeps up to max(2n, 64) ids and a bar: the n-th highest value at the last time there were too many. Few values pass
+/// the bar. A later value that equals it is skipped, because n earlier values are as high.
 pub fn highest<T: PartialOrd + Copy>(values: &[T], n: usize, kept: &mut Vec<u32>) {
     const AT_ONCE: usize = 32;
     kept.clear();

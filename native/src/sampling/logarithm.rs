@@ -5,7 +5,7 @@ use std::f64::consts::SQRT_2;
 const LN2_HIGH: f64 = 0.6931471803691238;
 const LN2_LOW: f64 = 1.9082149292705877e-10;
 
-/// Of a positive normal number.
+/// The logarithm of a positive normal number.
 pub fn logarithm(x: f64) -> f64 {
     let mut k = (x.to_bits() >> 52) as f64 - 1023.0;
     let mut m = f64::from_bits((x.to_bits() & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);

@@ -3,7 +3,7 @@ use super::highest::highest;
 use super::logarithm::logarithm;
 use super::scan::highest_f32;
 
-/// Natural logarithms of the model's own distribution.
+/// Natural log probabilities under the model's own distribution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logprobs {
     pub logprob: f64,
@@ -20,7 +20,7 @@ pub fn logprobs(logits: &[f32], token: u32, alternatives: usize) -> Logprobs {
     Logprobs { logprob: logprob(token), top: top.into_iter().map(|id| (id, logprob(id))).collect() }
 }
 
-/// Place of `token` among all by likelihood, from 1.
+/// Rank of `token` among all tokens by likelihood, from 1.
 pub fn rank(logits: &[f32], token: u32) -> usize {
     let own = logits[token as usize];
     1 + logits.iter().filter(|logit| **logit > own).count()

@@ -1,5 +1,5 @@
-//! The sampler of src/sampling again, bit for bit: the same double-precision operations in the same order, so that a
-//! request gets the same tokens and log probabilities from either. Only the speed differs.
+//! The sampler of src/sampling in Rust, bit for bit: the same double-precision operations in the same order. A request
+//! gets the same tokens and log probabilities from both; only the speed differs.
 
 mod adjust;
 mod candidates;

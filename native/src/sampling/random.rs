@@ -1,4 +1,4 @@
-//! Philox4x32-10, as src/sampling/random.ts has it.
+//! Philox4x32-10, like src/sampling/random.ts.
 
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
 const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
@@ -18,7 +18,7 @@ fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// Uniform in (0, 1): the first number of a token's `position` in the stream of `seed`.
+/// Uniform in (0, 1): the first number at a token's `position` in the stream of `seed`.
 pub fn uniform(seed: [u32; 2], position: usize) -> f64 {
     let [first, second, ..] = philox4x32([position as u32, 0, 0, 0], seed);
     let interval = f64::from(first >> 6) * 67_108_864.0 + f64::from(second >> 6);

@@ -1,4 +1,4 @@
-/// SamplingParameters of src/sampling/sampling-request.ts, which says what each is.
+/// SamplingParameters of src/sampling/sampling-request.ts, which documents each field.
 #[derive(Debug, Clone)]
 pub struct Parameters {
     pub temperature: f64,
@@ -27,7 +27,7 @@ pub struct SamplingRequest {
 }
 
 impl SamplingRequest {
-    /// Every token that is named, so that they can be held against the vocabulary.
+    /// Every token that the request names, for a check against the vocabulary.
     pub fn tokens(&self) -> impl Iterator<Item = u32> {
         let parameters = &self.parameters;
         let lists = [&self.prompt_tokens, &self.end_tokens].into_iter();

@@ -6,13 +6,13 @@ use super::fault::Fault;
 use super::sampler::{Sampled, Sampler};
 use super::state::SamplingState;
 
-/// One row's result; None where nobody wants a token.
+/// One row's result; None if nobody wants a token.
 pub type Choice = Option<Result<Sampled, Fault>>;
 
-/// Logits for which a thread is worth being started.
+/// Number of logits that is worth starting a thread.
 const WORTH_A_THREAD: usize = 1 << 20;
 
-/// Samples the rows of a batch, large vocabularies on several threads.
+/// Samples the rows of a batch; large vocabularies use several threads.
 pub struct RowSampler {
     samplers: Vec<Sampler>,
 }
@@ -22,7 +22,7 @@ impl RowSampler {
         Self { samplers: (0..threads.max(1)).map(|_| Sampler::default()).collect() }
     }
 
-    /// `logits` holds `vocabulary` numbers for each of `rows`. Grammars are waited for until that moment.
+    /// `logits` holds `vocabulary` numbers for each of `rows`. Waits for grammars until `until`.
     pub fn sample(
         &mut self,
         (logits, vocabulary): (&[f32], usize),

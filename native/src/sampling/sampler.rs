@@ -16,7 +16,7 @@ pub struct Sampled {
     pub logprobs: Option<Logprobs>,
 }
 
-/// Chooses next tokens as src/sampling/sampler.ts does. Holds arrays as long as the vocabulary, reused from token to
+/// Chooses next tokens like src/sampling/sampler.ts. Its arrays are as long as the vocabulary and reused for each
 /// token.
 #[derive(Default)]
 pub struct Sampler {
@@ -25,7 +25,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// The next token, with which `state` goes on. Waits for a grammar until that moment.
+    /// Chooses the next token and records it in `state`. Waits for a grammar until `until`.
     pub fn sample(
         &mut self,
         raw: &[f32],
@@ -64,7 +64,7 @@ impl Sampler {
     fn draw(&mut self, state: &SamplingState) -> u32 {
         let parameters = &state.parameters;
         let candidates = &mut self.candidates;
-        // Temperature and min_p leave the order as it is, so top_k may go first and spare the exponentials.
+        // Temperature and min_p keep the order, so top_k can go first and save exponentials.
         if parameters.top_k > 0 {
             candidates.load_highest(&self.logits, parameters.top_k);
         } else if state.has_grammar() {

@@ -3,7 +3,7 @@
 use super::vectorized::vectorized;
 
 vectorized! {
-    /// Copies logits that are all finite; otherwise false, and `to` holds anything.
+    /// Copies `from` to `to`. If a logit is not finite, returns false and `to` holds arbitrary values.
     pub fn take_finite(from: &[f32], to: &mut [f64]) -> bool {
         let mut is_finite = true;
         for (from, to) in from.iter().zip(to) {
@@ -14,14 +14,14 @@ vectorized! {
     }
 }
 
-/// Values of which the highest is found before it is looked for among them.
+/// Values per piece. A piece's highest value is found first, its place only in the best piece.
 const PIECE: usize = 1024;
 
 vectorized! {
-    /// The highest of values that are all finite; otherwise NaN.
+    /// The highest value; NaN if any value is not finite.
     pub fn highest_if_finite(values: &[f32]) -> f32 {
         let mut highest = [f32::NEG_INFINITY; 16];
-        // Zero times what is finite is zero, times all else NaN.
+        // Zero times a finite value is zero; zero times anything else is NaN.
         let mut faults = [0.0; 16];
         let (chunks, rest) = values.as_chunks::<16>();
         for chunk in chunks {
@@ -35,7 +35,7 @@ vectorized! {
     }
 }
 
-/// Place of the first of the highest values, in one pass over memory; None where one is not finite, or there is none.
+/// Index of the first of the highest values, in one pass over memory; None if a value is not finite or there are none.
 pub fn place_of_highest(values: &[f32]) -> Option<usize> {
     let (mut highest, mut best) = (f32::NEG_INFINITY, None);
     for (i, piece) in values.chunks(PIECE).enumerate() {
@@ -51,7 +51,7 @@ pub fn place_of_highest(values: &[f32]) -> Option<usize> {
     piece.iter().position(|value| *value == highest).map(|place| start + place)
 }
 
-/// The highest of values none of which is NaN, in independent lanes; −∞ of none.
+/// The highest of values without NaN, in independent lanes; −∞ if there are none.
 macro_rules! highest_value {
     ($name:ident, $number:ty) => {
         vectorized! {

@@ -7,17 +7,17 @@ use super::fault::Fault;
 use super::request::{Parameters, SamplingRequest};
 use crate::grammar::Place;
 
-/// A completion's sampling request with the tokens chosen so far.
+/// A completion's sampling request and the tokens chosen so far.
 pub struct SamplingState {
     pub parameters: Parameters,
-    /// How many alternatives to report with each token; None: no log probabilities at all.
+    /// How many alternatives to report with each token; None: no log probabilities.
     pub alternatives: Option<usize>,
-    /// Distinct tokens of prompt and completion; the prompt's only where a repetition penalty asks for them.
+    /// Distinct tokens of prompt and completion. Includes the prompt only if there is a repetition penalty.
     pub seen: HashSet<u32>,
-    /// Occurrences in the completion.
+    /// Occurrences of each token in the completion.
     pub counts: HashMap<u32, u32>,
     output: Vec<u32>,
-    /// Where a grammar says what may come.
+    /// The completion's place in its grammar, if it has one.
     place: Option<Place>,
     end_tokens: Vec<u32>,
     min_tokens: usize,
@@ -43,12 +43,12 @@ impl SamplingState {
         }
     }
 
-    /// Place of the next token in the completion, from 0.
+    /// Index of the next token in the completion, from 0.
     pub fn position(&self) -> usize {
         self.output.len()
     }
 
-    /// Tokens that may not come next: they would end the completion too soon, or complete a bad word.
+    /// Tokens that must not come next: they would end the completion too early or complete a bad word.
     pub fn forbidden(&self) -> impl Iterator<Item = u32> {
         let ends: &[u32] = if self.position() < self.min_tokens { &self.end_tokens } else { &[] };
         let completed = self.parameters.bad_words.iter().filter_map(|word| {
@@ -62,13 +62,13 @@ impl SamplingState {
         self.place.is_some()
     }
 
-    /// The tokens that a grammar allows next, known by `until` or late; None: all.
+    /// The tokens that the grammar allows next; None: all. Fails with `Late` if they are not known by `until`.
     pub fn allowed_by_grammar(&mut self, until: Instant) -> Result<Option<SimpleVob>, Fault> {
         let Some(place) = &mut self.place else { return Ok(None) };
         place.allowed(until).map_err(Fault::Grammar)?.ok_or(Fault::Late).map(Some)
     }
 
-    /// No token is wanted any more: frees what the grammar holds.
+    /// Frees what the grammar holds. Call this when no more tokens are wanted.
     pub fn end(&mut self) {
         self.place = None;
     }

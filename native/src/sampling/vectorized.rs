@@ -1,5 +1,5 @@
-/// Defines a function whose loops are compiled for AVX2 too, and chosen at run time where the processor has it.
-/// Results are the same: nothing is fused or reordered.
+/// Defines a function that is also compiled for AVX2. Processors with AVX2 use that version at run time. Results are
+/// the same: nothing is fused or reordered.
 macro_rules! vectorized {
     ($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*

@@ -2,13 +2,13 @@ use std::ffi::c_void;
 
 use crate::ort::{Api, Binding, Element, Result, Value};
 
-/// Numbers that go into the graph with every step, in memory that stays where it is while it is bound.
+/// Numbers that the graph reads at every step. Their memory does not move while it is bound.
 pub struct Feed<T> {
     name: &'static str,
     element: Element,
     numbers: Vec<T>,
     dims: Vec<i64>,
-    /// ONNX Runtime copies them to the provider's memory when they are bound, not when the graph is run.
+    /// ONNX Runtime copies them to the provider's memory when they are bound, not when the graph runs.
     is_sent: bool,
 }
 
@@ -18,7 +18,7 @@ impl<T: Copy> Feed<T> {
         Self { name, element, numbers: Vec::new(), dims: Vec::new(), is_sent }
     }
 
-    /// New numbers; where they are read in place, bound anew only when the shape is another one.
+    /// Sets new numbers. Numbers that are read in place are bound again only if the shape changes.
     pub fn set(&mut self, api: Api, binding: &mut Binding, dims: &[i64], numbers: &[T]) -> Result<()> {
         if !self.is_sent && self.dims == dims && self.numbers.len() == numbers.len() {
             self.numbers.copy_from_slice(numbers);
@@ -48,7 +48,7 @@ impl Logits {
     }
 
     /// # Safety
-    /// `data` is valid for rows × vocabulary numbers while the binding is run.
+    /// `data` is valid for rows × vocabulary numbers while the binding runs.
     pub unsafe fn set(
         &mut self,
         api: Api,

@@ -7,10 +7,10 @@ use super::memory::Memory;
 use crate::cuda::{driver_words, open_driver};
 use crate::ort::{Api, Error, MemoryInfo, Result};
 
-/// The device that ONNX Runtime's CUDA provider takes when it is not told another.
+/// The default device of ONNX Runtime's CUDA provider.
 const DEVICE: i32 = 0;
 
-/// Zeroed memory of the first CUDA device, in its primary context, which ONNX Runtime works in too.
+/// Zeroed memory of the first CUDA device, in its primary context, which ONNX Runtime uses too.
 pub struct CudaMemory {
     context: CUcontext,
     start: CUdeviceptr,
@@ -23,15 +23,15 @@ impl CudaMemory {
     pub fn zeroed(size: usize) -> Result<Self> {
         open_driver().map_err(Error)?;
         let found = device::get(DEVICE).map_err(driver_words).map_err(Error)?;
-        // SAFETY: the device was just found; the context is kept as long as the process, as ONNX Runtime does.
+        // SAFETY: the device was just found; the context is kept for the life of the process, as in ONNX Runtime.
         let context = unsafe { primary_ctx::retain(found) }.map_err(driver_words).map_err(Error)?;
         let mut memory = Self { context, start: 0, size };
-        // A device has no memory of no bytes.
+        // A device cannot allocate zero bytes.
         memory.start = memory.in_context(|| unsafe { zeroes(size.max(1)) })?;
         Ok(memory)
     }
 
-    /// `work` on this memory's device, all done when it returns: neither copies on the device nor fills wait by themselves.
+    /// Runs `work` on this memory's device and waits for it: copies and fills on the device do not wait by themselves.
     fn in_context<R>(
         &self,
         work: impl FnOnce() -> std::result::Result<R, cudarc::driver::DriverError>,
@@ -75,7 +75,7 @@ impl Memory for CudaMemory {
 
 impl Drop for CudaMemory {
     fn drop(&mut self) {
-        // Nothing can be done about memory that cannot be given back.
+        // If freeing fails, nothing can be done about it.
         let _ = self.in_context(|| unsafe { free_sync(self.start) });
     }
 }

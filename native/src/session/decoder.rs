@@ -4,7 +4,8 @@ use super::bound::{Feed, Logits};
 use super::layers::Layers;
 use crate::ort::{Binding, Element, Result, RunOptions, Session, Value};
 
-/// One run of the decoder: `tokens` of all slots of the batch, slot by slot, behind their `pasts`.
+/// One run of the decoder. `tokens` has the tokens of all slots of the batch, slot by slot, which follow the slots'
+/// `pasts`.
 pub struct Step<'a> {
     pub tokens: &'a [i64],
     pub pasts: &'a [i64],
@@ -12,7 +13,7 @@ pub struct Step<'a> {
     pub logit_rows: &'a [i64],
 }
 
-/// The decoder with the slots `first..first + count` bound to it, once.
+/// The decoder with slots `first..first + count` bound to it once.
 pub struct BoundDecoder {
     binding: Binding,
     input_ids: Feed<i64>,
@@ -20,18 +21,18 @@ pub struct BoundDecoder {
     lengths: Feed<i32>,
     total: Feed<i32>,
     logit_positions: Feed<i64>,
-    /// Bound again at every step where that is when it is copied to the provider's memory.
+    /// Bound again at every step if binding is what copies it to the provider's memory.
     encoder_lengths: Option<Value>,
     logits: Logits,
-    /// What ONNX Runtime took for the last run.
+    /// The time that ONNX Runtime took for the last run.
     pub run_time: Duration,
 }
 
 impl BoundDecoder {
-    /// `sends`: the provider has memory of its own, to which numbers are copied when they are bound.
+    /// `sends`: the provider has its own memory, and binding copies numbers to it.
     ///
     /// # Safety
-    /// Run only while `past`, `cross` and `encoder_lengths` live where they are now.
+    /// Run it only while `past`, `cross` and `encoder_lengths` live and do not move.
     pub unsafe fn new(
         session: &Session,
         slots: (usize, usize),
@@ -66,7 +67,7 @@ impl BoundDecoder {
     }
 
     /// # Safety
-    /// `logits` is valid for a row of `vocabulary` numbers for each of the step's `logit_rows` until the next run.
+    /// `logits` is valid until the next run for one row of `vocabulary` numbers per entry of the step's `logit_rows`.
     pub unsafe fn run(
         &mut self,
         session: &Session,

@@ -3,10 +3,10 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use super::memory::Memory;
 use crate::ort::{Api, MemoryInfo, Result};
 
-/// Alignment that vector loads like best.
+/// The best alignment for vector loads, in bytes.
 const ALIGNMENT: usize = 64;
 
-/// Zeroed host memory. Large areas cost nothing until they are written to: the system hands out pages on demand.
+/// Zeroed host memory. Large areas cost nothing until they are written, because the system maps pages on demand.
 pub struct HostMemory {
     raw: *mut u8,
     layout: Layout,

@@ -18,14 +18,14 @@ impl Layer {
     }
 }
 
-/// A cache per layer whose graph inputs are `<prefix>.<i>.key` and `.value`, [batch, heads, positions, head size].
+/// One cache per layer, with the graph inputs `<prefix>.<i>.key` and `.value`, [batch, heads, positions, head size].
 pub struct Layers {
     prefix: &'static str,
     pub layers: Vec<Layer>,
 }
 
 impl Layers {
-    /// As many layers as the graph has inputs for.
+    /// Makes one layer for each pair of graph inputs.
     pub fn new(
         session: &Session,
         prefix: &'static str,
@@ -58,16 +58,17 @@ impl Layers {
         Ok(Self { prefix, layers })
     }
 
-    /// Positions that a slot holds now.
+    /// Positions that a slot has room for now.
     pub fn capacity(&self) -> usize {
         self.layers.first().map_or(0, |layer| layer.key.capacity())
     }
 
-    /// Binds slots `first..first + count` as inputs, and in the same memory as outputs if `present`: `present.<i>`, and
-    /// `present.<i>.<part>.<reader>` of the layers that read this one's cache and hand it on.
+    /// Binds slots `first..first + count` as inputs. If `present`, also binds the same memory as outputs:
+    /// `present.<i>.<part>`, and `present.<i>.<part>.<reader>` of the layers that read this layer's cache and pass it
+    /// on.
     ///
     /// # Safety
-    /// The binding is run only while these layers live and have not grown.
+    /// Run the binding only while these layers live and have not grown.
     pub unsafe fn bind(
         &self,
         session: &Session,

@@ -2,23 +2,23 @@ use super::cuda_memory::CudaMemory;
 use super::host_memory::HostMemory;
 use crate::ort::{Api, MemoryInfo, Result};
 
-/// Memory that slot caches are in. What it is asked to do is done when it returns.
+/// Memory for slot caches. Each operation is complete when its call returns.
 pub trait Memory: Send {
-    /// The byte at `offset`, an address of the device's own.
+    /// The device's address of the byte at `offset`.
     ///
     /// # Panics
     /// When `offset` is beyond the end.
     fn at(&self, offset: usize) -> *mut u8;
 
     /// # Safety
-    /// Both are places of this kind of memory, valid for `size` bytes and apart.
+    /// Both addresses are in this kind of memory, valid for `size` bytes, and do not overlap.
     unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
 
     /// # Safety
     /// `from` is valid for `size` bytes on the host, `to` in this memory.
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
 
-    /// As ONNX Runtime is told of it.
+    /// Its description for ONNX Runtime.
     fn info(&self, api: Api) -> Result<MemoryInfo>;
 }
 
@@ -28,14 +28,14 @@ pub enum Place {
     Host,
     /// The first CUDA device's memory.
     Cuda,
-    /// The host's, by addresses that the host cannot use.
+    /// Host memory, with addresses that the host cannot use.
     #[cfg(test)]
     Far,
 }
 
 impl Place {
-    /// The memory that `provider`, an execution provider, computes in. TensorRT leaves attention over a cache to the CPU,
-    /// and WebGPU's buffers have no addresses that a slot could begin at.
+    /// The memory for the caches of this execution provider: the device's for CUDA, the host's for all others. TensorRT
+    /// leaves attention over a cache to the CPU, and WebGPU's buffers have no addresses where a slot could begin.
     pub fn of(provider: Option<&str>) -> Self {
         if provider == Some("CUDA") { Self::Cuda } else { Self::Host }
     }
@@ -54,7 +54,7 @@ impl Place {
 pub mod tests {
     use super::*;
 
-    /// Stands for a device's memory: whoever takes one of its addresses for the host's own crashes.
+    /// Simulates a device's memory: code that uses one of its addresses as a host address crashes.
     pub struct FarMemory(pub HostMemory);
 
     const DISTANCE: usize = 1 << 60;

@@ -1,5 +1,5 @@
-//! A language model as DESIGN's graph contract describes it: the decoder, the encoder if there is one, and the
-//! caches of keys and values, which stay where they are while tokens go in and logits come out.
+//! A language model as DESIGN's graph contract describes it: the decoder, the encoder if there is one, and the caches
+//! of keys and values. The caches stay in place while tokens go in and logits come out.
 
 mod bound;
 mod cuda_memory;

@@ -8,8 +8,8 @@ use super::memory::Place;
 use crate::ops::Operators;
 use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
 
-/// Positions that slots hold at first where a step costs by capacity, not by use: ONNX Runtime's cross-attention computes
-/// over all of it, and a provider with memory of its own is sent all of it. It grows with the longest sequence seen.
+/// Initial positions per slot if a step's cost depends on capacity, not use: ONNX Runtime's cross-attention computes
+/// over all of it, and a provider with its own memory receives all of it. The capacity grows with the longest sequence.
 const FIRST_CAPACITY: usize = 64;
 
 pub struct ModelOptions {
@@ -22,15 +22,15 @@ pub struct ModelOptions {
     pub threads: u32,
     /// None: the CPU.
     pub provider: Option<Provider>,
-    /// Whether the kernels of `ai.altup` are used, or the function bodies in the model.
+    /// Whether to use the `ai.altup` kernels instead of the model's function bodies.
     pub kernels: bool,
-    /// More session options of ONNX Runtime, by key.
+    /// More ONNX Runtime session options, by key.
     pub config: Vec<(String, String)>,
 }
 
 impl ModelOptions {
-    /// Each graph has settings of its own: a provider takes hold of its device when it is put into them, once, and lets
-    /// go of it with each session that was opened with them.
+    /// Each graph has its own settings. A provider acquires its device once, when it is added to the settings, but
+    /// releases it with each session that was opened with them.
     fn open_graph(&self, library: Library, path: &Path) -> Result<Session> {
         let settings = SessionOptions::new(library.api, self.threads)?;
         for (key, value) in &self.config {
@@ -58,9 +58,9 @@ pub struct Model {
     cross: Layers,
     /// Encoder positions in use, by slot.
     encoder_lengths: Vec<i32>,
-    /// Of the last step, row behind row.
+    /// Logits of the last step, row by row.
     logits: Vec<f32>,
-    /// Caches in host memory go to the provider's own at every step.
+    /// Each step copies the caches from host memory to the provider's memory.
     sends_cache: bool,
     options: ModelOptions,
 }
@@ -128,12 +128,12 @@ impl Model {
         Ok(())
     }
 
-    /// Numbers of a row of logits.
+    /// Numbers in a row of logits.
     pub fn vocabulary(&self) -> usize {
         self.options.vocabulary
     }
 
-    /// Has room for what the step adds, and nothing bound that it would not find in its place.
+    /// Makes room for the step's tokens and drops bindings that would be out of date.
     fn prepare(&mut self, step: &Step) -> Result<()> {
         let longest = step.pasts.iter().max().map_or(0, |past| *past as usize);
         let total = longest + step.tokens.len() / step.pasts.len();
@@ -141,7 +141,7 @@ impl Model {
             self.unbind();
             self.past.grow(self.options.capacity.min(total.max(2 * self.past.capacity())))?;
         }
-        // What is in host memory goes to another memory when it is bound, not when the graph is run.
+        // Host memory is copied to the provider's memory when it is bound, not when the graph runs.
         if self.sends_cache {
             self.unbind();
         }
@@ -153,8 +153,8 @@ impl Model {
         self.prefilling = unbound(self.options.slots);
     }
 
-    /// Appends `tokens` to `slot` behind its first `past` positions.
-    /// The logits of `logit_rows`, a row of the vocabulary's length for each.
+    /// Appends `tokens` to `slot` behind its first `past` positions. Returns the logits of `logit_rows`, each a row of
+    /// the vocabulary's length.
     pub fn prefill(
         &mut self,
         run: &RunOptions,
@@ -172,17 +172,17 @@ impl Model {
         let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         let sends = options.provider.is_some();
-        // SAFETY: bindings go when the caches grow or go.
+        // SAFETY: bindings are dropped when the caches grow or are dropped.
         let bound = bind(&mut prefilling[slot], || unsafe {
             BoundDecoder::new(decoder, (slot, 1), past, cross, sends)
         })?;
-        // SAFETY: `logits` has been given room for all rows.
+        // SAFETY: `logits` has room for all rows.
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
         Ok(&self.logits[..logit_rows.len() * self.options.vocabulary])
     }
 
-    /// One token for each of the slots from 0 on, behind their `pasts`. The logits, a row of the vocabulary's length
-    /// for each, and what ONNX Runtime took for them.
+    /// Appends `tokens[i]` to slot i behind its first `pasts[i]` positions. Returns the logits, one row of the
+    /// vocabulary's length per slot, and the time that ONNX Runtime took.
     pub fn decode(&mut self, run: &RunOptions, tokens: &[i64], pasts: &[i64]) -> Result<(&[f32], Duration)> {
         let count = tokens.len();
         if count == 0 || count != pasts.len() {
@@ -197,17 +197,17 @@ impl Model {
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         let sends = options.provider.is_some();
-        // SAFETY: bindings go when the caches grow or go.
+        // SAFETY: bindings are dropped when the caches grow or are dropped.
         let bound = bind(&mut decoding[count - 1], || unsafe {
             BoundDecoder::new(decoder, (0, count), past, cross, sends)
         })?;
-        // SAFETY: `logits` has been given room for all rows.
+        // SAFETY: `logits` has room for all rows.
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
         let run_time = bound.run_time;
         Ok((&self.logits[..count * self.options.vocabulary], run_time))
     }
 
-    /// Makes slot `to` a copy of the first `length` decoder positions, and the encoder side, of slot `from`.
+    /// Copies the first `length` decoder positions and the encoder side of slot `from` to slot `to`.
     pub fn copy_slot(&mut self, from: usize, to: usize, length: usize) -> Result<()> {
         self.check_slot(from)?;
         self.check_slot(to)?;
@@ -220,7 +220,7 @@ impl Model {
         Ok(())
     }
 
-    /// Ends profiling of the decoder; the name of the file written.
+    /// Ends profiling of the decoder and returns the name of the written file.
     pub fn end_profiling(&self) -> Result<String> {
         self.decoder.end_profiling()
     }

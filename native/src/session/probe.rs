@@ -2,10 +2,10 @@ use crate::ort::{
     Binding, Element, Error, Library, Provider, Result, RunOptions, Session, SessionOptions, Value,
 };
 
-/// The ONNX model y = x + x of one float: ir_version 8, opset 14.
+/// The ONNX model y = x + x for one float: ir_version 8, opset 14.
 const MODEL: &[u8] = b"\x08\x08:9\n\x0e\n\x01x\n\x01x\x12\x01y\"\x03Add\x12\x05probeZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x0e";
 
-/// Has an execution provider add two numbers: whether its library, its driver and its device are there shows only then.
+/// Makes an execution provider add two numbers: only this shows whether its library, driver and device are there.
 pub fn probe(library: Library, provider: &Provider) -> Result<()> {
     let options = SessionOptions::new(library.api, 1)?;
     options.provider(provider)?;
@@ -18,7 +18,7 @@ pub fn probe(library: Library, provider: &Provider) -> Result<()> {
     binding.output_to_host("y")?;
     session.run(&RunOptions::new(session.api)?, &binding)?;
     let [output] = &binding.outputs()?[..] else { return Err(Error("the probe has no output".into())) };
-    // SAFETY: the graph says that it is one float.
+    // SAFETY: the graph declares one float.
     let found = unsafe { *output.tensor()?.1.cast::<f32>() };
     if found == 42.0 { Ok(()) } else { Err(Error(format!("it finds that 21 + 21 is {found}"))) }
 }

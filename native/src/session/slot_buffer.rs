@@ -36,7 +36,7 @@ impl SlotBuffer {
     /// Slots `first..first + count` as a tensor.
     ///
     /// # Safety
-    /// The value, and what it is bound to, is used only while this buffer lives and has not grown.
+    /// Use the value and its bindings only while this buffer lives and has not grown.
     pub unsafe fn view(&self, api: Api, first: usize, count: usize) -> Result<Value> {
         if first + count > self.slots {
             return Err(Error(format!("slots {first} to {} of {}", first + count, self.slots)));
@@ -47,7 +47,7 @@ impl SlotBuffer {
         unsafe { Value::view_in(api, self.memory.info(api)?, self.element, &dims, (data, length)) }
     }
 
-    /// The first `positions` of slot `from` over those of slot `to`.
+    /// Copies the first `positions` of slot `from` over those of slot `to`.
     pub fn copy(&mut self, from: usize, to: usize, positions: usize) -> Result<()> {
         assert!(from < self.slots && to < self.slots && positions <= self.capacity);
         if from == to {
@@ -56,13 +56,13 @@ impl SlotBuffer {
         let size = positions * self.position_size();
         for head in 0..self.heads {
             let (from, to) = (self.memory.at(self.offset(from, head)), self.memory.at(self.offset(to, head)));
-            // SAFETY: both ends lie in this buffer, in slots of their own.
+            // SAFETY: both addresses lie in this buffer, in different slots.
             unsafe { self.memory.copy(from, to, size)? };
         }
         Ok(())
     }
 
-    /// The first positions of `slot` from a tensor [1, heads, positions, head size] on the host.
+    /// Fills the first positions of `slot` from a tensor [1, heads, positions, head size] on the host.
     pub fn write(&mut self, slot: usize, value: &Value) -> Result<()> {
         let (dims, data) = value.tensor()?;
         let positions = usize::try_from(dims.get(2).copied().unwrap_or(-1)).unwrap_or(usize::MAX);
@@ -76,20 +76,20 @@ impl SlotBuffer {
         let size = positions * self.position_size();
         for head in 0..self.heads {
             let from = data.cast::<u8>().wrapping_add(head * size);
-            // SAFETY: the tensor holds as many positions per head, and the slot has room for them.
+            // SAFETY: the tensor holds `positions` per head, and the slot has room for them.
             unsafe { self.memory.upload(from, self.memory.at(self.offset(slot, head)), size)? };
         }
         Ok(())
     }
 
-    /// Makes room for `capacity` positions per slot; what was written stays.
+    /// Makes room for `capacity` positions per slot and keeps the content.
     pub fn grow(&mut self, capacity: usize) -> Result<()> {
         let grown = Self::new(self.place, self.element, [self.slots, self.heads, capacity, self.head_size])?;
         let size = self.capacity.min(capacity) * self.position_size();
         for slot in 0..self.slots {
             for head in 0..self.heads {
                 let from = self.memory.at(self.offset(slot, head));
-                // SAFETY: two buffers, each with room for as many positions.
+                // SAFETY: these are two buffers, each with room for `size` bytes per head.
                 unsafe { self.memory.copy(from, grown.memory.at(grown.offset(slot, head)), size)? };
             }
         }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::session::memory::tests::host;
 
-    /// All that is done to a buffer, on the host and in memory whose addresses mean nothing to the host.
+    /// Runs `test` in host memory and in memory with addresses that the host cannot use.
     fn everywhere(test: impl Fn(Place)) {
         [Place::Host, Place::Far].into_iter().for_each(test);
     }

@@ -7,7 +7,7 @@ use crate::kernels::matrix::Reads;
 use crate::kernels::{InstructionSet, Matrix, Mixer};
 use crate::ops::{PIECE, SERIAL};
 
-/// Where the rows of one benchmark begin; threads take different pieces of them.
+/// Start addresses of a benchmark's rows. Threads take different pieces of them.
 #[derive(Clone)]
 struct Rows(Vec<*mut f32>);
 
@@ -42,11 +42,11 @@ impl Vectorised for CopyLoop {
     }
 }
 
-/// Nanoseconds of each run of the CorrectPredict kernel, of memcpy, and of a loop of vector loads and stores, which does
-/// not have memcpy's slow cases.
+/// Nanoseconds of each run of the CorrectPredict kernel, of memcpy, and of a loop of vector loads and stores, which has
+/// none of memcpy's slow cases.
 pub fn mixing_times(blocks: usize, length: usize, threads: usize, runs: u32, repeats: u32) -> [Vec<f64>; 3] {
     let correct = Matrix::correct(blocks, 0, |_| 0.5);
-    // Rows add up to 1: values that faded run after run would become denormal, and slow.
+    // Rows add up to 1. Otherwise values would shrink with every run, become denormal and slow down the kernel.
     let others = 0.1 / (blocks.max(2) - 1) as f32;
     let predict = |i: usize| if i.is_multiple_of(blocks + 1) { 0.9 } else { others };
     let matrix = Matrix::correct_predict(&correct, 1 % blocks, Reads::Corrected, predict);
@@ -54,10 +54,10 @@ pub fn mixing_times(blocks: usize, length: usize, threads: usize, runs: u32, rep
     let set = InstructionSet::fastest();
     let mut storage = [1.0, 1.0, 0.0].map(|value| vec![vec![value; length]; blocks + 1]);
     let [mixed, from, to] = storage.each_mut().map(|rows| Rows::of(rows));
-    // As the node shares its work out.
+    // The pieces are the same as in the node.
     let size = if length < SERIAL { length } else { PIECE };
     let span = |piece: usize| (piece * size, size.min(length - piece * size));
-    // SAFETY of all three: every row holds `length` numbers, and a piece is one thread's.
+    // SAFETY of all three: every row holds `length` numbers, and each piece belongs to one thread.
     let mix = |piece: usize| {
         let (start, count) = span(piece);
         let outs: Vec<*mut f32> = mixed.at(start).collect();

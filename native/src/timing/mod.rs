@@ -1,4 +1,4 @@
-//! What benchmarks measure without ONNX Runtime.
+//! Measurements for benchmarks without ONNX Runtime.
 
 mod mixing;
 mod team;

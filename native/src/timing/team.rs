@@ -3,12 +3,12 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 
-/// Threads that wait for the next task without sleeping, as ONNX Runtime's do, so that a benchmark shares work out as
-/// a node does.
+/// Threads that wait for the next task without sleeping, like ONNX Runtime's, so that a benchmark divides work like a
+/// node.
 #[derive(Default)]
 pub struct Team {
     helpers: usize,
-    /// Raised with every task.
+    /// Incremented with every task.
     round: AtomicUsize,
     task: AtomicPtr<()>,
     pieces: AtomicUsize,
@@ -17,7 +17,7 @@ pub struct Team {
     is_over: AtomicBool,
 }
 
-/// `body` with a team of so many threads, this one among them.
+/// Runs `body` with a team of `threads` threads, including this one.
 pub fn with_team<R>(threads: usize, body: impl FnOnce(&Team) -> R) -> R {
     struct Ending<'a>(&'a Team);
     impl Drop for Ending<'_> {
@@ -36,7 +36,7 @@ pub fn with_team<R>(threads: usize, body: impl FnOnce(&Team) -> R) -> R {
 }
 
 impl Team {
-    /// `task(0) … task(pieces - 1)`, each on whichever thread is free.
+    /// Runs `task(0) … task(pieces - 1)`, each on the next free thread.
     pub fn run(&self, pieces: usize, task: Task<'_>) {
         self.pieces.store(pieces, Ordering::Relaxed);
         self.next.store(0, Ordering::Relaxed);
@@ -69,7 +69,7 @@ impl Team {
                 continue;
             }
             seen = round;
-            // SAFETY: `run` keeps the task alive until `busy` says that everyone is done with it.
+            // SAFETY: `run` keeps the task alive until `busy` is 0, when all threads are done with it.
             self.work(unsafe { *self.task.load(Ordering::Relaxed).cast_const().cast::<Task<'_>>() });
             self.busy.fetch_sub(1, Ordering::Release);
         }

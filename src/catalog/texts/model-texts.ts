@@ -8,7 +8,7 @@ import type { TextOwner, TextWorkers } from './text-workers.ts';
 type Encoding = TextJobs['encode']['job'];
 type Tokenizing = TextJobs['tokenize']['job'];
 
-/** What a checkpoint's own tokenizer and chat template do, in processes of their own. They throw as `TextWorkers.run` does. */
+/** Runs a checkpoint's tokenizer and chat template in separate processes. Throws the errors of `TextWorkers.run`. */
 export interface TextWork {
   encode(encoding: Encoding, owner: TextOwner): Promise<EncodedText[]>;
   tokenize(tokenizing: Tokenizing, owner: TextOwner): Promise<TextJobs['tokenize']['answer']>;
@@ -19,7 +19,7 @@ export interface TextWork {
   readonly info: TokenizerInfo;
 }
 
-/** What a checkpoint's models share, whatever their precision. */
+/** Shared by all models of a checkpoint, whatever their precision. */
 export interface Texts {
   vocabulary: Vocabulary;
   texts: TextWork;
@@ -39,12 +39,12 @@ export async function readTexts(checkpoint: string, workers: TextWorkers): Promi
 const lengthOf = (content: ChatMessage['content']): number =>
   typeof content === 'string' ? content.length : content.reduce((sum, { text }) => sum + text.length + 32, 0);
 
-/** Templates write this many characters, and for each message or character given so many more, at most. */
+/** Maximum characters that a template may write: `always`, plus `each` for every message or character given. */
 const written = { always: 65_536, each: 8 };
 
 function textWork(source: TextSource, info: TokenizerInfo, workers: TextWorkers): TextWork {
   const render: TextWork['render'] = (messages, rendering, owner) => {
-    // A message's own frame counts too: there may be thousands of empty ones.
+    // The frame around each message counts too: there may be thousands of empty messages.
     const characters = messages.reduce((sum, { content }) => sum + lengthOf(content) + 32, 0);
     const maxCharacters = written.always + written.each * characters;
     return workers.run('render', source, { messages, rendering, maxCharacters }, characters, owner);

@@ -2,16 +2,16 @@ import type { ChatMessage, ChatRendering } from '../tokenizer/chat-template.ts';
 import type { TokenizerInfo } from '../tokenizer/tokenizer-info.ts';
 import type { VocabularyData } from '../tokenizer/vocabulary.ts';
 
-/** What a process for texts (text-worker.ts) does with a checkpoint's tokenizer and chat template. */
+/** Jobs of a text process (text-worker.ts) on a checkpoint's tokenizer and chat template. */
 export interface TextJobs {
   /** Reads both. */
   load: { job: object; answer: { vocabulary: VocabularyData; info: TokenizerInfo } };
   encode: {
-    /** `last`: most tokens to give of each text, the last ones. */
+    /** `last`: maximum tokens to return for each text, from its end. */
     job: { texts: readonly string[]; addSpecialTokens: boolean; last: number };
     answer: EncodedText[];
   };
-  /** The same for one text, as the fields `tokens` and `token_strs` of a JSON object. */
+  /** Encodes one text into the fields `tokens` and `token_strs` of a JSON object. */
   tokenize: {
     job: { text: string; addSpecialTokens: boolean; givesStrings: boolean };
     answer: { count: number; fields: Uint8Array };
@@ -25,32 +25,32 @@ export interface TextJobs {
 export type TextJobType = keyof TextJobs;
 
 export interface EncodedText {
-  /** All of the text's tokens. */
+  /** Number of all tokens in the text. */
   count: number;
   tokens: Int32Array;
 }
 
-/** A checkpoint's tokenizer and chat template as they were read at one time. */
+/** A checkpoint's tokenizer and chat template, as read at one time. */
 export interface TextSource {
   /** Folder. */
   checkpoint: string;
-  /** Another number: the files may be others by now, so they are read again. */
+  /** A new number means that the files may have changed and must be read again. */
   reading: number;
 }
 
-/** A job as it is sent to the process. */
+/** A job as sent to the process. */
 export interface SentTextJob<T extends TextJobType = TextJobType> {
   type: T;
   source: TextSource;
   job: TextJobs[T]['job'];
-  /** Milliseconds that reading the checkpoint's files may take, where that is to be done first, and then the job. */
+  /** Maximum milliseconds for reading the checkpoint's files, if that is still to be done, and then for the job. */
   loadMs: number;
   jobMs: number;
 }
 
 /**
- * Why a job came to nothing. `configuration`: a file cannot be used; `template`, `final`: the template refuses the
- * messages; `time`, `memory`, `size`: it takes or makes too much; `closed`: the service stops; `other`: anything else that was thrown.
+ * Why a job failed. `configuration`: a file cannot be used; `template`, `final`: the template refuses the messages;
+ * `time`, `memory`, `size`: it takes or makes too much; `closed`: the service is stopping; `other`: any other error.
  */
 export type TextFailure = {
   reason: 'configuration' | 'template' | 'final' | 'time' | 'memory' | 'size' | 'closed' | 'other';

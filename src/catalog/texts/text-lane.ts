@@ -3,36 +3,36 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ServiceError } from '../../errors.ts';
 import type { SentTextJob, TextFailure, TextJobType, TextResult, TextSource } from './text-jobs.ts';
 
-/** A job nobody waits for any more may still run this long, milliseconds: about what a new process takes to start. */
+/** Maximum milliseconds of a job that nobody waits for any more: about what a new process takes to start. */
 const abandonedMs = 500;
 /**
- * A job that is not done after so long, milliseconds, keeps its process to itself, and the next one gets another: where
- * its checkpoint is read already, and where that, and perhaps the process's start, are part of it.
+ * A job that runs longer than this, in milliseconds, keeps its process, and the next job gets another one. `read`: the
+ * process has read the checkpoint before; `unread`: the time includes reading it, and perhaps starting the process.
  */
 const setAsideAfterMs = { read: 100, unread: 500 };
-/** Most that waits, of all clients and of one. What is longer than that alone is taken when nothing else waits. */
+/** Maximum waiting work, of all clients and of one. A longer text is accepted if nothing else waits. */
 const limits = {
   all: { texts: 16_384, characters: 2 ** 25 },
   client: { texts: 4096, characters: 2 ** 23 },
 };
-/** Seconds after which those who are refused may come back. */
+/** Minimum and maximum seconds until a refused client may retry. */
 const retrySeconds = { min: 1, max: 60 };
 
 interface TextLaneOptions {
-  /** How long its process is kept without work. */
+  /** How long its process is kept without work, in milliseconds. */
   idleMs: number;
-  /** Jobs that may keep a process to themselves at a time; the rest wait for the one before them. */
+  /** Maximum jobs that keep a process to themselves at a time; further jobs wait for the one before them. */
   mostAside: number;
 }
 
 interface TextTurn {
   /** Clients take turns. */
   client: string;
-  /** Of the job's text. */
+  /** Length of the job's text. */
   characters: number;
-  /** Takes the job out of the queue, or ends it soon. */
+  /** An abort removes the job from the queue, or ends it soon if it runs. */
   signal: AbortSignal | null;
-  /** Called when it leaves the queue to run. */
+  /** Called when the job leaves the queue to run. */
   onStart(): void;
 }
 
@@ -47,18 +47,17 @@ const charactersOf = (queue: readonly Waiting[]) =>
 const closed = { failure: { reason: 'closed', message: 'The service is about to stop.' } } as const;
 
 /**
- * A process for texts and the jobs that wait for it. Clients take turns; jobs of one client begin in their order. A
- * process that dies, or does not finish in time, takes the job it had with it and no other: the next one gets a new
- * process.
+ * A text process and the jobs that wait for it. Clients take turns; jobs of one client start in order. If a process
+ * dies or does not finish in time, only its current job fails: the next one gets a new process.
  */
 export class TextLane {
-  /** By client, the one whose turn is next first. */
+  /** By client; the client with the next turn comes first. */
   readonly #queues = new Map<string, Waiting[]>();
   readonly #options: TextLaneOptions;
-  /** Of late. */
+  /** Moving average. */
   #msPerCharacter = 0.002;
   #process: TextProcess | null = null;
-  /** Processes whose jobs take long. */
+  /** Processes with jobs that take long. */
   readonly #aside = new Set<TextProcess>();
   #isWorking = false;
   #idle: NodeJS.Timeout | undefined;
@@ -69,7 +68,7 @@ export class TextLane {
   }
 
   /**
-   * Resolves with what became of the job; rejects with the signal's reason once that aborts.
+   * Resolves with the job's result; rejects with the signal's reason when it aborts.
    * @throws ServiceError `queue_full`
    */
   async run<T extends TextJobType>(sent: SentTextJob<T>, turn: TextTurn): Promise<TextResult<T>> {
@@ -88,7 +87,7 @@ export class TextLane {
     }
   }
 
-  /** Ends the process, and with it what runs and waits. */
+  /** Ends the processes and all running and waiting jobs. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#idle);
@@ -130,7 +129,7 @@ export class TextLane {
     this.#idle = setTimeout(() => this.#process?.end('closed', 'it had no work'), idleMs).unref();
   }
 
-  /** Resolves when the next job may begin. */
+  /** Resolves when the next job may start. */
   async #perform(waiting: Waiting): Promise<void> {
     waiting.onStart();
     if (!this.#process?.isAlive) this.#process = new TextProcess();
@@ -165,7 +164,7 @@ export class TextLane {
     this.#msPerCharacter += (msPerCharacter - this.#msPerCharacter) / 8;
   }
 
-  /** The next client's next job; the client goes to the end of the line. */
+  /** Takes the next client's next job; the client goes to the end of the line. */
   #take(): Waiting | null {
     for (const [client, queue] of this.#queues) {
       const next = queue.shift()!;
@@ -185,19 +184,19 @@ export class TextLane {
   }
 }
 
-/** Milliseconds beyond a job's own limits, which the process itself keeps, until it is ended from outside. */
+/** The process enforces a job's limits itself; this many milliseconds later, the service kills it. */
 const graceMs = 1000;
-/** Megabytes of heap it may have: an eighth of what is free, within these bounds. There may be six at a time. */
+/** Maximum heap of a process in megabytes: an eighth of the free memory, within these bounds. Up to six may run. */
 const heapMegabytes = { min: 256, max: 1024 };
-/** All it inherits of the environment, which holds secrets. */
+/** The only environment variables that a process inherits, because the environment holds secrets. */
 const inherited = ['LD_LIBRARY_PATH', 'TZ'];
 
-/** A process that runs what checkpoints bring (text-worker.ts), one job at a time. It ends with this one. */
+/** A process that runs code from checkpoints (text-worker.ts), one job at a time. It ends with the service. */
 class TextProcess {
   readonly #child: ChildProcess;
   #result: PromiseWithResolvers<TextResult> | null = null;
   readonly #readings = new Set<number>();
-  /** Why it is gone, or about to be. */
+  /** Why the process ended or is about to; null while it is alive. */
   #end: TextFailure | null = null;
 
   constructor() {
@@ -205,7 +204,7 @@ class TextProcess {
     const heap = Math.floor(Math.min(heapMegabytes.max, Math.max(heapMegabytes.min, free)));
     this.#child = fork(new URL('./text-worker.ts', import.meta.url), [], {
       serialization: 'advanced',
-      // It has nothing to say but its results: not even how it ran out of memory, on many lines.
+      // Only its results matter, not V8's long report when it runs out of memory.
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
       execArgv: [`--max-old-space-size=${heap}`, '--v8-pool-size=1'],
       env: Object.fromEntries(
@@ -221,7 +220,7 @@ class TextProcess {
     this.#child.on('error', ({ message }) => this.#ended({ reason: 'other', message }));
     this.#child.on('exit', (code, signal) => {
       const message = `the process ended with ${signal ?? code}`;
-      // V8 aborts where an allocation fails; the kernel kills where there is no memory left.
+      // V8 aborts when an allocation fails; the kernel kills the process when no memory is left.
       this.#ended({ reason: signal === null ? 'other' : 'memory', message });
     });
   }
@@ -230,7 +229,7 @@ class TextProcess {
     return this.#end === null;
   }
 
-  /** It has been through a job of that reading, though it may have made room for others since. */
+  /** Whether it has run a job of this reading; it may have evicted the files since. */
   hasRead({ reading }: TextSource): boolean {
     return this.#readings.has(reading);
   }
@@ -249,7 +248,7 @@ class TextProcess {
     });
   }
 
-  /** Kills it. */
+  /** Kills the process. */
   end(reason: TextFailure['reason'], message: string): void {
     this.#ended({ reason, message });
     this.#child.kill('SIGKILL');

@@ -9,14 +9,14 @@ import { tokenText } from '../tokenizer/vocabulary.ts';
 import type { SentTextJob, TextFailure, TextJobs, TextJobType, TextResult, TextSource } from './text-jobs.ts';
 
 /**
- * Entry point of a process for texts: runs what checkpoints bring (regular expressions, normalizers, chat templates),
- * one job at a time. A process, not a thread: V8 ends the whole process when some allocations fail, whatever a thread's
- * own limits are, and a thread inside a built-in function cannot be stopped.
+ * Entry point of a text process. It runs code from checkpoints (regular expressions, normalizers, chat templates), one
+ * job at a time. It is a process, not a thread, because V8 ends the whole process when some allocations fail, whatever
+ * a thread's limits, and because a thread inside a built-in function cannot be stopped.
  */
 
-/** Of all tokenizer.json files that are kept loaded; a loaded one takes three to four times its size. */
+/** Maximum total size of the tokenizer.json files kept loaded; a loaded file takes three to four times its size. */
 const keptFileBytes = 2 ** 27;
-/** Tokens of one text that are given out: a byte-level vocabulary has at most 3 for a UTF-16 unit. */
+/** Maximum tokens returned for one text; a byte-level vocabulary has at most 3 per UTF-16 unit. */
 const maxTokensGiven = (text: string) => 65_536 + 4 * text.length;
 
 interface Loaded {
@@ -29,13 +29,13 @@ interface Loaded {
 
 class SizeError extends Error {}
 
-/** By checkpoint folder, the most recently used last. */
+/** By checkpoint folder, most recently used last. */
 const kept = new Map<string, Loaded>();
 
 const interruptible = createContext({ run: (): unknown => null });
 const entry = new Script('run()');
 
-/** Runs something that may take for ever. @throws Error with the code `ERR_SCRIPT_EXECUTION_TIMEOUT` */
+/** Runs a function with a time limit. @throws Error with the code `ERR_SCRIPT_EXECUTION_TIMEOUT` */
 function within<T>(milliseconds: number, run: () => T): T {
   interruptible.run = run;
   return entry.runInContext(interruptible, { timeout: milliseconds }) as T;
@@ -106,12 +106,12 @@ function failureOf(error: Error & { code?: string }): TextFailure {
 }
 
 try {
-  // Where memory is short, this process is to go rather than the service.
+  // If memory runs out, the kernel should kill this process rather than the service.
   writeFileSync('/proc/self/oom_score_adj', '1000');
 } catch {
   // Not on Linux.
 }
-// A terminal, or systemd, sends them to all processes of the service, which ends this one when it has no more use for it.
+// A terminal or systemd signals all processes of the service; the service ends this one when it no longer needs it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit());
 process.on('message', (job: SentTextJob) => process.send!(perform(job)));

@@ -3,29 +3,32 @@ import { ChatTemplateError, FinalMessageError } from '../tokenizer/chat-template
 import type { TextFailure, TextJobs, TextJobType, TextSource } from './text-jobs.ts';
 import { TextLane } from './text-lane.ts';
 
-/** Longer texts, in characters, would hold up everyone else for tens of milliseconds: they have a process of their own. */
+/** Maximum characters of a short text. Longer texts have their own process: they would block others for tens of ms. */
 const longest = 8192;
-/** Milliseconds a job may run, and a checkpoint's files may take to be read: by a process that serves, or for the first time. */
+/**
+ * Maximum milliseconds of a job on a short or long text, and of reading a checkpoint's files: in a process that serves,
+ * or for the first time.
+ */
 const within = { short: 2000, long: 30_000, reading: 20_000, firstReading: 60_000 };
-/** So long, in milliseconds, a client's texts for a checkpoint are kept apart when one ran out of time or memory. */
+/** Milliseconds for which a client's texts for a checkpoint are kept apart after one ran out of time or memory. */
 const apartMs = 60_000;
-/** So long, in milliseconds, the processes that are not needed all the time are kept without work. */
+/** Milliseconds for which processes that are not always needed are kept without work. */
 const idleMs = 60_000;
 
-/** Whose text it is. */
+/** Who sent a text. */
 export interface TextOwner {
   client: string;
   /** The model's name as served. */
   model: string;
   /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal;
-  /** Longest wait for a process, in milliseconds. */
+  /** Maximum wait for a process, in milliseconds. */
   waitMs: number;
 }
 
-/** Turned into metrics elsewhere. */
+/** Receives what the metrics need. */
 export interface TextObserver {
-  /** @param change 1: a text of `model` waits for a process, -1: it no longer does */
+  /** @param change 1: a text of `model` starts to wait for a process, -1: it stops waiting */
   textWaiting(model: string, change: 1 | -1): void;
   /** @param seconds that a text of `model` waited and ran */
   textDone(model: string, seconds: number): void;
@@ -34,17 +37,17 @@ export interface TextObserver {
 type WorkingType = Exclude<TextJobType, 'load'>;
 
 /**
- * Runs what checkpoints bring (tokenizers, chat templates) in processes of their own, so that nothing of it holds up or
- * ends the service: one for short texts, up to three more for short texts that take long, one for long texts, and one for
- * clients and checkpoints whose last texts ran out of time or memory. What waits is bounded, shared out by client, and
- * given up when its client leaves.
+ * Runs code from checkpoints (tokenizers, chat templates) in separate processes, so that it can neither block nor end
+ * the service: one for short texts, up to three more for short texts that take long, one for long texts, and one for
+ * clients and checkpoints with texts that recently ran out of time or memory. Waiting work is bounded, shared fairly
+ * among clients, and dropped when its client leaves.
  */
 export class TextWorkers {
   readonly #observer: TextObserver;
   readonly #short = new TextLane({ idleMs: Number.POSITIVE_INFINITY, mostAside: 3 });
   readonly #long = new TextLane({ idleMs, mostAside: 0 });
   readonly #apart = new TextLane({ idleMs, mostAside: 0 });
-  /** By client and checkpoint: until when they are kept apart. */
+  /** By client and checkpoint: until when their texts are kept apart. */
   readonly #late = new Map<string, number>();
   readonly #loading = new Set<TextLane>();
   #readings = 0;
@@ -54,7 +57,7 @@ export class TextWorkers {
   }
 
   /**
-   * Reads a checkpoint's tokenizer and chat template, in a process of its own.
+   * Reads a checkpoint's tokenizer and chat template in a separate process.
    * @throws ConfigurationError naming the file at fault
    */
   async load(checkpoint: string): Promise<TextJobs['load']['answer'] & { source: TextSource }> {
@@ -67,7 +70,7 @@ export class TextWorkers {
       const times = { loadMs: within.firstReading, jobMs: within.reading };
       const result = await lane.run({ type: 'load', source, job: {}, ...times }, turn);
       if ('failure' in result) throw loadError(checkpoint, result.failure);
-      // So that the first text need not wait for it to be read again.
+      // Reads it in the serving process too, so that the first text does not wait for that.
       const none = { texts: [], addSpecialTokens: false, last: 0 };
       const again = { loadMs: within.reading, jobMs: within.short };
       await this.#short.run({ type: 'encode', source, job: none, ...again }, turn);
@@ -79,9 +82,9 @@ export class TextWorkers {
   }
 
   /**
-   * @param characters of the job's text
+   * @param characters length of the job's text
    * @throws ServiceError `queue_full`, `deadline_exceeded`, `shutting_down` or `text_failure`; ChatTemplateError and
-   *   FinalMessageError; what `owner.signal` gives as its reason
+   * FinalMessageError; the reason of `owner.signal`
    */
   async run<T extends WorkingType>(
     type: T,

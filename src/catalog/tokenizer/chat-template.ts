@@ -12,15 +12,15 @@ export interface ChatMessage {
 }
 
 export interface ChatRendering {
-  /** End where the assistant's next message begins. */
+  /** Ends where the assistant's next message begins. */
   addGenerationPrompt: boolean;
-  /** End with the last message's content, for the model to go on with. */
+  /** Ends with the last message's content, so that the model continues it. */
   continuesFinal: boolean;
-  /** What the template may ask for beside the messages. */
+  /** Variables that the template may use in addition to the messages. */
   variables: Record<string, unknown>;
 }
 
-/** The template refuses the messages, in words for whoever wrote them, or fails on them. */
+/** The template refuses the messages, worded for their author, or fails on them. */
 export class ChatTemplateError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
@@ -28,7 +28,7 @@ export class ChatTemplateError extends Error {
   }
 }
 
-/** What a template finds under these names is not a request's to say. */
+/** Names of template variables that a request may not set. */
 export const reservedVariables: readonly string[] = [
   ...['messages', 'add_generation_prompt'],
   ...[
@@ -45,13 +45,13 @@ export const reservedVariables: readonly string[] = [
   ],
 ];
 
-/** Takes the place of the library's `raise_exception`, whose errors look like those of the library itself. */
+/** Replaces the library's `raise_exception`, whose errors look like the library's own. */
 const raiseName = '__raise__';
 const raise = (message: unknown) => {
   throw new ChatTemplateError(String(message));
 };
 
-/** The last message cannot be gone on with: it has no text, or the template changes it. */
+/** The model cannot continue the last message: it has no text, or the template changes it. */
 export class FinalMessageError extends Error {
   constructor() {
     super('The last message must have text that the chat template keeps as it is.');
@@ -60,9 +60,10 @@ export class FinalMessageError extends Error {
 }
 
 /**
- * Turns the messages of a chat into the text a checkpoint was trained on, by its own Jinja template: chat_template.jinja,
- * or `chat_template` of tokenizer_config.json (a text, or a list of named ones, of which `default` counts).
- * A template is a program of the checkpoint's, so in the service it runs in a process of its own (text-worker.ts).
+ * Turns the messages of a chat into text in the format that a checkpoint was trained on, with its own Jinja template:
+ * chat_template.jinja, or `chat_template` of tokenizer_config.json (a text, or a list of named ones: `default`,
+ * otherwise the first). A template is a program from the checkpoint, so the service runs it in a separate process
+ * (text-worker.ts).
  */
 export class ChatTemplate {
   readonly #template: Template;
@@ -79,7 +80,7 @@ export class ChatTemplate {
     this.#specialTokens = specialTokens;
   }
 
-  /** @returns null where the checkpoint has none. @throws ConfigurationError naming the file that is no template */
+  /** @returns null if the checkpoint has none. @throws ConfigurationError naming the file that is not a template */
   static load({ chatTemplate, specialTokens, templatePlace }: TokenizerInfo): ChatTemplate | null {
     if (chatTemplate === null) return null;
     try {

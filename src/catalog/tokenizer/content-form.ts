@@ -16,7 +16,7 @@ interface Node {
 const isNode = (value: unknown): value is Node =>
   typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
 
-/** Whether this is a message's content itself, whole, filtered or in part; not what a call makes of it. */
+/** Whether this is a message's content itself (whole, filtered or in part), not the result of a call. */
 function isContent(node: unknown): boolean {
   if (!isNode(node)) return false;
   switch (node.type) {
@@ -47,8 +47,8 @@ export function* nodesOf(program: unknown): Generator<Node> {
 }
 
 /**
- * What a template takes, by what it does with contents: those that loop over them take lists of parts, and texts as well
- * where they ask whether one `is string`. vLLM decides alike.
+ * The content form that a template expects. A template that loops over contents takes lists of parts; if it also tests
+ * whether one `is string`, it takes texts too. vLLM decides in the same way.
  * @param program the template's syntax tree
  */
 export function contentForm(program: unknown): ContentForm {
@@ -67,9 +67,9 @@ const contentText = (content: string | readonly ContentPart[]): string =>
   typeof content === 'string' ? content : content.map(({ text }) => text).join('');
 
 /**
- * A message's content as a template of this form reads it. Parts that become one text follow each other without a gap.
- * A system message is always in one piece: templates that put it into the first turn, as Gemma's does, look at its first
- * part alone.
+ * A message's content in the form that a template expects. Parts that become one text are joined without a gap. A
+ * system message is always in one piece: templates that put it into the first turn, as Gemma's does, read only its
+ * first part.
  */
 export function formContent(
   form: ContentForm,

@@ -6,8 +6,8 @@ import type { Manifest } from '../manifest.ts';
 export type SpecialTokens = Manifest['specialTokens'];
 
 /**
- * The tokens that begin and end a generation. generation_config.json goes before config.json, as in Hugging Face's
- * libraries; `defaults` are the family's own.
+ * The tokens that begin and end a generation. generation_config.json takes precedence over config.json, as in Hugging
+ * Face's libraries; `defaults` are the family's own.
  */
 export async function readSpecialTokens(
   folder: string,

@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { ConfigurationError } from '../../errors.ts';
 import { readCheckpointFile } from '../checkpoint-file.ts';
 
-/** Larger files are refused. The largest have a fifth of it. */
+/** Maximum bytes of a file. The largest have a fifth of this. */
 const mostBytes = 2 ** 28;
 
-/** @throws ConfigurationError when it is missing, too large or no JSON */
+/** @throws ConfigurationError if the file is missing, too large or not JSON */
 export function readTokenizerFile(file: string): Record<string, unknown> {
   let text: string;
   try {
@@ -27,8 +27,8 @@ export function readTokenizerFile(file: string): Record<string, unknown> {
 }
 
 /**
- * One more than the highest id of a token that is not an added one, by a tokenizer.json: what its model has at least.
- * Its `model.vocab` maps tokens to ids, or lists tokens in the order of their ids (Unigram).
+ * One more than the highest id of a token that is not an added one: the minimum vocabulary of a model for this
+ * tokenizer.json. Its `model.vocab` maps tokens to ids, or lists tokens in the order of their ids (Unigram).
  */
 export function ownTokens(tokenizerJson: Record<string, unknown>): number {
   const { model, added_tokens } = tokenizerJson as {
@@ -45,8 +45,8 @@ export function ownTokens(tokenizerJson: Record<string, unknown>): number {
 }
 
 /**
- * @throws ConfigurationError for the tokenizer of another model: its own tokens have ids that the model does not have.
- *   Added ones may (Gemma 3's `<image_soft_token>` is one past the end); prompts that hold them are refused.
+ * @throws ConfigurationError if the tokenizer belongs to another model: its own tokens have ids that the model lacks.
+ * Added tokens may have such ids (Gemma 3's `<image_soft_token>` is one past the end); prompts with them are refused.
  */
 export function requireVocabulary(checkpoint: string, ownTokens: number, vocabSize: number): void {
   if (ownTokens <= vocabSize) return;

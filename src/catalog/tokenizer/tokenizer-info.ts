@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { readCheckpointFile } from '../checkpoint-file.ts';
 import { readTokenizerFile } from './tokenizer-file.ts';
 
-/** What a checkpoint says about its tokenizer, apart from the tokens. */
+/** A checkpoint's information about its tokenizer, without the tokens. */
 export interface TokenizerInfo {
-  /** As Hugging Face's libraries call it. */
+  /** Name of the class in Hugging Face's libraries. */
   tokenizerClass: string | null;
   /** `bos_token`, `eos_token` and so on, each with the token's text. */
   specialTokens: Record<string, string>;
   /** The Jinja template for chats; null: the checkpoint has none. */
   chatTemplate: string | null;
-  /** Where the template is, for messages. */
+  /** Location of the template, for error messages. */
   templatePlace: string;
 }
 
-/** A hundred times what the longest templates have. */
+/** Maximum bytes of a template: a hundred times the longest ones. */
 const mostTemplateBytes = 2 ** 22;
 
 /** @throws ConfigurationError naming the file that cannot be read */
@@ -35,7 +35,7 @@ export function readTokenizerInfo(checkpoint: string): TokenizerInfo {
   };
 }
 
-/** A text, or a list of named ones, of which `default` counts. */
+/** A text, or a list of named ones: the one named `default`, otherwise the first. */
 function defaultTemplate(given: unknown): string | null {
   if (typeof given === 'string') return given;
   if (!Array.isArray(given)) return null;
@@ -44,7 +44,7 @@ function defaultTemplate(given: unknown): string | null {
   return typeof template === 'string' ? template : null;
 }
 
-/** `bos_token` and its like, written as a text or as an object with its `content`. */
+/** `bos_token` and the like, written as a text or as an object with its `content`. */
 function specialTokensOf(config: Record<string, unknown>): Record<string, string> {
   const entries = Object.entries(config).flatMap(([name, value]) => {
     if (!name.endsWith('_token')) return [];

@@ -5,11 +5,11 @@ import { inOneLine } from '../checkpoint-file.ts';
 import { ownTokens, readTokenizerFile } from './tokenizer-file.ts';
 import { Vocabulary, type VocabularyData } from './vocabulary.ts';
 
-/** What a token's written form stands for, after the `decoder` of tokenizer.json. */
+/** Turns tokens' written forms into bytes, following the `decoder` of tokenizer.json. */
 interface TokenDecoder {
-  /** @param isAdded the token is one of `added_tokens`, which byte-level decoders take as written */
+  /** @param isAdded the token is one of `added_tokens`, which byte-level decoders leave as written */
   bytes(token: string, isAdded: boolean): Uint8Array<ArrayBuffer>;
-  /** Spaces to drop at the very start of a text, where there are any. */
+  /** Maximum spaces to drop at the start of a text. */
   readonly leadingSpaces: number;
 }
 
@@ -28,8 +28,9 @@ interface DecoderStep {
 const utf8 = new TextEncoder();
 
 /**
- * Reads the `decoder` object of a tokenizer.json. Only decoders that work token by token are taken, as text is
- * streamed: ByteLevel, Metaspace, and the sequences of Replace, ByteFallback, Fuse and Strip SentencePiece models use.
+ * Reads the `decoder` object of a tokenizer.json. Supports only decoders that work token by token, because text is
+ * streamed: ByteLevel, Metaspace, and the sequences of Replace, ByteFallback, Fuse and Strip that SentencePiece models
+ * use.
  * @throws ConfigurationError naming the decoder type that is not supported
  */
 function readTokenDecoder(decoder: unknown, file: string): TokenDecoder {
@@ -79,7 +80,7 @@ function sentencePieceDecoder(steps: readonly DecoderStep[], file: string): Toke
   return { bytes, leadingSpaces };
 }
 
-/** The byte a token like `<0xE2>` stands for, null for any other. */
+/** The byte that a token like `<0xE2>` stands for; null for any other token. */
 function byteOfFallback(token: string): number | null {
   const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
   return digits === undefined ? null : Number.parseInt(digits, 16);
@@ -88,13 +89,13 @@ function byteOfFallback(token: string): number | null {
 function byteLevelBytes(token: string, isAdded: boolean): Uint8Array<ArrayBuffer> {
   if (isAdded) return utf8.encode(token);
   const bytes = Array.from(token, (character) => byteOfCharacter.get(character));
-  // A token written outside the alphabet stands for its own text, as in the reference tokenizers.
+  // A token with characters outside the alphabet stands for its own text, as in the reference tokenizers.
   return bytes.includes(undefined) ? utf8.encode(token) : Uint8Array.from(bytes as number[]);
 }
 
 /**
- * GPT-2's byte alphabet, reversed: bytes that print stand for themselves in Latin-1, the others follow from U+0100 on,
- * in ascending order.
+ * GPT-2's byte alphabet, reversed: printable bytes stand for themselves in Latin-1; the others follow from U+0100, in
+ * ascending order.
  */
 const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   const prints = (byte: number) =>
@@ -105,12 +106,13 @@ const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   return map;
 })();
 
-/** Upper bounds on what a checkpoint may bring: several times what the largest vocabularies have. */
+/** Maximum size of a checkpoint's vocabulary: several times the largest ones. */
 const limits = { tokens: 2 ** 22, tokenBytes: 2 ** 27 };
 
 /**
- * Text to tokens and back, after a checkpoint's tokenizer.json. It runs the regular expressions and rules that file
- * holds, so in the service it lives in a process of its own (text-worker.ts); a `Vocabulary` is all the others need.
+ * Turns text into tokens and back, following a checkpoint's tokenizer.json. It runs the regular expressions and rules
+ * in that file, so the service keeps it in a separate process (text-worker.ts); everything else needs only a
+ * `Vocabulary`.
  */
 export class Tokenizer extends Vocabulary {
   readonly #tokenizer: HuggingFaceTokenizer;
@@ -123,7 +125,7 @@ export class Tokenizer extends Vocabulary {
     this.#tokenizer = tokenizer;
   }
 
-  /** @throws ConfigurationError when a file is missing, damaged or of a kind that is not supported */
+  /** @throws ConfigurationError if a file is missing, damaged or of an unsupported kind */
   static load(checkpointFolder: string): Tokenizer {
     const file = join(checkpointFolder, 'tokenizer.json');
     const tokenizerJson = readTokenizerFile(file);
@@ -144,12 +146,12 @@ export class Tokenizer extends Vocabulary {
   /** @param addSpecialTokens run the post-processor (for T5: append `</s>`); default true */
   encode(text: string, addSpecialTokens = true): number[] {
     const { ids } = this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
-    // Text without a token, in a vocabulary without an unknown token, is dropped as in the reference tokenizers.
+    // Text that no token covers is dropped if there is no unknown token, as in the reference tokenizers.
     return (ids as (number | undefined)[]).filter((id) => id !== undefined);
   }
 }
 
-/** @throws ConfigurationError for a vocabulary that is larger than any model's */
+/** @throws ConfigurationError for a vocabulary larger than any model's */
 function readVocabulary(
   tokenizer: HuggingFaceTokenizer,
   decoder: TokenDecoder,

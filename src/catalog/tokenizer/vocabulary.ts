@@ -1,6 +1,6 @@
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** A token as a string of its own; bytes that are no whole character as `bytes:\xe2\x80`. */
+/** A single token as a string; incomplete characters become `bytes:\xe2\x80`. */
 export function tokenText(bytes: Uint8Array): string {
   try {
     return strict.decode(bytes);
@@ -9,7 +9,7 @@ export function tokenText(bytes: Uint8Array): string {
   }
 }
 
-/** A vocabulary as it crosses from one process or thread to another. */
+/** A vocabulary as sent between processes or threads. */
 export interface VocabularyData {
   /** Bytes of all tokens, one after another. */
   bytes: Uint8Array;
@@ -17,15 +17,15 @@ export interface VocabularyData {
   ends: Uint32Array;
   /** By id: 1 for a special token. */
   special: Uint8Array;
-  /** One more than the highest id of a token that is not an added one: so many a model of this tokenizer has at least. */
+  /** One more than the highest id of a token that is not an added one: the minimum vocabulary of its model. */
   ownTokens: number;
-  /** Spaces the decoder drops at the very start of a text (SentencePiece writes one before the first word). */
+  /** Spaces that the decoder drops at the start of a text (SentencePiece writes one before the first word). */
   leadingSpaces: number;
 }
 
 const none = new Uint8Array();
 
-/** What a checkpoint's tokens stand for. Plain data: nothing of the checkpoint's own runs here. */
+/** The text of a checkpoint's tokens. Plain data: no code of the checkpoint runs here. */
 export class Vocabulary {
   readonly data: VocabularyData;
 
@@ -42,7 +42,7 @@ export class Vocabulary {
     return this.data.leadingSpaces;
   }
 
-  /** The exact bytes a token stands for in running text; special tokens give their written form, unknown ids nothing. */
+  /** The exact bytes of a token in running text; special tokens give their written form, unknown ids give nothing. */
   tokenBytes(id: number): Uint8Array {
     const { bytes, ends } = this.data;
     return id < ends.length ? bytes.subarray(id === 0 ? 0 : ends[id - 1], ends[id]) : none;
@@ -58,7 +58,7 @@ export class Vocabulary {
     const startOf = (id: number) => (id === 0 ? 0 : ends[id - 1]!);
     const whole = Buffer.allocUnsafe(kept.reduce((sum, id) => sum + ends[id]! - startOf(id), 0));
     let at = 0;
-    // Byte by byte: a view for each of a hundred thousand tokens would take ten times as long.
+    // Byte by byte: a view of each token would take ten times as long for a hundred thousand tokens.
     for (const id of kept) for (let i = startOf(id); i < ends[id]!; i++) whole[at++] = bytes[i]!;
     const text = whole.toString('utf8');
     let dropped = 0;

@@ -7,7 +7,7 @@ import { type QueueAmount, QueueBound, type Refusal } from './queue-bound.ts';
 export interface AdmissionLimits {
   maxQueuedRequests: number;
   maxQueuedTokens: number;
-  /** Percent of both that one client may hold alone. */
+  /** Maximum percent of both that one client may hold, reached only while it is alone. */
   clientQueueShare: number;
 }
 
@@ -15,20 +15,20 @@ type Arriving = Pick<GenerationRequest, 'promptTokens' | 'completionPrefix' | 'c
 
 const keptPart = ', of which a part is kept for those who were told to come back';
 
-/** What one client may hold of an empty queue: a request for more is never admitted. */
+/** Maximum that one client may hold of an empty queue; a request for more is never admitted. */
 export function clientQueueLimit(limits: AdmissionLimits): QueueAmount {
   const share = (limit: number) => Math.max(1, Math.floor((limit * limits.clientQueueShare) / 100));
   return { requests: share(limits.maxQueuedRequests), tokens: share(limits.maxQueuedTokens) };
 }
 
 /**
- * Bounds what waits for a slot, in requests and in prompt tokens. Checking and reserving is one synchronous step, so a
- * burst cannot slip in between.
+ * Limits what waits for a slot, in requests and in prompt tokens. Checks and reserves in one synchronous step, so that
+ * a burst cannot slip in between.
  *
- * A client that has requests waiting may add to them in proportion to what is free (dynamic thresholds, Choudhury and
- * Hahne 1998): up to its whole share while it is alone, less beside others. Over that bound it waits for its own requests
- * only: nobody else is told to come back later because of it. The exception is a full queue in which it holds no more
- * than an equal part.
+ * A client with waiting requests may add more in proportion to the free part of the queue (dynamic thresholds,
+ * Choudhury and Hahne 1998): up to its whole share while it is alone, less while others wait. Over that limit it
+ * waits only for its own requests and does not postpone the return of other clients. The exception is a full queue in
+ * which it holds no more than an equal part.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
@@ -52,8 +52,8 @@ export class Admission {
   }
 
   /**
-   * Takes room for all of `requests`, which are one client's, or for none.
-   * @throws ServiceError queue_full, with the seconds after which there should be room
+   * Reserves room for all of `requests`, which come from one client, or for none.
+   * @throws ServiceError queue_full, with the seconds until there should be room
    */
   reserve(requests: readonly Arriving[]): void {
     const name = requests[0]?.client ?? '';
@@ -77,7 +77,7 @@ export class Admission {
     this.#all.add(asked);
   }
 
-  /** One that was reserved has got a slot, or was given up while it waited. */
+  /** Frees the room of a request that got a slot or was given up while it waited. */
   leave(request: Arriving): void {
     const { client } = request;
     const tokens = promptLength(request);
@@ -91,7 +91,7 @@ export class Admission {
     return new QueueBound(clientQueueLimit(this.#limits), this.#clock, this.#all);
   }
 
-  /** The part each client would have, with one more that may come. */
+  /** Whether the client stays within an equal part, counted with one more client that may come. */
   #isWithinEqualPart(held: QueueAmount, asked: QueueAmount): boolean {
     const { maxQueuedRequests, maxQueuedTokens } = this.#limits;
     const parts = this.#clients.size + 1;
@@ -102,8 +102,8 @@ export class Admission {
   }
 
   /**
-   * held + asked ≤ share / (1 − share) × free, solved for what has to leave of the client's own.
-   * @returns null where there is no such bound
+   * Solves held + asked ≤ share / (1 − share) × free for the amount of the client's own that must leave first.
+   * @returns null when there is no such bound
    */
   #beyondShare(held: QueueAmount, asked: QueueAmount, excess: QueueAmount): QueueAmount | null {
     const percent = this.#limits.clientQueueShare;
@@ -140,7 +140,7 @@ function tokensOf(requests: readonly Arriving[]): number {
   return requests.reduce((sum, request) => sum + promptLength(request), 0);
 }
 
-/** Short, however long the prompt. */
+/** A hash, so that the key is short for a long prompt too. */
 function turnKey(requests: readonly Arriving[]): string {
   const [first] = requests;
   const hash = createHash('sha256').update(`${requests.length} ${first?.client}\0`);

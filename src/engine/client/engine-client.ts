@@ -10,22 +10,22 @@ import { TrackedRequests } from './tracked-requests.ts';
 
 export interface EngineClientOptions {
   startWorker: StartWorker;
-  /** Ends what the worker computes early, and fails all that it would compute afterwards. */
+  /** Cuts short what the worker computes and fails everything it would compute afterwards. */
   interrupt(): void;
   admission: Admission;
   observer: EngineObserver;
   clock: Clock;
   onModelState: OnModelState;
-  /** Something went wrong inside the engine; `detail` is for the log. @param model null: all of them */
+  /** Receives internal errors; `detail` is for the log. @param model null: all models */
   onFault(model: string | null, detail: string): void;
 }
 
-/** Deadlines that the worker has not kept, because it is away or inside a long step, are looked for this often. */
+/** How often to look for deadlines that the worker misses because it is away or inside a long step. */
 const lateCheckMs = 250;
 
 /**
- * The main thread's side of the engine worker. When the worker dies, the requests that ran fail; those that were
- * waiting are given to its successor.
+ * The main thread's side of the engine worker. When the worker dies, its running requests fail; the waiting ones go to
+ * its successor.
  */
 export class EngineClient implements Engine {
   readonly #worker: SupervisedWorker;
@@ -38,7 +38,7 @@ export class EngineClient implements Engine {
   readonly #closed = Promise.withResolvers<void>();
   readonly #lateCheck: NodeJS.Timeout;
   #isRestarted = false;
-  /** The worker is gone and no other will come. */
+  /** The worker is gone and no other will start. */
   #isOver = false;
   #drained: Promise<boolean> | null = null;
 
@@ -59,7 +59,7 @@ export class EngineClient implements Engine {
     this.#lateCheck = setInterval(() => this.#abort(this.#requests.failLate()), lateCheckMs).unref();
   }
 
-  /** Adds a model. Settles when it is ready or has failed, which `onModelState` reports, or when the engine stops. */
+  /** Adds a model. Settles when it is ready or has failed (`onModelState` says which), or when the engine stops. */
   loadModel(spec: ModelSpec): Promise<void> {
     const tried = this.#models.add(spec);
     if (this.#isOver) this.#models.failed(spec.name, 'The engine has stopped.');
@@ -68,8 +68,8 @@ export class EngineClient implements Engine {
   }
 
   /**
-   * Removes a model and frees its memory: takes no new requests, lets running ones go on for `withinMs`, fails the rest.
-   * Settles when the worker has closed it, or has ended.
+   * Removes a model and frees its memory: takes no new requests, lets open ones continue for `withinMs`, fails the
+   * rest. Settles when the worker has closed the model or has ended.
    */
   async unloadModel(model: string, withinMs: number): Promise<void> {
     const left = this.#models.leave(model);
@@ -94,17 +94,17 @@ export class EngineClient implements Engine {
   }
 
   /**
-   * Takes nothing new, lets what runs go on for `withinMs`, fails the rest with `shutting_down` and closes the worker;
-   * one that has not closed `closeWithinMs` later, because a step is that long, is interrupted and gets `endWithinMs`.
-   * @returns whether the worker closed, or was gone, in time; one that did not is inside the model still. One that was
-   *   loading, with nobody's work in it, is not waited for longer
+   * Takes nothing new, lets open requests continue for `withinMs`, fails the rest with `shutting_down` and closes the
+   * worker. A worker that a long step keeps from closing within `closeWithinMs` is interrupted and gets `endWithinMs`.
+   * @returns whether the worker closed, or was gone, in time; otherwise it is still inside the model. Also true for a
+   *   worker that was loading, with no requests in it: it is not waited for longer
    */
   drain(withinMs: number, closeWithinMs = 10_000, endWithinMs = 2000): Promise<boolean> {
     this.#drained ??= this.#drain(withinMs, closeWithinMs, endWithinMs);
     return this.#drained;
   }
 
-  /** All of `requests` or none. @throws ServiceError */
+  /** Admits all of `requests` or none. @throws ServiceError */
   #admit(requests: readonly GenerationRequest[]): void {
     try {
       this.#requireOpen();
@@ -172,12 +172,12 @@ export class EngineClient implements Engine {
   }
 
   #loadAnswered(): void {
-    // What kept every model from loading again may pass; the start of the service says what does not.
+    // What keeps every model from loading again may be temporary, so try a new worker; the first start shows the rest.
     const isUseless = this.#models.areTried && !this.#models.isServing;
     if (this.#isRestarted && isUseless) this.#worker.post({ type: 'close' });
   }
 
-  /** A second death in a row, before the models were loaded again, is more than requests that wait can sit out. */
+  /** Waiting requests survive the death of a worker, but not a second one before a model has loaded again. */
   #workerEnded(restartInMs: number | null, exitCode?: number): void {
     if (exitCode !== undefined) {
       const next = restartInMs === null ? 'it is not started again' : `another starts in ${restartInMs} ms`;

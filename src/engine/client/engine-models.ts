@@ -4,31 +4,31 @@ import type { EngineReport, ModelSpec } from '../protocol/messages.ts';
 
 type Loaded = Extract<EngineReport, { type: 'loaded' }>;
 
-/** @param loadSeconds null when the change is no load */
+/** @param loadSeconds null unless the model has just loaded */
 export type OnModelState = (model: string, state: ModelState, loadSeconds: number | null) => void;
 
 const retryAfterSeconds = { loading: 5, failed: 60 };
 
-/** A model that has never been loaded is given up when the worker died this often while loading it. */
+/** A model that has never loaded is given up after this many deaths of the worker during its load. */
 const maxDeathsInLoad = 2;
 
 interface EngineModel {
   readonly spec: ModelSpec;
   state: ModelState;
-  /** How long the last load took; null: it was never loaded. */
+  /** How long the last load took; null: never loaded. */
   loadSeconds: number | null;
   deathsInLoad: number;
   /** Settles once the first load has succeeded or failed. */
   readonly tried: PromiseWithResolvers<void>;
-  /** Settles once it has left; null while it is wanted. */
+  /** Settles once the model is removed; null while it is wanted. */
   left: PromiseWithResolvers<void> | null;
 }
 
-/** The models that an engine is to hold, and where each stands, as clients are told. */
+/** The models that an engine should hold, and the state of each as clients see it. */
 export class EngineModels {
   readonly #models = new Map<string, EngineModel>();
   readonly #onChange: OnModelState;
-  /** What the worker has been told to load and has not answered, in that order. */
+  /** Loads sent to the worker and not answered yet, in that order. */
   readonly #loading = new Set<string>();
 
   constructor(onChange: OnModelState) {
@@ -39,7 +39,7 @@ export class EngineModels {
     return [...this.#models.keys()];
   }
 
-  /** What a new worker has to load. */
+  /** Models that a new worker must load. */
   get specs(): ModelSpec[] {
     return [...this.#models.values()]
       .filter(({ left, deathsInLoad }) => left === null && deathsInLoad < maxDeathsInLoad)
@@ -50,7 +50,7 @@ export class EngineModels {
     return [...this.#models.values()].some(({ state }) => state.state === 'ready');
   }
 
-  /** Every load that the worker was told has succeeded or failed. */
+  /** Whether every load sent to the worker has succeeded or failed. */
   get areTried(): boolean {
     return this.#loading.size === 0;
   }
@@ -64,7 +64,7 @@ export class EngineModels {
     return tried.promise;
   }
 
-  /** The worker has been told to load it. */
+  /** Records that the worker was asked to load it. */
   loading(model: string): void {
     this.#loading.add(model);
   }
@@ -84,7 +84,7 @@ export class EngineModels {
     found.tried.resolve();
   }
 
-  /** Takes no new requests for it. @returns settles once the worker has closed it */
+  /** Stops new requests for it. @returns settles once the worker has closed it */
   leave(model: string): Promise<void> {
     const found = this.#models.get(model);
     if (!found) return Promise.resolve();
@@ -101,8 +101,8 @@ export class EngineModels {
   }
 
   /**
-   * The worker is gone, and with it the models that were leaving.
-   * @param restartInMs until another is started; null: none will be
+   * Records that the worker is gone, and with it the models that were leaving.
+   * @param restartInMs time until the next worker starts; null: none will
    */
   ended(restartInMs: number | null): void {
     const [inLoad] = this.#loading;
@@ -115,7 +115,7 @@ export class EngineModels {
     }
   }
 
-  /** Nothing will be loaded or closed any more: whoever waits for that goes on. */
+  /** Settles every wait for a load or a close, because none will happen any more. */
   abandon(): void {
     for (const { tried, left } of this.#models.values()) {
       tried.resolve();

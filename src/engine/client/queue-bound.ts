@@ -1,32 +1,32 @@
 import type { Clock } from '../protocol/clock.ts';
 
-/** How long after its time a turn is kept, for clients and networks that are slow. */
+/** How long a turn is kept after its time, for slow clients and networks. */
 const graceMs = 5000;
-/** Bounds the memory they take, some 10 MB. */
+/** Maximum number of turns still to come: about 10 MB. */
 const mostTurns = 65_536;
 
 /**
- * When those who were refused were told to come back, so that they are known when they do. `key` says who: there may be
- * several turns of one. Times are milliseconds on one clock that does not run back.
+ * Remembers when refused requests should come back, and recognises them by `key` when they do. A key may have several
+ * turns. Times are milliseconds on one monotonic clock.
  */
 export class KeptTurns {
-  /** Not yet come, in the order they come. */
+  /** Turns still to come, in order. */
   readonly #coming: { key: string; at: number }[] = [];
-  /** Come: how many of a key, in the order in which they lapse. */
+  /** Turns that have come: count per key, in the order in which they expire. */
   readonly #come = new Map<string, { count: number; until: number }>();
 
-  /** Whether there is anybody to keep room for. */
+  /** Whether there is nobody to keep room for. */
   isEmpty(now: number): boolean {
     this.#advance(now);
     return this.#coming.length === 0 && this.#come.size === 0;
   }
 
-  /** @param at no earlier than that of the turn added before */
+  /** @param at not before the time of the turn added last */
   add(key: string, at: number): void {
     if (this.#coming.length < mostTurns) this.#coming.push({ key, at });
   }
 
-  /** @returns whether `key` has a turn now; it has one fewer then */
+  /** Uses up a turn of `key`. @returns whether it had one */
   take(key: string, now: number): boolean {
     this.#advance(now);
     const turns = this.#come.get(key);
@@ -51,15 +51,15 @@ export class KeptTurns {
   }
 }
 
-/** The rate is of the last so many events, which say something of slow queues, */
+/** The rate covers at least this many events, so that slow queues count too, */
 const fewestEvents = 64;
-/** and of so many milliseconds at least, since those who run together often end together. */
+/** and at least this many milliseconds, because requests that run together often end together. */
 const shortestMs = 5000;
 
-/** How much leaves a queue per second, of late. */
+/** The recent rate at which a queue drains. */
 export class DrainRate {
   readonly #events: { amount: number; at: number }[] = [];
-  /** What the amounts of #events add up to, and since when. */
+  /** Sum of the amounts in #events, and since when. */
   #sum = 0;
   #since: number;
 
@@ -78,14 +78,14 @@ export class DrainRate {
     }
   }
 
-  /** null: nothing seen yet. */
+  /** null: nothing has left yet. */
   perSecond(now: number): number | null {
     if (this.#sum === 0 || now === this.#since) return null;
     return (this.#sum * 1000) / (now - this.#since);
   }
 }
 
-/** What waits, in sequences and in prompt tokens. */
+/** Amount that waits, in sequences and in prompt tokens. */
 export interface QueueAmount {
   requests: number;
   tokens: number;
@@ -93,12 +93,12 @@ export interface QueueAmount {
 
 /** `unknown`: nothing has left the queue yet. */
 const retrySeconds = { shortest: 1, unknown: 5, longest: 3600 };
-/** Of the rate at which the queue drains, what those who come back are given; new requests take their part. */
+/** Share of the queue's drain rate for returning requests; new ones take the rest. */
 const shareOfReturning = 0.8;
-/** Of the queue, what is kept for those who come back when they were told, while any are expected. */
+/** Share of the queue kept for requests that return on time, while any are expected. */
 const shareKept = 0.25;
 
-/** The answer to those for whom there is no room. */
+/** The answer when there is no room. */
 export interface Refusal {
   retryAfterSeconds: number;
   /** There is room, but it is kept for others. */
@@ -106,24 +106,24 @@ export interface Refusal {
 }
 
 /**
- * Counts what waits, of all clients or of one, and says when there will be room. Those who are refused are told to come
- * back one after another, at the rate at which there will be room: told the same time, they would come together and be
- * refused again. Those who then come are known by their key, and have a part of the queue to themselves: the overload
- * may not be over.
+ * Counts what waits, of all clients or of one, and says when there will be room. Refused requests get return times one
+ * after another, at the rate at which room becomes free: with the same time they would return together and be refused
+ * again. Those that return on time are recognised by their key and get a reserved part of the queue, because the
+ * overload may not be over.
  */
 export class QueueBound {
   readonly #limits: QueueAmount;
   readonly #clock: Clock;
-  /** Whose speed stands in until something has left here. */
+  /** Supplies the speed until something has left this queue. */
   readonly #like: QueueBound | null;
   readonly #requestRate = new DrainRate(0);
   readonly #tokenRate = new DrainRate(0);
   readonly #turns = new KeptTurns();
   readonly held: QueueAmount = { requests: 0, tokens: 0 };
-  /** Milliseconds in which something waited, up to #measuredAt: an empty queue says nothing about its speed. */
+  /** Milliseconds during which something waited, up to #measuredAt: an empty queue says nothing about its speed. */
   #busyMs = 0;
   #measuredAt: number;
-  /** Until then, those who were refused before are expected back. */
+  /** Until then, requests refused earlier are expected back. */
   #returnsUntil: number;
 
   constructor(limits: QueueAmount, clock: Clock, like: QueueBound | null = null) {
@@ -135,9 +135,9 @@ export class QueueBound {
   }
 
   /**
-   * @param key of who asks, by which they are known when they come back
-   * @param excess what has to leave before there is room for `asked`
-   * @returns null where there is room
+   * @param key identifies the request when it comes back
+   * @param excess what must leave before there is room for `asked`
+   * @returns null when there is room
    */
   refusal(key: string, asked: QueueAmount, excess: QueueAmount): Refusal | null {
     this.#measureBusy();
@@ -158,7 +158,7 @@ export class QueueBound {
     this.held.tokens += tokens;
   }
 
-  /** A sequence has got a slot, or was given up while it waited. */
+  /** Records that a sequence got a slot or was given up while it waited. */
   leave(tokens: number): void {
     this.#measureBusy();
     this.held.requests -= 1;
@@ -173,7 +173,7 @@ export class QueueBound {
     this.#measuredAt = now;
   }
 
-  /** On the clock, within bounds: when the excess has left, and those who were refused before have had their turn. */
+  /** Clock time, within bounds, when the excess has left and requests refused earlier have had their turn. */
   #timeOfReturn(asked: QueueAmount, excess: QueueAmount): number {
     const now = this.#measuredAt;
     const room = now + 1000 * this.#secondsToDrain(excess);

@@ -3,12 +3,12 @@ import { interruptNativeSessions } from '../../runtime/native/native-addon.ts';
 import { type EngineReport, errorDetail, type WorkerData } from '../protocol/messages.ts';
 import { EngineClient, type EngineClientOptions } from './engine-client.ts';
 
-/** Starts the engine's thread and connects to it; what the thread prints goes to this process's own output. */
+/** Starts the engine thread and connects to it. The thread prints to this process's own output. */
 export function startEngine(
   data: WorkerData,
   options: Omit<EngineClientOptions, 'startWorker' | 'interrupt'>,
 ): EngineClient {
-  // ONNX Runtime reads the process's environment when its library loads, and reports home unless told not to.
+  // ONNX Runtime reads the process's environment when its library loads, and sends telemetry by default.
   process.env.ORT_DISABLE_TELEMETRY = '1';
   return new EngineClient({
     ...options,

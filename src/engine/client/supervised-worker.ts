@@ -3,14 +3,14 @@ import type { EngineCommand, EngineReport } from '../protocol/messages.ts';
 
 const firstMs = 100;
 const longestMs = 30_000;
-/** A worker that has held a model for this long has recovered. */
+/** A worker that holds a model for this long has recovered. */
 const recoveredMs = 60_000;
 
-/** How long to wait before a worker that has ended is started again: twice as long each time until one lasts. */
+/** The delay before an ended worker is started again; doubles each time until a worker lasts. */
 class RestartDelay {
   #failures = 0;
 
-  /** @param loadedMs how long the worker that has ended held a model; null: it never did */
+  /** @param loadedMs how long the ended worker held a model; null: it never did */
   next(loadedMs: number | null): number {
     if (loadedMs !== null && loadedMs >= recoveredMs) this.#failures = 0;
     const delayMs = Math.min(longestMs, firstMs * 2 ** this.#failures);
@@ -21,8 +21,8 @@ class RestartDelay {
 
 /**
  * Starts an engine worker.
- * @param onReport is called with all it says
- * @param onEnd is called once, when it is gone, whether it was told to end or not
+ * @param onReport called with each of its reports
+ * @param onEnd called once, when it is gone, whether it was asked to end or not
  */
 export type StartWorker = (
   onReport: (report: EngineReport) => void,
@@ -32,18 +32,18 @@ export type StartWorker = (
 interface WorkerListener {
   take(report: EngineReport): void;
   /**
-   * @param restartInMs until another is started; null: none will be
+   * @param restartInMs time until the next worker starts; null: none will
    * @param exitCode of the thread, if it ended by itself
    */
   ended(restartInMs: number | null, exitCode?: number): void;
   restarting(): void;
-  /** Another is there and holds no model yet. */
+  /** The next worker runs and holds no model yet. */
   restarted(): void;
 }
 
 /**
- * An engine worker that is started again when it ends by itself, ever later if it does so again and again. One that
- * ends before it has ever loaded a model is not: the cause is in what it was given.
+ * An engine worker that is started again when it ends by itself, with a growing delay if that repeats. If it ends
+ * before a model has ever loaded, it is not started again: the cause is in what it was given.
  */
 export class SupervisedWorker {
   readonly #start: StartWorker;
@@ -67,12 +67,12 @@ export class SupervisedWorker {
     return this.#worker !== null;
   }
 
-  /** Goes nowhere while there is no worker. */
+  /** Does nothing while there is no worker. */
   post(command: EngineCommand): void {
     this.#worker?.postMessage(command);
   }
 
-  /** Tells the worker to end, and starts no other. */
+  /** Asks the worker to end and starts no other. */
   close(): void {
     this.#isClosing = true;
     clearTimeout(this.#timer);
@@ -110,7 +110,7 @@ export class SupervisedWorker {
   }
 }
 
-/** Waits for `promise` at most `milliseconds`. @returns whether it settled in time; a rejection is thrown */
+/** Waits at most `milliseconds` for `promise`. @returns whether it settled in time. @throws its rejection */
 export async function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(resolve, milliseconds, false);

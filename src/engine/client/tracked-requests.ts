@@ -14,7 +14,7 @@ import type { Admission } from './admission.ts';
 /** Requests of one call, which share a stream of events. */
 interface Group {
   readonly stream: EventStream;
-  /** Ids of those that have not ended. */
+  /** Ids of the requests that have not ended. */
   readonly open: Set<string>;
   /** Called once all have ended. */
   forget(): void;
@@ -26,16 +26,16 @@ interface Tracked {
   readonly timings: RequestTimings;
 }
 
-/** Somebody waits until nothing is open; undefined: for any model. */
+/** A wait until nothing is open for `model`; undefined: for any model. */
 interface EmptyWait {
   readonly model: string | undefined;
   resolve(): void;
 }
 
-/** The engine looks at deadlines once a step; only what it misses by more than this is late here too. */
+/** The engine checks deadlines once per step; the main thread only acts on those it misses by more than this. */
 const lateGraceMs = 250;
 
-/** What is known on the main thread of admitted requests until each has ended. */
+/** The main thread's record of admitted requests, each until it has ended. */
 export class TrackedRequests {
   readonly #admission: Admission;
   readonly #observer: EngineObserver;
@@ -58,8 +58,8 @@ export class TrackedRequests {
   }
 
   /**
-   * Takes up requests that were admitted. They count until they have ended, even if nobody listens any more.
-   * @param abort is called with those of them still open when the consumer leaves or `signal` aborts
+   * Starts to track admitted requests. They count until they have ended, even if nobody listens any more.
+   * @param abort called with the ids still open when the consumer leaves or `signal` aborts
    */
   open(
     requests: readonly GenerationRequest[],
@@ -82,7 +82,7 @@ export class TrackedRequests {
     return group.stream;
   }
 
-  /** Events of requests that have ended here already are passed over. */
+  /** Ignores events of requests that have already ended here. */
   deliver(event: GenerationEvent): void {
     const tracked = this.#tracked.get(event.id);
     if (!tracked) return;
@@ -99,14 +99,14 @@ export class TrackedRequests {
     if (isEnd(event)) this.#end(tracked, event);
   }
 
-  /** Requests of `model` that have no slot yet, in the order they came. */
+  /** Requests for `model` that have no slot yet, in order of arrival. */
   waitingFor(model: string): GenerationRequest[] {
     return this.#pick(({ request, timings }) => request.model === model && !timings.hasStarted).map(
       ({ request }) => request,
     );
   }
 
-  /** Ends everything that is open, or what is for `model`, without waiting for the engine. */
+  /** Fails all open requests, or those for `model`, without waiting for the engine. */
   failAll(code: ErrorCode, message: string, model?: string): void {
     this.#fail(({ request }) => model === undefined || request.model === model, code, message);
   }
@@ -119,7 +119,7 @@ export class TrackedRequests {
     this.#fail(({ request, timings }) => request.model === model && !timings.hasStarted, code, message);
   }
 
-  /** Fails what is past its deadline by more than the engine itself needs to notice. @returns their ids */
+  /** Fails requests that are past their deadline by more than the engine needs to notice. @returns their ids */
   failLate(): string[] {
     const noticedBefore = this.#clock() - lateGraceMs;
     return this.#fail(
@@ -130,7 +130,7 @@ export class TrackedRequests {
     );
   }
 
-  /** Gives up those of `ids` that are open, in place of an engine that is away. */
+  /** Aborts the open requests among `ids`, in place of an engine that is away. */
   abort(ids: readonly string[]): void {
     const at = this.#clock();
     for (const { request, timings } of this.#pick(({ request: { id } }) => ids.includes(id))) {
@@ -139,7 +139,7 @@ export class TrackedRequests {
     }
   }
 
-  /** Settles when nothing is open, or nothing for `model`. */
+  /** Settles when no request is open, or none for `model`. */
   whenEmpty(model?: string): Promise<void> {
     return new Promise((resolve) => {
       this.#onEmpty.push({ model, resolve });
@@ -187,7 +187,7 @@ function stageOf(timings: RequestTimings): AbortStage {
 
 type Result = IteratorResult<GenerationEvent, undefined>;
 
-/** Events handed from the engine to one consumer; whoever leaves the loop early is reported. */
+/** Passes events from the engine to one consumer; calls `onLeave` if the consumer leaves the loop early. */
 export class EventStream implements AsyncIterableIterator<GenerationEvent> {
   readonly #onLeave: () => void;
   readonly #events: GenerationEvent[] = [];
@@ -205,7 +205,7 @@ export class EventStream implements AsyncIterableIterator<GenerationEvent> {
     else this.#events.push(event);
   }
 
-  /** No event follows; those not consumed yet still are delivered. */
+  /** Ends the stream; events not consumed yet are still delivered. */
   close(): void {
     this.#isClosed = true;
     for (const consumer of this.#consumers.splice(0)) consumer({ done: true, value: undefined });

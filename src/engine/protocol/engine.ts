@@ -1,28 +1,28 @@
 import type { EndEvent, GenerationEvent, GenerationRequest } from './generation.ts';
 import type { StepReport } from './messages.ts';
 
-/** What the http layer sees of the engine. */
+/** The engine as the HTTP layer sees it. */
 export interface Engine {
   /**
-   * Admits all requests or none, in one synchronous step, and returns their events, interleaved, each request's
-   * in order, until every one of them has ended. Aborting `signal` (or leaving the loop early) aborts what still runs.
+   * Admits all requests or none, in one synchronous step. Returns their events until every request has ended; requests
+   * interleave, the events of each stay in order. Aborting `signal` or leaving the loop early aborts what still runs.
    * @throws ServiceError `queue_full`, `not_ready`, `shutting_down`, before anything is queued
    */
   generate(requests: readonly GenerationRequest[], signal: AbortSignal): AsyncIterable<GenerationEvent>;
 
-  /** Requests that wait for a slot and those that hold one. */
+  /** Requests that wait for a slot, requests that hold one, and prompt tokens that wait. */
   load(): { waiting: number; running: number; queuedTokens: number };
 }
 
-/** What the engine client reports of its work; turned into metrics elsewhere. Moments are on the shared clock, ms. */
+/** Receives what the engine client does, for metrics. Times are milliseconds on the shared clock. */
 export interface EngineObserver {
   admitted(request: GenerationRequest): void;
-  /** `count` sequences of one call were refused together, before anything was queued. */
+  /** The engine refused all `count` sequences of one call before it queued anything. */
   rejected(model: string, reason: string, count: number): void;
   started(request: GenerationRequest, at: number): void;
-  /** `count` tokens of one request came out of one step. */
+  /** One step produced `count` tokens of one request. */
   token(request: GenerationRequest, at: number, count: number): void;
-  /** The engine's worker has died and another takes its place. */
+  /** The engine's worker died and a new one replaces it. */
   restarted(): void;
   stepped(step: StepReport): void;
   /** Exactly once per admitted request. */

@@ -5,50 +5,50 @@ import type { SamplingParameters } from '../../sampling/sampling-request.ts';
 export interface StopConditions {
   strings: readonly string[];
   tokenIds: readonly number[];
-  /** Keep the stop string that matched in the text. */
+  /** Keep the matched stop string in the text. */
   includeInOutput: boolean;
-  /** Go on past the model's end-of-sequence tokens. */
+  /** Continue after the model's end-of-sequence tokens. */
   ignoreEos: boolean;
-  /** No stop before this many tokens: end tokens are masked, stop strings not looked at. */
+  /** Minimum tokens before a stop: until then end tokens are masked and stop strings ignored. */
   minTokens: number;
 }
 
-/** One sequence to generate. `n` choices of one prompt are n of these. */
+/** One sequence to generate. `n` choices of one prompt are n requests. */
 export interface GenerationRequest {
   id: string;
   /** Model name as served, `<id>` or `<id>:<precision>`, resolved to the engine's key. */
   model: string;
   promptTokens: readonly number[];
-  /** Encoder-decoder models: what the decoder goes on from, after its start token. */
+  /** Encoder-decoder models: tokens that the decoder reads after its start token and continues. */
   completionPrefix: readonly number[];
   maxTokens: number;
   sampling: SamplingParameters;
-  /** The same request gives the same numbers, to the last bit: nothing it computes depends on the load or the cache. */
+  /** The same request always gives bit-identical numbers: nothing it computes depends on load or cache. */
   isReproducible: boolean;
   stop: StopConditions;
-  /** null: none; else how many alternatives to report with each token (0: the token's own only). */
+  /** Number of alternatives to report with each token; 0: only the token's own; null: no log probabilities. */
   logprobs: number | null;
-  /** The same for the tokens that the decoder is given: the prompt's, or an encoder-decoder model's `completionPrefix`. */
+  /** The same for the tokens given to the decoder: the prompt, or an encoder-decoder model's `completionPrefix`. */
   promptLogprobs: number | null;
   /** Leave special tokens out of the text. */
   skipSpecialTokens: boolean;
-  /** Lower runs sooner. */
+  /** Lower values run sooner. */
   priority: number;
-  /** Whose it is: slots are shared out fairly between clients. The empty string where clients are not told apart. */
+  /** The client that sent it; clients share the slots fairly. Empty when clients are not distinguished. */
   client: string;
-  /** Only requests with the same one may share what was computed for a prompt. */
+  /** Only requests with the same salt may reuse each other's computed prompts. */
   cacheSalt: string;
-  /** On the shared clock (engine/protocol/clock.ts), milliseconds. */
+  /** Milliseconds on the shared clock (engine/protocol/clock.ts), as all times below. */
   arrivedAt: number;
-  /** When its prompt's tokens were known and it joined the queue. */
+  /** When its prompt was tokenized and it joined the queue. */
   queuedAt: number;
-  /** Latest moment to leave the queue. */
+  /** Latest time to leave the queue. */
   queueDeadline: number;
-  /** Latest moment to finish. */
+  /** Latest time to finish. */
   deadline: number;
 }
 
-/** Tokens of a request that are read, not generated. */
+/** Number of tokens that a request gives the model to read. */
 export const promptLength = ({
   promptTokens,
   completionPrefix,
@@ -56,10 +56,10 @@ export const promptLength = ({
   promptTokens.length + completionPrefix.length;
 
 export type FinishReason = 'stop' | 'length';
-/** Where a request was when it was given up. */
+/** Where a request was when it was aborted or failed. */
 export type AbortStage = 'queued' | 'prefill' | 'decode';
 
-/** Moments on the shared clock, milliseconds; null when not reached. */
+/** Times in milliseconds on the shared clock; null when not reached. */
 export interface Timings {
   arrivedAt: number;
   startedAt: number | null;
@@ -67,22 +67,22 @@ export interface Timings {
   firstTokenAt: number | null;
   finishedAt: number;
   promptTokens: number;
-  /** Of the prompt's, those taken over from another request. */
+  /** Prompt tokens reused from another request. */
   cachedTokens: number;
   generatedTokens: number;
 }
 
-/** What the engine says of one request, in order: started, scored…, tokens…, then one of finished, failed, aborted. */
+/** Events of one request, in order: started, scored…, tokens…, then one of finished, failed, aborted. */
 export type GenerationEvent =
   | { type: 'started'; id: string; at: number }
-  /** The next of the tokens that the decoder is given, where asked; null for a first one, which nothing comes before. */
+  /** Log probabilities of the next given tokens, if requested; null for a first token, which has no context. */
   | { type: 'scored'; id: string; logprobs: readonly (PromptTokenLogprobs | null)[] }
   | {
       type: 'tokens';
       id: string;
       at: number;
       tokens: readonly number[];
-      /** Text that became final with these tokens; may be empty while a character or a stop string is incomplete. */
+      /** Text that these tokens made final; may be empty while a character or a stop string is incomplete. */
       text: string;
       logprobs: readonly TokenLogprobs[] | null;
     }
@@ -90,7 +90,7 @@ export type GenerationEvent =
       type: 'finished';
       id: string;
       reason: FinishReason;
-      /** The stop string or token id that matched, null for length and the model's own end token. */
+      /** The stop string or token id that matched; null for length and the model's own end token. */
       stopReason: string | number | null;
       /** Text held back until now. */
       text: string;
@@ -99,7 +99,6 @@ export type GenerationEvent =
   | { type: 'failed'; id: string; code: ErrorCode; message: string; stage: AbortStage; timings: Timings }
   | { type: 'aborted'; id: string; stage: AbortStage; timings: Timings };
 
-/** How a request ended. */
 export type EndEvent = Extract<GenerationEvent, { type: 'finished' | 'failed' | 'aborted' }>;
 
 export const isEnd = (event: GenerationEvent): event is EndEvent =>

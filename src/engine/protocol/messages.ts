@@ -6,7 +6,7 @@ import type { GenerationEvent, GenerationRequest } from './generation.ts';
 export interface ModelSpec {
   /** Name as served: `<id>` or `<id>:<precision>`. */
   name: string;
-  /** What the checkpoint's tokens stand for. */
+  /** The bytes behind each of the checkpoint's tokens. */
   vocabulary: VocabularyData;
   /** Export folder: manifest.json and graphs. */
   folder: string;
@@ -21,26 +21,26 @@ export interface EngineOptions {
   prefillChunk: number;
 }
 
-/** What the worker is started with. */
+/** Start data of the worker thread. */
 export interface WorkerData {
   options: EngineOptions;
 }
 
 /** Main thread → engine worker. */
 export type EngineCommand =
-  /** Loads run one after another, beside the steps of the models that are there. */
+  /** Loads run one at a time, while the loaded models keep stepping. */
   | { type: 'load'; spec: ModelSpec }
-  /** Abort what is left of its requests, close its session. */
+  /** Aborts the model's remaining requests and closes its session. */
   | { type: 'unload'; model: string }
   | { type: 'submit'; requests: readonly GenerationRequest[] }
   | { type: 'abort'; ids: readonly string[] }
-  /** Finish nothing more: abort everything, close all sessions, exit. */
+  /** Aborts everything, closes all sessions and exits. */
   | { type: 'close' };
 
 /** What one step of a model did. */
 export interface StepReport {
   model: string;
-  /** Milliseconds inside the session, by phase; null when the phase did not run. */
+  /** Milliseconds inside the session, per phase; null when the phase did not run. */
   prefillMs: number | null;
   decodeMs: number | null;
   /** Rows of the decode batch. */
@@ -48,7 +48,7 @@ export interface StepReport {
   prefillTokens: number;
   waiting: number;
   running: number;
-  /** Share of the slot cache's positions in use, 0–1. */
+  /** Used share of the slot cache's positions, 0–1. */
   cacheUsage: number;
 }
 
@@ -66,17 +66,17 @@ export type EngineReport =
   | { type: 'load-failed'; model: string; message: string }
   | { type: 'unloaded'; model: string }
   | { type: 'stepped'; step: StepReport; events: readonly GenerationEvent[] }
-  /** Something went wrong inside; for the log, never for clients. */
+  /** An internal error: for the log, never for clients. */
   | { type: 'fault'; model: string; detail: string }
   | { type: 'closed' };
 
-/** An end of a channel between threads: a MessagePort, a Worker, or a worker's parentPort. */
+/** One end of a channel between threads: a MessagePort, a Worker, or a worker's parentPort. */
 export interface Port<Sent, Received> {
   postMessage(message: Sent): void;
   on(event: 'message', listener: (message: Received) => void): unknown;
 }
 
-/** What of something thrown is worth a log entry. */
+/** The part of a thrown value that we log. */
 export function errorDetail(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

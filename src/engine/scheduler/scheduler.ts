@@ -1,10 +1,11 @@
 import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
+import { chunkEnd, costOf, prefillBudget } from './cut-prompt.ts';
 import { type SharedPrefix, type SlotContent, SlotContents } from './slot-contents.ts';
 import { type SlotMove, SlotTable } from './slot-table.ts';
 import type { PrefillChunk, PrefixReuse, StepPlan } from './step-plan.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
-/** What the scheduler looks at of a request. */
+/** The parts of a request that the scheduler reads. */
 export type Schedulable = Pick<
   GenerationRequest,
   | 'id'
@@ -30,27 +31,27 @@ export interface SlotLimits {
 }
 
 export interface SchedulerOptions extends SlotLimits {
-  /** How many of the slots are for clients that hold none. */
+  /** Slots reserved for clients that hold none. */
   spareSlots: number;
   /**
-   * Maximum tokens of a step: one for each decoding request, the rest for prompts. For those there are at least three, and
-   * a reproducible one's chunk where nothing else is prefilled.
+   * Maximum tokens of a step: one for each decoding request, the rest for prompts. Prompts always get at least three. A
+   * reproducible or scored prompt gets its whole chunk, even above the maximum, if the step prefills nothing else.
    */
   stepTokens: number;
-  /** Maximum prompt tokens of one request in one step; an encoder takes its prompt whole. */
+  /** Maximum prompt tokens of one request in one step; an encoder reads its prompt whole. */
   prefillChunk: number;
 }
 
 interface Holder {
   readonly request: Schedulable;
-  /** The encoder has read the prompt once the steps planned so far are done. */
+  /** Whether the encoder has read the prompt after the steps planned so far. */
   isEncoded: boolean;
-  /** Decoder positions filled by then. */
+  /** Decoder positions filled after those steps. */
   filled: number;
-  /** ready: all that is given is in, a place in the decode batch is not. */
+  /** ready: all given tokens are computed, but the request is not in the decode batch yet. */
   stage: 'prefill' | 'ready' | 'decode';
   readonly content: SlotContent;
-  /** Of the prompt, to be taken over before the rest is computed. */
+  /** Part of the prompt to take over from a slot before the rest is computed. */
   shared: SharedPrefix | null;
 }
 
@@ -60,31 +61,22 @@ interface PrefillPlan {
   encodes: { id: string; slot: number }[];
   chunks: PrefillChunk[];
   prefillTokens: number;
-  /** What the prompts take of the step's budget, in tokens that are not scored. */
+  /** The part of the step's budget that the prompts use, in unscored tokens. */
   cost: number;
 }
 
-/** With a budget of so many tokens no prompt needs a chunk of one token, which comes out a little different. */
-const minPrefill = 3;
-
 /**
- * What a token whose log probability is asked for takes of a step, in others: it needs a row of logits, and its
- * alternatives are sorted and sent on. A constant, so that a prompt is cut the same whatever the step computes.
- */
-const scoredCost = 8;
-
-/**
- * Decides what each step of one model computes. Pure: no clock, no I/O. A plan is taken as carried out; a request
- * that fails or ends is taken out with release() before the next one.
+ * Decides what each step of one model computes. Pure: no clock, no I/O. Assumes that each plan is carried out; before
+ * the next plan the caller removes requests that failed or ended, with release().
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #queue = new WaitingQueue<Schedulable>();
   readonly #table: SlotTable<Holder>;
   readonly #contents: SlotContents;
-  /** In the order they started. */
+  /** By id, in the order they started. */
   readonly #holders = new Map<string, Holder>();
-  /** By client, the step that last computed a part of one of its prompts. */
+  /** By client: the last step that computed part of one of its prompts. */
   readonly #prefilledIn = new Map<string, number>();
   #step = 0;
   #now = 0;
@@ -112,14 +104,14 @@ export class Scheduler {
     return [...this.#holders.values()].some(({ stage }) => stage !== 'prefill');
   }
 
-  /** Share of the cache's decoder positions in use, 0–1. */
+  /** Used share of the cache's decoder positions, 0–1. */
   get cacheUsage(): number {
     let filled = 0;
     for (const holder of this.#holders.values()) filled += holder.filled;
     return filled / (this.#options.slots * this.#options.capacity);
   }
 
-  /** @throws RangeError when the prompt cannot fit a slot, which the caller should have known */
+  /** @throws RangeError when the prompt is empty or does not fit a slot, which the caller should check first */
   add(request: Schedulable): void {
     const limit = this.#hasEncoder ? this.#options.encoderCapacity : this.#options.capacity;
     const { length } = request.promptTokens;
@@ -130,9 +122,9 @@ export class Scheduler {
   }
 
   /**
-   * Takes a request out, wherever it is.
-   * @param generated what it has generated, for prompts that go on with it; null: its cache is not to be trusted
-   * @returns where it was; null when it is not here any more
+   * Removes a request from the queue or its slot.
+   * @param generated its generated tokens, for later prompts that contain them; null: its cache cannot be trusted
+   * @returns where it was; null when it is no longer here
    */
   release(id: string, generated: readonly number[] | null = []): AbortStage | null {
     const holder = this.#holders.get(id);
@@ -146,19 +138,20 @@ export class Scheduler {
     return this.#queue.remove((request) => request.id === id, this.#now).length > 0 ? 'queued' : null;
   }
 
-  /** The request's row of the last plan has to be decoded again: no token could be chosen yet. */
+  /** Schedules the request's row of the last plan again, because no token could be chosen yet. */
   repeat(id: string): void {
     const holder = this.#holders.get(id);
     if (holder) holder.filled -= 1;
   }
 
-  /** What finished requests have left in `slot` is not to be trusted. */
+  /** Drops what a finished request left in `slot`, because it cannot be trusted. */
   forget(slot: number): void {
     const content = this.#contents.at(slot);
     if (content) this.#contents.drop(content);
   }
 
   /**
+   * Plans the next step.
    * @param now on the clock of the requests' deadlines
    * @param othersDecode whether another model's rows wait for this step to end
    */
@@ -169,11 +162,12 @@ export class Scheduler {
     const expired = this.#expire(now);
     const moves = this.#arrangeSlots();
     const rows = this.#planDecode();
-    const { cost: _, ...prefill } = this.#planPrefill(this.#prefillBudget(rows.length, othersDecode));
+    const budget = prefillBudget(rows.length, othersDecode, this.#options);
+    const { cost: _, ...prefill } = this.#planPrefill(budget);
     return { expired, moves, rows, ...prefill };
   }
 
-  /** What earlier plans have computed is there to be shared now. */
+  /** Makes what earlier plans computed available to other requests. */
   #recordDone(): void {
     for (const { content, filled, isEncoded } of this.#holders.values()) {
       if (!this.#hasEncoder) content.filled = Math.min(filled, content.tokens.length);
@@ -192,7 +186,7 @@ export class Scheduler {
     }
   }
 
-  /** Charges a client for what its request computed, and no more. */
+  /** Charges a client only for what its request computed. */
   #settle({ request, filled, isEncoded }: Holder): void {
     const { client, promptTokens } = request;
     const encoded = isEncoded ? promptTokens.length : 0;
@@ -214,7 +208,7 @@ export class Scheduler {
     return [...running, ...queued.map(({ id }) => ({ id, stage: 'queued' as const }))];
   }
 
-  /** Closes gaps in the decode batch and lets those whose prompt is in join it. */
+  /** Closes gaps in the decode batch and adds the requests that have finished their prompts. */
   #arrangeSlots(): StepPlan['moves'] {
     const moves = this.#table.compact();
     for (const holder of this.#holders.values()) {
@@ -227,7 +221,7 @@ export class Scheduler {
     return this.#carryOut(moves);
   }
 
-  /** Saves what finished requests have left in the slots that are moved over, where a free one holds less of use. */
+  /** Plans the moves. Before one overwrites useful contents, copies these to the oldest free slot, if there is one. */
   #carryOut(moves: readonly SlotMove<Holder>[]): StepPlan['moves'] {
     return moves.flatMap(({ occupant, from, to }, i) => {
       const planned: StepPlan['moves'][number][] = [];
@@ -249,16 +243,10 @@ export class Scheduler {
     return this.#table.decoding().map((holder) => ({ id: holder.request.id, past: holder.filled++ }));
   }
 
-  /** Those that decode wait for no more than one chunk. */
-  #prefillBudget(rows: number, othersDecode: boolean): number {
-    const { stepTokens, prefillChunk } = this.#options;
-    const most = rows === 0 && !othersDecode ? stepTokens : Math.min(stepTokens - rows, prefillChunk);
-    return Math.max(minPrefill, most);
-  }
-
   /**
-   * Prompts under way go on, then the queue moves up, as far as `budget` tokens and the slots go. Clients take turns: one
-   * whose prompts were computed less recently goes first, so that a short prompt waits for one chunk of another client's.
+   * Continues started prompts, then starts queued ones, as far as `budget` tokens and the slots allow. Clients take
+   * turns: the one whose prompts were computed least recently goes first, so that a short prompt waits for only one
+   * chunk of another client's.
    */
   #planPrefill(budget: number): PrefillPlan {
     const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0, cost: 0 };
@@ -274,12 +262,12 @@ export class Scheduler {
     return plan;
   }
 
-  /** Gives the next in the queue a slot and computes what `budget` allows of its prompt. @returns whether it could */
+  /** Gives the next queued request a slot and plans what `budget` allows of its prompt. @returns whether it could */
   #startNext(budget: number, plan: PrefillPlan, isWanted = (_next: Schedulable) => true): boolean {
     const next = this.#queue.first(this.#now, this.#table.free.length <= this.#options.spareSlots);
     if (next === null || !isWanted(next)) return false;
     const shared = this.#contents.find(next);
-    // An encoder cannot stop half-way, so a prompt over budget waits until it is the only one of its step.
+    // An encoder cannot stop half-way, so a prompt over budget waits for a step that starts no other.
     const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
     if (isLong && plan.started.length > 0) return false;
     const holder = this.#start(next, shared, plan);
@@ -289,7 +277,7 @@ export class Scheduler {
     return true;
   }
 
-  /** Gives `request` a slot; null when there is none. */
+  /** Gives `request` a slot; null when none is free. */
   #start(request: Schedulable, shared: SharedPrefix | null, plan: PrefillPlan): Holder | null {
     const slot = this.#slotFor(shared);
     if (slot === null) return null;
@@ -303,7 +291,7 @@ export class Scheduler {
     return holder;
   }
 
-  /** The slot that holds the shared part itself, if it may be written over; else the one that is missed least. */
+  /** The slot that holds the shared part, if it may be overwritten; else the oldest free slot, or null. */
   #slotFor(shared: SharedPrefix | null): number | null {
     const { free } = this.#table;
     const source = shared && this.#contents.slotOf(shared.content);
@@ -325,61 +313,46 @@ export class Scheduler {
     }
   }
 
-  /** Without a prefix nothing is given to the decoder: its start token goes with the batch. */
+  /** Without a completion prefix the decoder has nothing to prefill: its start token goes with the batch. */
   #encoded(holder: Holder): void {
     holder.isEncoded = true;
     if (holder.request.completionPrefix.length === 0) holder.stage = 'ready';
   }
 
-  /** Of what the decoder is given. */
+  /** Plans the next chunk of the tokens given to the decoder. */
   #planChunk(holder: Holder, budget: number, plan: PrefillPlan): void {
     const { id, client, promptLogprobs } = holder.request;
     const slot = this.#table.slotOf(holder);
     const start = holder.filled;
-    const end = this.#chunkEnd(holder, budget, plan);
+    const length = this.#givenLength(holder.request);
+    const step = { budget, cost: plan.cost, prefillChunk: this.#options.prefillChunk };
+    const end = chunkEnd(holder.request, { start, length }, step);
     if (end === start) return;
     this.#prefilledIn.set(client, this.#step);
     const isScored = promptLogprobs !== null;
-    // Tokens that are scored are computed in pieces of a chunk.
+    // Scored tokens are computed in pieces of a chunk, so they never count as exact.
     if (!isScored && !this.#hasEncoder) this.#contents.toCompute(holder.content, start, end);
-    const isLast = end === this.#givenLength(holder.request);
+    const isLast = end === length;
     plan.chunks.push({ id, slot, start, end, isLast });
     plan.prefillTokens += end - start;
-    plan.cost += (end - start) * (isScored ? scoredCost : 1);
+    plan.cost += costOf(holder.request, end - start);
     holder.filled = end;
     if (isLast) holder.stage = 'ready';
   }
 
-  /**
-   * Attention computes a chunk in tiles, whose products are rounded in an order that depends on where the chunk begins and
-   * ends. So a reproducible prompt is only cut at multiples of `prefillChunk`, whatever else the step computes.
-   */
-  #chunkEnd({ request, filled }: Holder, budget: number, { cost }: PrefillPlan): number {
-    const { prefillChunk } = this.#options;
-    const length = this.#givenLength(request);
-    const isScored = request.promptLogprobs !== null;
-    const chunk = isScored ? Math.max(minPrefill, Math.floor(prefillChunk / scoredCost)) : prefillChunk;
-    const whole = Math.min(length, filled + chunk);
-    const fits = (whole - filled) * (isScored ? scoredCost : 1) <= budget;
-    if (request.isReproducible || isScored) return fits || cost === 0 ? whole : filled;
-    if (budget < minPrefill) return filled;
-    const end = Math.min(whole, filled + budget);
-    return length - end === 1 ? end - 1 : end;
-  }
-
-  /** Tokens that the decoder is given: the prompt, or the start token and what the completion begins with. */
+  /** Number of tokens given to the decoder: the prompt, or the start token and the completion prefix. */
   #givenLength({ promptTokens, completionPrefix }: Schedulable): number {
     return this.#hasEncoder ? 1 + completionPrefix.length : promptTokens.length;
   }
 
-  /** Takes over what the prompt shares with another. @returns whether nothing of it is to be computed in this step */
+  /** Takes over the shared part of the prompt. @returns whether this step must compute nothing of the prompt */
   #isToWait(holder: Holder, plan: PrefillPlan): boolean {
     while (holder.shared !== null) {
       const { content, length } = holder.shared;
       const from = this.#contents.slotOf(content);
       if (from !== null && content.filled >= length) this.#takeOver(holder, from, holder.shared, plan);
       else if (from !== null && content.isLive) return true;
-      // What was to come from there will not: from another, perhaps.
+      // This source will not deliver; another slot may hold a shared part.
       else holder.shared = this.#contents.find(holder.request, holder.content);
     }
     return holder.stage !== 'prefill';
@@ -397,5 +370,5 @@ export class Scheduler {
   }
 }
 
-/** Going on in the slot itself writes over the rest of what it holds. */
+/** At least half of the slot's contents: continuing in that slot overwrites the rest. */
 const isMostOf = ({ content, length }: SharedPrefix) => 2 * length >= content.filled;

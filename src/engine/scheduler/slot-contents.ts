@@ -1,20 +1,20 @@
 import type { GenerationRequest } from '../protocol/generation.ts';
 
-/** What a slot's keys and values were computed from. */
+/** The tokens that a slot's keys and values were computed from. */
 export interface SlotContent {
   tokens: readonly number[];
   salt: string;
-  /** Tokens that have been computed; of an encoder's prompt all or none. */
+  /** Tokens computed so far; for an encoder's prompt all or none. */
   filled: number;
-  /** How many of `tokens`, from the first on, are computed in whole chunks: to the last bit as in every other prompt. */
+  /** Number of leading tokens computed in whole chunks, so that they are bit-identical in every prompt. */
   exact: number;
-  /** Its request still runs, so all of `tokens` will be there. */
+  /** Its request still runs, so all of `tokens` will be computed. */
   isLive: boolean;
-  /** Larger: later. */
+  /** Larger values are more recent. */
   usedAt: number;
 }
 
-/** A part of a prompt that another slot holds, or is about to. */
+/** The first tokens of a prompt, which another slot holds or will hold. */
 export interface SharedPrefix {
   content: SlotContent;
   length: number;
@@ -22,19 +22,19 @@ export interface SharedPrefix {
 
 type Prompt = Pick<GenerationRequest, 'promptTokens' | 'cacheSalt' | 'promptLogprobs' | 'isReproducible'>;
 
-/** Fewer tokens of a decoder's prompt are computed as fast as they are copied. */
+/** Minimum shared tokens of a decoder's prompt: fewer are computed as fast as they are copied. */
 const fewestShared = 16;
 
 /**
- * What the slots of a model hold, finished requests' included, until it is written over: a prompt that begins as one
- * that is there does not have to be computed again.
+ * What the slots of a model hold, including what finished requests left until it is overwritten. A prompt that begins
+ * like one in a slot reuses that part instead of computing it again.
  */
 export class SlotContents {
   readonly #contents: (SlotContent | null)[];
   readonly #chunk: number | null;
   #uses = 0;
 
-  /** @param chunk tokens that a decoder computes of a prompt at a time; null: the model has an encoder */
+  /** @param chunk prompt tokens that a decoder computes at a time; null: the model has an encoder */
   constructor(slots: number, chunk: number | null) {
     this.#contents = new Array(slots).fill(null);
     this.#chunk = chunk;
@@ -49,7 +49,7 @@ export class SlotContents {
     return slot < 0 ? null : slot;
   }
 
-  /** A request has got `slot`. */
+  /** Records that a request got `slot`. */
   begin(slot: number, { promptTokens, cacheSalt, promptLogprobs, isReproducible }: Prompt): SlotContent {
     const content: SlotContent = {
       tokens: promptTokens,
@@ -63,45 +63,45 @@ export class SlotContents {
     return content;
   }
 
-  /** The first `length` tokens of `content` are those of `source`. */
+  /** Records that `content` took its first `length` tokens from `source`. */
   takenOver(content: SlotContent, source: SlotContent, length: number): void {
     content.exact = Math.max(content.exact, Math.min(source.exact, this.#wholeChunks(length)));
   }
 
-  /** The tokens of `content` from `start` to `end` are to be computed at once. */
+  /** Records that the tokens of `content` from `start` to `end` will be computed at once. */
   toCompute(content: SlotContent, start: number, end: number): void {
     if (start === content.exact && end - start === this.#chunk) content.exact = end;
   }
 
-  /** The request is done; what it leaves stays until the slot is used again. */
+  /** Records that the request is done; its contents stay until the slot is used again. */
   end(content: SlotContent, tokens: readonly number[], filled: number): void {
     Object.assign(content, { tokens, filled, isLive: false, usedAt: ++this.#uses });
     if (filled === 0) this.drop(content);
   }
 
-  /** Nothing is known of the slot any more. */
+  /** Forgets `content`: its slot's contents are unknown from now on. */
   drop(content: SlotContent): void {
     const slot = this.slotOf(content);
     if (slot !== null) this.#contents[slot] = null;
   }
 
-  /** A slot has been copied over another. The copy is the original from now on; what it leaves is as good. */
+  /** Records a copy between slots. The copy becomes the original; the source stays usable and is overwritten first. */
   copied(from: number, to: number): void {
     const content = this.#contents[from]!;
     this.#contents[to] = content;
     this.#contents[from] = { ...content, isLive: false, usedAt: 0 };
   }
 
-  /** Of `slots`, the one whose content is missed least. */
+  /** The slot among `slots` whose contents were used least recently. */
   oldest(slots: readonly number[]): number {
     const usedAt = (slot: number) => this.#contents[slot]?.usedAt ?? 0;
     return slots.reduce((oldest, slot) => (usedAt(slot) < usedAt(oldest) ? slot : oldest));
   }
 
   /**
-   * The longest beginning of a prompt that is worth taking over; what is there already before what will be.
-   * @param own the content of its slot, once it has one; what others are still to compute is waited for only by those
-   *   that came after them, so that no two wait for each other
+   * The longest prefix of a prompt that is worth taking over; prefers computed tokens to expected ones.
+   * @param own the content of its slot, once it has one; then only expected tokens of earlier requests count, so that
+   *   no two requests wait for each other
    */
   find(prompt: Prompt, own: SlotContent | null = null): SharedPrefix | null {
     let best: SharedPrefix | null = null;
@@ -119,7 +119,7 @@ export class SlotContents {
     return best;
   }
 
-  /** Whether what `slot` holds could be of use, and no other has it. */
+  /** Whether the contents of `slot` could be useful and no other slot has them. */
   isWorthKeeping(slot: number): boolean {
     const own = this.#contents[slot];
     if (!own || (this.#chunk !== null && own.filled < fewestShared)) return false;
@@ -127,13 +127,13 @@ export class SlotContents {
   }
 
   #sharedLength({ promptTokens, promptLogprobs, isReproducible }: Prompt, content: SlotContent): number {
-    // Tokens to be scored have to be computed; an encoder's never are scored.
+    // Scored tokens must be computed; an encoder's tokens are never scored.
     if (promptLogprobs !== null && this.#chunk !== null) return 0;
     const { length } = promptTokens;
     const there = content.isLive ? content.tokens.length : content.filled;
     const shared = commonLength(promptTokens, content.tokens, Math.min(length, there));
     if (this.#chunk === null) return shared === length && length === content.tokens.length ? length : 0;
-    // The last token is computed in any case, since its logits choose what follows it; by itself it would come out different.
+    // The last token is always computed: its logits choose the next one. A chunk of one token gives different numbers.
     const useful = isReproducible
       ? this.#wholeChunks(Math.min(shared, length - 1, content.exact))
       : Math.min(shared, length - 2);

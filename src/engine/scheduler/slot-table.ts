@@ -1,4 +1,4 @@
-/** The cache rows of `occupant` have to be copied from one slot to another. */
+/** A copy of `occupant`'s cache rows from one slot to another, for the caller to make. */
 export interface SlotMove<T> {
   occupant: T;
   from: number;
@@ -6,8 +6,8 @@ export interface SlotMove<T> {
 }
 
 /**
- * Who holds which slot of the cache. Occupants that decode fill the slots from 0 without a gap, so that one batch
- * covers them; those still in prefill sit anywhere behind. Moves are returned for the caller to carry out, in order.
+ * Tracks who holds which slot of the cache. Occupants that decode fill the slots from 0 without a gap, so that one
+ * batch covers them; occupants in prefill sit anywhere behind. The caller carries out the returned moves, in order.
  */
 export class SlotTable<T> {
   readonly #occupants: (T | null)[];
@@ -15,7 +15,7 @@ export class SlotTable<T> {
   readonly #decoding = new Set<T>();
   readonly #choose: (free: readonly number[]) => number;
 
-  /** @param choose which of several free slots is to be taken */
+  /** @param choose picks one of several free slots */
   constructor(size: number, choose: (free: readonly number[]) => number = (free) => free[0]!) {
     this.#occupants = new Array(size).fill(null);
     this.#choose = choose;
@@ -29,7 +29,7 @@ export class SlotTable<T> {
     return this.#slots.size;
   }
 
-  /** Those that decode; after compact(), row i holds slot i. */
+  /** Occupants that decode; after compact(), row i holds slot i. */
   decoding(): T[] {
     return this.#occupants.filter((occupant) => occupant !== null && this.#decoding.has(occupant)) as T[];
   }
@@ -44,35 +44,35 @@ export class SlotTable<T> {
     return [...this.#occupants.keys()].filter((slot) => this.#occupants[slot] === null);
   }
 
-  /** Gives a newcomer a free slot; null when there is none. The table must be compact. */
+  /** Gives a new occupant a free slot; null when none is free. The table must be compact. */
   take(occupant: T, wanted: number | null = null): number | null {
     const slot = wanted ?? this.#chooseFree();
     if (slot !== null) this.#place(occupant, slot);
     return slot;
   }
 
-  /** Frees a slot. Several may be freed before compact() closes the gaps, so nobody on its way out is moved. */
+  /** Frees a slot. Several may be freed before compact() closes the gaps, so that no leaving occupant is moved. */
   release(occupant: T): void {
     this.#occupants[this.slotOf(occupant)] = null;
     this.#slots.delete(occupant);
     this.#decoding.delete(occupant);
   }
 
-  /** Moves the last of the decoding into the gaps that releases left; one move for each gap at most. */
+  /** Moves the last decoding occupants into the gaps that releases left, with at most one move per gap. */
   compact(): SlotMove<T>[] {
     const moves: SlotMove<T>[] = [];
     const count = this.#decoding.size;
     const strays = this.decoding().filter((occupant) => this.slotOf(occupant) >= count);
     for (let slot = 0; slot < count; slot++) {
-      // Below the decoding there are only gaps: newcomers never get a slot among them.
+      // Slots below `count` hold decoding occupants or are gaps: a new occupant never gets one of them.
       if (this.#occupants[slot] === null) moves.push(this.#move(strays.pop()!, slot));
     }
     return moves;
   }
 
   /**
-   * Lets an occupant that has finished its prefill decode, at the end of the batch. The table must be compact.
-   * @returns null when the slot it needs is held by another in prefill and none is free to swap through: it has to
+   * Adds an occupant that has finished its prefill to the end of the decode batch. The table must be compact.
+   * @returns null when another occupant in prefill holds the slot it needs and none is free to swap through: it must
    *   wait until that one is done or someone leaves
    */
   promote(occupant: T): SlotMove<T>[] | null {

@@ -9,33 +9,33 @@ interface Client<T> {
   waiting: T[];
   /** Slots its requests hold. */
   holding: number;
-  /** Tokens it has been charged, counted from the floor it started at. */
+  /** Tokens charged to it, on top of the floor it started at. */
   served: number;
   /** When it last had a request here, in milliseconds. */
   seenAt: number;
 }
 
-/** Waiting this long makes a request one priority more urgent than its client's others. */
+/** Each wait of this length raises a request by one priority among its client's requests. */
 export const ageingMs = 10_000;
-/** What a client was charged is forgotten this long after its last request. */
+/** The queue forgets a client's charges this long after its last request. */
 export const forgetMs = 10_000;
 /** Tokens by which an urgent request's client may run ahead of its share. */
 export const headStartTokens = 4096;
 
 /**
- * Requests that wait for a slot, shared out between clients by start-time fair queueing (Goyal et al. 1996): the client
- * that was charged the fewest tokens goes first. A request is charged its prompt and `maxTokens` when it starts; what
- * it did not compute is refunded when it ends.
+ * Requests that wait for a slot. Start-time fair queueing (Goyal et al. 1996) shares the slots between clients: the
+ * client with the lowest charge goes first. A request is charged its prompt and `maxTokens` when it starts; what it did
+ * not compute is refunded when it ends.
  *
- * - Priority and age order one client's own requests only. Priorities below 0 also give their client a bounded head
+ * - Priority and age only order the requests of one client. Priorities below 0 also give their client a bounded head
  *   start.
- * - The last free slots, the spare ones, are for clients that hold none. A client with few requests thus never waits
- *   for a long sequence of a client with many.
+ * - The last free slots, the spare ones, are for clients that hold none. So a client with few requests never waits for
+ *   a long sequence of a client with many.
  */
 export class WaitingQueue<T extends Ranked> {
   readonly #clients = new Map<string, Client<T>>();
   #size = 0;
-  /** The share of the client that was served last: new clients start there, so nobody saves up while away. */
+  /** The charge of the client served last. New clients start there, so that nobody builds up credit while away. */
   #floor = 0;
 
   get size(): number {
@@ -56,7 +56,7 @@ export class WaitingQueue<T extends Ranked> {
   /**
    * The request that gets the next slot; null when the slot stays free for another client.
    * @param now milliseconds, on the clock of `arrivedAt`
-   * @param isSpare the slot is one of those for clients that hold none
+   * @param isSpare the slot is reserved for clients that hold none
    */
   first(now: number, isSpare: boolean): T | null {
     this.#forgetInactive(now);
@@ -72,7 +72,7 @@ export class WaitingQueue<T extends Ranked> {
     return best?.head ?? null;
   }
 
-  /** `request`, which waited here, has a slot now. */
+  /** Records that `request` left the queue for a slot. */
   take(request: T): void {
     const client = this.#clients.get(request.client)!;
     this.#floor = Math.max(this.#floor, shareOf(client, request));
@@ -82,7 +82,7 @@ export class WaitingQueue<T extends Ranked> {
     this.#size -= 1;
   }
 
-  /** `request` gave its slot back. @param computed tokens, its prompt included */
+  /** Records that `request` gave its slot back. @param computed tokens, including its prompt */
   release(request: T, computed: number, now: number): void {
     const client = this.#clients.get(request.client)!;
     const refunded = client.served - Math.max(0, costOf(request) - computed);
@@ -91,7 +91,7 @@ export class WaitingQueue<T extends Ranked> {
     client.seenAt = now;
   }
 
-  /** Takes out and returns those that `isLeaving` picks. */
+  /** Removes and returns the requests that `isLeaving` picks. */
   remove(isLeaving: (request: T) => boolean, now: number): T[] {
     const gone: T[] = [];
     for (const client of this.#clients.values()) {
@@ -118,7 +118,7 @@ const costOf = (request: Ranked) => promptLength(request) + request.maxTokens;
 const shareOf = <T extends Ranked>({ served }: Client<T>, { priority }: T) =>
   priority < 0 ? served - headStartTokens : served;
 
-/** A client's next request: the most urgent, of equals the oldest. */
+/** A client's next request: the most urgent one, or the oldest of equals. */
 function headOf<T extends Ranked>({ waiting }: Client<T>, now: number): T {
   const level = ({ priority, arrivedAt }: T) => priority - Math.floor((now - arrivedAt) / ageingMs);
   return waiting.reduce((head, request) => {

@@ -12,12 +12,12 @@ import {
 } from '../protocol/generation.ts';
 import { Detokenizer, StopStrings, type TokenBytes } from './output-text.ts';
 
-/** What of a model a completion depends on. */
+/** The parts of a model that a completion needs. */
 export interface CompletionModel {
   tokenizer: TokenBytes;
   /** The model's own end tokens. */
   eosTokens: readonly number[];
-  /** First decoder token of an encoder-decoder model; null for decoder-only models, which go on with the prompt. */
+  /** First decoder token of an encoder-decoder model; null for decoder-only models, which continue the prompt. */
   decoderStart: number | null;
 }
 
@@ -26,16 +26,16 @@ interface Finish {
   stopReason: string | number | null;
 }
 
-/** One request as it is generated: turns each token into events and knows when to stop. Moments are in ms. */
+/** One request while it generates: turns each token into events and decides when to stop. Times are in ms. */
 export class Completion {
   readonly request: GenerationRequest;
   readonly samplingRequest: SamplingRequest;
-  /** The session's, once started. */
+  /** Belongs to the session; null until started. */
   sampling: Sampling | null = null;
   readonly timings: RequestTimings;
-  /** What the decoder reads before anything is generated. */
+  /** Tokens that the decoder reads before it generates any. */
   readonly given: readonly number[];
-  /** What the decoder reads next. */
+  /** Token that the decoder reads next. */
   nextInput: number;
   readonly generated: number[] = [];
   readonly #eosTokens: ReadonlySet<number>;
@@ -71,9 +71,9 @@ export class Completion {
   }
 
   /**
-   * Goes on by one token.
-   * @param isFull the slot has no position left for another
-   * @returns the token's event, and the end with the last one
+   * Adds one generated token.
+   * @param isFull the slot has no position left for another token
+   * @returns the token's event, and the end event if this token is the last
    */
   take(
     { token, logprobs }: SampledToken,
@@ -99,7 +99,7 @@ export class Completion {
     return { tokens, end };
   }
 
-  /** For a request of no tokens. */
+  /** Ends a request that asks for no tokens. */
   finishEmpty(at: number): GenerationEvent {
     return this.#finished({ reason: 'length', stopReason: null }, '', at);
   }
@@ -112,12 +112,12 @@ export class Completion {
     return { type: 'aborted', id: this.request.id, stage, timings: this.timings.finished(at) };
   }
 
-  /** Stop strings are not looked at in the text of the first minTokens tokens. */
+  /** Stop strings are ignored in the text of the first minTokens tokens. */
   get #isSuspended(): boolean {
     return this.timings.generatedTokens <= this.request.stop.minTokens;
   }
 
-  /** End tokens are no part of the text, except stop tokens whose text was asked for. */
+  /** The text leaves out end tokens, except stop tokens if the request includes them in the output. */
   #isHidden(token: number): boolean {
     if (this.#eosTokens.has(token)) return true;
     return this.#stopTokens.has(token) && !this.request.stop.includeInOutput;
@@ -131,7 +131,7 @@ export class Completion {
     return isLong || isFull ? { reason: 'length', stopReason: null } : null;
   }
 
-  /** Text held back, now that nothing can follow it. */
+  /** Returns the text held back, since no more can follow. */
   #rest(): string {
     const { text, matched } = this.#stopStrings.add(this.#detokenizer.flush(), this.#isSuspended);
     return matched === null ? text + this.#stopStrings.flush() : text;
@@ -145,7 +145,7 @@ export class Completion {
 
 type Timed = Pick<GenerationRequest, 'arrivedAt' | 'promptTokens' | 'completionPrefix'>;
 
-/** Collects the moments of one request as it goes; each counts the first time only. */
+/** Collects the times of one request; each keeps its first value. */
 export class RequestTimings {
   generatedTokens = 0;
   cachedTokens = 0;

@@ -15,12 +15,12 @@ import { Scheduler } from '../scheduler/scheduler.ts';
 import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
 import { ModelEngine } from './model-engine.ts';
 
-/** Tokens of the trial's prompt. */
+/** Maximum tokens of the trial prompt. */
 const mostTokens = 8;
 
 /**
- * Has a loaded model choose a token: weights can be finite and their products not, in half precision above all, and
- * then no request would be answered. What it leaves in slot 0 is written over.
+ * Lets a loaded model choose one token. Finite weights can have products that are not finite, above all in half
+ * precision; then no request could be answered. Later requests overwrite what the trial leaves in slot 0.
  * @throws ConfigurationError for a model that computes no number
  */
 async function tryModel(session: Session, manifest: Manifest, folder: string): Promise<void> {
@@ -58,12 +58,12 @@ export interface LoadContext {
 }
 
 /**
- * Slots beyond those that one client may fill: a client that holds none gets one at once, however long the sequences of
- * another are. The price is the memory of a slot.
+ * Slots beyond those that one client may fill. A client that holds none gets one at once, however long another client's
+ * sequences are. Each costs the memory of a slot.
  */
 const spareSlots = 1;
 
-/** Makes one model ready to generate. @throws Error, its message naming the file at fault */
+/** Makes one model ready to generate. @throws Error that names the file at fault */
 export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
   const { maxContext, threads, stepTokens, prefillChunk } = context.options;
   const slots = context.options.slots + spareSlots;
@@ -111,7 +111,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
   });
 }
 
-/** What a model will take, by the sizes of its files and the shape of its cache. @param folder of the export */
+/** Memory that a model needs, from the sizes of its files and the shape of its cache. @param folder the export's */
 export async function modelMemory(
   manifest: Manifest,
   { folder, slots, maxContext }: { folder: string; slots: number; maxContext: number },
@@ -131,7 +131,7 @@ export async function modelMemory(
   };
 }
 
-/** 0 where there is none: small graphs have no external data. */
+/** 0 when the file is missing: small graphs have no external data. */
 async function sizeOf(file: string): Promise<number> {
   return (await stat(file).catch(() => null))?.size ?? 0;
 }

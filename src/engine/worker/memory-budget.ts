@@ -4,23 +4,23 @@ import { ConfigurationError } from '../../errors.ts';
 /** Bytes. */
 export interface MemoryNeed {
   weights: number;
-  /** Of all slots when they are full: reserved, though much of it may never be touched. */
+  /** For all slots when full. All of it is reserved, although much may never be touched. */
   cache: number;
   slots: number;
-  /** Positions of a slot, decoder's and encoder's. */
+  /** Positions per slot, decoder and encoder together. */
   positions: number;
 }
 
 /**
- * What this process may still take: what the machine has free, and what its control group leaves it. Counted from
- * what the process holds itself, since a group's own count includes file pages that the kernel would give back.
+ * Bytes this process may still take: the machine's free memory, or less if its control group leaves less. Subtracts
+ * only the process's own memory from the group's limit: the group's count includes file pages that the kernel can free.
  */
 export function availableMemory(): number {
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(freemem(), limit - process.memoryUsage.rss()) : freemem();
 }
 
-/** The memory that models are loaded into: what one reserves is not there for the next, touched or not. */
+/** The memory that models share: what one reserves is not available to the next, touched or not. */
 export class MemoryBudget {
   #available: number;
 
@@ -30,8 +30,8 @@ export class MemoryBudget {
   }
 
   /**
-   * @returns gives it back
-   * @throws ConfigurationError with what the model needs, when that is more than there is
+   * @returns a function that frees the reservation
+   * @throws ConfigurationError with what the model needs, when that is more than is available
    */
   reserve({ weights, cache, slots, positions }: MemoryNeed): () => void {
     if (weights + cache > this.#available) {

@@ -17,15 +17,15 @@ export interface ModelEngineParts {
   scheduler: Scheduler;
   model: CompletionModel;
   clock: Clock;
-  /** Is told what went wrong inside; clients get a message without details. */
+  /** Receives internal errors; clients get a message without details. */
   onFault(error: unknown): void;
-  /** Is called once the session is closed. */
+  /** Called once the session is closed. */
   onClosed(): void;
 }
 
 export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
 
-/** Most logits a session computes at once for a prompt that is scored: 32 MiB, whatever the vocabulary. */
+/** Maximum logits a session computes at once for a scored prompt: 32 MiB, whatever the vocabulary. */
 const mostScoredLogits = 2 ** 23;
 
 const lateness: Record<AbortStage, string> = {
@@ -35,8 +35,8 @@ const lateness: Record<AbortStage, string> = {
 };
 
 /**
- * Generates for one model, a step at a time. Requests and aborts are taken between steps; every event of a step goes
- * out together. A failure ends the requests it touched and no others.
+ * Generates for one model, one step at a time. Takes requests and aborts between steps and sends all events of a step
+ * together. A failure ends only the requests it affects.
  */
 export class ModelEngine {
   readonly name: string;
@@ -49,7 +49,7 @@ export class ModelEngine {
   readonly #completions: OpenCompletions;
   #submitted: GenerationRequest[] = [];
   #aborted: string[] = [];
-  /** Milliseconds in the session within this step. */
+  /** Milliseconds that this step spent in the session. */
   #spent: Pick<StepReport, 'prefillMs' | 'decodeMs'> = { prefillMs: null, decodeMs: null };
 
   constructor({ name, session, limits, scheduler, model, clock, onFault, onClosed }: ModelEngineParts) {
@@ -71,7 +71,7 @@ export class ModelEngine {
     return this.#submitted.length > 0 || this.#scheduler.hasWork;
   }
 
-  /** Whether sequences wait for the next token in it. */
+  /** Whether any of its sequences waits for a next token. */
   get isDecoding(): boolean {
     return this.#scheduler.isDecoding;
   }
@@ -80,7 +80,7 @@ export class ModelEngine {
     this.#submitted.push(request);
   }
 
-  /** Ids of other models' requests, or of ones that have ended, are passed over. */
+  /** Ignores ids of other models' requests and of requests that have ended. */
   abort(ids: readonly string[]): void {
     this.#aborted.push(...ids);
   }
@@ -98,7 +98,7 @@ export class ModelEngine {
     return this.#report(plan);
   }
 
-  /** Aborts everything and frees the session. Not while a step runs. */
+  /** Aborts everything and frees the session. Must not run during a step. */
   async close(): Promise<SteppedReport> {
     this.#takeMessages();
     this.#abortNow(this.#completions.ids);
@@ -166,7 +166,7 @@ export class ModelEngine {
     }
   }
 
-  /** @param id whose cache it is; null: of a request that is done */
+  /** @param id request that owns the cache; null: the request is done */
   #copySlot(id: string | null, from: number, to: number, length: number): void {
     try {
       this.#session.copySlot(from, to, length);
@@ -195,8 +195,8 @@ export class ModelEngine {
   }
 
   /**
-   * A chunk whose tokens are scored goes in pieces.
-   * @returns the token after what is given, where that ends with the chunk and a token is asked for
+   * Computes a chunk, in pieces if its tokens are scored.
+   * @returns the first generated token, if this is the last chunk and the request asks for tokens; else null
    */
   async #prefillChunk(
     { request, given, sampling }: Completion,
@@ -235,7 +235,7 @@ export class ModelEngine {
   async #decode({ rows }: StepPlan): Promise<void> {
     if (rows.length === 0) return;
     const ids = rows.map(({ id }) => id);
-    // A row whose request has just failed is still part of the batch, as an empty one nobody looks at.
+    // A row whose request has just failed stays in the batch as an empty row; its result is ignored.
     const batch = rows.map(({ id, past }): DecodeRow => {
       const completion = this.#completions.get(id);
       return completion
@@ -265,7 +265,7 @@ export class ModelEngine {
     }
   }
 
-  /** @param filled decoder positions of the slot in use */
+  /** @param filled decoder positions in use in the slot */
   #advance(completion: Completion, sampled: SampledToken, filled: number): void {
     try {
       this.#completions.advance(completion, sampled, filled >= this.limits.capacity);

@@ -7,11 +7,11 @@ import type { Completion } from './completion.ts';
 
 export interface EndedCompletion {
   id: string;
-  /** null: what its slot holds is not to be trusted. */
+  /** null: its slot's contents cannot be trusted. */
   generated: readonly number[] | null;
 }
 
-/** The completions of one model that have not ended, and what is to be told of them after the step. */
+/** The open completions of one model, and their events to report after the step. */
 export class OpenCompletions {
   readonly #clock: Clock;
   readonly #onFault: (error: unknown) => void;
@@ -19,7 +19,7 @@ export class OpenCompletions {
   #ended: EndedCompletion[] = [];
   #events: GenerationEvent[] = [];
 
-  /** @param onFault is told causes; clients get a message without details */
+  /** @param onFault receives causes; clients get a message without details */
   constructor(clock: Clock, onFault: (error: unknown) => void) {
     this.#clock = clock;
     this.#onFault = onFault;
@@ -62,13 +62,13 @@ export class OpenCompletions {
     if (completion) this.#end(completion, completion.abort(stage, this.#clock()));
   }
 
-  /** @param isSound whether what its slot holds can be trusted */
+  /** @param isSound whether its slot's contents can be trusted */
   fail(id: string, code: ErrorCode, message: string, stage: AbortStage, isSound = true): void {
     const completion = this.#open.get(id);
     if (completion) this.#end(completion, completion.fail(code, message, stage, this.#clock()), isSound);
   }
 
-  /** Ends those of `ids` that have not ended because of something thrown inside the engine. */
+  /** Fails the open completions among `ids` because of an error thrown inside the engine. */
   breakDown(ids: readonly string[], error: unknown): void {
     const isRequests = error instanceof NoTokenAllowedError || error instanceof GrammarFaultError;
     if (!isRequests) this.#onFault(error);
@@ -81,7 +81,7 @@ export class OpenCompletions {
     }
   }
 
-  /** Those that ended since the last call. */
+  /** Completions that ended since the last call. */
   takeEnded(): EndedCompletion[] {
     const ended = this.#ended;
     this.#ended = [];

@@ -1,19 +1,19 @@
 import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
 
-/** What the detokenizer needs of a vocabulary. */
+/** The parts of a vocabulary that the detokenizer needs. */
 export type TokenBytes = Pick<Vocabulary, 'tokenBytes' | 'isSpecial' | 'leadingSpaces'>;
 
 export interface DetokenizerOptions {
   skipSpecialTokens: boolean;
-  /** The tokens begin a text rather than go on with the prompt, so the tokenizer's leading spaces are dropped. */
+  /** The tokens start a text instead of continuing the prompt, so the tokenizer's leading spaces are dropped. */
   startsText: boolean;
 }
 
-/** Turns one completion's tokens into text as they come; never gives out part of a character. */
+/** Turns one completion's tokens into text as they arrive; never returns part of a character. */
 export class Detokenizer {
   readonly #tokenizer: TokenBytes;
   readonly #skipSpecialTokens: boolean;
-  /** A byte-order mark is text like any other. */
+  /** `ignoreBOM` keeps a byte-order mark as text. */
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #spacesToDrop: number;
 
@@ -23,13 +23,13 @@ export class Detokenizer {
     this.#spacesToDrop = options.startsText ? tokenizer.leadingSpaces : 0;
   }
 
-  /** The text that became complete with `token`. */
+  /** Returns the text that `token` completes. */
   add(token: number): string {
     if (this.#skipSpecialTokens && this.#tokenizer.isSpecial(token)) return '';
     return this.#dropSpaces(this.#decoder.decode(this.#tokenizer.tokenBytes(token), { stream: true }));
   }
 
-  /** An unfinished character at the end of the completion, as U+FFFD. */
+  /** Returns an unfinished character at the end of the completion as U+FFFD. */
   flush(): string {
     return this.#dropSpaces(this.#decoder.decode());
   }
@@ -43,17 +43,18 @@ export class Detokenizer {
   }
 }
 
-/** What a piece of text let go of. */
+/** What StopStrings returns for a piece of text. */
 export interface StopResult {
-  /** Text no stop string can take back any more. */
+  /** Text that no later stop string can remove. */
   text: string;
   /** The stop string that ended the text here, if one did. */
   matched: string | null;
 }
 
 /**
- * Finds stop strings in text that arrives in pieces, the same whatever the pieces are. The match that ends first wins,
- * of those that end together the longest. Only the longest suffix that can still become a stop string is held back.
+ * Finds stop strings in text that arrives in pieces; the result does not depend on where the pieces split. The match
+ * that ends first wins; among matches that end together, the longest wins. Holds back only the longest suffix that can
+ * still become a stop string.
  */
 export class StopStrings {
   readonly #strings: readonly string[];
@@ -61,7 +62,7 @@ export class StopStrings {
   readonly #longest: number;
   #held = '';
 
-  /** @param includeInOutput keep the stop string that matched in the text */
+  /** @param includeInOutput keep the matched stop string in the text */
   constructor(strings: readonly string[], includeInOutput: boolean) {
     this.#strings = [...strings].sort((a, b) => b.length - a.length);
     this.#includeInOutput = includeInOutput;
@@ -69,8 +70,8 @@ export class StopStrings {
   }
 
   /**
-   * After a match no more text may be added.
-   * @param isSuspended stop strings that end within this piece do not count
+   * Must not be called again after a match.
+   * @param isSuspended ignore stop strings that end within this piece
    */
   add(piece: string, isSuspended = false): StopResult {
     const text = this.#held + piece;
@@ -84,14 +85,14 @@ export class StopStrings {
     return { text: text.slice(0, text.length - held), matched: null };
   }
 
-  /** What was held back, once no more text comes. */
+  /** Returns the text held back, once no more text comes. */
   flush(): string {
     const text = this.#held;
     this.#held = '';
     return text;
   }
 
-  /** Matches that end within the first `checked` characters were ruled out before. */
+  /** Earlier calls ruled out matches that end within the first `checked` characters. */
   #firstMatch(text: string, checked: number): { string: string; start: number; end: number } | null {
     let first: { string: string; start: number; end: number } | null = null;
     for (const string of this.#strings) {
@@ -102,7 +103,7 @@ export class StopStrings {
     return first;
   }
 
-  /** Length of the longest suffix that is the beginning, but not the whole, of a stop string. */
+  /** Length of the longest suffix that is a proper prefix of a stop string. */
   #openSuffix(text: string): number {
     for (let length = Math.min(text.length, this.#longest - 1); length > 0; length--) {
       const suffix = text.slice(text.length - length);

@@ -16,8 +16,8 @@ export interface WorkerLoopOptions {
 }
 
 /**
- * The life of an engine worker: steps those of its models that have work in turn, sleeps when none has, loads and closes
- * models as it is told, and closes when it is told to. Messages are taken between steps.
+ * The main loop of an engine worker. Steps the models that have work in turn, sleeps when none has, loads and closes
+ * models on command, and ends on a close command. Takes messages between steps.
  */
 export class WorkerLoop {
   readonly #port: Port<EngineReport, EngineCommand>;
@@ -45,7 +45,7 @@ export class WorkerLoop {
     });
   }
 
-  /** Ends once told to close. */
+  /** Returns after a close command. */
   async run(): Promise<void> {
     while (!this.#isClosing) {
       this.#takeCommands();
@@ -90,7 +90,7 @@ export class WorkerLoop {
       if (!this.#leaving.includes(spec.name)) await this.#loadModel(spec);
       this.#loads.shift();
       this.#stir();
-      // Parts of loading block the thread; a word to close must not have to wait for every model.
+      // Parts of loading block the thread; a close command must not wait for every model.
       await nextTurn();
     }
   }
@@ -126,7 +126,7 @@ export class WorkerLoop {
     this.#wake();
   }
 
-  /** Until something happened since the last time. */
+  /** Waits until something has happened since the last sleep. */
   async #sleep(): Promise<void> {
     if (!this.#isStirred && !this.#isClosing) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -151,5 +151,5 @@ export class WorkerLoop {
   }
 }
 
-/** Lets the messages that have arrived be taken. */
+/** Lets the event loop deliver messages that have arrived. */
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));

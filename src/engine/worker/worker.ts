@@ -12,7 +12,7 @@ import { loadModel } from './load-model.ts';
 import { availableMemory, MemoryBudget } from './memory-budget.ts';
 import { WorkerLoop } from './worker-loop.ts';
 
-/** Entry point of the engine's thread. It ends by itself: a thread stopped within ONNX Runtime aborts the process. */
+/** Entry point of the engine thread. It must end by itself: stopping it inside ONNX Runtime aborts the process. */
 const { options } = workerData as WorkerData;
 const port: Port<EngineReport, EngineCommand> = parentPort!;
 const onFault = (model: string, error: unknown) =>

@@ -4,9 +4,9 @@ import { altupDomain } from './domain.ts';
 import type { ResidualStream } from './residual-stream.ts';
 
 export interface AltUpStreamOptions {
-  /** Prefix of node names, as `/decoder`. */
+  /** Prefix of node names, such as `/decoder`. */
   path: string;
-  /** What the graph calls the axis of the tokens. */
+  /** Name of the token axis in the graph. */
   sequence: string;
   layers: number;
   /** K */
@@ -17,19 +17,19 @@ export interface AltUpStreamOptions {
   collapse: 'concatenate' | 'sum';
   /** The block that a layer computes, j*. */
   activeBlock: (layer: number) => number;
-  /** Initializer names of P [K, K] and G [K] of a layer. */
+  /** Initializer names of a layer's P [K, K] and G [K]. */
   predictionCoefs: (layer: number) => string;
   correctionCoefs: (layer: number) => string;
 }
 
 /**
- * The paper's AltUp around layers of width d: Expand, then Predict and Select for the first layer, one CorrectPredict
- * between layers, and Correct and Collapse after the last.
+ * The paper's AltUp around layers of width d: Expand, Predict and Select before the first layer, one CorrectPredict
+ * between layers, Correct and Collapse after the last.
  */
 export class AltUpStream implements ResidualStream {
   readonly #graph: GraphBuilder;
   readonly #options: AltUpStreamOptions;
-  /** X̂ of the layer that computes now. */
+  /** X̂ of the current layer. */
   #predicted = '';
 
   constructor(graph: GraphBuilder, options: AltUpStreamOptions) {
@@ -60,7 +60,7 @@ export class AltUpStream implements ResidualStream {
       attributes: {
         active: int(activeBlock(layer)),
         next: int(activeBlock(layer + 1)),
-        // The paper's layer reads the old block, not its prediction.
+        // In the paper, a layer reads the block before Predict, not its prediction.
         reads: text('corrected'),
       },
       outputs: [`${name}/predicted`, read],

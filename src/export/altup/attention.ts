@@ -4,9 +4,9 @@ import { microsoftDomain } from '../onnx/opset.ts';
 import { altupDomain } from './domain.ts';
 
 /**
- * SelfAttention: query, key, value [batch, sequence, heads·d] of new tokens, past_key, past_value [batch, heads, capacity,
- * d], seqlens_k int32 [batch], total_sequence_length int32 [1], bias [batch, heads, sequence, total] → mixed [batch,
- * sequence, heads·d], present_key, present_value: what GroupQueryAttention makes of them.
+ * SelfAttention, computed by GroupQueryAttention: query, key, value [batch, sequence, heads·d] of new tokens, past_key,
+ * past_value [batch, heads, capacity, d], seqlens_k int32 [batch], total_sequence_length int32 [1], bias [batch, heads,
+ * sequence, total] → mixed [batch, sequence, heads·d], present_key, present_value.
  */
 export function selfAttentionFunction() {
   const outputs = ['mixed', 'present_key', 'present_value'];
@@ -33,8 +33,8 @@ export function selfAttentionFunction() {
 
 /**
  * CrossAttention: query [batch, sequence, heads·d], keys, values [batch, heads, capacity, d], lengths int32 [batch],
- * padding [batch, 1, sequence, capacity] → mixed [batch, sequence, heads·d]: every query attends to the first `lengths` keys
- * of its row. MultiHeadAttention computes over the whole capacity, and the padding's bias hides what is behind them.
+ * padding [batch, 1, sequence, capacity] → mixed [batch, sequence, heads·d]. Every query attends to the first `lengths`
+ * keys of its row. MultiHeadAttention computes over the whole capacity; the bias `padding` hides the later keys.
  */
 export function crossAttentionFunction() {
   const body = new FunctionBody({

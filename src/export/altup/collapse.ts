@@ -18,7 +18,7 @@ export function collapseFunction() {
   const one = body.integers('one', [1]);
   const zero = body.integers('zero', [0]);
   const isSum = body.add('Equal', 'is_sum', [body.textAttribute('mode'), body.text('sum', 'sum')]);
-  // Axis 0 when summing, no axis otherwise: both modes are one ReduceSum, which then leaves 1 or K blocks.
+  // One ReduceSum serves both modes: over axis 0 it leaves 1 block (sum), over no axis K blocks (concatenate).
   const axes = body.add('Slice', 'axes', [zero, zero, body.add('Where', 'axis_count', [isSum, one, zero])]);
   const left = body.add('ReduceSum', 'left', ['blocks', axes], {
     attributes: { keepdims: int(1), noop_with_empty_axes: int(1) },
@@ -38,7 +38,7 @@ export function collapseFunction() {
   return body.toProto();
 }
 
-/** The same for `match` (Gemma 3n): the mean [..., d] of block 0 and of the others, scaled to its magnitude. */
+/** Collapse by `match` (Gemma 3n): the mean [..., d] of block 0 and the others, scaled to its magnitude. */
 export function collapseMatchFunction() {
   const body = new FunctionBody(signature);
   matchMagnitude(body, 'matched', 'blocks');

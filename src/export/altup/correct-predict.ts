@@ -15,10 +15,10 @@ const signature = {
 
 /**
  * CorrectPredict: X̂ [K, …, d], Y [..., d], G [K], P' [K, K] → X̂' [K, …, d], S [..., d].
- * Correct of this layer, Predict of the next (X̂' = P'·X) and Select of the block `next` that the next layer
- * reads: the corrected one in the paper, the predicted one in Gemma 3n (attribute `reads`).
- * [X̂'; S] = M·[X̂; Y] with M built from weights alone. Two products, one for X̂' and one for S, are faster
- * than one product and a Split.
+ * Combines Correct of this layer, Predict of the next layer (X̂' = P'·X) and Select of block `next`, which the next
+ * layer reads: the corrected block in the paper, the predicted block in Gemma 3n (attribute `reads`).
+ * [X̂'; S] = M·[X̂; Y], where M depends only on weights. Two products, one for X̂' and one for S, are faster than one
+ * product and a Split.
  */
 export function correctPredictFunction() {
   const body = new FunctionBody(signature);
@@ -39,7 +39,7 @@ export function correctPredictFunction() {
   return body.toProto();
 }
 
-/** The same for G [..., K] and P' [..., K, K]. */
+/** CorrectPredict with coefficients per token: G [..., K] and P' [..., K, K]. */
 export function correctPredictPerTokenFunction() {
   const body = new FunctionBody(signature);
   correctPerToken(body, 'corrected', 'predicted', 'computed', 'correction_coefs');

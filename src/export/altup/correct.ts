@@ -21,7 +21,7 @@ export function correctFunction() {
   return body.toProto();
 }
 
-/** The same for G [..., K]. */
+/** Correct with coefficients per token: G [..., K]. */
 export function correctPerTokenFunction() {
   const body = new FunctionBody(signature);
   correctPerToken(body, 'corrected', 'predicted', 'computed', 'correction_coefs');

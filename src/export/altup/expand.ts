@@ -16,14 +16,14 @@ const concat = { attributes: { axis: int(0) } };
 const blocksFirst = { attributes: { perm: ints([1, 0, 2]) } };
 
 /**
- * Expand: x → X [K, …, d]. `split` cuts x [..., K·d] into K blocks (plain AltUp), `replicate` makes K copies
- * of x [..., d] (Recycled-AltUp).
+ * Expand: x → X [K, …, d]. `split` cuts x [..., K·d] into K blocks (plain AltUp); `replicate` makes K copies of
+ * x [..., d] (Recycled-AltUp).
  */
 export function expandFunction() {
   const body = new FunctionBody(signature);
   const one = body.integers('one', [1]);
   const count = blockCount(body);
-  // Both modes are one broadcast: `given` blocks, K or 1 of them, become K.
+  // One broadcast serves both modes: it turns `given` blocks (K or 1) into K.
   const isReplicate = body.add('Equal', 'is_replicate', [
     body.textAttribute('mode'),
     body.text('replicate', 'replicate'),
@@ -37,8 +37,8 @@ export function expandFunction() {
 }
 
 /**
- * The same for `match` (Gemma 3n): x [..., K·d] holds the embedding and K−1 projections of it side by side, which
- * become blocks of the embedding's magnitude.
+ * Expand by `match` (Gemma 3n): x [..., K·d] holds the embedding and K−1 projections of it side by side. All become
+ * blocks with the embedding's magnitude.
  */
 export function expandMatchFunction() {
   const body = new FunctionBody(signature);
@@ -50,7 +50,7 @@ export function expandMatchFunction() {
   return body.toProto();
 }
 
-/** The attribute `num_blocks`, [1]. */
+/** The attribute `num_blocks` as int64 [1]. */
 const blockCount = (body: FunctionBody) =>
   body.add('Reshape', 'count', [body.integerAttribute('num_blocks'), body.integers('flat', [1])]);
 

@@ -12,9 +12,9 @@ import { predictFunction, predictPerTokenFunction } from './predict.ts';
 import { sequencePredictCorrectFunction } from './sequence-predict-correct.ts';
 
 /**
- * The bodies of all `ai.altup` operators of version 1. A model has one body per operator, so there are two sets:
- * `paper` has Expand by `split` and `replicate`, Collapse by `concatenate` and `sum`, and coefficients that are the
- * same for all tokens; `gemma3n` has Expand and Collapse by `match`, and coefficients per token.
+ * Returns the bodies of the `ai.altup` operators, version 1. A model has one body per operator, so there are two sets.
+ * `paper`: Expand by `split` and `replicate`, Collapse by `concatenate` and `sum`, and the same coefficients for all
+ * tokens. `gemma3n`: Expand and Collapse by `match`, and coefficients per token.
  */
 export function altupFunctions(set: 'paper' | 'gemma3n' = 'paper'): FunctionProto[] {
   const common = [selectFunction(), gaussianTopKFunction(), sequencePredictCorrectFunction()];
@@ -55,9 +55,9 @@ function selectFunction() {
 }
 
 /**
- * GaussianTopK: gate [..., n] → relu(gate − (mean + std_multiplier·std)), mean and population standard deviation over
- * the last axis, in float32. With the multiplier Φ⁻¹(s) about the share s of a Gaussian row becomes zero: the sparse
- * feed-forward layers of Gemma 3n (Gemma3nTextMLP in Hugging Face Transformers).
+ * GaussianTopK: gate [..., n] → relu(gate − (mean + std_multiplier·std)), with mean and population standard deviation
+ * over the last axis, in float32. With multiplier Φ⁻¹(s), about a fraction s of a Gaussian row becomes zero. Gemma 3n
+ * uses it in its sparse feed-forward layers (Gemma3nTextMLP in Hugging Face Transformers).
  */
 function gaussianTopKFunction() {
   const body = new FunctionBody({

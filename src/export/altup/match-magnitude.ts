@@ -2,12 +2,12 @@ import { int } from '../onnx/attributes.ts';
 import type { FunctionBody } from '../onnx/function-body.ts';
 import { elementTypes } from '../onnx/values.ts';
 
-/** The least mean square that a block is divided by (Gemma3nTextModel in Hugging Face Transformers). */
+/** Lower bound of the mean square in the divisor (Gemma3nTextModel in Hugging Face Transformers). */
 const leastMeanSquare = 1e-5;
 
 /**
- * X [K, …, d] → the same in float32, each block after the first scaled, token by token, to the first one's root mean
- * square: xⁱ·√(mean((x⁰)²) / max(mean((xⁱ)²), 1e-5)).
+ * X [K, …, d] → float32 [K, …, d]. Scales each token in blocks 1 to K−1 to its root mean square in block 0:
+ * xⁱ·√(mean((x⁰)²) / max(mean((xⁱ)²), 1e-5)).
  */
 export function matchMagnitude(body: FunctionBody, output: string, blocks: string): void {
   const wide = body.add('Cast', 'wide', [blocks], { attributes: { to: int(elementTypes.float32) } });

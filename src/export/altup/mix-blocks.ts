@@ -1,7 +1,7 @@
 import { int } from '../onnx/attributes.ts';
 import type { FunctionBody } from '../onnx/function-body.ts';
 
-/** `output` of `shape` = `matrix` [m, n] · `rows` [n, numbers per block]: every AltUp operator is one such product. */
+/** `output` = `matrix` [m, n] · `rows` [n, numbers per block], in `shape`. Predict and Correct are such products. */
 export function mixBlocks(
   body: FunctionBody,
   output: string,
@@ -13,7 +13,7 @@ export function mixBlocks(
   body.add('Reshape', output, [mixed, shape], { attributes: { allowzero: int(1) } });
 }
 
-/** X̂ [K, …, d] above Y [..., d], each block one row: [K+1, numbers per block]. */
+/** Stacks X̂ [K, …, d] on Y [..., d], one row per block: [K+1, numbers per block]. */
 export function stackRows(body: FunctionBody, predicted: string, computed: string): string {
   const asBlock = body.add('Unsqueeze', 'computed_block', [computed, body.integers('first_axis', [0])]);
   const stacked = body.add('Concat', 'stacked', [predicted, asBlock], { attributes: { axis: int(0) } });
@@ -21,8 +21,8 @@ export function stackRows(body: FunctionBody, predicted: string, computed: strin
 }
 
 /**
- * C = [I − G·e_activeᵀ | G], [K, K+1]: the Correct step as a matrix on the rows of `stackRows`, since
- * xⁱ = x̂ⁱ + G[i]·(y − x̂^active). It depends on weights alone, so ONNX Runtime computes it once, at load.
+ * C = [I − G·e_activeᵀ | G], [K, K+1]: the Correct step xⁱ = x̂ⁱ + G[i]·(y − x̂^active) as a matrix for the rows of
+ * `stackRows`. It depends only on weights, so ONNX Runtime computes it once, at load.
  * @param gains G [K]
  */
 export function correctionMatrix(body: FunctionBody, gains: string): string {

@@ -1,8 +1,8 @@
 import { int, ints } from '../onnx/attributes.ts';
 import type { FunctionBody } from '../onnx/function-body.ts';
 
-// Coefficients that differ from token to token, as Gemma 3n's router makes them. One set for all tokens fits too, by
-// broadcasting; the bodies for constant coefficients are faster there, since they need no Transpose.
+// Coefficients per token, as Gemma 3n's router computes them. One set for all tokens also works, by broadcasting, but
+// the bodies for constant coefficients are faster because they need no Transpose.
 
 const concat = { attributes: { axis: int(0) } };
 const allowZero = { attributes: { allowzero: int(1) } };

@@ -20,7 +20,7 @@ export function predictFunction() {
   return body.toProto();
 }
 
-/** The same for P [..., K, K]. */
+/** Predict with coefficients per token: P [..., K, K]. */
 export function predictPerTokenFunction() {
   const body = new FunctionBody(signature);
   predictPerToken(body, 'predicted', 'blocks', 'prediction_coefs');

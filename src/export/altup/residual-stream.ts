@@ -1,20 +1,20 @@
 /**
- * What runs through a stack's layers: one tensor in a dense model, K blocks with AltUp. Layers see
- * [batch, sequence, d] either way.
+ * The residual stream through the layers of a stack: one tensor in a dense model, K blocks with AltUp. Layers read and
+ * compute [batch, sequence, d] in both cases.
  */
 export interface ResidualStream {
-  /** Takes the embedded tokens in. @returns what layer 0 reads */
+  /** Receives the embedded tokens. @returns the input of layer 0 */
   begin(embedded: string): string;
-  /** Takes in what `layer` computed from what it read. @returns what the next layer reads */
+  /** Receives the result of `layer`. @returns the input of the next layer */
   advance(layer: number, computed: string): string;
   /**
-   * Takes in what the last layer computed. @returns what the final norm reads
-   * @param rows int64 [rows], where only these of the batch × sequence tokens go on; `computed` is then [rows, d]
+   * Receives the result of the last layer. @returns the input of the final norm
+   * @param rows int64 [rows], if only these of the batch × sequence tokens continue; `computed` is then [rows, d]
    */
   end(computed: string, rows?: string): string;
 }
 
-/** A dense model: the layers follow each other. */
+/** Stream of a dense model: each layer reads the result of the previous one. */
 export const denseStream: ResidualStream = {
   begin: (embedded) => embedded,
   advance: (_layer, computed) => computed,

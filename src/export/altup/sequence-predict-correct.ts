@@ -4,9 +4,9 @@ import { altupDomain } from './domain.ts';
 
 /**
  * SequencePredictCorrect: x [..., T, d], ỹ [..., ⌈T/k⌉, d], coefs [3] = (a₁, a₂, b) → y [..., T, d].
- * Sequence-AltUp with stride k (arXiv 2301.13310, Algorithm 2): the layer computes ỹ from every k-th token alone. With
- * the token i* = ⌊i/k⌋·k of that kind at or before i, ŷᵢ = a₁xᵢ + a₂xᵢ* and yᵢ = ŷᵢ + b(ỹᵢ* − ŷᵢ*).
- * Since ŷᵢ* = (a₁ + a₂)xᵢ*, that is yᵢ = a₁xᵢ + zᵢ* with z = b·ỹ + (a₂ − b(a₁ + a₂))x* once per computed token.
+ * Sequence-AltUp with stride k (arXiv 2301.13310, Algorithm 2). The layer computes ỹ from every k-th token only. For
+ * token i, let i* = ⌊i/k⌋·k be the last such token at or before i. Then ŷᵢ = a₁xᵢ + a₂xᵢ* and yᵢ = ŷᵢ + b(ỹᵢ* − ŷᵢ*).
+ * Because ŷᵢ* = (a₁ + a₂)xᵢ*, this equals yᵢ = a₁xᵢ + zᵢ*; z = b·ỹ + (a₂ − b(a₁ + a₂))x* is computed once per k tokens.
  */
 export function sequencePredictCorrectFunction() {
   const body = new FunctionBody({

@@ -11,7 +11,7 @@ import { readShardIndex } from './shard-index.ts';
 
 export type SourceFiles = Manifest['source'];
 
-/** The files that an export depends on, as they are now: config and weights. The tokenizer is not exported. */
+/** Lists the files that an export depends on: config and weights. The tokenizer is not exported. */
 export async function listSourceFiles(folder: string): Promise<SourceFiles> {
   const configs = ['config.json', 'generation_config.json'].filter((file) => existsSync(join(folder, file)));
   const files = [...configs, ...(await weightFiles(folder))].sort();
@@ -35,14 +35,14 @@ async function weightFiles(folder: string): Promise<string[]> {
   throw await noWeights(folder);
 }
 
-/** Equal sizes and modification times: the same files, as far as one can tell without reading them. */
+/** Compares names, sizes and modification times, without reading the files. */
 export function isSameFiles(a: SourceFiles, b: SourceFiles): boolean {
   const key = (files: SourceFiles) =>
     files.map(({ file, size, mtimeMs }) => `${file} ${size} ${mtimeMs}`).join('\n');
   return key(a) === key(b);
 }
 
-/** sha256 (hex) over the names, sizes and contents of the files. */
+/** SHA-256 (hex) over the names, sizes and contents of the files. */
 export async function digestOf(folder: string, files: SourceFiles): Promise<string> {
   const hash = createHash('sha256');
   for (const { file, size } of files) {

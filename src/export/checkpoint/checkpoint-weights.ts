@@ -10,13 +10,14 @@ import { readShardIndex } from './shard-index.ts';
 export const singleFile = 'model.safetensors';
 export const indexFile = 'model.safetensors.index.json';
 
-/** What there is instead of weights. */
+/** The error for a folder without weights. It says what the folder holds instead. */
 export async function noWeights(folder: string): Promise<ConfigurationError> {
   const names = await readdir(folder);
-  return new ConfigurationError(`${folder}: ${missingWeights(names)}`);
+  const broken = 'has its weights as a link to a file that does not exist; download the checkpoint again';
+  return new ConfigurationError(`${folder}: ${missingWeights(names) ?? broken}`);
 }
 
-/** All tensors of a checkpoint folder, whether in one file or in shards. Holds files open until closed. */
+/** All tensors of a checkpoint folder, from one file or from shards. Keeps the files open until `close`. */
 export class CheckpointWeights {
   readonly folder: string;
   /** Tensor name → the file that holds it. */
@@ -56,7 +57,7 @@ export class CheckpointWeights {
     return this.#fileOf(name).path;
   }
 
-  /** Bytes of a tensor as stored. */
+  /** Reads bytes of a tensor as stored. */
   async read(name: string, offset?: number, length?: number): Promise<Uint8Array<ArrayBuffer>> {
     return await this.#fileOf(name).read(name, offset, length);
   }
@@ -91,7 +92,7 @@ async function openShards<T>(
     }
     for (const [fileName, shard] of shards) {
       for (const name of shard.tensors.keys()) {
-        // A tensor in two shards is caught here too: the index names one of them only.
+        // This also catches a tensor in two shards, because the index names only one of them.
         if (index.get(name) === fileName) continue;
         throw new ConfigurationError(`${shard.path}: has ${name}, which ${indexFile} does not place there`);
       }

@@ -1,4 +1,4 @@
-/** Bytes per element of the safetensors dtypes that fill whole bytes. */
+/** Bytes per element of the safetensors dtypes with whole bytes. */
 export const bytesPerElement = {
   BOOL: 1,
   U8: 1,

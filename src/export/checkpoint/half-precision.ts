@@ -1,4 +1,4 @@
-/** float32 value of each of the 65,536 half-precision numbers, made when the first one is needed. */
+/** float32 values of all 65,536 half-precision numbers, computed on first use. */
 let halves: Float32Array<ArrayBuffer> | null = null;
 
 /** IEEE 754 binary16: 1 sign bit, 5 exponent bits with bias 15, 10 fraction bits. */
@@ -27,7 +27,7 @@ export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> 
   return new Float32Array(words.buffer);
 }
 
-/** float32 → float16 bits, to nearest, ties to even; too large becomes infinity. */
+/** float32 → float16 bits, rounded to nearest, ties to even; values too large become infinity. */
 export function float32ToHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(values.length);
@@ -35,7 +35,7 @@ export function float32ToHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
   return halves;
 }
 
-/** float32 → bfloat16 bits, to nearest, ties to even; NaN stays NaN. */
+/** float32 → bfloat16 bits, rounded to nearest, ties to even; NaN stays NaN. */
 export function float32ToBfloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(values.length);
@@ -51,16 +51,16 @@ export function float32ToBfloat16(values: Float32Array): Uint16Array<ArrayBuffer
 function halfBits(word: number): number {
   const sign = (word >>> 16) & 0x8000;
   const magnitude = word & 0x7fffffff;
-  // 65,520 lies half-way between the largest half and the next power of two: from there on it is infinity.
+  // 65,520 is half-way between the largest half and the next power of two: values from there on become infinity.
   if (magnitude >= 0x477ff000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
-  // Normal numbers: rebias the exponent from 127 to 15, drop 13 bits of fraction; a carry into the exponent is right.
+  // Normal numbers: rebias the exponent from 127 to 15, drop 13 fraction bits. A carry into the exponent is correct.
   if (magnitude >= 0x38800000) return sign | roundedShift(magnitude - 0x38000000, 13);
-  // Subnormals count in units of 2⁻²⁴; below half of the smallest it is zero.
+  // Subnormals count in units of 2⁻²⁴; values below half of the smallest become zero.
   const shift = 126 - (magnitude >>> 23);
   return shift > 24 ? sign : sign | roundedShift((magnitude & 0x7fffff) | 0x800000, shift);
 }
 
-/** value / 2^shift to nearest, ties to even. */
+/** value / 2^shift, rounded to nearest, ties to even. */
 function roundedShift(value: number, shift: number): number {
   const odd = (value >>> shift) & 1;
   return (value + (1 << (shift - 1)) - 1 + odd) >>> shift;

@@ -3,11 +3,11 @@ import { refuseLfsPointer, regularFileSize } from '../../catalog/checkpoint-file
 import { ConfigurationError } from '../../errors.ts';
 import { parseSafetensorsHeader, type TensorEntry } from './safetensors-header.ts';
 
-/** The format's own limit: a header that claims more is an attack or a broken file. */
+/** Limit set by the format. A larger header means an attack or a broken file. */
 const maxHeaderBytes = 100_000_000;
 
 /**
- * One safetensors file: 8 bytes of header length (little-endian), a JSON header, raw tensors.
+ * An open safetensors file: 8 bytes of header length (little-endian), a JSON header, raw tensors.
  * Format: https://huggingface.co/docs/safetensors
  */
 export class SafetensorsFile {
@@ -57,7 +57,7 @@ export class SafetensorsFile {
     }
   }
 
-  /** `length` bytes of tensor `name`, from its byte `offset` on, as stored. */
+  /** Reads `length` stored bytes of tensor `name`, starting at its byte `offset`. */
   async read(name: string, offset = 0, length?: number): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.tensors.get(name);
     if (!entry) throw new ConfigurationError(`${this.path}: no tensor is called ${name}`);
@@ -74,7 +74,7 @@ export class SafetensorsFile {
   }
 }
 
-/** One read call takes at most 2 GiB; a tensor may be larger. */
+/** A read call returns at most 2 GiB, but a tensor may be larger. */
 const maxReadBytes = 1 << 30;
 
 async function readExactly(

@@ -4,17 +4,17 @@ import { bytesPerElement, type Dtype, isDtype } from './dtypes.ts';
 export interface TensorEntry {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Bytes, counted from the end of the header. */
+  /** Byte offsets from the end of the header. */
   readonly begin: number;
   readonly end: number;
 }
 
 /**
- * Reads a safetensors header and refuses whatever would let two readers see different tensors: the tensors must
- * fill the data exactly, without holes or overlaps, as the format requires.
- * @param file path, for messages
- * @param json the header's bytes
- * @param dataBytes how many bytes follow the header
+ * Parses a safetensors header. Refuses anything that two readers could interpret differently: the tensors must fill
+ * the data exactly, without holes or overlaps, as the format requires.
+ * @param file path, for error messages
+ * @param json bytes of the header
+ * @param dataBytes number of bytes after the header
  */
 export function parseSafetensorsHeader(
   file: string,
@@ -74,7 +74,7 @@ function parseEntry(value: unknown, refuse: Refuse): TensorEntry {
   return { dtype, shape, begin, end };
 }
 
-/** The ranges, in order, must follow each other from 0 to the end of the file. */
+/** Checks that the ranges, in order, cover the data from 0 to its end without holes or overlaps. */
 function checkCoverage(entries: ReadonlyMap<string, TensorEntry>, dataBytes: number, refuse: Refuse): void {
   const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let covered = 0;
@@ -97,8 +97,8 @@ function isListOfSizes(value: unknown): value is number[] {
 }
 
 /**
- * The first key that one object of the JSON `text` has twice, or null. `JSON.parse` silently keeps the last of
- * two, so two readers of one hostile file could see different tensors.
+ * Finds the first key that occurs twice in one object of the JSON `text`, or null. `JSON.parse` silently keeps the
+ * last one, so two readers of a hostile file could see different tensors.
  * @param text valid JSON
  */
 function findDuplicateKey(text: string): string | null {
@@ -133,7 +133,7 @@ function endOfString(text: string, start: number): number {
   return position + 1;
 }
 
-/** In an object, a string is a key exactly where a colon follows. */
+/** In an object, a string is a key if and only if a colon follows it. */
 function isKey(text: string, end: number): boolean {
   let position = end;
   while (' \n\r\t'.includes(text[position] ?? '?')) position += 1;

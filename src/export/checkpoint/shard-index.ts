@@ -1,10 +1,10 @@
 import { readCheckpointFile } from '../../catalog/checkpoint-file.ts';
 import { ConfigurationError } from '../../errors.ts';
 
-/** Several times the index of the largest models. */
+/** Several times the index size of the largest models. */
 const mostBytes = 2 ** 26;
 
-/** Which shard holds each tensor, from a `model.safetensors.index.json`: tensor name → file name. */
+/** Reads from `model.safetensors.index.json` which shard holds each tensor: tensor name → file name. */
 export async function readShardIndex(path: string): Promise<Map<string, string>> {
   let parsed: unknown;
   try {

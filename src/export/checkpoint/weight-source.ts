@@ -5,14 +5,14 @@ import { bytesPerElement } from './dtypes.ts';
 import { type FloatDtype, isFloatDtype, toFloat32 } from './floats.ts';
 import { float32ToHalf } from './half-precision.ts';
 
-/** Numbers in one panel of output rows: 4 MiB. */
+/** Number of float32 values in one panel of output rows (4 MiB). */
 const panelSize = 1 << 20;
-/** Side of the square that is copied at once, so that reads and writes both stay in the cache. */
+/** Side of the square copied at once. Small, so that reads and writes both stay in the cache. */
 const tile = 32;
 
 /**
- * The transpose of a row-major [rows, columns] matrix, in panels of whole rows.
- * @param load the matrix; called when the first panel is asked for, so that one matrix is in memory at a time
+ * Yields the transpose of a row-major [rows, columns] matrix in panels of whole rows.
+ * @param load returns the matrix; called for the first panel only, so that one matrix at a time is in memory
  */
 async function* transposedPanels(
   load: () => Promise<Float32Array>,
@@ -42,15 +42,15 @@ function transposeColumns(matrix: Float32Array, rows: number, columns: number, f
   return panel;
 }
 
-/** Numbers read at a time. */
+/** Number of values read at a time. */
 const chunkSize = 1 << 20;
 
-/** What a graph computes with. */
+/** Float types that a graph computes with. */
 export type FloatType = 'float32' | 'float16';
 
 /**
- * Hands a family's exporter the checkpoint's tensors by name and expected shape, and remembers which were asked for:
- * a tensor nobody asked for means that the model is not what the exporter takes it to be.
+ * Gives a family's exporter the checkpoint's tensors by name and expected shape, and records which ones it used.
+ * An unused tensor means that the model differs from what the exporter expects.
  */
 export class WeightSource {
   readonly #checkpoint: CheckpointWeights;
@@ -69,13 +69,13 @@ export class WeightSource {
     return this.#checkpoint.pathOf(name);
   }
 
-  /** The tensor as it is, an initializer of the same name. */
+  /** The tensor unchanged, as an initializer of the same name. */
   asStored(name: string, shape: readonly number[], type: FloatType = 'float32'): Weight {
     const dtype = this.#take(name, shape);
     return this.#weight({ name, type, dims: shape }, () => this.#pieces(name, dtype, 1));
   }
 
-  /** The tensor plus one, an initializer of the same name: a factor that is stored as its difference from one. */
+  /** The tensor plus one, as an initializer of the same name: for factors stored as their difference from one. */
   plusOne(name: string, shape: readonly number[]): Weight {
     const dtype = this.#take(name, shape);
     const pieces = this.#pieces.bind(this);
@@ -84,7 +84,7 @@ export class WeightSource {
     });
   }
 
-  /** A linear layer's [out, in] weight as the [in, out] that MatMul wants, an initializer of the same name. */
+  /** A linear layer's [out, in] weight, transposed to [in, out] for MatMul, as an initializer of the same name. */
   transposed(name: string, shape: readonly [number, number], type: FloatType = 'float32'): Weight {
     const dtype = this.#take(name, shape);
     const [rows, columns] = shape;
@@ -93,20 +93,20 @@ export class WeightSource {
     return this.#weight(info, () => transposedPanels(load, rows, columns));
   }
 
-  /** Reads a matrix [rows, columns] in pieces of whole rows. */
+  /** A matrix [rows, columns], read in pieces of whole rows. */
   rows(name: string, shape: readonly [number, number]): () => AsyncIterable<Float32Array<ArrayBuffer>> {
     const dtype = this.#take(name, shape);
     return () => this.#pieces(name, dtype, shape[1]);
   }
 
-  /** A tensor small enough to compute with. */
+  /** Reads all values of a tensor. For small tensors. */
   async values(name: string, shape: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
     return await this.#finite(name, this.#take(name, shape));
   }
 
   /**
-   * Whether the checkpoint has both tensors and they hold other numbers. Both must have `shape`: a head of another
-   * shape than the table is refused by name.
+   * Whether the checkpoint has both tensors and their values differ.
+   * @throws ConfigurationError that names a tensor with another shape than `shape`
    */
   async differ(name: string, other: string, shape: readonly number[]): Promise<boolean> {
     if (name === other || !this.has(name) || !this.has(other)) return false;
@@ -118,14 +118,14 @@ export class WeightSource {
     return false;
   }
 
-  /** How many numbers the tensors asked for hold. */
+  /** Total number of values in the tensors used so far. */
   get parameters(): number {
     let count = 0;
     for (const name of this.#used) count += this.#checkpoint.entry(name).shape.reduce((a, b) => a * b, 1);
     return count;
   }
 
-  /** @param isCopy names of tensors that merely repeat another one */
+  /** @param isCopy whether a name may stay unused, for example because the tensor repeats another one */
   refuseUnused(isCopy: (name: string) => boolean): void {
     const unused = [...this.#checkpoint.names].filter((name) => !this.#used.has(name) && !isCopy(name));
     if (unused.length === 0) return;
@@ -167,7 +167,7 @@ export class WeightSource {
     };
   }
 
-  /** The tensor in pieces, each a multiple of `unit` numbers. */
+  /** Reads the tensor in pieces, each a multiple of `unit` values. */
   async *#pieces(name: string, dtype: FloatDtype, unit: number): AsyncGenerator<Float32Array<ArrayBuffer>> {
     const { begin, end } = this.#checkpoint.entry(name);
     const step = Math.max(1, Math.floor(chunkSize / unit)) * unit * bytesPerElement[dtype];
@@ -176,7 +176,7 @@ export class WeightSource {
     }
   }
 
-  /** Bytes of a tensor as numbers. @throws ConfigurationError where one of them is NaN or infinite */
+  /** Reads a tensor's bytes as numbers. @throws ConfigurationError if one is NaN or infinite */
   async #finite(
     name: string,
     dtype: FloatDtype,
@@ -184,7 +184,7 @@ export class WeightSource {
     length?: number,
   ): Promise<Float32Array<ArrayBuffer>> {
     const values = toFloat32(await this.#checkpoint.read(name, offset, length), dtype);
-    // 0 times NaN or infinity is NaN, and stays NaN in a sum: one pass without a branch.
+    // 0 · NaN and 0 · infinity are NaN, and a sum keeps NaN: this checks all values in one pass without a branch.
     let sum = 0;
     for (let n = 0; n < values.length; n += 1) sum += 0 * values[n]!;
     if (sum === 0) return values;

@@ -2,18 +2,18 @@ import { join } from 'node:path';
 import { ConfigReader, unsaid } from '../../catalog/config-reader.ts';
 import { ConfigurationError } from '../../errors.ts';
 
-/** What of a `peft` adapter's adapter_config.json decides how it is merged. */
+/** The fields of a `peft` adapter's adapter_config.json that decide how to merge it. */
 export interface AdapterConfig {
   alpha: number;
-  /** By the end of a module's name; goes before `alpha`. */
+  /** Overrides of `alpha`, by the end of a module's name. */
   alphas: ReadonlyMap<string, number>;
   /** Scale by 1/√r instead of 1/r (arXiv 2312.03732). */
   isRankStabilised: boolean;
-  /** The direction is adapted, the magnitude is a tensor of its own (arXiv 2402.09353). */
+  /** DoRA: the product adapts the direction, a separate tensor holds the magnitude (arXiv 2402.09353). */
   isDecomposed: boolean;
 }
 
-/** Fields that say how it was trained, or what its tensors say themselves. */
+/** Fields to ignore: they describe the training, or the tensors say the same. */
 const informational = [
   ...['auto_mapping', 'base_model_name_or_path', 'exclude_modules', 'inference_mode', 'layers_pattern'],
   ...[
@@ -35,10 +35,10 @@ const read = [
   'use_rslora',
   'use_dora',
 ];
-/** Ways to begin that leave the base's weights as they are. */
+/** Values of `init_lora_weights` that leave the base's weights unchanged. */
 const soundBeginnings: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'orthogonal', 'eva'];
 
-/** @throws ConfigurationError naming the first field that asks for more than LoRA, rsLoRA or DoRA */
+/** @throws ConfigurationError that names the first field beyond LoRA, rsLoRA and DoRA */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
   const file = join(folder, 'adapter_config.json');
   const config = await ConfigReader.open(file);

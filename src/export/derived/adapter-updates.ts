@@ -1,20 +1,20 @@
 import { ConfigurationError } from '../../errors.ts';
 import type { SafetensorsFile } from '../checkpoint/safetensors-file.ts';
 
-/** What an adapter does to one tensor of its base; tensors by their names in the adapter's file. */
+/** How an adapter changes one tensor of its base. Tensor names are those of the adapter's file. */
 export type Update =
   | { kind: 'replaced'; by: string }
   | {
       kind: 'added';
-      /** Of the module, for `alpha_pattern`. */
+      /** Name of the module, for `alpha_pattern`. */
       module: string;
       /** [rank, in] */
       a: string;
       /** [out, rank] */
       b: string;
-      /** The table's [tokens, width] is the product's transpose. */
+      /** The product is the transpose of the table [tokens, width]. */
       isEmbedding: boolean;
-      /** [out]: of DoRA. */
+      /** [out], DoRA only. */
       magnitude: string | null;
     };
 
@@ -25,9 +25,9 @@ const part =
 type Parts = Record<string, string>;
 
 /**
- * The base's tensors that the adapter changes.
+ * Returns the changes to the base, by the name of the changed tensor.
  * @param base names of the base's tensors
- * @throws ConfigurationError for a tensor of the adapter that changes nothing of the base
+ * @throws ConfigurationError for an adapter tensor that matches nothing in the base
  */
 export function readUpdates(adapter: SafetensorsFile, base: readonly string[]): Map<string, Update> {
   const updates = new Map<string, Update>();
@@ -73,7 +73,7 @@ function added(module: string, parts: Parts, path: string): Update {
   return { kind: 'added', module, a, b, isEmbedding, magnitude };
 }
 
-/** Names before the layers differ between the ways a model is loaded: `model.`, `model.language_model.`, none. */
+/** The prefix of a name depends on how the model was loaded: `model.`, `model.language_model.`, none. */
 const behindPrefix = (name: string) => name.replace(/^((model|language_model|text_model)\.)+/, '');
 
 function inBase(name: string, base: readonly string[], path: string): string | null {
@@ -85,7 +85,7 @@ function inBase(name: string, base: readonly string[], path: string): string | n
   return alike[0] ?? null;
 }
 
-/** A head that the base has not, because it is its table: it is one of its own from now on. */
+/** A base that uses its table as the head has no head tensor: the adapter's becomes a separate one. */
 function ownHead(name: string, inAdapter: string, path: string): string {
   if (name === 'lm_head.weight') return name;
   throw unknown(inAdapter, path);

@@ -16,21 +16,21 @@ export interface DerivedTensor {
   name: string;
   dtype: Dtype;
   shape: readonly number[];
-  /** Its bytes, in order. */
+  /** The bytes, in order. */
   pieces(): AsyncIterable<Uint8Array>;
 }
 
 export interface Derived {
   tensors: readonly DerivedTensor[];
-  /** config.json, where it is another than the base's. */
+  /** config.json, if it differs from the base's. */
   config?: object;
-  /** Folders whose other files go before the base's. */
+  /** Folders with other files that replace the base's. */
   overriding?: readonly string[];
 }
 
-/** Says what a derived folder was made from; the folder is ours because it is there. */
+/** Records what a derived folder was made from. Its presence marks the folder as ours. */
 const recordFile = 'derived-from.json';
-/** What a checkpoint needs beside its weights and config.json. */
+/** Files that a checkpoint needs next to its weights and config.json. */
 const otherFiles = [
   'generation_config.json',
   'tokenizer.json',
@@ -38,12 +38,12 @@ const otherFiles = [
   'special_tokens_map.json',
   'chat_template.jinja',
 ];
-/** Bytes copied at a time. */
+/** Maximum number of bytes copied at a time. */
 export const pieceBytes = 2 ** 24;
 
 /**
- * Writes a checkpoint made from `base`, unless the one that is there was made from the same.
- * @param from what it is made of beside the base, so that a change is noticed; folders as `filesOf` gives them
+ * Writes a checkpoint derived from `base`, unless `out` already holds one made from the same inputs.
+ * @param from the other inputs, recorded to notice a change; folders as returned by `filesOf`
  */
 export async function writeDerived(
   base: string,
@@ -69,7 +69,7 @@ export async function writeDerived(
   return { isNew: true };
 }
 
-/** By name: size and time of each file, as it would be read. */
+/** Size and modification time of each file, by name; links are followed. */
 export async function filesOf(folder: string): Promise<Record<string, string>> {
   const names = (await readdir(folder)).filter((name) => /\.(json|safetensors|jinja)$/.test(name)).sort();
   const found = names.map(async (name) => {
@@ -79,7 +79,7 @@ export async function filesOf(folder: string): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(found));
 }
 
-/** A tensor of the base as it is. */
+/** A tensor of the base, copied unchanged under the name `as`. */
 export function unchanged(weights: CheckpointWeights, name: string, as = name): DerivedTensor {
   const { dtype, shape, begin, end } = weights.entry(name);
   return {

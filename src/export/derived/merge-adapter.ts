@@ -24,9 +24,9 @@ interface Merge {
 }
 
 /**
- * Writes `base` with a LoRA adapter of `peft` merged into it as a checkpoint of its own, in the base's number formats,
- * unless it is there already.
- * @throws ConfigurationError in one line for what cannot be merged
+ * Merges a LoRA adapter of `peft` into `base` and writes the result as a new checkpoint in the base's number formats,
+ * unless it already exists.
+ * @throws ConfigurationError in one line if the adapter cannot be merged
  */
 export async function mergeAdapter(
   base: string,
@@ -57,7 +57,7 @@ export async function mergeAdapter(
   }
 }
 
-/** The base's tensors, and a head that it did not have. */
+/** The base's tensors, and the adapter's head if the base has none. */
 function mergedTensors(merge: Merge): DerivedTensor[] {
   const { base, adapter } = merge;
   const updates = readUpdates(adapter, [...base.names]);
@@ -89,7 +89,7 @@ async function* replaced(
   yield bytesOf(await floats(adapter, by), floatDtype(name, dtype, adapter.path));
 }
 
-/** W + s·BA, and of DoRA its rows brought to the length m: m·(W + s·BA)/‖W + s·BA‖, some rows at a time. */
+/** W + s·BA, a few rows at a time. DoRA scales each row to length m: m·(W + s·BA)/‖W + s·BA‖. */
 async function* added(
   name: string,
   update: Extract<Update, { kind: 'added' }>,
@@ -106,7 +106,7 @@ async function* added(
   const [a, b] = [await floats(adapter, update.a), await floats(adapter, update.b)];
   const magnitude = await readMagnitude(update, rows, { adapter, config });
   const scale = scaleOf(update.module, rank, config);
-  // Of a table (BA)ᵀ = AᵀBᵀ.
+  // A table adds (BA)ᵀ = AᵀBᵀ.
   const left = update.isEmbedding ? transposed(a, rank, rows) : b;
   const right = update.isEmbedding ? transposed(b, columns, rank) : a;
   const rowBytes = columns * bytesPerElement[dtype];
@@ -146,7 +146,7 @@ function transposed(values: Float32Array, rows: number, columns: number): Float3
   return turned;
 }
 
-/** row + scale · (left [rank] · right [rank, columns]), in double precision until it is added. */
+/** Adds scale · (left [rank] · right [rank, columns]) to `row`. The product is summed in double precision. */
 function addProduct(row: Float32Array, left: Float32Array, right: Float32Array, scale: number): void {
   const columns = row.length;
   const sum = new Float64Array(columns);

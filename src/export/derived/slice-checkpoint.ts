@@ -17,9 +17,9 @@ import { keptLayers, readSlice, readSliceable, type Slice, type Sliceable } from
 type Json = Record<string, unknown>;
 
 /**
- * Writes a slice of a Gemma 3n as a checkpoint of its own, as Google's MatFormer Lab does, unless it is there already.
+ * Writes a slice of a Gemma 3n as a new checkpoint, like Google's MatFormer Lab, unless it already exists.
  * @param asked `E2B` or the path of a JSON file, see `readSlice`
- * @throws ConfigurationError in one line for what is no slice of the checkpoint
+ * @throws ConfigurationError in one line if the checkpoint does not contain such a slice
  */
 export async function sliceCheckpoint(
   checkpoint: string,
@@ -61,14 +61,14 @@ function slicedFields(text: Json, model: Sliceable, slice: Slice): Json {
   };
 }
 
-/** null: it belongs to a layer that is left out. */
+/** The tensor in the slice; null if it belongs to a skipped layer. */
 function slicedTensor(
   weights: CheckpointWeights,
   name: string,
   model: Sliceable,
   slice: Slice,
 ): DerivedTensor | null {
-  // Other towers have layers too.
+  // Other towers have layers too: copy them unchanged.
   if (!/^(model\.|language_model\.)*(layers|embed_tokens_per_layer|per_layer_model_projection)\./.test(name))
     return unchanged(weights, name);
   const kept = keptLayers(model, slice);
@@ -108,7 +108,7 @@ function firstColumns(weights: CheckpointWeights, name: string, as: string, coun
   return { name: as, dtype, shape: [rows, count], pieces };
 }
 
-/** [layers · n, m]: the rows of the layers that are kept. */
+/** The rows of the kept layers, from a matrix [layers · n, m]. */
 function rowsOfLayers(
   weights: CheckpointWeights,
   name: string,
@@ -127,7 +127,7 @@ function rowsOfLayers(
   };
 }
 
-/** [n, layers · m]: the columns of the layers that are kept. */
+/** The columns of the kept layers, from a matrix [n, layers · m]. */
 function columnsOfLayers(
   weights: CheckpointWeights,
   name: string,
@@ -153,7 +153,7 @@ async function* readRows(
     yield await weights.read(name, (first + row) * rowBytes, Math.min(atOnce, count - row) * rowBytes);
 }
 
-/** The same parts, in bytes, of every row. */
+/** Cuts the same parts out of every row; `from` and `length` are in bytes. */
 async function* partsOfRows(
   weights: CheckpointWeights,
   name: string,

@@ -2,33 +2,33 @@ import { ConfigReader, type Range } from '../../catalog/config-reader.ts';
 import { modelLimits } from '../../catalog/model-limits.ts';
 import { ConfigurationError } from '../../errors.ts';
 
-/** What is kept of a MatFormer (arXiv 2310.07707), as Gemma 3n is one. */
+/** A slice of a MatFormer (arXiv 2310.07707), such as Gemma 3n. */
 export interface Slice {
-  /** Layers left out. */
+  /** Indices of the layers left out. */
   skipped: readonly number[];
-  /** Width of each kept layer's feed-forward layer: so many of the first rows and columns. */
+  /** Feed-forward width of each kept layer: the number of first rows and columns to keep. */
   widths: readonly number[];
 }
 
-/** What of a Gemma 3n's config.json a slice is held to. */
+/** The fields of a Gemma 3n's config.json that a slice must respect. */
 export interface Sliceable {
   layers: number;
   widths: readonly number[];
   layerTypes: readonly string[];
-  /** Layers from this one on read the keys and values of earlier ones. */
+  /** This layer and all later ones read the keys and values of earlier layers. */
   firstShared: number;
 }
 
 const layer: Range = [0, modelLimits.layers];
 
-/** Gemma 3n E2B within E4B: without layers 20 to 24, feed-forward layers half as wide (Google's MatFormer Lab). */
+/** Gemma 3n E2B as a slice of E4B: no layers 20 to 24, half the feed-forward width (Google's MatFormer Lab). */
 const e2b = {
   layers: 35,
   width: 16_384,
   slice: { skipped: [20, 21, 22, 23, 24], widths: Array(30).fill(8192) },
 };
 
-/** @param config a Gemma 3n's, or its `text_config` */
+/** @param config config.json of a Gemma 3n, or its `text_config` */
 export function readSliceable(config: ConfigReader): Sliceable {
   const layers = config.integer('num_hidden_layers', [1, modelLimits.layers]);
   const width: Range = [1, modelLimits.width];
@@ -47,9 +47,9 @@ export function readSliceable(config: ConfigReader): Sliceable {
 }
 
 /**
- * @param asked `E2B`, or the path of a JSON file: `{"skip_layers": [20, 21], "intermediate_size": [8192, …]}`, one width
- *   for all kept layers or one for each
- * @throws ConfigurationError for a slice that the model does not hold
+ * @param asked `E2B`, or the path of a JSON file: `{"skip_layers": [20, 21], "intermediate_size": [8192, …]}`, with one
+ *   width for all kept layers or one for each
+ * @throws ConfigurationError if the model does not contain the slice
  */
 export async function readSlice(asked: string, model: Sliceable, checkpoint: string): Promise<Slice> {
   if (asked === 'E2B') {

@@ -10,7 +10,7 @@ import { exportT5 } from './t5/export.ts';
 export interface Family {
   name: Manifest['family'];
   export: FamilyExport;
-  /** What Hugging Face's config class of the family has where the files say nothing. */
+  /** Defaults of the family's Hugging Face config class, for fields missing from the files. */
   specialTokens: Partial<SpecialTokens>;
 }
 
@@ -18,12 +18,12 @@ const gemmaTokens = { eos: [1], bos: 2, pad: 0 };
 const gemma3: Family = { name: 'gemma3', export: exportGemma3, specialTokens: gemmaTokens };
 const gemma3n: Family = { name: 'gemma3n', export: exportGemma3n, specialTokens: gemmaTokens };
 
-// T5 starts its decoder with the padding token.
+// T5 starts decoding with the padding token.
 const t5: Family = { name: 't5', export: exportT5, specialTokens: { eos: [1], pad: 0, decoderStart: 0 } };
 
 const families: Readonly<Record<string, Family>> = {
   ...Object.fromEntries(t5Types.map((type) => [type, t5])),
-  // `_text` is what transformers calls the text model by itself.
+  // In transformers, `_text` marks the text model without other towers.
   gemma3,
   gemma3_text: gemma3,
   gemma3n,

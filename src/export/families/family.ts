@@ -5,11 +5,11 @@ import type { WeightSource } from '../checkpoint/weight-source.ts';
 import type { GraphBuilder } from '../onnx/graph-builder.ts';
 
 export interface FamilyModel {
-  /** The graph called `decoder` is required, `encoder` is optional. */
+  /** A graph named `decoder`, and optionally one named `encoder`. */
   graphs: GraphBuilder[];
   functions: FunctionProto[];
   opsets: OperatorSetIdProto[];
-  /** What a family alone knows of the manifest. */
+  /** The manifest fields that only the family knows. */
   manifest: Pick<
     Manifest,
     | 'family'
@@ -26,7 +26,7 @@ export interface FamilyModel {
   >;
 }
 
-/** Builds the graphs of one model family; weights are only referred to. */
+/** Builds the graphs of one model family. They only refer to weights. */
 export type FamilyExport = (
   config: ConfigReader,
   weights: WeightSource,

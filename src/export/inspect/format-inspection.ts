@@ -3,7 +3,7 @@ import { type Part, parts } from './parameters.ts';
 
 const count = (value: number) => value.toLocaleString('en-US');
 
-/** What `altup inspect` prints for a reader. */
+/** The human-readable output of `altup inspect`. */
 export function formatInspection(model: Inspection): string {
   return [
     `${model.name} (${model.kind})`,
@@ -80,7 +80,7 @@ function functionLines({ functions }: Inspection): string[] {
   return ['', 'functions stored in the model, for runtimes without our kernels', ...columns(rows, 'left')];
 }
 
-/** Indented rows whose cells line up: the first column to the left, the others as told. */
+/** Aligns cells in indented rows: the first column to the left, the others as `others` says. */
 function columns(rows: readonly (readonly string[])[], others: 'left' | 'right'): string[] {
   const widthOf = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
   return rows.map((row) => {

@@ -6,19 +6,19 @@ import { bytesPerElement, type ElementType, elementTypes } from '../onnx/values.
 import { elementCountOf } from '../onnx/weight.ts';
 import { scalesSuffix } from '../quantize/quantized-matrix.ts';
 
-/** What can be said of a graph without running it. */
+/** Facts about a graph that need no run. */
 export interface GraphSummary {
   name: string;
-  /** Nodes by operator, as `MatMul` or `ai.altup.Correct`, most frequent first. */
+  /** Node count by operator, such as `MatMul` or `ai.altup.Correct`, most frequent first. */
   operators: Record<string, number>;
-  /** How many trained numbers each initializer holds; scales and zero points of quantised ones are none. */
+  /** Count of trained numbers by initializer. Scales and zero points do not count. */
   weights: ReadonlyMap<string, number>;
-  /** How many bytes each initializer takes. */
+  /** Bytes by initializer. */
   bytes: ReadonlyMap<string, number>;
 }
 
 export interface FunctionSummary {
-  /** Domain and name. */
+  /** Domain and name, such as `ai.altup.Correct`. */
   name: string;
   nodes: number;
 }
@@ -76,7 +76,7 @@ function bytesOf(dataType: number, dims: readonly number[]): number {
   return type === undefined ? 0 : bytesPerElement[type] * elementCountOf({ dims });
 }
 
-/** Bits per number of the tensors that hold codes. */
+/** Bits per number, by name of the tensors that hold codes. */
 function bitsPerCode(nodes: readonly NodeProto[]): Map<string, number> {
   const codesInput: Record<string, number> = { GatherBlockQuantized: 0, MatMulNBits: 1 };
   return new Map(

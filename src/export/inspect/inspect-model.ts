@@ -47,23 +47,23 @@ export interface Inspection {
   contextLength: number;
   encoderContextLength: number | null;
   parameters: ByPart;
-  /** Bytes that they take in the export. */
+  /** Bytes of the parameters in the export. */
   sizes: ByPart;
-  /** Memory that one position takes in a slot: self-attention, and cross-attention per position of the encoder. */
+  /** Bytes per position in a slot: of self-attention, and of cross-attention per encoder position. */
   cacheBytesPerToken: number;
   crossBytesPerToken: number;
-  /** By graph, then by operator. */
+  /** Node counts by graph, then by operator. */
   operators: Record<string, Record<string, number>>;
   functions: FunctionSummary[];
-  /** Bytes by name: the checkpoint's config and weights, the export's files. */
+  /** Bytes by file name: the checkpoint's config and weights, and the export's files. */
   files: Record<string, number>;
 }
 
 /**
- * Compares every byte of an export with what the exporter wrote.
+ * Checks every byte of an export against its manifest.
  * @param path an export folder, or a checkpoint with an export of this precision
- * @returns what is wrong, one sentence for each file; none: nothing
- * @throws ConfigurationError where there is no export, or its manifest was changed
+ * @returns one sentence for each damaged file, an empty list if there are none
+ * @throws ConfigurationError if there is no export, or its manifest was changed
  */
 export async function verifyExport(path: string, precision: Precision): Promise<string[]> {
   const given = resolve(path);
@@ -126,7 +126,7 @@ async function inspectCheckpoint(folder: string, precision: Precision): Promise<
   }
 }
 
-/** Each function once, though several graphs store it. */
+/** Lists each function once, even if several graphs store it. */
 function inAnyGraph(functions: FunctionSummary[][]): FunctionSummary[] {
   return [...new Map(functions.flat().map((summary) => [summary.name, summary])).values()];
 }

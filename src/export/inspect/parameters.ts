@@ -13,19 +13,19 @@ export const parts = [
 ] as const;
 
 /**
- * What trained numbers belong to. `head` is empty where the embedding table is the head; `perLayerEmbedding` is Gemma
- * 3n's table of what each layer is told of a token; `experts` holds sparse ones and their routers; `altup`
- * holds coefficients, AltUp's routers and the ways into and out of the blocks.
+ * The part of a model that a trained number belongs to. `head` is empty if the embedding table is the head;
+ * `perLayerEmbedding` is Gemma 3n's table of token embeddings for each layer; `experts` holds sparse experts and their
+ * routers; `altup` holds coefficients, AltUp's routers and the projections into and out of the blocks.
  */
 export type Part = (typeof parts)[number];
 
-/** Trained numbers, or the bytes they are stored in. */
+/** Count of trained numbers, or their bytes. */
 export type ByPart = Record<Part | 'total', number>;
 
-/** @param total trained numbers in the checkpoint */
+/** @param total count of trained numbers in the checkpoint */
 export function countParameters(graphs: readonly GraphSummary[], total: number): ByPart {
   const counted = sumByPart(graphs.map(({ weights }) => weights));
-  // The graphs hold the biases as tables by distance, of another size than what was trained.
+  // The graphs hold position biases as tables by distance, which differ in size from the trained tensors.
   return { ...counted, positionBias: total - counted.total + counted.positionBias, total };
 }
 
@@ -36,7 +36,7 @@ export function sizesByPart(graphs: readonly GraphSummary[]): ByPart {
 
 function sumByPart(graphs: readonly ReadonlyMap<string, number>[]): ByPart {
   const sums = Object.fromEntries([...parts, 'total'].map((part) => [part, 0])) as ByPart;
-  // A weight that both graphs use is one weight.
+  // The Map counts a weight once, even if both graphs use it.
   for (const [name, value] of new Map(graphs.flatMap((graph) => [...graph]))) {
     const part = partOf(name);
     if (!part) continue;
@@ -46,7 +46,7 @@ function sumByPart(graphs: readonly ReadonlyMap<string, number>[]): ByPart {
   return sums;
 }
 
-/** null: computed by the exporter, not a weight of the checkpoint. */
+/** The part of a tensor; null if the exporter computed it and the checkpoint has no such weight. */
 function partOf(tensor: string): Part | null {
   if (tensor.startsWith('/')) return tensor.endsWith('/position_bias/table') ? 'positionBias' : null;
   const name = [scalesSuffix, zerosSuffix].reduce((left, suffix) => left.replace(suffix, ''), tensor);

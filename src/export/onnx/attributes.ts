@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type AttributeProto, AttributeProtoSchema, AttributeProto_AttributeType as Kind } from 'onnx-buf';
 
-/** Attribute values by name. ONNX tells 1 from 1.0, so each value says its kind. */
+/** Attribute values by name. ONNX distinguishes 1 from 1.0, so each value has an explicit kind. */
 export type Attributes = Record<string, (name: string) => AttributeProto>;
 
 type Attribute = Attributes[string];
@@ -28,19 +28,19 @@ export const text =
   (name) =>
     create(AttributeProtoSchema, { name, type: Kind.STRING, s: bytesOf(value) });
 
-/** Inside a function body: the value that the calling node has for its integer attribute `of`. */
+/** Inside a function body: the value of the calling node's integer attribute `of`. */
 export const callersInt =
   (of: string): Attribute =>
   (name) =>
     create(AttributeProtoSchema, { name, type: Kind.INT, refAttrName: of });
 
-/** Inside a function body: the value that the calling node has for its float attribute `of`. */
+/** Inside a function body: the value of the calling node's float attribute `of`. */
 export const callersFloat =
   (of: string): Attribute =>
   (name) =>
     create(AttributeProtoSchema, { name, type: Kind.FLOAT, refAttrName: of });
 
-/** Inside a function body: the value that the calling node has for its string attribute `of`. */
+/** Inside a function body: the value of the calling node's string attribute `of`. */
 export const callersText =
   (of: string): Attribute =>
   (name) =>

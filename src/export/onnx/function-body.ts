@@ -10,11 +10,11 @@ export interface FunctionSignature {
   inputs: readonly string[];
   outputs: readonly string[];
   attributes: readonly string[];
-  /** What it computes, for whoever opens the model. */
+  /** What the function computes, for people who open the model. */
   doc: string;
 }
 
-/** A model-local function under construction: standard operators, or ONNX Runtime's, that stand for one operator of ours. */
+/** Builds a model-local function: it implements one of our operators with standard or ONNX Runtime operators. */
 export class FunctionBody extends NodeList {
   readonly #signature: FunctionSignature;
 
@@ -43,17 +43,17 @@ export class FunctionBody extends NodeList {
     return this.add('Constant', name, [], { attributes: { value_string: text(value) } });
   }
 
-  /** The calling node's integer attribute of that name: int64 scalar. */
+  /** The calling node's integer attribute `name`: int64 scalar. */
   integerAttribute(name: string): string {
     return this.add('Constant', name, [], { attributes: { value_int: callersInt(name) } });
   }
 
-  /** The calling node's float attribute of that name: float32 scalar. */
+  /** The calling node's float attribute `name`: float32 scalar. */
   floatAttribute(name: string): string {
     return this.add('Constant', name, [], { attributes: { value_float: callersFloat(name) } });
   }
 
-  /** The calling node's string attribute of that name: string scalar. */
+  /** The calling node's string attribute `name`: string scalar. */
   textAttribute(name: string): string {
     return this.add('Constant', name, [], { attributes: { value_string: callersText(name) } });
   }

@@ -1,6 +1,6 @@
 import type { FunctionProto, NodeProto } from 'onnx-buf';
 
-/** Those of `functions` that one of `nodes` calls. */
+/** Returns the `functions` that `nodes` call. */
 export function functionsUsed(
   nodes: readonly NodeProto[],
   functions: readonly FunctionProto[],

@@ -3,19 +3,19 @@ import { NodeList } from './node-list.ts';
 import { type ElementType, type Shape, valueInfo } from './values.ts';
 import type { TensorInfo, Weight } from './weight.ts';
 
-/** int64 constants stay inside the model file: shape inference reads them there. */
+/** An int64 constant. It stays inside the model file, where shape inference can read it. */
 export interface IntegerConstant {
   name: string;
   dims: readonly number[];
   values: readonly number[];
 }
 
-/** A tensor that is the bytes of another one, `of`, under a name and shape of its own. */
+/** A tensor that shares the bytes of tensor `of`, but has its own name and shape. */
 export interface Alias extends TensorInfo {
   of: string;
 }
 
-/** A graph under construction. Weights are only referred to; the writer streams them. */
+/** Builds a graph. It only refers to weights; the writer streams them. */
 export class GraphBuilder extends NodeList {
   readonly name: string;
   readonly #initializers = new Set<string>();
@@ -40,19 +40,19 @@ export class GraphBuilder extends NodeList {
     this.outputs.push(valueInfo(name, type, shape));
   }
 
-  /** States the shape of an intermediate value that shape inference could not find before functions are inlined. */
+  /** Declares the shape of an intermediate value that shape inference cannot find before functions are inlined. */
   annotate(name: string, shape: Shape): void {
     this.annotations.push(valueInfo(name, 'float32', shape));
   }
 
-  /** @returns the name of the weight's first tensor */
+  /** Adds a weight. @returns the name of its first tensor */
   weight(weight: Weight): string {
     for (const { name } of weight.tensors) this.#take(name);
     this.weights.push(weight);
     return weight.tensors[0]!.name;
   }
 
-  /** A tensor stored once and used under two shapes. @returns its name */
+  /** Adds a second name and shape for a stored tensor. @returns the new name */
   alias(alias: Alias): string {
     this.#take(alias.name);
     this.aliases.push(alias);
@@ -64,12 +64,12 @@ export class GraphBuilder extends NodeList {
     this.#initializers.add(name);
   }
 
-  /** A one-dimensional int64 constant, shared by all who ask for the same values. */
+  /** A one-dimensional int64 constant. Calls with the same values share one. */
   integers(...values: number[]): string {
     return this.#constant(`/constants/[${values.join(',')}]`, [values.length], values);
   }
 
-  /** A scalar int64 constant, shared likewise. */
+  /** A scalar int64 constant, shared in the same way. */
   integer(value: number): string {
     return this.#constant(`/constants/${value}`, [], [value]);
   }

@@ -16,7 +16,7 @@ import { writeWeights } from './write-weights.ts';
 
 export interface ModelOptions {
   producerVersion: string;
-  /** Bodies of our operators; those that the graph uses are stored. */
+  /** Bodies of our operators. The file stores those that the graph uses. */
   functions: readonly FunctionProto[];
   opsets: readonly OperatorSetIdProto[];
   /** Called with the number of weight bytes just written. */
@@ -24,7 +24,7 @@ export interface ModelOptions {
 }
 
 /**
- * Writes `<graph name>.onnx` and, where it has large weights, `<graph name>.onnx.data` into `folder`.
+ * Writes `<graph name>.onnx` and, if there are large weights, `<graph name>.onnx.data` into `folder`.
  * @returns the file names
  */
 export async function writeModel(
@@ -64,7 +64,7 @@ function integerTensor(constant: IntegerConstant): TensorProto {
   });
 }
 
-/** Writes a new file and waits until it is on the disk. */
+/** Writes a new file and waits until it is on disk. */
 async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   const file = await open(path, 'wx');
   try {

@@ -6,22 +6,22 @@ export interface NodeOptions {
   attributes?: Attributes;
   /** Operator domain; empty means the standard operators. */
   domain?: string;
-  /** Names of the outputs; one, named like the node, unless given. */
+  /** Names of the outputs. Default: one output with the name of the node. */
   outputs?: readonly string[];
 }
 
-/** Nodes in the order they compute: the body of a graph or of a function. */
+/** Nodes in execution order: the body of a graph or of a function. */
 export class NodeList {
   readonly nodes: NodeProto[] = [];
   readonly #outputs = new Set<string>();
 
-  /** Whether a node computes `value` already. */
+  /** Whether a node already computes `value`. */
   computes(value: string): boolean {
     return this.#outputs.has(value);
   }
 
   /**
-   * Appends a node; `''` stands for an optional input left out.
+   * Appends a node. `''` stands for an omitted optional input.
    * @returns the name of its first output
    */
   add(opType: string, name: string, inputs: readonly string[], options: NodeOptions = {}): string {

@@ -21,10 +21,10 @@ export const bytesPerElement: Readonly<Record<ElementType, number>> = {
   int64: 8,
 };
 
-/** Fixed dimensions are numbers, those known at run time only have a name. */
+/** Fixed dimensions are numbers; dimensions known only at run time are names. */
 export type Shape = readonly (number | string)[];
 
-/** The declaration of a graph input, output or intermediate value. */
+/** Declares a graph input, output or intermediate value. */
 export function valueInfo(name: string, type: ElementType, shape: Shape): ValueInfoProto {
   const dim = shape.map((size) => ({
     value:

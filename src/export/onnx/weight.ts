@@ -7,7 +7,7 @@ export interface TensorInfo {
   readonly dims: readonly number[];
 }
 
-/** The next bytes of one of a weight's tensors. */
+/** The next bytes of one tensor of a weight. */
 export interface WeightChunk {
   /** Index into `tensors`. */
   readonly tensor: number;
@@ -15,12 +15,12 @@ export interface WeightChunk {
 }
 
 /**
- * Initializers made in one pass over their source: one, or a quantised matrix and its scales. The values arrive in
- * pieces, so that no model need fit in memory.
+ * Initializers made in one pass over their source: a single tensor, or a quantised matrix with its scales and zero
+ * points. The values arrive in pieces, so that no model has to fit in memory.
  */
 export interface Weight {
   readonly tensors: readonly TensorInfo[];
-  /** Little-endian, row by row; tensors may take turns. */
+  /** Little-endian, row by row. Chunks of several tensors may alternate. */
   chunks(): AsyncIterable<WeightChunk> | Iterable<WeightChunk>;
 }
 
@@ -32,7 +32,7 @@ export function byteLengthOf(tensor: TensorInfo): number {
   return bytesPerElement[tensor.type] * elementCountOf(tensor);
 }
 
-/** A float32 weight computed by the exporter and small enough to hold. */
+/** A float32 weight that the exporter computed, small enough for memory. */
 export function weightOf(name: string, dims: readonly number[], values: Float32Array): Weight {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return { tensors: [{ name, type: 'float32', dims }], chunks: () => [{ tensor: 0, bytes }] };

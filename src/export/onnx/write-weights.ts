@@ -6,10 +6,10 @@ import type { GraphBuilder } from './graph-builder.ts';
 import { elementTypes } from './values.ts';
 import { byteLengthOf, type TensorInfo, type Weight } from './weight.ts';
 
-/** Page size: tensors that start on one can be mapped into memory as they are. */
+/** Page size: tensors that start on a page boundary can be mapped into memory directly. */
 const alignment = 4096;
 
-/** The `.data` file beside a graph: tensors one after the other, each on a page of its own. */
+/** The `.data` file next to a graph: tensors one after another, each starting on a new page. */
 class ExternalData {
   readonly #file: FileHandle;
   #size = 0;
@@ -18,12 +18,12 @@ class ExternalData {
     this.#file = file;
   }
 
-  /** Fails where the file exists already. */
+  /** Fails if the file already exists. */
   static async create(path: string): Promise<ExternalData> {
     return new ExternalData(await open(path, 'wx'));
   }
 
-  /** Room for `length` bytes. @returns where it begins */
+  /** Reserves `length` bytes. @returns their offset */
   reserve(length: number): number {
     const offset = Math.ceil(this.#size / alignment) * alignment;
     this.#size = offset + length;
@@ -39,7 +39,7 @@ class ExternalData {
     }
   }
 
-  /** Makes sure that what was written survives a crash, then closes the file. */
+  /** Syncs the data to disk so that it survives a crash, then closes the file. */
   async close(): Promise<void> {
     try {
       await this.#file.sync();
@@ -49,14 +49,14 @@ class ExternalData {
   }
 }
 
-/** Tensors up to this size live in the model file, larger ones beside it. */
+/** The model file holds tensors up to this size; the data file holds larger ones. */
 const inlineLimitBytes = 4095;
 
-/** Where a tensor's bytes are: in memory, or from `offset` on in the data file. */
+/** Location of a tensor's bytes: in memory, or in the data file from `offset` on. */
 type Place = { bytes: Uint8Array<ArrayBuffer> } | { offset: number };
 
 /**
- * Writes the graph's weights, the large ones to `dataFile` in `folder`.
+ * Writes the graph's large weights to `dataFile` in `folder` and keeps small ones in memory.
  * @returns the initializers, and whether there is a data file
  */
 export async function writeWeights(
@@ -88,7 +88,7 @@ export async function writeWeights(
 
 const isLarge = (tensor: TensorInfo) => byteLengthOf(tensor) > inlineLimitBytes;
 
-/** Places for all tensors of the weight first: they arrive in turns. */
+/** Reserves places for all tensors of the weight first, because their chunks may alternate. */
 async function writeWeight(
   weight: Weight,
   data: ExternalData | null,

@@ -39,7 +39,7 @@ export class ChatFormat implements AnswerFormat {
     return { ...answerHead(this.#job, 'chat.completion'), choices: written, usage };
   }
 
-  /** A choice's first chunk has its role alone. */
+  /** The first chunk of a choice contains only its role. */
   async choices(delta: ChoiceDelta): Promise<string[]> {
     const { index, text } = delta;
     const chunks: object[] = [];

@@ -23,7 +23,7 @@ const messageSchema = {
     role: {
       type: 'string',
       enum: roles,
-      description: '`developer` is another word for `system`.',
+      description: '`developer` means the same as `system`.',
     },
     content: {
       anyOf: [
@@ -42,10 +42,11 @@ const messageSchema = {
           },
         },
       ],
-      description: 'A text, or parts of the type `text`, which templates that read no parts get as one text.',
+      description:
+        'A text, or a list of parts of the type `text`. A template that does not read parts gets them joined into one text.',
       'x-expects': 'a string or a list of parts with a `type`',
     },
-    name: { type: ['string', 'null'], description: 'Whose message it is, for templates that tell.' },
+    name: { type: ['string', 'null'], description: 'The author’s name, for templates that use it.' },
     ...withoutEffectInMessages,
   },
   additionalProperties: false,
@@ -56,33 +57,33 @@ const fields = {
     type: 'array',
     items: messageSchema,
     minItems: 1,
-    description: 'The chat so far, as the model’s own chat template takes it.',
+    description: 'The chat so far, in a form that the model’s own chat template accepts.',
   }),
   max_completion_tokens: optionalInteger({
     minimum: 1,
     description:
-      'Most tokens to generate. More than the model has room for is refused; left out, it is the room there is.',
+      'Maximum tokens to generate. The service refuses more than the model has room for. The default is the model’s `max_new_tokens`, else the remaining room.',
   }),
   max_tokens: optionalInteger({
     minimum: 1,
-    description: 'The older name of `max_completion_tokens`, which goes before it.',
+    description: 'The older name of `max_completion_tokens`, which takes precedence.',
   }),
   logprobs: optionalBoolean({
     default: false,
-    description: 'Report each token’s logarithmic probability.',
+    description: 'Return the log probability of each token.',
   }),
   top_logprobs: optionalInteger({
     minimum: 0,
     maximum: 20,
-    description: 'Also those of this many most likely tokens. Only with `logprobs`.',
+    description: 'Also return the log probabilities of this many most likely tokens. Only with `logprobs`.',
   }),
   add_generation_prompt: optionalBoolean({
     default: true,
-    description: 'Begin a new message of the assistant.',
+    description: 'Begin a new assistant message.',
   }),
   continue_final_message: optionalBoolean({
     default: false,
-    description: 'Go on with the last message instead; needs `"add_generation_prompt": false`.',
+    description: 'Continue the last message instead; needs `"add_generation_prompt": false`.',
   }),
   add_special_tokens: optionalBoolean({
     default: false,
@@ -90,7 +91,7 @@ const fields = {
   }),
   chat_template_kwargs: optional<Record<string, unknown>>('object', {
     additionalProperties: true,
-    description: 'What else the chat template may ask for, by name.',
+    description: 'Additional variables for the chat template, by name.',
   }),
 };
 

@@ -3,9 +3,11 @@ import { ending, head, RequestMetricsSchema, tokenIds, UsageSchema } from '../ge
 import { nullable } from '../schema-field.ts';
 
 const tokenLogprob = {
-  token: Type.String({ description: 'Bytes that are no whole character are written `bytes:\\xe2`.' }),
+  token: Type.String({
+    description: 'Bytes that do not form a whole character are written as `bytes:\\xe2`.',
+  }),
   bytes: Type.Array(Type.Integer()),
-  logprob: Type.Number({ description: 'No less than -9999.' }),
+  logprob: Type.Number({ description: 'At least -9999.' }),
 };
 
 const ChatLogprobsSchema = Type.Object({
@@ -22,8 +24,8 @@ const ChatChoiceSchema = Type.Object({
   }),
   logprobs: nullable(ChatLogprobsSchema),
   ...ending,
-  prompt_token_ids: tokenIds('With `return_token_ids`; in a stream, in a choice’s first chunk.'),
-  token_ids: tokenIds('With `return_token_ids`; the model’s end included.'),
+  prompt_token_ids: tokenIds('With `return_token_ids`; in a stream, only in the first chunk of each choice.'),
+  token_ids: tokenIds('With `return_token_ids`; includes the token with which the model ended.'),
 });
 
 export const ChatCompletionSchema = Type.Object(

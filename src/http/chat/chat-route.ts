@@ -14,18 +14,18 @@ import { renderChat } from './render-chat.ts';
 
 function readLogprobs({ logprobs, top_logprobs: top }: ChatRequest): number | null {
   if (logprobs) return top ?? 0;
-  if (top) throw invalidRequest('top_logprobs', '`top_logprobs` goes only with `logprobs`.');
+  if (top) throw invalidRequest('top_logprobs', '`top_logprobs` needs `logprobs` to be true.');
   return null;
 }
 
-/** Tools are taken where none may be called. */
+/** Accepts tools only if none may be called. */
 function refuseTools({ tools, tool_choice, functions, function_call }: ChatRequest): void {
   if (tools?.length && tool_choice !== 'none') throw unsupportedField('tools', withoutEffectInChat.tools);
   if (functions?.length && function_call !== 'none')
     throw unsupportedField('functions', withoutEffectInChat.functions);
 }
 
-/** @throws ServiceError `invalid_request` for what the schema cannot tell */
+/** @throws ServiceError `invalid_request` for faults that the schema cannot detect */
 async function createChat(
   body: ChatRequest,
   context: JobContext,
@@ -45,7 +45,7 @@ async function createChat(
     param: 'messages',
     name: 'The chat',
     room: promptRoom(model, toGenerate),
-    // Templates write them out.
+    // Templates write special tokens themselves.
     addSpecialTokens: body.add_special_tokens ?? false,
     truncateTo: body.truncate_prompt_tokens ?? null,
     toGenerate,
@@ -55,7 +55,7 @@ async function createChat(
   if (prompt.length * n > most) {
     throw invalidRequest(
       'messages',
-      `The chat has ${prompt.length} tokens; with this \`n\`, at most ${Math.floor(most / n)} are taken at once.`,
+      `The chat has ${prompt.length} tokens; with this \`n\`, the maximum is ${Math.floor(most / n)}.`,
     );
   }
   const job = await createJob(
@@ -82,9 +82,9 @@ export function chatCompletionsRoute(app: App, dependencies: ServerDependencies,
     answer: ChatCompletionRef,
     operation: 'chat',
     operationId: 'createChatCompletion',
-    summary: 'Go on with a chat',
+    summary: 'Continue a chat',
     description:
-      'OpenAI’s chat completions, with the sampling parameters vLLM adds, for models that have a chat template. Fields it does not know are refused.',
+      'OpenAI’s chat completions, with vLLM’s additional sampling parameters, for models that have a chat template. The service refuses unknown fields.',
     streamExample: '{"id":"chatcmpl-6b1f","choices":[{"index":0,"delta":{"content":"A proud"}, …}], …}',
   });
 }

@@ -11,7 +11,7 @@ import { withoutEffectInParts } from '../generation/fields-without-effect.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { ChatRequest, RequestMessage } from './chat-request.ts';
 
-/** The chat as the model reads it. @throws ServiceError where the model has no template, or its template refuses */
+/** The chat as text for the model. @throws ServiceError if the model has no template, or its template refuses */
 export async function renderChat(
   body: ChatRequest,
   { name, texts }: ReadyModel,
@@ -36,7 +36,7 @@ export async function renderChat(
   if (reserved) {
     throw invalidRequest(
       'chat_template_kwargs',
-      `\`chat_template_kwargs.${reserved}\` is not taken: the template has \`${reserved}\` from elsewhere.`,
+      `\`chat_template_kwargs.${reserved}\` is not allowed: the service sets \`${reserved}\` itself.`,
     );
   }
   const rendering = { addGenerationPrompt, continuesFinal: continues, variables };
@@ -59,7 +59,7 @@ function readPart(part: ContentPart, where: string): ContentPart {
   if (type !== 'text') {
     throw invalidRequest(
       'messages',
-      `\`${where}\` is of the type \`${type.slice(0, 64)}\`, which is not supported: the models served read text alone.`,
+      `\`${where}\` has the type \`${type.slice(0, 64)}\`, which is not supported: the served models read only text.`,
     );
   }
   if (typeof text !== 'string') throw invalidRequest('messages', `\`${where}.text\` must be a string.`);
@@ -68,10 +68,10 @@ function readPart(part: ContentPart, where: string): ContentPart {
   throw invalidRequest('messages', `\`${where}.${unknown.slice(0, 64)}\` is not a known field.`);
 }
 
-/** The messages for a chat template: text alone, in parts where the client sent parts. @throws ServiceError naming a part that is none */
+/** Text messages for a chat template, in parts if the client sent parts. @throws ServiceError naming an invalid part */
 function readMessages(messages: readonly RequestMessage[]): ChatMessage[] {
   return messages.map(({ role, content, name }, index) => ({
-    // Newer clients' word; templates know the older one.
+    // Newer clients send `developer`; templates know the older `system`.
     role: role === 'developer' ? 'system' : role,
     content:
       typeof content === 'string'

@@ -16,11 +16,11 @@ type WrittenChoice = Omit<CompletionChoice, 'logprobs' | 'prompt_logprobs'> & {
 type WrittenCompletion = Omit<Completion, 'choices'> & { choices: WrittenChoice[] };
 
 interface CompletionFormatOptions {
-  /** What choices begin with, by prompt. */
+  /** By prompt, the text that its choices begin with; null: no echo. */
   echo: readonly EchoedPrompt[] | null;
   /** Alternatives to report with each token; null: no log probabilities. */
   logprobs: number | null;
-  /** The same for the prompt's tokens, apart. */
+  /** The same for the prompt's tokens, in a separate field. */
   promptLogprobs: number | null;
 }
 
@@ -30,7 +30,7 @@ export class CompletionFormat implements AnswerFormat {
   readonly #job: GenerationJob;
   readonly #options: CompletionFormatOptions;
   readonly #texts: TokenTexts;
-  /** By choice; those that have begun. */
+  /** By choice, for choices that have begun. */
   readonly #writers = new Map<number, LogprobsWriter>();
 
   constructor(job: GenerationJob, options: CompletionFormatOptions) {
@@ -110,8 +110,8 @@ export class CompletionFormat implements AnswerFormat {
 }
 
 /**
- * The prompt's log probabilities as vLLM writes them: by token id, the prompt's own first.
- * @param alternatives how many of the most likely tokens to list beside the prompt's own
+ * The prompt's log probabilities in vLLM's form: by token id, the prompt's own token first.
+ * @param alternatives how many of the most likely tokens to list next to the prompt's own
  */
 function promptLogprobsById(
   tokens: readonly number[],

@@ -23,44 +23,45 @@ const fields = {
   prompt: Type.Unsafe<Prompt>({
     ...texts,
     description:
-      'A text, several texts, token ids, or several lists of token ids. Token ids are taken as they are.',
+      'A text, several texts, token ids, or several lists of token ids. Token ids are used unchanged.',
   }),
   completion_prefix: optional<Prompt>(undefined, {
     ...texts,
     anyOf: [...texts.anyOf, { type: 'null' }],
     description:
-      'Encoder-decoder models: what every completion begins with, which the decoder goes on from; or a list with one for each prompt. The answer has it with `echo`.',
+      'Only for encoder-decoder models: the beginning of every completion, which the decoder continues; or a list with one beginning for each prompt. With `echo`, the answer contains it.',
   }),
   max_tokens: optionalInteger({
     minimum: 0,
     default: 16,
     description:
-      'Most tokens to generate. More than the model has room for is refused; left out, it is 16 or the room there is.',
+      'Maximum tokens to generate. The service refuses more than the model has room for. The default is 16, or the remaining room if that is less.',
   }),
   best_of: optionalInteger({
     minimum: 1,
     maximum: 20,
     description:
-      'Make this many choices for each prompt and give the `n` whose tokens are most likely on average. At least `n`, and no more than it with `stream`.',
+      'Generate this many choices for each prompt and return the `n` with the highest mean log probability. At least `n`; with `stream`, equal to `n`.',
   }),
   logprobs: optionalInteger({
     minimum: 0,
     maximum: 5,
-    description: 'Report each token’s logarithmic probability and those of this many most likely ones.',
+    description: 'Return the log probability of each token and of this many most likely tokens.',
   }),
   prompt_logprobs: optionalInteger({
     minimum: 0,
     maximum: 20,
-    description: 'The same for the prompt’s tokens, apart. Decoder-only models; not with `stream`.',
+    description:
+      'The same for the prompt’s tokens, in a separate field. Only for decoder-only models; not with `stream`.',
   }),
   echo: optionalBoolean({
     default: false,
     description:
-      'Begin the text with what the decoder was given: the prompt, or the `completion_prefix`. With `logprobs`, its tokens’ are reported too.',
+      'Begin the text with the decoder’s input: the prompt, or the `completion_prefix`. With `logprobs`, also return the log probabilities of its tokens.',
   }),
   add_special_tokens: optionalBoolean({
     default: true,
-    description: 'Give a text the special tokens the tokenizer adds; token ids are taken as they are.',
+    description: 'Add the tokenizer’s special tokens to a text. Token ids are used unchanged.',
   }),
 };
 

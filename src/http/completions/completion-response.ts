@@ -4,10 +4,10 @@ import { nullable } from '../schema-field.ts';
 
 const LogprobsSchema = Type.Object({
   tokens: Type.Array(Type.String(), {
-    description: 'Bytes that are no whole character are written `bytes:\\xe2`.',
+    description: 'Bytes that do not form a whole character are written as `bytes:\\xe2`.',
   }),
   token_logprobs: Type.Array(nullable(Type.Number()), {
-    description: 'No less than -9999; null for a prompt’s first token.',
+    description: 'At least -9999; null for a prompt’s first token.',
   }),
   top_logprobs: Type.Array(nullable(Type.Record(Type.String(), Type.Number()))),
   text_offset: Type.Array(Type.Integer(), {
@@ -17,12 +17,12 @@ const LogprobsSchema = Type.Object({
 
 const PromptLogprobSchema = Type.Object({
   logprob: Type.Number(),
-  rank: Type.Integer({ description: 'Place by likelihood, from 1.' }),
+  rank: Type.Integer({ description: 'Rank by likelihood, starting at 1.' }),
   decoded_token: Type.String(),
 });
 
 const ChoiceSchema = Type.Object({
-  index: Type.Integer({ description: 'Of prompt p’s choice i: p·n + i.' }),
+  index: Type.Integer({ description: 'Choice i of prompt p has the index p·n + i.' }),
   text: Type.String(),
   logprobs: nullable(LogprobsSchema),
   ...ending,
@@ -31,8 +31,8 @@ const ChoiceSchema = Type.Object({
       description: 'With `prompt_logprobs`: by token id, for each token of the prompt; null for the first.',
     }),
   ),
-  prompt_token_ids: tokenIds('With `return_token_ids`; in a stream, in a choice’s first chunk.'),
-  token_ids: tokenIds('With `return_token_ids`; the model’s end included.'),
+  prompt_token_ids: tokenIds('With `return_token_ids`; in a stream, only in the first chunk of each choice.'),
+  token_ids: tokenIds('With `return_token_ids`; includes the token with which the model ended.'),
 });
 
 export const CompletionSchema = Type.Object(

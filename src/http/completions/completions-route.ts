@@ -23,7 +23,7 @@ import { echoPrompt } from './echoed-prompt.ts';
 
 const defaultMaxTokens = 16;
 
-/** How many alternatives to report with the tokens that the decoder is given; null: none are asked for. */
+/** How many alternatives to report with the tokens that the decoder is given; null: no log probabilities. */
 function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyModel): number | null {
   const {
     prompt_logprobs: apart = null,
@@ -37,20 +37,20 @@ function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyMo
   if (apart !== null && stream) {
     throw invalidRequest(
       'prompt_logprobs',
-      '`prompt_logprobs` does not go with `stream`; use `echo` and `logprobs`.',
+      '`prompt_logprobs` cannot be combined with `stream`; use `echo` and `logprobs`.',
     );
   }
   if (manifest.graphs.encoder && (apart !== null || prefix === null)) {
     const asked = apart === null ? '`echo` with `logprobs`' : '`prompt_logprobs`';
     throw invalidRequest(
       apart === null ? 'echo' : 'prompt_logprobs',
-      `${asked} is not supported: '${name}' is an encoder-decoder model, which gives no probabilities for its prompt; with \`completion_prefix\`, \`echo\` and \`logprobs\` give those of the prefix.`,
+      `${asked} is not supported: '${name}' is an encoder-decoder model, which has no log probabilities for its prompt. To get those of a prefix, send \`completion_prefix\` with \`echo\` and \`logprobs\`.`,
     );
   }
   return Math.max(apart ?? 0, echoed ?? 0);
 }
 
-/** What the completion of each prompt begins with; null where nothing is given. @throws ServiceError `invalid_request` */
+/** The prefix of each prompt's completion; null if none is given. @throws ServiceError `invalid_request` */
 function separatePrefixes(
   body: CompletionRequest,
   prompts: number,
@@ -61,7 +61,7 @@ function separatePrefixes(
   const refuse = (message: string) => invalidRequest('completion_prefix', message);
   if (!model.manifest.graphs.encoder) {
     throw refuse(
-      `\`completion_prefix\` is for encoder-decoder models; '${model.name}' goes on from the end of its \`prompt\`.`,
+      `\`completion_prefix\` is only for encoder-decoder models; '${model.name}' continues its \`prompt\`, so append the prefix to that.`,
     );
   }
   const isList = typeof prefix !== 'string' && typeof prefix[0] !== 'number';
@@ -69,18 +69,18 @@ function separatePrefixes(
   if (!isList) return Array<SinglePrompt>(prompts).fill(prefixes[0]!);
   if (prefixes.length === prompts) return prefixes;
   throw refuse(
-    `\`completion_prefix\` is a list of ${prefixes.length}; there ${prompts === 1 ? 'is 1 prompt' : `are ${prompts} prompts`}.`,
+    `\`completion_prefix\` is a list of ${prefixes.length}, but there ${prompts === 1 ? 'is 1 prompt' : `are ${prompts} prompts`}; send one prefix for each prompt.`,
   );
 }
 
-/** @throws ServiceError `invalid_request` for what the schema cannot tell */
+/** @throws ServiceError `invalid_request` for faults that the schema cannot detect */
 async function createCompletion(
   body: CompletionRequest,
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: CompletionFormat }> {
   const { model, config, owner } = context;
   if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
-    throw invalidRequest('max_tokens', '`max_tokens` of 0 goes only with `echo` or `prompt_logprobs`.');
+    throw invalidRequest('max_tokens', '`max_tokens` of 0 needs `echo` or `prompt_logprobs`.');
   }
   const promptLogprobs = readPromptLogprobs(body, model);
   const sequences = sequencesPerPrompt(body, body.best_of ?? null, config);
@@ -110,7 +110,7 @@ async function createCompletion(
         model,
         owner,
         param: 'completion_prefix',
-        // The start token comes before it.
+        // The start token takes one place.
         room: model.capacity - 1,
         addSpecialTokens: false,
         truncateTo: null,
@@ -126,7 +126,7 @@ async function createCompletion(
       prefixes,
       bestOf: body.best_of ?? null,
       maxTokens: (given) => readMaxTokens(toGenerate, given, model),
-      // The best are chosen by them.
+      // `best_of` chooses by log probability.
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,
     },
@@ -156,27 +156,27 @@ export function completionsRoute(app: App, dependencies: ServerDependencies, lim
     operationId: 'createCompletion',
     summary: 'Complete a prompt',
     description:
-      'OpenAI’s completions, with the sampling parameters vLLM adds. Fields it does not know are refused.',
+      'OpenAI’s completions, with vLLM’s additional sampling parameters. The service refuses unknown fields.',
     streamExample: '{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}',
   });
 }
 
 const nouns = { prompt: 'prompt', completion_prefix: 'prefix' };
 
-/** What the texts of one request may come to. */
+/** Maximum prompts and tokens of one request. */
 interface PromptLimits {
   prompts: number;
   tokens: number;
 }
 
-/** A list of numbers is one prompt, every other list holds one prompt an item. */
+/** A list of numbers is one prompt; any other list has one prompt per item. */
 function separatePrompts(prompt: Prompt): SinglePrompt[] {
   if (typeof prompt === 'string') return [prompt];
   return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as SinglePrompt[]);
 }
 
 /**
- * The tokens of each prompt, or prefix. Stops at the first that is over a limit.
+ * The tokens of each prompt or prefix. Stops at the first that exceeds a limit.
  * @throws ServiceError `invalid_request`
  */
 async function readPrompts(
@@ -189,7 +189,7 @@ async function readPrompts(
   if (prompts.length > limits.prompts) {
     throw invalidRequest(
       param,
-      `\`${param}\` has ${prompts.length} prompts; with this \`n\`, at most ${limits.prompts} are taken at once.`,
+      `\`${param}\` has ${prompts.length} prompts; with this \`n\`, the maximum is ${limits.prompts}.`,
     );
   }
   let total = 0;
@@ -201,7 +201,7 @@ async function readPrompts(
     if (total > limits.tokens) {
       throw invalidRequest(
         param,
-        `Up to ${noun} ${index} there are ${total} tokens; with this \`n\`, at most ${limits.tokens} are taken at once.`,
+        `The tokens up to ${noun} ${index} add up to ${total}; with this \`n\`, the maximum is ${limits.tokens}.`,
       );
     }
     read.push(tokens);

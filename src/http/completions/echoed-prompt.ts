@@ -3,27 +3,27 @@ import { Turns } from '../json/in-turns.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { SinglePrompt } from './completion-request.ts';
 
-/** A prompt, or what its completion was to begin with, as an answer begins with it. */
+/** A prompt or completion prefix as the answer repeats it at its beginning. */
 export interface EchoedPrompt {
   tokens: readonly number[];
   text: string;
-  /** What each token adds to the text; null where the text is the client's own and nobody asks for its tokens. */
+  /** What each token adds to the text; null if the text is the client's own and its tokens are not requested. */
   pieces: readonly string[] | null;
 }
 
 export interface EchoOptions {
-  /** The tokens are all of the prompt's. */
+  /** The tokens are the whole prompt, not a truncated one. */
   isWhole: boolean;
   skipSpecialTokens: boolean;
-  /** Each token's place in the text is asked for. */
+  /** The answer needs each token's place in the text. */
   hasLogprobs: boolean;
 }
 
 /**
- * The text of a prompt: the client's own where the tokens read so, else what they read.
+ * The text of a prompt: the client's own if the tokens decode to it, else the decoded tokens.
  *
- * The tokenizer may have put special tokens before and behind a text. They are not in it, while special tokens that the
- * client has typed are.
+ * The tokenizer may have added special tokens before and after a text. The text leaves those out but keeps special
+ * tokens that the client typed.
  */
 export async function echoPrompt(
   prompt: SinglePrompt,

@@ -7,10 +7,10 @@ import type { CompletionLogprobs } from './completion-response.ts';
 import type { EchoedPrompt } from './echoed-prompt.ts';
 
 interface LogprobsWriterOptions {
-  /** Alternatives to write with each token, at most. */
+  /** Maximum number of alternatives to write with each token. */
   alternatives: number;
   skipSpecialTokens: boolean;
-  /** The completion begins a text rather than go on with the prompt. */
+  /** The completion begins a new text instead of continuing the prompt. */
   startsText: boolean;
 }
 
@@ -18,7 +18,7 @@ export type WrittenLogprobs = Omit<CompletionLogprobs, 'top_logprobs'> & { top_l
 
 interface ScoredTokens {
   tokens: readonly number[];
-  /** null for a token that nothing comes before. */
+  /** null for a token with nothing before it. */
   logprobs: readonly (TokenLogprobs | null)[];
 }
 
@@ -29,13 +29,13 @@ interface EchoedTokens extends ScoredTokens {
 interface PlacedToken {
   token: number;
   score: TokenLogprobs | null;
-  /** Characters before it. */
+  /** Number of characters before the token. */
   offset: number;
 }
 
 /**
- * Writes the log probabilities of one choice's tokens as they come, with where each token's text begins: as many
- * characters as the decoder that makes the text has given before.
+ * Writes the log probabilities of one choice's tokens as they arrive, with the offset of each token's text: the number
+ * of characters that the text's decoder has returned before it.
  */
 export class LogprobsWriter {
   readonly #texts: TokenTexts;
@@ -54,7 +54,7 @@ export class LogprobsWriter {
     this.#decoder = new Detokenizer(vocabulary, decoding);
   }
 
-  /** @param echoed the prompt, where the choice begins with it; with the first tokens only */
+  /** @param echoed the prompt, if the choice begins with it; only with the first tokens */
   async write(completion: ScoredTokens, echoed: EchoedTokens | null = null): Promise<WrittenLogprobs> {
     const columns: Omit<WrittenLogprobs, 'top_logprobs'> = {
       tokens: [],
@@ -74,7 +74,7 @@ export class LogprobsWriter {
     if (echoed !== null) {
       const { text, pieces } = echoed.prompt;
       yield* this.#place(echoed, (_, index) => pieces?.[index] ?? '');
-      // A character that the prompt does not finish is part of its text.
+      // An unfinished character at the prompt's end is part of the prompt's text.
       this.#offset = countCharacters(text);
     }
     yield* this.#place(completion, (token) => this.#decoder.add(token));
@@ -90,7 +90,7 @@ export class LogprobsWriter {
     }
   }
 
-  /** Most likely first. Two tokens can read the same: the likelier one counts, and the chosen one before all. */
+  /** Most likely first. If tokens have the same text, the likelier one counts, but the chosen token always does. */
   #top(token: number, { logprob, top }: TokenLogprobs): Record<string, number> {
     const byText = new Map<string, number>();
     for (const entry of top.slice(0, this.#alternatives)) {

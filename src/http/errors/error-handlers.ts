@@ -7,7 +7,7 @@ import { invalidRequest } from './invalid-request.ts';
 
 function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceError): FastifyReply {
   request.context.errorCode = error.code;
-  // Refusals such as `not_ready` are in the access log; only a fault needs its cause and stack.
+  // The access log has refusals such as `not_ready`. Only a fault of the service needs its cause and stack logged.
   if (error.status === 500) request.log.error({ err: error.cause ?? error }, error.message);
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== null) reply.header('retry-after', Math.max(1, Math.ceil(retryAfter)));
@@ -15,18 +15,18 @@ function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceErro
   return reply.code(error.status).type('application/json').send(errorBody(error));
 }
 
-/** Every error leaves in OpenAI's shape. */
+/** Sends every error in OpenAI's shape. */
 export function handleErrors(app: App): void {
   const methodsOf = allowedMethods(app);
   app.setErrorHandler((error, request, reply) => refuse(request, reply, toServiceError(error)));
-  // Where a handler finds nothing; a path without a route is refused before its body is read.
+  // For handlers that find nothing. The hook refuses a path without a route before its body is read.
   app.setNotFoundHandler((request, reply) => refuse(request, reply, notFound(request)));
   app.addHook('onRequest', async (request, reply) => {
     if (!request.is404) return;
     if (!isReadablePath(request.originalUrl)) {
       throw invalidRequest(
         null,
-        'The path is not valid: each `%` must begin the two hexadecimal digits of a byte of UTF-8.',
+        'The path is not valid: each `%` must be followed by the two hexadecimal digits of a UTF-8 byte.',
       );
     }
     const path = pathOf(request.url);
@@ -52,10 +52,10 @@ function isReadablePath(url: string): boolean {
   }
 }
 
-/** Sends a path that cannot be decoded where no route is, so that it is refused, logged and counted like all others. */
+/** Rewrites a path that cannot be decoded to one without a route: it is refused, logged and counted like any other. */
 export const readableUrl = ({ url = '/' }: IncomingMessage): string => (isReadablePath(url) ? url : '/%25');
 
-/** Notes the methods of each route that is added from now on. @returns those that a path takes; none: no route has it */
+/** Records the methods of each route added from now on. @returns lists a path's methods; empty if it has no route */
 function allowedMethods(app: App): (path: string) => string[] {
   const routes: { pattern: RegExp; methods: readonly string[] }[] = [];
   app.addHook('onRoute', ({ method, url }) => {

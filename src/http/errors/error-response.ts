@@ -3,10 +3,10 @@ import { errorCatalogue, ServiceError } from '../../errors.ts';
 import { invalidRequest } from './invalid-request.ts';
 import { validationError } from './validation-error.ts';
 
-/** Bytes of a whole error body: a small bad request must not make a large answer. */
+/** Maximum bytes of an error body: a small bad request must not cause a large answer. */
 const bodyLimitBytes = 2048;
 
-/** OpenAI's error body, its message cut where the whole would be too large. Never ends in half a character. */
+/** OpenAI's error body. Shortens the message if the body would be too large, but never leaves half a character. */
 export function errorBody(error: ServiceError): ReturnType<ServiceError['toBody']> {
   const body = error.toBody();
   const { error: fault } = body;
@@ -21,7 +21,7 @@ export function errorBody(error: ServiceError): ReturnType<ServiceError['toBody'
 const isFastifyError = (error: unknown): error is FastifyError =>
   error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number';
 
-/** What a client is told of a request that fastify refuses; null: the fault is not the client's. */
+/** The error for a request that Fastify refuses; null: the fault is not the client's. */
 function refusedByFastify(error: FastifyError): ServiceError | null {
   if (error.validation) return validationError(error);
   switch (error.code) {
@@ -36,29 +36,29 @@ function refusedByFastify(error: FastifyError): ServiceError | null {
         'The body must be JSON; send the header Content-Type: application/json.',
       );
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-      return invalidRequest(null, 'The body is not as long as its Content-Length says.');
+      return invalidRequest(null, 'The length of the body differs from its Content-Length.');
     default:
       return error.statusCode! < 500
-        ? invalidRequest(null, 'The request could not be read to its end.')
+        ? invalidRequest(null, 'The service could not read the whole request.')
         : null;
   }
 }
 
-/** What a client is told of an error: its own fault as it is, a fault of the service only that it is one. */
+/** The error that the client gets: full details of its own fault, none of a fault of the service. */
 export function toServiceError(error: unknown): ServiceError {
   if (error instanceof ServiceError) return error;
   const refusal = isFastifyError(error) ? refusedByFastify(error) : null;
   if (refusal) return refusal;
   return new ServiceError(
     'internal_error',
-    'A fault of the service; its log has more under this X-Request-Id.',
+    'The service itself failed; its log has the details under this X-Request-Id.',
     {
       cause: error,
     },
   );
 }
 
-/** Seconds, for codes that need the header even where the cause names none. */
+/** Seconds; 1 for statuses that need the header if the error names none; else null. */
 export const retryAfterSeconds = (error: ServiceError): number | null => {
   const { status } = errorCatalogue[error.code];
   return error.retryAfterSeconds ?? (status === 429 || status === 503 ? 1 : null);

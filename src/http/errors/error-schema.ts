@@ -25,9 +25,9 @@ export const ErrorSchema = Type.Object(
   },
 );
 
-/** As the headers of a documented response. */
+/** The `headers` of a documented response. */
 export const retryAfter = {
-  'Retry-After': { type: 'integer', minimum: 1, description: 'Seconds after which a retry is worth it.' },
+  'Retry-After': { type: 'integer', minimum: 1, description: 'Seconds to wait before a retry.' },
 };
 
 type Status = (typeof errorCatalogue)[keyof typeof errorCatalogue]['status'];
@@ -45,7 +45,7 @@ export function errorResponses(...statuses: Status[]): Record<number, Type.TSche
   return Object.fromEntries(entries);
 }
 
-/** Adds refusals that all routes of a scope have in common to what a route documents. */
+/** Adds the refusals that all routes of a scope share to a route's documented responses. */
 export function documentErrors(
   route: { schema?: { response?: unknown } | undefined },
   ...statuses: Status[]

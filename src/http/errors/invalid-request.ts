@@ -1,5 +1,5 @@
 import { ServiceError } from '../../errors.ts';
 
-/** A request that is at fault, with the field to blame. */
+/** The error for a faulty request. @param param the field at fault, if there is one */
 export const invalidRequest = (param: string | null, message: string): ServiceError =>
   new ServiceError('invalid_request', message, param === null ? {} : { param });

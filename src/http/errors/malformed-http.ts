@@ -13,14 +13,14 @@ const reasons: Record<number, string> = {
   431: 'Request Header Fields Too Large',
 };
 
-/** How long a client may take to read its refusal and to close; then the connection is cut. */
+/** How long a client may take to read its refusal and close the connection before the service does. */
 const closingMs = 1000;
 
-/** With Node's field for the answer that the connection is in the middle of. */
+/** A socket with Node's field for the response in progress. */
 type ServerSocket = Socket & { _httpMessage?: ServerResponse | null };
 
 /**
- * Answers bytes that are no HTTP request, headers that are too large and requests that take too long to arrive; logs and
+ * Answers bytes that are not an HTTP request, headers that are too large and requests that arrive too slowly. Logs and
  * counts them like requests.
  */
 export function refuseMalformedHttp({ logger, metrics }: Pick<ServerDependencies, 'logger' | 'metrics'>) {
@@ -32,7 +32,7 @@ export function refuseMalformedHttp({ logger, metrics }: Pick<ServerDependencies
     }
     const status = statuses[code] ?? 400;
     const requestId = randomUUID();
-    const error = invalidRequest(null, `No readable HTTP request: ${reasons[status]}.`);
+    const error = invalidRequest(null, `The service could not read the HTTP request: ${reasons[status]}.`);
     metrics.responded('', 'none', status);
     logger.info({ requestId, status, reason: code, errorCode: error.code }, 'no HTTP request');
     const body = JSON.stringify(errorBody(error));
@@ -44,7 +44,7 @@ export function refuseMalformedHttp({ logger, metrics }: Pick<ServerDependencies
       'Connection: close',
     ];
     socket.end(`${headers.join('\r\n')}\r\n\r\n${body}`);
-    // A client that never closes its half of the connection would keep the descriptor.
+    // Otherwise a client that never closes its half of the connection keeps the descriptor in use.
     setTimeout(() => socket.destroy(), closingMs).unref();
   };
 }

@@ -3,7 +3,7 @@ import { nearMiss } from '../../config/read-settings.ts';
 import type { ServiceError } from '../../errors.ts';
 import { invalidRequest } from './invalid-request.ts';
 
-/** The validator's own account of a failure; `parentSchema` and `data` because it runs verbose. */
+/** A failure as the validator reports it; `verbose` adds `parentSchema` and `data`. */
 interface Failure {
   keyword: string;
   instancePath: string;
@@ -21,23 +21,23 @@ const written = (path: string) =>
 
 export const shortName = (name: string): string => (name.length > 64 ? `${name.slice(0, 64)}…` : name);
 
-/** The field that an error blames for what is wrong at `path`: the whole list where an item is at fault. */
+/** The field that an error names for a fault at `path`: the whole list if one of its items is at fault. */
 export const paramOf = (path: string): string => path.replace(/\[.*/s, '');
 
-/** The value found, where it is short and no text of the user's. */
+/** The value found, if it is short and not the user's text. */
 const found = (data: unknown) =>
   typeof data === 'number' || typeof data === 'boolean' || data === null ? `, not ${data}` : '';
 
-/** The refusal of a field that has no effect here, for a value that should have one. */
+/** The error for a field that has no effect here, with a value that should have one. */
 export function unsupportedField(path: string, schema: object): ServiceError {
   const { 'x-unsupported': reason, 'x-accepted': accepted } = schema as FieldSchema;
   const fix = accepted ? ` Leave it out, or send ${accepted}.` : '';
   return invalidRequest(paramOf(path), `\`${path}\` is not supported: ${reason}.${fix}`);
 }
 
-/** What is wrong with a request, in the words of its fields. */
+/** The error for a request that fails validation, in terms of its fields. */
 export function validationError({ validation, validationContext }: FastifyError): ServiceError {
-  // Where a value fits none of several forms, the last failure is the one that says so.
+  // If a value fits none of several forms, the last failure says so.
   const { keyword, instancePath, params, parentSchema, data } = validation!.at(-1) as unknown as Failure;
   const path = written(instancePath);
   const inside = (name: unknown) => (path === '' ? String(name) : `${path}.${name}`);
@@ -69,7 +69,7 @@ export function validationError({ validation, validationContext }: FastifyError)
   );
 }
 
-/** The keywords of JSON Schema that requests are described with. */
+/** The keywords in the schemas of requests. */
 interface FieldSchema {
   type?: string | string[];
   enum?: readonly unknown[];

@@ -10,17 +10,17 @@ import { type ChoiceDelta, choiceDeltas, collectChoices, type WholeChoice } from
 import type { GenerationFields } from './generation-fields.ts';
 import type { GenerationJob } from './generation-job.ts';
 
-/** How an API writes what was generated. One for each answer: it may remember what it has written. */
+/** How an API writes generated text. Each answer has its own instance, which may keep state. */
 export interface AnswerFormat {
-  /** The answer in one piece. */
+  /** The whole answer, not streamed. */
   whole(choices: readonly WholeChoice[], usage: Usage): Promise<object>;
-  /** The chunks that an addition becomes, as JSON without what all chunks begin with. */
+  /** The chunks for one delta: the entry of each in `choices`, as JSON. */
   choices(delta: ChoiceDelta): Promise<string[]>;
-  /** What all chunks begin with. */
+  /** The fields that every chunk begins with. */
   readonly head: object;
 }
 
-/** The part of an answer that all its chunks share. */
+/** The fields that all chunks of an answer share. */
 export function answerHead<T extends string>({ id, created, model }: GenerationJob, object: T) {
   return {
     id,
@@ -45,7 +45,7 @@ function answerUsage({ promptTokens, generatedTokens, cachedTokens }: RequestCon
 
 const round = (value: number) => Math.round(value * 1000) / 1000;
 
-/** @param sequences how many were generated together. @param now on the shared clock, ms */
+/** @param sequences number of sequences generated together. @param now on the shared clock, ms */
 function requestMetrics(context: RequestContext, sequences: number, now: number): RequestMetrics {
   const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt } = context;
   const tokens = context.generatedTokens ?? 0;
@@ -58,7 +58,7 @@ function requestMetrics(context: RequestContext, sequences: number, now: number)
     queue_time_ms: between(queuedAt, startedAt),
     time_to_first_token_ms: between(arrivedAt, firstTokenAt),
     generation_time_ms: generation,
-    // Sequences run side by side, so their gaps add up to about as many times the time that passed.
+    // Sequences run in parallel, so their gaps add up to about `sequences` times the elapsed time.
     mean_itl_ms: generation === null || gaps <= 0 ? null : round((generation * sequences) / gaps),
     total_time_ms: round(now - arrivedAt),
     tokens_per_second: running === null || running <= 0 ? null : round((1000 * tokens) / running),
@@ -78,7 +78,7 @@ interface AnswerParts {
   gone: AbortSignal;
 }
 
-/** Has the job done and answers in `format`, whole or as a stream, for as long as there is a client. */
+/** Runs the job and answers in `format`, whole or streamed, until the client leaves. */
 export async function answerGeneration(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -104,15 +104,15 @@ export async function answerGeneration(
   return reply.type('application/json; charset=utf-8').send(bytes);
 }
 
-/** Mean over the tokens; a choice without any says nothing against itself. */
+/** Mean over the tokens; 0, the best possible value, for a choice without tokens. */
 function meanLogprob({ logprobs }: WholeChoice): number {
   if (!logprobs || logprobs.length === 0) return 0;
   return logprobs.reduce((sum, { logprob }) => sum + logprob, 0) / logprobs.length;
 }
 
 /**
- * Of each prompt's `bestOf` choices the `n` whose tokens are likeliest on average, the likeliest first; equal ones keep
- * their order. Where none is left out, all as they are.
+ * For each prompt, the `n` of its `bestOf` choices with the highest mean log probability, best first. Ties keep their
+ * order. If `n` equals `bestOf`, returns all choices in their order.
  */
 function bestChoices(
   choices: readonly WholeChoice[],
@@ -128,23 +128,23 @@ function bestChoices(
   );
 }
 
-/** `end`: in a chunk of its own at the end; `continuous`: in every chunk as well. */
+/** `end`: in a separate last chunk; `continuous`: also in every other chunk. */
 type UsageReports = 'none' | 'end' | 'continuous';
 
 interface StreamedAnswer {
   format: AnswerFormat;
   deltas: ReturnType<typeof choiceDeltas>;
   usage: UsageReports;
-  /** Of the whole request, for the last chunk; null where not asked for. */
+  /** For the whole request, sent in the last chunk; null if not requested. */
   metrics: (() => RequestMetrics) | null;
   context: RequestContext;
   gone: AbortSignal;
-  /** Bytes that may wait for the client. */
+  /** Maximum bytes that may wait for the client. */
   bufferLimit: number;
 }
 
 /**
- * Sends each addition as it comes. The status goes out with the first one: what fails before it is an ordinary error.
+ * Sends each delta as it arrives. The first one sends the status too, so a failure before it is an ordinary error.
  * @throws ServiceError before anything is sent
  */
 async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer): Promise<void> {

@@ -4,23 +4,23 @@ import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-
 import type { RequestContext } from '../requests/request-context.ts';
 import type { GenerationJob } from './generation-job.ts';
 
-/** What is new of one choice. */
+/** The new part of one choice. */
 export interface ChoiceDelta {
-  /** Of the sequence in the job. */
+  /** Index of the sequence within its job. */
   index: number;
   text: string;
   tokens: readonly number[];
   logprobs: readonly TokenLogprobs[] | null;
-  /** With the choice's first addition, where asked for: of all the prompt's tokens. */
+  /** Those of all tokens that the decoder is given, if requested; only in the choice's first delta. */
   promptLogprobs: readonly (PromptTokenLogprobs | null)[] | null;
   finishReason: FinishReason | null;
   stopReason: string | number | null;
 }
 
 /**
- * The engine's events as additions to choices.
- * @param context told when generation starts, of the first and the last token and of how many there are
- * @throws ServiceError when a sequence fails or is given up, and with it the whole answer
+ * Turns the engine's events into deltas of choices.
+ * @param context receives the times of the start, the first and the last token, the token counts and finish reasons
+ * @throws ServiceError when a sequence fails or is aborted, which fails the whole answer
  */
 export async function* choiceDeltas(
   events: AsyncIterable<GenerationEvent>,
@@ -74,14 +74,14 @@ export async function* choiceDeltas(
 }
 
 /**
- * Prompt tokens that were not computed for an answer. Each prompt counts once, as in `prompt_tokens`, with the choice
- * that found the least: what the others took over from it was computed for this answer.
+ * Counts the prompt tokens that were not computed for an answer. Each prompt counts once, as in `prompt_tokens`, with
+ * the smallest number among its choices: the others reused tokens that were computed for this answer.
  */
 export class CachedTokens {
   readonly #choices: number;
   readonly #byPrompt = new Map<number, number>();
 
-  /** @param choices sequences of each prompt, which follow one another */
+  /** @param choices number of sequences per prompt; they have consecutive indexes */
   constructor(choices: number) {
     this.#choices = choices;
   }
@@ -96,13 +96,13 @@ export class CachedTokens {
   }
 }
 
-/** All of a choice. */
+/** A complete choice. */
 export type WholeChoice = ChoiceDelta & {
   tokens: number[];
   logprobs: NonNullable<ChoiceDelta['logprobs']>[number][] | null;
 };
 
-/** Waits for all sequences. @returns one for each, in the job's order */
+/** Waits for all sequences. @returns one choice for each, in the job's order */
 export async function collectChoices(
   deltas: AsyncIterable<ChoiceDelta>,
   { requests }: GenerationJob,

@@ -1,6 +1,6 @@
 type Schema = Readonly<Record<string, unknown>>;
 
-/** A schema that cannot be closed: the message says why, in words fit for clients. */
+/** The schema cannot be closed. The message says why, in words fit for clients. */
 export class SchemaError extends Error {
   constructor(message: string) {
     super(message);
@@ -8,10 +8,10 @@ export class SchemaError extends Error {
   }
 }
 
-/** As deep as what compiles schemas reads JSON. */
+/** Maximum nesting, the same as in the JSON reader of the schema compiler. */
 const maxLevels = 127;
 
-/** How many schemas may be looked at, again and again where they refer to each other. */
+/** Maximum number of visits to schemas, repeated visits through references included. */
 const maxVisits = 100_000;
 
 const isSchema = (value: unknown): value is Schema =>
@@ -20,35 +20,35 @@ const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []
 const keysOf = (value: unknown): string[] => (isSchema(value) ? Object.keys(value) : []);
 
 /**
- * A JSON schema whose objects have the members it names and no others. A model left free invents members, and documents
- * rarely mean to allow that, though JSON Schema does.
+ * Closes a JSON schema: its objects have the members that it names and no others. JSON Schema allows other members, but
+ * authors rarely want them, and a model that may invent members does so.
  *
- * An object stays open where the schema says so, by `additionalProperties` or `unevaluatedProperties`, and where it names
- * no members at all. What `allOf`, `$ref`, `anyOf` and `oneOf` say of one object is taken together.
- * @param isStrict as OpenAI has it: no object is open, and every member is required
+ * An object stays open if the schema says so, with `additionalProperties` or `unevaluatedProperties`, or if it names no
+ * members at all. What `allOf`, `$ref`, `anyOf` and `oneOf` say about one object counts together.
+ * @param isStrict OpenAI's `strict`: no object is open, and every member is required
  * @throws SchemaError
  */
 export function closeObjects(schema: object, isStrict: boolean): object {
   return new ObjectCloser(schema as Schema, isStrict).close();
 }
 
-/** What the parts of a schema say of one object together. */
+/** What all parts of a schema together say about one object. */
 interface Members {
   names: Set<string>;
   patterns: Set<string>;
-  /** It is an object with members, perhaps none. */
+  /** The schema describes an object's members, possibly none. */
   isObject: boolean;
-  /** A part allows members that are not named, or cannot be seen. */
+  /** A part allows members that are not named, or its `$ref` cannot be resolved. */
   isOpen: boolean;
 }
 
 class ObjectCloser {
   readonly #root: Schema;
   readonly #isStrict: boolean;
-  /** By `$ref`: the name of a copy that is left open, since what it is a part of is closed as a whole. */
+  /** By `$ref`: the name of the target's open copy, for use inside a schema that is closed as a whole. */
   readonly #openCopies = new Map<string, string>();
   readonly #uncopied: string[] = [];
-  /** Begins the names of copies, and no other's. */
+  /** Prefix of the copies' names, which no other name in `$defs` has. */
   readonly #prefix: string;
   #visits = 0;
 
@@ -73,7 +73,7 @@ class ObjectCloser {
     return { ...closed, $defs: Object.fromEntries([...defs, ...copies]) };
   }
 
-  /** @param isOpen the schema is part of one that is closed as a whole. @param path where it stands, for messages */
+  /** @param isOpen stays open, as part of a schema that is closed as a whole. @param path location, for messages */
   #walk(schema: unknown, isOpen: boolean, path: readonly string[]): unknown {
     this.#visit();
     if (path.length > maxLevels) throw new SchemaError(`it is nested more than ${maxLevels} levels deep`);
@@ -85,7 +85,7 @@ class ObjectCloser {
     const isSinglePart =
       parts.length === 1 && (schema.allOf === undefined || listOf(schema.allOf).length === 1);
     const isOwn = 'properties' in schema || 'patternProperties' in schema || saysOtherwise(schema);
-    // One part and nothing of its own: closing the part closes the whole.
+    // If there is one part and nothing else, closing the part closes the whole.
     const arePartsOpen = isSinglePart && !isOwn ? isOpen : parts.length > 0;
     const walked = Object.fromEntries(
       Object.entries(schema).map(([keyword, value]) => [
@@ -126,7 +126,7 @@ class ObjectCloser {
       case '$ref':
         return arePartsOpen ? this.#openCopy(value) : value;
       default:
-        // Conditions (`if`, `not`) say what an object is like, not what it may have; they are not closed.
+        // Conditions (`if`, `not`) test an object and do not define its members, so they are not closed.
         return value;
     }
   }
@@ -137,7 +137,7 @@ class ObjectCloser {
     const types = listOf(schema.type).concat(schema.type);
     if (isOpen || !(isObject || (this.#isStrict && types.includes('object')))) return walked;
     const { unevaluatedProperties: _, ...closed } = walked;
-    // What other parts say of a member holds besides.
+    // Also allow the members that other parts name; those parts still constrain them.
     const withOthers = (keyword: string, all: ReadonlySet<string>) => {
       const own = isSchema(walked[keyword]) ? Object.entries(walked[keyword]) : [];
       const others = [...all].filter((name) => !keysOf(schema[keyword]).includes(name));
@@ -163,7 +163,7 @@ class ObjectCloser {
       members.isObject ||=
         'properties' in part || 'patternProperties' in part || part.unevaluatedProperties === false;
       members.isOpen ||= saysOtherwise(part);
-      // From the last on, so that the names come in their order.
+      // Reversed, because `pop` takes the last: names keep their order.
       unseen.push(...[part.allOf, part.anyOf, part.oneOf].flatMap(listOf).reverse());
       if (part.$ref !== undefined) {
         const target = this.#resolve(part.$ref);
@@ -187,7 +187,7 @@ class ObjectCloser {
     return `#/$defs/${name}`;
   }
 
-  /** What a `$ref` within the document points at; undefined for others, and for those that point nowhere. */
+  /** The target of a `$ref` within the document; undefined for other references and for missing targets. */
   #resolve(ref: unknown): unknown {
     if (typeof ref !== 'string' || !/^#(\/|$)/.test(ref)) return undefined;
     let at: unknown = this.#root;
@@ -213,7 +213,7 @@ function decoded(step: string): string {
   }
 }
 
-/** The schema itself allows members that it does not name. */
+/** Whether the schema itself allows members that it does not name. */
 const saysOtherwise = ({ additionalProperties, unevaluatedProperties }: Schema): boolean =>
   [additionalProperties, unevaluatedProperties].some((said) => said !== undefined && said !== false);
 
@@ -221,7 +221,7 @@ function refuseOpen(schema: Schema, path: readonly string[]): void {
   for (const keyword of ['additionalProperties', 'unevaluatedProperties']) {
     if (schema[keyword] === undefined || schema[keyword] === false) continue;
     throw new SchemaError(
-      `${keyword} at ${path.join('/')} must be false or left out with \`strict\`, which allows no members but those that are named`,
+      `${keyword} at ${path.join('/')} must be false or left out: \`strict\` allows only the members that the schema names`,
     );
   }
 }

@@ -2,21 +2,21 @@ import { unsupported, unused } from '../schema-field.ts';
 
 const noBeams = 'it only applies to beam search';
 const newerName = 'send `structured_outputs`';
-const noTools = 'the models served call no tools; describe them in a message';
-const noFunctions = 'the models served call no functions; describe them in a message';
-const noMedia = 'the models served read and write text alone';
-const noReasoning = 'the models served do not reason apart from their answer';
+const noTools = 'the served models do not call tools; describe tools in a message';
+const noFunctions = 'the served models do not call functions; describe functions in a message';
+const noMedia = 'the served models read and write only text';
+const noReasoning = 'the served models do not separate reasoning from the answer';
 const noTransfer = 'the service does not pass caches between servers';
-const noCacheControl = 'the service finds what it has computed by itself';
-const noSpaces = 'JSON is written without spaces between its parts';
-const oneCompiler = 'there is one compiler of grammars';
+const noCacheControl = 'the service reuses cached prompts by itself';
+const noSpaces = 'the service writes JSON without optional whitespace';
+const oneCompiler = 'the service has only one grammar compiler';
 const noStore = 'nothing is stored';
 
 const anyNull = [null];
 
 /**
- * What clients of this API send to other servers and has no effect here. A value that changes nothing is taken, every
- * other one refused with the reason, so that nothing is ignored in silence. docs/api.md has these tables.
+ * Fields that clients of this API send to other servers and that have no effect here. A value that changes nothing is
+ * accepted and any other refused with the reason, so nothing is ignored silently. docs/api.md has these tables.
  */
 export const withoutEffect = {
   user: unused('string', 'the API key tells clients apart'),
@@ -27,21 +27,21 @@ export const withoutEffect = {
   session_id: unused('string', noCacheControl),
   metadata: unused('object', noStore),
   store: unsupported([null, false], noStore),
-  service_tier: unsupported([null, 'auto', 'default'], 'there is one tier; see `priority`'),
+  service_tier: unsupported([null, 'auto', 'default'], 'there is only one tier; see `priority`'),
   moderation: unsupported(anyNull, 'the service does not moderate'),
 
   use_beam_search: unsupported([null, false], 'the service has no beam search'),
   length_penalty: unsupported([null, 1], noBeams),
   early_stopping: unsupported([null, false], noBeams),
   typical_p: unsupported([null, 1], 'see `top_p` and `min_p`'),
-  detokenize: unsupported([null, true], 'ask for `return_token_ids` to have ids too'),
-  spaces_between_special_tokens: unsupported([null, true], 'the text is that of the tokens as they are'),
+  detokenize: unsupported([null, true], 'send `return_token_ids` to also get token ids'),
+  spaces_between_special_tokens: unsupported([null, true], 'the text is exactly what the tokens decode to'),
   truncation_side: unsupported([null, 'left'], 'the service keeps the last tokens of a prompt'),
-  return_tokens_as_token_ids: unsupported([null, false], 'ask for `return_token_ids`'),
-  logprob_token_ids: unsupported(anyNull, 'ask for the most likely tokens'),
+  return_tokens_as_token_ids: unsupported([null, false], 'send `return_token_ids`'),
+  logprob_token_ids: unsupported(anyNull, 'the service reports only the most likely tokens'),
   logits_processors: unsupported([null, []], 'see `logit_bias`, `allowed_token_ids` and `bad_words`'),
   repetition_detection: unsupported(anyNull, 'see `repetition_penalty` and `stop`'),
-  watermarking: unsupported([null, false], 'the service marks no text'),
+  watermarking: unsupported([null, false], 'the service does not watermark text'),
   thinking_token_budget: unsupported([null, -1], noReasoning),
   stream_interval: unsupported([null, 1], 'the service sends each token as it comes'),
   guided_json: unsupported(anyNull, newerName),
@@ -57,13 +57,13 @@ export const withoutEffect = {
 
 export const withoutEffectInCompletions = {
   ...withoutEffect,
-  suffix: unsupported([null, ''], 'the models served do not fill in the middle'),
+  suffix: unsupported([null, ''], 'the served models do not fill in the middle'),
   prompt_embeds: unsupported([null, []], 'prompts are text or token ids'),
 };
 
 export const withoutEffectInChat = {
   ...withoutEffect,
-  // Tools that may not be called change nothing (chat/chat-route.ts).
+  // Tools are accepted if none may be called (chat/chat-route.ts).
   tools: unsupported<unknown[] | null>([null, []], noTools, {
     type: 'array',
     words: 'any with `"tool_choice": "none"`',
@@ -79,17 +79,20 @@ export const withoutEffectInChat = {
   audio: unsupported(anyNull, noMedia),
   mm_processor_kwargs: unsupported([null, {}], noMedia),
   media_io_kwargs: unsupported([null, {}], noMedia),
-  prediction: unused('object', 'it would only make the answer faster'),
-  web_search_options: unsupported(anyNull, 'nothing is searched'),
-  documents: unsupported([null, []], 'write them into a message'),
+  prediction: unused('object', 'it would only speed up the answer'),
+  web_search_options: unsupported(anyNull, 'the service does not search the web'),
+  documents: unsupported([null, []], 'put documents into a message'),
   reasoning_effort: unsupported([null, 'none'], noReasoning),
   include_reasoning: unused('boolean', noReasoning),
-  verbosity: unsupported([null, 'medium'], 'ask for it in a message'),
-  chat_template: unsupported(anyNull, 'the template is the model’s own: chat_template.jinja in its folder'),
-  prompt_logprobs: unsupported(anyNull, 'ask /v1/completions with the prompt’s tokens'),
-  return_prompt_text: unsupported([null, false], 'ask for `return_token_ids` and /detokenize'),
-  echo: unsupported([null, false], 'ask /v1/completions with the prompt’s tokens'),
-  best_of: unsupported([null, 1], 'ask for `n` and choose'),
+  verbosity: unsupported([null, 'medium'], 'ask for a short or long answer in a message'),
+  chat_template: unsupported(anyNull, 'the template comes with the model: chat_template.jinja in its folder'),
+  prompt_logprobs: unsupported(anyNull, 'send the prompt’s tokens to /v1/completions'),
+  return_prompt_text: unsupported(
+    [null, false],
+    'send `return_token_ids` and decode the ids with /detokenize',
+  ),
+  echo: unsupported([null, false], 'send the prompt’s tokens to /v1/completions'),
+  best_of: unsupported([null, 1], 'request `n` choices and pick one'),
 };
 
 export const withoutEffectInStreamOptions = {
@@ -103,7 +106,7 @@ export const withoutEffectInStructuredOutputs = {
   structural_tag: unsupported(anyNull, 'write a `grammar`'),
 };
 
-/** In messages, mostly of the assistant's as clients send them back. */
+/** In messages, mostly in assistant messages that clients send back. */
 export const withoutEffectInMessages = {
   refusal: unsupported([null, ''], noMedia),
   annotations: unsupported([null, []], noMedia),
@@ -115,13 +118,13 @@ export const withoutEffectInMessages = {
   reasoning_content: unsupported([null, ''], noReasoning),
   thinking_blocks: unsupported([null, []], noReasoning),
   parsed: unused(undefined, '`content` holds the same'),
-  provider_specific_fields: unused('object', 'the model reads the content alone'),
+  provider_specific_fields: unused('object', 'the model reads only the content'),
   cache_control: unused('object', noCacheControl),
 };
 
-/** In a message's parts of the type `text`. */
+/** In message parts of type `text`. */
 export const withoutEffectInParts = {
-  annotations: unused(undefined, 'the model reads the text alone'),
+  annotations: unused(undefined, 'the model reads only the text'),
   cache_control: unused(undefined, noCacheControl),
   prompt_cache_breakpoint: unused(undefined, noCacheControl),
 };

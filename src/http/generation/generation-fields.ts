@@ -12,39 +12,40 @@ interface StreamOptions {
   include_obfuscation?: boolean | null;
 }
 
-/** What every request for generated text may say, whatever its prompt looks like. */
+/** The fields of every request for generated text, whatever the form of its prompt. */
 export const generationFields = {
   model: optional<string>('string', {
-    description: 'The model to use, as /v1/models names it. May be left out where only one is served.',
+    description: 'The model to use, by its name in /v1/models. Optional if only one model is served.',
   }),
   n: optionalInteger({
     minimum: 1,
     maximum: 128,
     default: 1,
-    description: 'Choices for each prompt. More than one need a `temperature` above 0.',
+    description: 'Number of choices for each prompt. More than one needs a `temperature` above 0.',
   }),
   temperature: optionalNumber({
     minimum: 0,
     maximum: 2,
     default: 1,
-    description: '0 takes the most likely token.',
+    description: '0 always takes the most likely token.',
   }),
   top_p: optionalNumber({
     exclusiveMinimum: 0,
     maximum: 1,
     default: 1,
-    description: 'Sample from the fewest tokens whose probabilities add up to this.',
+    description:
+      'Sample from the smallest set of most likely tokens whose probabilities add up to at least this.',
   }),
   top_k: optionalInteger({
     minimum: -1,
     default: 0,
-    description: 'Sample from this many tokens; 0 or -1: all.',
+    description: 'Sample from this many of the most likely tokens; 0 or -1: from all.',
   }),
   min_p: optionalNumber({
     minimum: 0,
     maximum: 1,
     default: 0,
-    description: 'Leave out tokens less likely than this share of the most likely one.',
+    description: 'Exclude tokens whose probability is below this fraction of the most likely token’s.',
   }),
   presence_penalty: optionalNumber({
     minimum: -2,
@@ -72,26 +73,30 @@ export const generationFields = {
   seed: optionalInteger({
     minimum: -(2 ** 63),
     maximum: 2 ** 63,
-    'x-expects': 'a whole number of 64 bits or null',
+    'x-expects': 'a 64-bit whole number or null',
     description:
-      'Same seed, prompt and parameters: same tokens, on the CPU. Choice 0 of each prompt uses the seed itself, choice i one derived from it and i. Left out, it is random.',
+      'On the CPU, the same seed, prompt and parameters give the same tokens. Choice 0 of each prompt uses the seed itself; choice i uses a seed derived from it and i. The default is a random seed.',
   }),
   stop: optional<string | string[]>(undefined, {
     anyOf: [nonEmptyText, { type: 'array', items: nonEmptyText, maxItems: 4 }, { type: 'null' }],
-    description: 'Texts that end the completion, and are not part of it.',
+    description: 'Texts that end the completion. They are not part of it.',
     'x-expects': 'a non-empty string, a list of at most 4 non-empty strings, or null',
   }),
   stop_token_ids: optional<number[]>('array', {
     items: tokenId,
     maxItems: 128,
-    description: 'Tokens that end the completion, and are not part of its text.',
+    description: 'Tokens that end the completion. They are not part of its text.',
   }),
   include_stop_str_in_output: optionalBoolean({
     default: false,
-    description: 'Keep the stop text that matched.',
+    description: 'Keep the matching stop text at the end of the completion.',
   }),
-  min_tokens: optionalInteger({ minimum: 0, default: 0, description: 'No end before this many tokens.' }),
-  ignore_eos: optionalBoolean({ default: false, description: 'Go on past the end the model would make.' }),
+  min_tokens: optionalInteger({
+    minimum: 0,
+    default: 0,
+    description: 'Do not end the completion before this many tokens.',
+  }),
+  ignore_eos: optionalBoolean({ default: false, description: 'Continue when the model would end the text.' }),
   skip_special_tokens: optionalBoolean({
     default: true,
     description: 'Leave special tokens out of the text.',
@@ -99,47 +104,48 @@ export const generationFields = {
   allowed_token_ids: optional<number[]>('array', {
     items: tokenId,
     minItems: 1,
-    description: 'Generate no other tokens than these.',
+    description: 'Generate only these tokens.',
   }),
   bad_words: optional<string[]>('array', {
     items: { ...nonEmptyText, maxLength: 128 },
     maxItems: 32,
-    description: 'Texts whose tokens the completion never holds in a row.',
+    description: 'The completion never contains the token sequence of any of these texts.',
   }),
   ...structureFields,
   truncate_prompt_tokens: optional<number>('integer', {
     minimum: -1,
     description:
-      'Keep only this many of the last tokens of a longer prompt; -1: as many as there is room for beside the tokens to generate.',
+      'Keep only the last tokens of a longer prompt, this many; -1 keeps as many as fit next to the tokens to generate.',
   }),
   return_token_ids: optionalBoolean({
     default: false,
-    description: 'Also give the tokens of the prompt and of each choice.',
+    description: 'Also return the token ids of the prompt and of each choice.',
   }),
   return_metrics: optionalBoolean({
     default: false,
-    description: 'Also give how long the request waited and ran, as `metrics`.',
+    description: 'Also return, as `metrics`, how long the request waited and ran.',
   }),
   priority: optionalInteger({
     minimum: -(2 ** 31),
     maximum: 2 ** 31 - 1,
     default: 0,
-    description: 'Of one client’s requests that wait for a slot, lower ones go first; all rise as they wait.',
+    description:
+      'Among the waiting requests of one client, lower values get a slot first. Waiting raises every request.',
   }),
   request_id: optional<string>('string', {
     minLength: 1,
     maxLength: 128,
     pattern: '^[\\w.:/+=@-]+$',
-    description: 'Makes the answer’s `id`, behind its usual beginning.',
+    description: 'Becomes the answer’s `id`, after the usual prefix.',
     'x-expects': 'at most 128 letters, digits and `._:/+=@-`, or null',
   }),
   cache_salt: optional<string>('string', {
     maxLength: 256,
-    description: 'Share what was computed for a prompt only with requests that have the same.',
+    description: 'Requests share cached prompts only with requests that have the same salt.',
   }),
   stream: optionalBoolean({
     default: false,
-    description: 'Send the text as it is made, as server-sent events.',
+    description: 'Send the text while it is generated, as server-sent events.',
   }),
   stream_options: optional<StreamOptions>('object', {
     properties: {

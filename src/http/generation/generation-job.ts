@@ -16,7 +16,7 @@ import { readGrammar } from './read-grammar.ts';
 import { checkTokenIds } from './read-prompt.ts';
 import { readSampling } from './read-sampling.ts';
 
-/** A seed as the sampler takes it: unsigned 64 bits in two halves, low first. */
+/** A seed for the sampler: an unsigned 64-bit number in two halves, low half first. */
 type Seed = readonly [low: number, high: number];
 
 const goldenRatio = 0x9e3779b97f4a7c15n;
@@ -26,7 +26,7 @@ const halves = (value: bigint): Seed => [
   Number(BigInt.asUintN(64, value) >> 32n),
 ];
 
-/** SplitMix64's finalizer: neighbours in, unrelated numbers out. */
+/** SplitMix64's finalizer: maps neighbouring numbers to unrelated ones. */
 function mix(value: bigint): bigint {
   let z = BigInt.asUintN(64, value);
   z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n);
@@ -35,8 +35,8 @@ function mix(value: bigint): bigint {
 }
 
 /**
- * The seed of a prompt's choice `choice`. Choice 0 has the client's own, so that n = 1 and the first of several are
- * the same; the others differ from it and from each other. Without a seed: random.
+ * The seed of a prompt's choice number `choice`. Choice 0 uses the client's seed, so a single choice equals the first
+ * of several. The others differ from it and from each other. Random if the client sends no seed.
  */
 export function choiceSeed(seed: number | null, choice: number): Seed {
   if (seed === null) {
@@ -47,44 +47,44 @@ export function choiceSeed(seed: number | null, choice: number): Seed {
   return halves(choice === 0 ? base : mix(base + BigInt(choice) * goldenRatio));
 }
 
-/** Text to generate: the sequences, choice by choice, and what their answer needs. */
+/** The sequences to generate, one per choice, and what their answer needs. */
 export interface GenerationJob {
-  /** Of the answer. */
+  /** The answer's id. */
   id: string;
   /** Seconds since the epoch. */
   created: number;
   model: ReadyModel;
   prompts: readonly (readonly number[])[];
-  /** Tokens of all prompts, and of what their completions begin with. */
+  /** Tokens of all prompts and of their completions' prefixes. */
   promptTokens: number;
-  /** Choices to give for each prompt. */
+  /** Choices to return for each prompt. */
   n: number;
-  /** Choices to make for each prompt, of which `n` are given: at least as many. */
+  /** Choices to generate for each prompt, at least `n`; the best `n` are returned. */
   bestOf: number;
-  /** Of prompt p's choice i: place p·bestOf + i. */
+  /** Choice i of prompt p is at index p·bestOf + i. */
   requests: readonly GenerationRequest[];
-  /** When they were ready for the queue, on the shared clock, ms. */
+  /** When the requests were ready for the queue, on the shared clock, ms. */
   queuedAt: number;
-  /** Held until the answer is complete: the requests name it. */
+  /** Keeps the grammar alive until the answer is complete: the requests only have its id. */
   grammar: Grammar | null;
-  /** Whether the answer has the tokens' ids. */
+  /** Whether the answer contains token ids. */
   givesTokenIds: boolean;
 }
 
-/** What differs between the kinds of request for generated text. */
+/** What differs between the kinds of generation request. */
 interface GenerationTask {
-  /** The answer's id begins with it. */
+  /** Prefix of the answer's id. */
   idPrefix: string;
   prompts: readonly (readonly number[])[];
-  /** By prompt, what the completions begin with; null: nothing is given. */
+  /** By prompt, what its completions begin with; null: none given. */
   prefixes: readonly (readonly number[])[] | null;
   bestOf: number | null;
   /**
-   * @param given what the decoder reads: the prompt, or an encoder-decoder model's prefix
-   * @throws ServiceError when more is asked for than there is room
+   * @param given the tokens that the decoder reads: the prompt, or an encoder-decoder model's prefix
+   * @throws ServiceError when the request asks for more tokens than there is room for
    */
   maxTokens(given: readonly number[]): number;
-  /** As the engine takes them. */
+  /** In the engine's form. */
   logprobs: number | null;
   promptLogprobs: number | null;
 }
@@ -93,15 +93,15 @@ export interface JobContext {
   model: ReadyModel;
   config: ServerConfig;
   compileGrammar: CompileGrammar;
-  /** The shared one, ms. */
+  /** The shared clock, ms. */
   clock: Clock;
-  /** Deadlines count from it. */
+  /** Deadlines count from here. */
   arrivedAt: number;
-  /** Whose request it is; its client is the empty string where clients are not told apart. */
+  /** Whose request it is. Its client is the empty string if clients are not distinguished. */
   owner: TextOwner;
 }
 
-/** How many sequences each prompt takes. @throws ServiceError where they are more than could ever wait at once */
+/** The number of sequences per prompt. @throws ServiceError if the queue could never hold that many at once */
 export function sequencesPerPrompt(
   { n, stream }: GenerationFields,
   bestOf: number | null,
@@ -110,7 +110,7 @@ export function sequencesPerPrompt(
   const given = n ?? 1;
   const { requests: most } = clientQueueLimit(config);
   if (given > most) {
-    throw invalidRequest('n', `\`n\` is ${given}; at most ${most} choices are taken at once.`);
+    throw invalidRequest('n', `\`n\` is ${given}; the maximum is ${most} choices.`);
   }
   if (bestOf === null) return given;
   if (bestOf < given) {
@@ -122,16 +122,16 @@ export function sequencesPerPrompt(
   if (bestOf > given && stream) {
     throw invalidRequest(
       'best_of',
-      '`best_of` above `n` does not go with `stream`: the best is known at the end.',
+      '`best_of` above `n` cannot be combined with `stream`: the best choices are only known at the end.',
     );
   }
   if (bestOf > most) {
-    throw invalidRequest('best_of', `\`best_of\` is ${bestOf}; at most ${most} choices are taken at once.`);
+    throw invalidRequest('best_of', `\`best_of\` is ${bestOf}; the maximum is ${most} choices.`);
   }
   return bestOf;
 }
 
-/** @throws ServiceError `invalid_request` for what the schema cannot tell */
+/** @throws ServiceError `invalid_request` for faults that the schema cannot detect */
 export async function createJob(
   fields: GenerationFields,
   task: GenerationTask,
@@ -139,7 +139,7 @@ export async function createJob(
 ): Promise<GenerationJob> {
   const { model, config, clock, arrivedAt, owner } = context;
   if (!fields.stream && Object.values(fields.stream_options ?? {}).some(Boolean)) {
-    throw invalidRequest('stream_options', '`stream_options` goes only with `stream`.');
+    throw invalidRequest('stream_options', '`stream_options` needs `stream` to be true.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
   const grammar = await readGrammar(fields, context);
@@ -148,18 +148,18 @@ export async function createJob(
     const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';
     throw invalidRequest(
       param,
-      `\`${param}\` above 1 needs a \`temperature\` above 0: all choices would be the same.`,
+      `\`${param}\` above 1 needs a \`temperature\` above 0; at 0, all choices would be the same.`,
     );
   }
   const priority = fields.priority ?? 0;
   if (priority < 0 && !config.urgentKeys.has('*') && !config.urgentKeys.has(owner.client)) {
     throw invalidRequest(
       'priority',
-      `\`priority\` is ${priority}; below 0 it is for the API keys named in ALTUP_URGENT_KEYS.`,
+      `\`priority\` is ${priority}; only the API keys named in ALTUP_URGENT_KEYS may send values below 0.`,
     );
   }
   const stop = readStop(fields, model.manifest.vocabSize);
-  // Two requests may bring the same id of their own, so the engine never sees it.
+  // Two requests may have the same `request_id`, so the engine never sees it.
   const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
   const queuedAt = clock();
   const requests = task.prompts.flatMap((promptTokens, prompt) => {
@@ -168,7 +168,7 @@ export async function createJob(
     if (stop.minTokens > maxTokens) {
       throw invalidRequest(
         'min_tokens',
-        `\`min_tokens\` is ${stop.minTokens}, more than the ${maxTokens} to generate.`,
+        `\`min_tokens\` is ${stop.minTokens}; the request generates at most ${maxTokens} tokens.`,
       );
     }
     return Array.from({ length: bestOf }, (_, choice) => ({
@@ -207,7 +207,7 @@ export async function createJob(
   };
 }
 
-/** What ends a completion before its length does. */
+/** What ends a completion before its maximum length. */
 function readStop(fields: GenerationFields, vocabSize: number): StopConditions {
   const tokenIds = fields.stop_token_ids ?? [];
   checkTokenIds('stop_token_ids', tokenIds, vocabSize);

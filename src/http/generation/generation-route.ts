@@ -10,22 +10,22 @@ import { type AnswerFormat, answerGeneration } from './answer-generation.ts';
 import type { GenerationFields } from './generation-fields.ts';
 import type { GenerationJob, JobContext } from './generation-job.ts';
 
-/** One of the ways to ask for text. */
+/** A route that generates text. */
 interface GenerationRoute<Body extends Type.TSchema> {
   url: string;
-  /** @throws ServiceError `invalid_request` for what the schema cannot tell */
+  /** @throws ServiceError `invalid_request` for faults that the schema cannot detect */
   create(body: Type.Static<Body>, context: JobContext): Promise<{ job: GenerationJob; format: AnswerFormat }>;
   body: Body;
   answer: Type.TSchema;
   operationId: string;
-  /** By OpenTelemetry's name. */
+  /** OpenTelemetry's name for it. */
   operation: 'text_completion' | 'chat';
   summary: string;
   description: string;
   streamExample: string;
 }
 
-/** Of each event, as OpenAPI describes streams from 3.2 on. */
+/** The schema of one event, in the form that OpenAPI uses for streams since 3.2. */
 const eventSchema = (example: string) => ({
   type: 'object',
   description: 'An event.',
@@ -97,13 +97,13 @@ export function generationRoute<Body extends Type.TSchema>(
       }
     } catch (error) {
       if (!gone.aborted) throw error;
-      // There is nobody left to answer.
+      // Nobody is left to answer.
       return reply.hijack();
     }
   });
 }
 
-/** From the stop signal on nothing new is begun; another instance takes the retry. */
+/** After the stop signal, no new request starts; another instance takes the retry. */
 function refuseWhileDraining(isDraining: () => boolean): onRequestAsyncHookHandler {
   return async (_request, reply) => {
     if (!isDraining()) return;

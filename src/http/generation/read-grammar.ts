@@ -17,7 +17,7 @@ interface GrammarContext {
   owner: TextOwner;
 }
 
-/** Longest source, as the client sent it and as JSON, in characters. */
+/** Maximum length of a source as the client sent it, written as JSON, in characters. */
 const maxCharacters = 65_536;
 
 const anyObject = { json: '{"type":"object"}' };
@@ -25,10 +25,10 @@ const anyObject = { json: '{"type":"object"}' };
 function refuseLong(param: string, source: unknown): void {
   const { length } = JSON.stringify(source);
   if (length <= maxCharacters) return;
-  throw invalidRequest(param, `\`${param}\` has ${length} characters; at most ${maxCharacters} are taken.`);
+  throw invalidRequest(param, `\`${param}\` has ${length} characters; it may have at most ${maxCharacters}.`);
 }
 
-/** A schema as JSON, its objects closed. @param schema short enough */
+/** A schema as JSON, with its objects closed. @param schema already checked for length */
 function closed(param: string, schema: object, isStrict: boolean): GrammarSource {
   try {
     return { json: JSON.stringify(closeObjects(schema, isStrict)) };
@@ -46,7 +46,7 @@ function ofSchema(param: string, schema: object, isStrict = false): GrammarSourc
   return closed(param, schema, isStrict);
 }
 
-/** @param json as the client wrote it; what is no object is left to the compiler, which says what is wrong */
+/** @param json as the client wrote it. If it is not an object, the compiler says what is wrong with it. */
 function ofSchemaText(param: string, json: string): GrammarSource {
   refuseLong(param, { json });
   let schema: unknown;
@@ -63,7 +63,7 @@ function ofResponseFormat({ type, json_schema: wrapped, schema }: ResponseFormat
   if (schema && type !== 'json_object') {
     throw invalidRequest(
       'response_format',
-      `\`response_format.schema\` goes only with the type \`json_object\`, not with \`${type}\`.`,
+      `\`response_format.schema\` needs the type \`json_object\`, not \`${type}\`.`,
     );
   }
   if (type === 'text') return null;
@@ -89,7 +89,7 @@ function ofStructuredOutputs(outputs: StructuredOutputs): GrammarSource {
   );
 }
 
-/** @throws ServiceError where it would be refused whatever the grammar is */
+/** @throws ServiceError for faults that show without compiling the grammar */
 function readSource(fields: GenerationFields): { param: string; source: GrammarSource } | null {
   const { response_format: format, structured_outputs: outputs } = fields;
   const formatSource = format ? ofResponseFormat(format) : null;
@@ -97,13 +97,13 @@ function readSource(fields: GenerationFields): { param: string; source: GrammarS
   if (!formatSource) return { param: 'structured_outputs', source: ofStructuredOutputs(outputs) };
   throw invalidRequest(
     'structured_outputs',
-    '`structured_outputs` and `response_format` both say what the text must be like; send one of them.',
+    '`structured_outputs` and `response_format` both constrain the text; send one of them.',
   );
 }
 
 /**
- * The grammar that `response_format` or `structured_outputs` asks for, compiled; null for none.
- * @throws ServiceError `invalid_request` with the reason where it cannot be had, `compiler_busy` where it cannot be had now
+ * The compiled grammar that `response_format` or `structured_outputs` asks for; null if neither does.
+ * @throws ServiceError `invalid_request` with the reason if it is impossible, `compiler_busy` if it is impossible now
  */
 export async function readGrammar(
   fields: GenerationFields,
@@ -115,19 +115,19 @@ export async function readGrammar(
   if (backend !== 'native') {
     throw invalidRequest(
       param,
-      `\`${param}\` needs the native backend, and this service runs '${name}' with ${backend}: build the native addon (npm run build:native) or leave \`${param}\` out.`,
+      `\`${param}\` needs the native backend, but this service runs '${name}' with ${backend}: build the native addon (npm run build:native) or leave \`${param}\` out.`,
     );
   }
   if (fields.ignore_eos) {
     throw invalidRequest(
       'ignore_eos',
-      `\`ignore_eos\` does not go with \`${param}\`: the text ends where its structure does.`,
+      `\`ignore_eos\` cannot be combined with \`${param}\`: the text ends where its structure ends.`,
     );
   }
   if (fields.min_tokens) {
     throw invalidRequest(
       'min_tokens',
-      `\`min_tokens\` does not go with \`${param}\`: the text ends where its structure does.`,
+      `\`min_tokens\` cannot be combined with \`${param}\`: the text ends where its structure ends.`,
     );
   }
   if (!('json' in source)) refuseLong(param, source);

@@ -2,27 +2,27 @@ import type { TextOwner } from '../../catalog/texts/text-workers.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 
-/** No vocabulary has longer tokens: text beyond this many bytes a token need not be tokenized to know it is too long. */
+/** Maximum bytes of a token in any vocabulary. A text above this times the room is too long; no need to tokenize it. */
 const longestTokenBytes = 128;
 
 export interface PromptReading {
   model: ReadyModel;
   owner: TextOwner;
-  /** The field at fault where the prompt is. */
+  /** The prompt's field, for errors. */
   param: string;
-  /** How messages call it. */
+  /** The prompt's name in error messages. */
   name: string;
-  /** Most tokens it may have. */
+  /** Maximum tokens of the prompt. */
   room: number;
-  /** Run the tokenizer's post-processor over a text. */
+  /** Run the tokenizer's post-processor on a text. */
   addSpecialTokens: boolean;
-  /** As the request has it: tokens to keep of a longer prompt, -1 for all there is room for beside what is generated; null: refuse it. */
+  /** As requested: last tokens to keep of a longer prompt; -1: as many as leave room to generate; null: refuse it. */
   truncateTo: number | null;
-  /** What is generated after it. */
+  /** The tokens to generate after the prompt. */
   toGenerate: AskedTokens;
 }
 
-/** Most tokens a prompt may have, with room for one that is generated. */
+/** Maximum tokens of a prompt, with room to generate one token if any is requested. */
 export function promptRoom(
   { manifest, capacity, encoderCapacity }: ReadyModel,
   toGenerate: AskedTokens,
@@ -31,7 +31,7 @@ export function promptRoom(
   return toGenerate.asked === 0 ? capacity : capacity - 1;
 }
 
-/** Most tokens the prompt may have, with room for all that is generated. */
+/** Maximum tokens of the prompt, with room for all tokens to generate. */
 function roomBeside({ model: { manifest, capacity, encoderCapacity }, toGenerate }: PromptReading): number {
   if (manifest.graphs.encoder) return encoderCapacity;
   const { asked, fallback } = toGenerate;
@@ -39,7 +39,7 @@ function roomBeside({ model: { manifest, capacity, encoderCapacity }, toGenerate
   return Math.max(1, capacity - generated);
 }
 
-/** How many of the last tokens to keep; null: all, or the prompt is refused. */
+/** How many of the last tokens to keep; null: keep all, or refuse a prompt that is too long. */
 function readTruncation(reading: PromptReading): number | null {
   const { truncateTo, room } = reading;
   if (truncateTo === null) return null;
@@ -47,11 +47,11 @@ function readTruncation(reading: PromptReading): number | null {
   if (truncateTo >= 1 && truncateTo <= room) return truncateTo;
   throw invalidRequest(
     'truncate_prompt_tokens',
-    `\`truncate_prompt_tokens\` must be -1 or a whole number from 1 to ${room}, the most this model takes; not ${truncateTo}.`,
+    `\`truncate_prompt_tokens\` must be -1 or a whole number from 1 to ${room}, this model's maximum, not ${truncateTo}.`,
   );
 }
 
-/** @throws ServiceError `invalid_request` for a token that a text model alone makes nothing of */
+/** @throws ServiceError `invalid_request` for a media token, which a text-only model cannot use */
 function refuseMedia(tokens: readonly number[], { model, param, name }: PromptReading): void {
   for (const [medium, ids] of Object.entries(model.manifest.mediaTokens)) {
     const at = tokens.findIndex((token) => ids.includes(token));
@@ -63,7 +63,7 @@ function refuseMedia(tokens: readonly number[], { model, param, name }: PromptRe
   }
 }
 
-/** A prompt's tokens. @throws ServiceError `invalid_request` when they are none, too many, or not of text */
+/** A prompt's tokens. @throws ServiceError `invalid_request` if there are none, too many, or some that are not text */
 export async function readPrompt(
   prompt: string | readonly number[],
   reading: PromptReading,
@@ -95,17 +95,17 @@ async function encode(
 }
 
 interface AskedTokens {
-  /** The field that says how many to generate. */
+  /** The field with the number of tokens to generate. */
   param: string;
-  /** null: it says nothing. */
+  /** null: the request does not say. */
   asked: number | null;
-  /** Where it says nothing: as many, or the room where that is less. */
+  /** The number if the request does not say, unless the room is smaller. */
   fallback: number;
 }
 
 /**
- * Tokens to generate after those the decoder reads: the prompt's, or those of an encoder-decoder model's prefix.
- * @throws ServiceError `invalid_request` with the numbers when more is asked for than fits
+ * Number of tokens to generate after those that the decoder reads: the prompt, or an encoder-decoder model's prefix.
+ * @throws ServiceError `invalid_request` with the numbers if the request asks for more than fit
  */
 export function readMaxTokens(
   { param, asked, fallback }: AskedTokens,
@@ -119,17 +119,17 @@ export function readMaxTokens(
     param,
     manifest.graphs.encoder
       ? `\`${param}\` is ${asked}; this model generates at most ${room}${length === 0 ? '' : ` after a prefix of ${length} tokens`}.`
-      : `The prompt's ${length} tokens and \`${param}\` of ${asked} are more than this model's ${capacity}.`,
+      : `The prompt's ${length} tokens plus \`${param}\` of ${asked} exceed this model's limit of ${capacity} tokens.`,
   );
 }
 
-/** @throws ServiceError `invalid_request` naming the first id that the model has no token for */
+/** @throws ServiceError `invalid_request` naming the first id outside the vocabulary */
 export function checkTokenIds(param: string, ids: readonly number[], vocabSize: number): void {
   const outside = ids.find((id) => id >= vocabSize);
   if (outside !== undefined) {
     throw invalidRequest(
       param,
-      `\`${param}\` has the token id ${outside}, outside the vocabulary of ids from 0 to ${vocabSize - 1}.`,
+      `\`${param}\` has the token id ${outside}, which is outside the vocabulary: its ids go from 0 to ${vocabSize - 1}.`,
     );
   }
 }

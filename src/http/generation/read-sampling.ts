@@ -10,7 +10,7 @@ function readLogitBias(bias: Record<string, number> | null, vocabSize: number): 
     if (!/^\d{1,10}$/.test(key)) {
       throw invalidRequest(
         'logit_bias',
-        '`logit_bias` must have token ids, whole numbers in quotes, as its keys.',
+        'The keys of `logit_bias` must be token ids: whole numbers in quotes.',
       );
     }
     return [Number(key), value];
@@ -26,7 +26,7 @@ function readAllowedTokens(ids: readonly number[] | null, vocabSize: number): nu
   return [...new Set(ids)];
 }
 
-/** A word is other tokens at the beginning of a text than after a space: both are meant. */
+/** A word tokenizes differently at the start of a text and after a space, so both forms are banned. */
 async function readBadWords(
   words: readonly string[],
   { texts, manifest }: ReadyModel,
@@ -37,12 +37,12 @@ async function readBadWords(
   const encoding = { texts: forms, addSpecialTokens: false, last: Number.POSITIVE_INFINITY };
   const runs = (await texts.encode(encoding, owner)).map(({ tokens }) => [...tokens]);
   const distinct = new Map(runs.map((run) => [run.join(), run]));
-  // What the model has no token for it never says.
+  // The model never generates ids outside its vocabulary.
   const canBeSaid = (run: number[]) => run.length > 0 && run.every((id) => id < manifest.vocabSize);
   return [...distinct.values()].filter(canBeSaid);
 }
 
-/** How each token is chosen, by the request, else by the checkpoint's authors; grammar and seed apart. */
+/** Sampling parameters from the request, else the checkpoint's defaults; without grammar and seed. */
 export async function readSampling(
   fields: GenerationFields,
   model: ReadyModel,
@@ -52,7 +52,7 @@ export async function readSampling(
   return {
     temperature: fields.temperature ?? defaults.temperature ?? 1,
     topK: Math.max(0, fields.top_k ?? defaults.topK ?? 0),
-    // Of a checkpoint that says 0, the most likely token: as of any number that is smaller than its probability.
+    // A checkpoint's 0 means the most likely token, which any value below that token's probability gives.
     topP: Math.max(Number.MIN_VALUE, fields.top_p ?? defaults.topP ?? 1),
     minP: fields.min_p ?? defaults.minP ?? 0,
     repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty ?? 1,

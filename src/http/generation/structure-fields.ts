@@ -24,7 +24,7 @@ export interface StructuredOutputs {
 
 const orNull = (schema: object) => ({ anyOf: [schema, { type: 'null' }] });
 
-/** What the text must be like: OpenAI's field and vLLM's. */
+/** The fields that constrain the text's structure: OpenAI's and vLLM's. */
 export const structureFields = {
   response_format: optional<ResponseFormat>('object', {
     properties: {
@@ -37,7 +37,7 @@ export const structureFields = {
           schema: { type: 'object' },
           strict: {
             type: ['boolean', 'null'],
-            description: 'Objects have the members that the schema names and no others, and all of them.',
+            description: 'Every object has exactly the members that the schema names.',
           },
         },
         required: ['schema'],
@@ -45,13 +45,14 @@ export const structureFields = {
       },
       schema: {
         type: ['object', 'null'],
-        description: 'With `json_object`: as `json_schema.schema`, in llama.cpp’s and Instructor’s form.',
+        description:
+          'With `json_object`: the same as `json_schema.schema`, in the form that llama.cpp and Instructor use.',
       },
     },
     required: ['type'],
     additionalProperties: false,
     description:
-      'What the text is like: any JSON object, or a JSON document after `json_schema.schema`, whose objects are closed unless they say otherwise. Needs the native backend.',
+      'Constrains the text to any JSON object, or to a JSON document that matches `json_schema.schema`. Objects in the schema allow only the members they name, unless they say otherwise. Needs the native backend.',
   }),
   structured_outputs: optional<StructuredOutputs>('object', {
     properties: {
@@ -65,7 +66,7 @@ export const structureFields = {
         items: nonEmptyText,
         minItems: 1,
         maxItems: 1024,
-        description: 'Texts, one of which the completion is.',
+        description: 'The completion is one of these texts.',
       },
       grammar: orNull({ ...nonEmptyText, description: 'A grammar in llguidance’s variant of Lark.' }),
       json_object: { type: ['boolean', 'null'], description: 'Any JSON object.' },
@@ -73,6 +74,6 @@ export const structureFields = {
     },
     additionalProperties: false,
     description:
-      'What the text is like: exactly one of `json`, `regex`, `choice`, `grammar` and `json_object`. Needs the native backend.',
+      'Constrains the text by exactly one of `json`, `regex`, `choice`, `grammar` and `json_object`. Needs the native backend.',
   }),
 };

@@ -1,13 +1,13 @@
 import { tokenText } from '../../catalog/tokenizer/vocabulary.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 
-/** JSON has no −∞. */
+/** The lowest log probability in answers, because JSON has no −∞. */
 const floor = -9999;
 
-/** A logarithmic probability as answers have it. */
+/** A log probability as answers contain it. */
 export const finite = (logprob: number): number => Math.max(floor, logprob);
 
-/** Tokens as texts of their own, each decoded once for an answer that names it many times. */
+/** The text of each single token, decoded once for an answer that contains it many times. */
 export class TokenTexts {
   readonly #vocabulary: Pick<ReadyModel['vocabulary'], 'tokenBytes'>;
   readonly #texts = new Map<number, string>();

@@ -8,7 +8,8 @@ const liveSchema = {
   operationId: 'live',
   tags: ['operation'],
   summary: 'Whether the process answers',
-  description: 'Also while models load and while the service drains: a restart would help neither.',
+  description:
+    'Answers 200 also while models load and while the service drains, because a restart would not help then.',
   response: { 200: LiveSchema },
 };
 
@@ -21,9 +22,9 @@ type Ready = Type.Static<typeof ReadySchema>;
 const readySchema = (operationId: string) => ({
   operationId,
   tags: ['operation'],
-  summary: 'Whether requests should be sent here',
+  summary: 'Whether the service is ready for requests',
   description:
-    'Yes when every model is ready or has failed, at least one is ready, and the service is not about to stop. ' +
+    'Ready when every model is ready or has failed, at least one is ready, and the service is not about to stop. ' +
     'With ALTUP_STRICT no model may have failed.',
   response: {
     200: Type.Unsafe<Ready>({ $ref: 'Health#', description: 'Ready.' }),
@@ -35,7 +36,7 @@ const readySchema = (operationId: string) => ({
   },
 });
 
-/** A model that a reload has added counts from when it is ready: until then, nothing is served that was not before. */
+/** A model that a reload adds counts only once it is ready: until then, the service serves the same as before. */
 function canServe(models: readonly ServedModel[], isStrict: boolean): boolean {
   const settled = isStrict ? ['ready'] : ['ready', 'failed'];
   const required = models.filter(({ isRequired }) => isRequired);
@@ -45,7 +46,7 @@ function canServe(models: readonly ServedModel[], isStrict: boolean): boolean {
   );
 }
 
-/** `/health` is the same under the name other servers have it. */
+/** `/health` is the same, under the name that other servers use. */
 export function healthReadyRoutes(
   app: App,
   { models, engine, isDraining, config }: ServerDependencies,
@@ -76,7 +77,7 @@ export function healthReadyRoutes(
 const versionSchema = {
   operationId: 'version',
   tags: ['operation'],
-  summary: 'The version that runs',
+  summary: 'The running version',
   response: { 200: VersionSchema },
 };
 

@@ -1,17 +1,17 @@
 import { setImmediate } from 'node:timers/promises';
 
-/** Milliseconds of work after which others get their turn. */
+/** Milliseconds of work after which other work gets a turn. */
 const turnMs = 5;
-/** Values that are written at once: about a millisecond's work. */
+/** Values to write at once: about a millisecond of work. */
 const valuesAtOnce = 2048;
-/** Characters that are kept as strings before they become bytes. */
+/** Characters to collect as strings before they become bytes. */
 const blockLength = 65_536;
 
-/** Work on the event loop that lets others have their turn in between. */
+/** Divides long work into turns, so that other work on the event loop runs in between. */
 export class Turns {
   #since = performance.now();
 
-  /** To be awaited between small pieces of work: at once, unless the turn has become long. */
+  /** Await between small pieces of work. Waits only if the turn has become long. */
   next(): Promise<void> | undefined {
     return performance.now() - this.#since < turnMs ? undefined : this.#wait();
   }
@@ -24,13 +24,13 @@ export class Turns {
 
 let lastWhole: Promise<unknown> = Promise.resolve();
 
-/** For work that cannot be cut: no two pieces of it run in one turn of the event loop. To be awaited before. */
+/** Await before work that cannot be divided: no two such pieces run in the same turn of the event loop. */
 export function wholeTurn(): Promise<unknown> {
   lastWhole = lastWhole.then(() => setImmediate());
   return lastWhole;
 }
 
-/** JSON as UTF-8. Where it stands for a value within another, it is taken as it is. */
+/** JSON as UTF-8. As a value within another, it is copied as it is. */
 export class WrittenJson {
   readonly bytes: Buffer;
 
@@ -44,8 +44,8 @@ export class WrittenJson {
 }
 
 /**
- * A long list as JSON, without holding up the event loop. No item stays in memory but as what it reads.
- * @param write what an item becomes, as JSON
+ * Writes a long list as JSON without holding up the event loop. Only the text of each item stays in memory.
+ * @param write returns an item as JSON
  */
 export async function writeListInTurns<T>(
   items: Iterable<T>,
@@ -65,8 +65,8 @@ export async function writeListInTurns<T>(
 }
 
 /**
- * `JSON.stringify` of plain data, parts of which may be written already: many megabytes, without holding up the event
- * loop.
+ * `JSON.stringify` for many megabytes of plain data, without holding up the event loop. Parts may already be
+ * `WrittenJson`.
  */
 export async function writeInTurns(value: unknown): Promise<WrittenJson> {
   const text = new JsonText();
@@ -74,7 +74,7 @@ export async function writeInTurns(value: unknown): Promise<WrittenJson> {
   return text.written();
 }
 
-/** Grows at its end. Bytes of their own instead of one string of strings, which V8 holds several times over for long. */
+/** Text that grows at its end. Stores bytes, because V8 keeps several copies of a long joined string for some time. */
 class JsonText {
   #strings: string[] = [];
   #length = 0;
@@ -123,7 +123,7 @@ async function write(value: unknown, text: JsonText, turns: Turns): Promise<void
   }
 }
 
-/** Small items go together. */
+/** Writes small items together. */
 async function writeItems(items: readonly unknown[], text: JsonText, turns: Turns): Promise<void> {
   let separator = '[';
   let together: unknown[] = [];
@@ -153,7 +153,7 @@ async function writeItems(items: readonly unknown[], text: JsonText, turns: Turn
   text.add(separator === '[' ? '[]' : ']');
 }
 
-/** Counts no further than it matters. */
+/** Stops counting at `valuesAtOnce`. */
 function countValues(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 1;
   if (value instanceof WrittenJson) return valuesAtOnce;

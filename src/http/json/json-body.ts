@@ -6,22 +6,22 @@ import { paramOf, shortName } from '../errors/validation-error.ts';
 import type { App } from '../server-dependencies.ts';
 import { Turns, wholeTurn } from './in-turns.ts';
 
-/** Deepest a body may nest. What reads it later is recursive: JSON.stringify, templates, serde_json with its limit of 128. */
+/** Maximum nesting of a body. Later readers recurse: JSON.stringify, templates, serde_json with its limit of 128. */
 const maxDepth = 100;
 
-/** Bytes of a body that is parsed in a millisecond at most. Others are waited for, each with the event loop in between. */
+/** Bytes of a body that parses in at most a millisecond. Each larger body gets its own turn of the event loop. */
 const maxSmallBody = 65_536;
 
 const [quote, backslash] = Buffer.from('"\\');
 const [openBracket, openBrace, closeBracket, closeBrace] = Buffer.from('[{]}');
 
 /**
- * Refuses what nests too deep, before anything reads it: V8 alone takes 200 ms for a megabyte of brackets.
- * Looks at brackets and strings only; whether the rest is JSON the parser says.
+ * Refuses bodies that nest too deep before anything reads them: V8 alone takes 200 ms for a megabyte of brackets.
+ * Looks only at brackets and strings; the parser checks the rest.
  */
 function checkDepth(bytes: Buffer): void {
   let depth = 0;
-  /** Of the last string directly in the body, which is the field's name where an object or array comes next. */
+  /** Position of the last string directly in the body: the field's name, if an object or array follows. */
   let [start, end] = [0, 0];
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at];
@@ -42,14 +42,14 @@ function checkDepth(bytes: Buffer): void {
   }
 }
 
-/** An object or array inside a body, and where it is. */
+/** An object or array inside a body, and its location. */
 interface Place {
   value: object;
   key: string;
   within: Place | null;
 }
 
-/** `messages[0].content` */
+/** Such as `messages[0].content`. */
 function pathOf({ value, key, within }: Place, inner: string): string {
   const path = within === null ? '' : pathOf(within, key);
   if (Array.isArray(value)) return `${path}[${inner}]`;
@@ -67,8 +67,8 @@ const loneSurrogate = (text: string) => {
 };
 
 /**
- * Refuses what JSON can write and no field can mean, however free its form: halves of characters, numbers beyond all
- * numbers, and the name by which objects of JavaScript have a prototype. In turns: a body may have 500,000 values.
+ * Refuses what JSON can express but no field can mean, not even a free-form one: halves of characters, numbers beyond
+ * 64-bit floating point, and the name `__proto__`. Runs in turns: a body may have 500,000 values.
  */
 async function checkValues(body: unknown): Promise<void> {
   const turns = new Turns();
@@ -79,7 +79,7 @@ async function checkValues(body: unknown): Promise<void> {
     } else if (typeof value === 'string' && !value.isWellFormed()) {
       refuseValue(place, key, `has a lone surrogate, ${loneSurrogate(value)}, which is half a character`);
     } else if (typeof value === 'number' && !Number.isFinite(value)) {
-      refuseValue(place, key, 'is a number beyond what 64-bit floating point holds');
+      refuseValue(place, key, 'is a number outside the range of 64-bit floating point');
     }
   };
   let checked = 0;
@@ -99,17 +99,17 @@ async function checkValues(body: unknown): Promise<void> {
 }
 
 function checkName(place: Place, name: string): void {
-  if (name === '__proto__') refuseValue(place, name, 'is not taken: no field can have this name');
+  if (name === '__proto__') refuseValue(place, name, 'is not allowed: no field may have this name');
   if (name.isWellFormed()) return;
   refuseValue(place, name.toWellFormed(), `has a lone surrogate in its name, ${loneSurrogate(name)}`);
 }
 
-/** What V8 says of a text that is no JSON, without its words and the client's text. */
+/** What is wrong with invalid JSON, from V8's message, with at most one character of the client's text. */
 function syntaxFault({ message }: Error): string {
   const [, line, column] = /\(line (\d+) column (\d+)\)/.exec(message) ?? [];
-  if (line) return `there is a mistake in line ${line}, column ${column}`;
+  if (line) return `there is a syntax error in line ${line}, column ${column}`;
   const [, character] = /^Unexpected token '(.+?)',/su.exec(message) ?? [];
-  return character ? `\`${character}\` is not expected where it is` : 'it ends too early';
+  return character ? `unexpected \`${character}\`` : 'it ends too early';
 }
 
 function parse(text: string): unknown {
@@ -120,7 +120,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Place of the first byte that is not UTF-8. */
+/** Index of the first byte that is not UTF-8. */
 function badByte(bytes: Buffer): number {
   const repaired = Buffer.from(bytes.toString());
   return bytes.findIndex((byte, index) => byte !== repaired[index]);
@@ -128,7 +128,7 @@ function badByte(bytes: Buffer): number {
 
 const unsupported = (message: string) => new ServiceError('unsupported_media_type', message);
 
-/** Takes JSON in UTF-8, not compressed, and nothing else. */
+/** Accepts only uncompressed JSON in UTF-8. */
 export function readJsonBodies(app: App): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
@@ -148,7 +148,10 @@ export function readJsonBodies(app: App): void {
       if (bytes.length === 0) throw invalidRequest(null, 'The body is empty; send a JSON object.');
       if (bytes.length > maxSmallBody) await wholeTurn();
       if (!isUtf8(bytes)) {
-        throw invalidRequest(null, `The body is not UTF-8: byte ${badByte(bytes)} belongs to no character.`);
+        throw invalidRequest(
+          null,
+          `The body is not UTF-8: byte ${badByte(bytes)} is not part of a character.`,
+        );
       }
       checkDepth(bytes);
       const body = parse(bytes.toString().replace(/^\ufeff/, ''));

@@ -1,27 +1,27 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 
-/** How long a client may be behind before more than the limit counts: what comes at once takes its time. */
+/** How long a client may be behind before the buffer limit applies: reading a burst takes time. */
 const patienceMs = 1000;
-/** Events that come sooner after a write wait and go together: nobody reads so fast, and a third of an event is its write. */
+/** Events this soon after a write go out together: nobody reads faster, and the write is a third of an event's cost. */
 const pauseMs = 5;
 
 export interface EventsReader {
-  /** Aborted when the client leaves, after which nothing is written. */
+  /** Aborted when the client leaves. Nothing is written after that. */
   gone: AbortSignal;
-  /** Most bytes that may wait for the client to read them. */
+  /** Maximum bytes that may wait for the client to read them. */
   bufferLimit: number;
-  /** Is told that the client did not; its connection is closed. */
+  /** Called when the client reads too slowly; its connection is then closed. */
   onSlow(): void;
 }
 
 /**
- * A response of server-sent events, each one a line of JSON. What the client is slow to read waits for it, up to a
- * limit; nobody waits for the client.
+ * A response of server-sent events, each one line of JSON. Events wait for a slow client, up to a limit; the service
+ * never waits for the client.
  */
 export class ServerSentEvents {
   readonly #response: ServerResponse;
   readonly #reader: EventsReader;
-  /** Since when something has been waiting for the client; null: nothing is. */
+  /** Since when data has been waiting for the client; null: none waits. */
   #behindSince: number | null = null;
   /** Events not written yet. */
   #held = '';
@@ -35,7 +35,7 @@ export class ServerSentEvents {
       ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
-      // Else nginx would keep the events until its buffer is full.
+      // Otherwise nginx keeps the events until its buffer is full.
       'x-accel-buffering': 'no',
     });
   }
@@ -49,7 +49,7 @@ export class ServerSentEvents {
     else setTimeout(() => this.#write(), Math.ceil(pause));
   }
 
-  /** Ends as OpenAI's streams do. */
+  /** Ends the stream with `[DONE]`, as OpenAI does. */
   end(): void {
     if (!this.#reader.gone.aborted) this.#response.end(`${this.#take()}data: [DONE]\n\n`);
   }

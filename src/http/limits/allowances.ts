@@ -1,18 +1,18 @@
-/** What is left to somebody: fills up steadily, at most to the whole count. */
+/** What one name has left. It refills steadily, up to the whole count. */
 interface Allowance {
   left: number;
-  /** Milliseconds. */
+  /** When `left` was true, in milliseconds. */
   at: number;
 }
 
-/** Bounds the memory: those who asked longest ago are forgotten beyond this many. */
+/** Bounds the memory: beyond this many names, the one that took longest ago is forgotten. */
 const maxKnown = 10_000;
 
-/** A rate for each of many names: `count` at once, then one by one as the time passes. */
+/** A rate limit per name: `count` at once, then one at a time as the allowance refills. */
 export class Allowances {
   readonly #count: number;
   readonly #withinMs: number;
-  /** In the order in which they last took. */
+  /** The name that took longest ago comes first. */
   readonly #allowances = new Map<string, Allowance>();
 
   constructor(count: number, withinMs: number) {
@@ -20,14 +20,14 @@ export class Allowances {
     this.#withinMs = withinMs;
   }
 
-  /** A fraction at times; nothing may be taken below 1. */
+  /** May be a fraction. Below 1, nothing can be taken. */
   left(name: string, now: number): number {
     const before = this.#allowances.get(name);
     if (!before) return this.#count;
     return Math.min(this.#count, before.left + ((now - before.at) * this.#count) / this.#withinMs);
   }
 
-  /** Takes one. @returns what is left, or null and takes nothing when there is none to take */
+  /** Takes one. @returns what is left; null if there was none to take */
   take(name: string, now: number): number | null {
     const left = this.left(name, now);
     if (left < 1) return null;
@@ -37,7 +37,7 @@ export class Allowances {
     return Math.floor(left - 1);
   }
 
-  /** Until one may be taken. */
+  /** The wait until one can be taken. */
   secondsToNext(name: string, now: number): number {
     return ((1 - this.left(name, now)) * this.#withinMs) / this.#count / 1000;
   }

@@ -5,7 +5,7 @@ import { documentErrors } from '../errors/error-schema.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 import type { App, ServerConfig } from '../server-dependencies.ts';
 
-/** Headers of which a proxy might read another line than the service does. */
+/** Headers that may occur only once: a proxy might read a different line than the service. */
 const singular = new Set(['host', 'authorization', 'content-type']);
 
 function requireSingular({ raw: { rawHeaders } }: FastifyRequest): void {
@@ -18,17 +18,17 @@ function requireSingular({ raw: { rawHeaders } }: FastifyRequest): void {
   }
 }
 
-/** @throws ServiceError `invalid_request` for what is no host with an optional port */
+/** @throws ServiceError `invalid_request` if the header is not a host with an optional port */
 function hostName(header: string): string {
   const [, name] = /^(\[[\da-f:.]+\]|[\w.-]+)(?::\d{0,5})?$/i.exec(header) ?? [];
   if (name === undefined)
-    throw invalidRequest(null, 'The `Host` header is no host name with an optional port.');
+    throw invalidRequest(null, 'The `Host` header is not a host name with an optional port.');
   return name.toLowerCase().replace(/\.$/, '');
 }
 
 /**
- * Addresses and `localhost` always pass. A page in a browser can make the service answer it only under a name of its
- * own that it has pointed to the service's address.
+ * IP addresses and `localhost` always pass. To get answers, a foreign web page needs a name of its own that points to
+ * the service's address (DNS rebinding).
  */
 function isAllowed(name: string, allowed: readonly string[]): boolean {
   if (name === 'localhost' || name.endsWith('.localhost')) return true;
@@ -38,7 +38,7 @@ function isAllowed(name: string, allowed: readonly string[]): boolean {
   );
 }
 
-/** Refuses requests to other names than the allowed ones, and those that name their host ambiguously, on every route. */
+/** Refuses, on every route, requests for hosts that are not allowed or that are named ambiguously. */
 export function checkHosts(app: App, { allowedHosts }: Pick<ServerConfig, 'allowedHosts'>): void {
   app.addHook('onRequest', async (request) => {
     requireSingular(request);
@@ -46,7 +46,7 @@ export function checkHosts(app: App, { allowedHosts }: Pick<ServerConfig, 'allow
     if (headers.host === undefined && httpVersion !== '1.0') {
       throw invalidRequest(null, 'The request has no `Host` header, which HTTP/1.1 requires.');
     }
-    // A whole URL as the target of a request overrides the header (RFC 9112, 3.2.2). An empty one names nothing.
+    // An absolute URL as the request target overrides the header (RFC 9112, 3.2.2). An empty host names nothing.
     const [, inTarget] = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(request.originalUrl) ?? [];
     const host = inTarget ?? headers.host;
     if (!host) return;
@@ -54,7 +54,7 @@ export function checkHosts(app: App, { allowedHosts }: Pick<ServerConfig, 'allow
     if (allowedHosts === null || isAllowed(name, allowedHosts)) return;
     throw new ServiceError(
       'host_not_allowed',
-      `The service is not served as '${name.slice(0, 100)}'; ALTUP_ALLOWED_HOSTS has the names that it is.`,
+      `'${name.slice(0, 100)}' is not an allowed host name; ALTUP_ALLOWED_HOSTS lists the allowed names.`,
     );
   });
   app.addHook('onRoute', (route) => documentErrors(route, 400, 421));

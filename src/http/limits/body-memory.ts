@@ -3,20 +3,20 @@ import { ServiceError } from '../../errors.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { App, ServerConfig } from '../server-dependencies.ts';
 
-/** Bodies of the largest size that may be on their way at once. */
+/** Maximum number of full-size bodies that may be arriving at once. */
 const maxLargest = 64;
 const retryAfterSeconds = 1;
 
-/** Bytes a body takes until it is read; one that does not say how long it is may take all it is allowed. */
+/** Bytes to reserve for a body until it is read. A body that does not state its length reserves the whole limit. */
 function announcedBytes({ headers }: FastifyRequest, bodyLimit: number): number {
   const length = Number(headers['content-length'] ?? (headers['transfer-encoding'] ? bodyLimit : 0));
-  // A larger one is refused before any of it is read.
+  // A larger body is refused before any of it is read.
   return length > bodyLimit ? 0 : length;
 }
 
 /**
- * Bounds what bodies take that have not arrived whole: a client may send a thousand at a time, and each but for its last
- * byte. A client may hold as much as all leave free, so that those who hold much don't keep the others out.
+ * Bounds the memory of bodies that are still arriving: a client may send a thousand at once and hold back the last byte
+ * of each. A client may hold at most as much as is still free, so heavy users do not lock out the others.
  */
 export function boundBodies(
   app: App,
@@ -33,7 +33,7 @@ export function boundBodies(
     const held = heldBy.get(client) ?? 0;
     if (bytes > 0 && held + bytes > free) {
       metrics.rejected('', 'queue_full', 1);
-      const message = `Bodies of ${held} bytes from this client are still on their way; send fewer at a time.`;
+      const message = `Request bodies of ${held} bytes from this client are still arriving; send fewer at a time.`;
       done(new ServiceError('queue_full', message, { retryAfterSeconds }));
       return;
     }

@@ -8,7 +8,7 @@ import { Allowances } from './allowances.ts';
 
 const concurrencyRetrySeconds = 1;
 
-/** Holds each client to its rate of requests and its number of sequences at a time. */
+/** Limits each client's request rate and number of concurrent sequences. */
 export class ClientLimits {
   readonly #limit: Config['rateLimit'];
   readonly #clock: Clock;
@@ -24,8 +24,8 @@ export class ClientLimits {
 
   /**
    * Counts a request.
-   * @returns what is left, for the answer's headers; null where there is no such limit
-   * @throws ServiceError `rate_limited`, with the seconds until the next may come
+   * @returns the limit and what is left of it, for the response headers; null without a rate limit
+   * @throws ServiceError `rate_limited`, with the seconds until the next request is allowed
    */
   admit(client: string): { count: number; left: number } | null {
     const requests = this.#limit?.requests;
@@ -34,15 +34,19 @@ export class ClientLimits {
     const now = this.#clock();
     const left = this.#allowances.take(client, now);
     if (left !== null) return { count, left };
-    throw new ServiceError('rate_limited', `More requests than ${count} in ${withinMs / 1000} s.`, {
-      retryAfterSeconds: this.#allowances.secondsToNext(client, now),
-    });
+    throw new ServiceError(
+      'rate_limited',
+      `The client sent more than ${count} requests in ${withinMs / 1000} s.`,
+      {
+        retryAfterSeconds: this.#allowances.secondsToNext(client, now),
+      },
+    );
   }
 
   /**
-   * Takes up `count` sequences.
-   * @returns gives them back
-   * @throws ServiceError `rate_limited` while the client has too many, `invalid_request` where they are too many at once
+   * Reserves `count` sequences.
+   * @returns a function that releases them
+   * @throws ServiceError `rate_limited` while the client has too many; `invalid_request` if `count` alone is too many
    */
   take(client: string, count: number): () => void {
     const most = this.#limit?.concurrent ?? null;
@@ -50,14 +54,14 @@ export class ClientLimits {
     if (count > most) {
       throw invalidRequest(
         null,
-        `The request makes ${count} sequences; a client may have ${most} at a time.`,
+        `The request needs ${count} sequences; a client may have at most ${most} at a time.`,
       );
     }
     const before = this.#sequences.get(client) ?? 0;
     if (before + count > most) {
       throw new ServiceError(
         'rate_limited',
-        `${before} sequences of this client run or wait; at most ${most} may.`,
+        `This client already has ${before} sequences running or waiting; the maximum is ${most}.`,
         {
           retryAfterSeconds: concurrencyRetrySeconds,
         },
@@ -72,7 +76,7 @@ export class ClientLimits {
   }
 }
 
-/** Refuses a client's requests above its rate, and says in headers, by OpenAI's names, what is left of it. */
+/** Refuses a client's requests above its rate and reports what is left in headers with OpenAI's names. */
 export function limitRate(limits: ClientLimits, metrics: Pick<Metrics, 'rejected'>): onRequestHookHandler {
   return (request, reply, done) => {
     try {

@@ -5,19 +5,19 @@ import { ServiceError } from '../../errors.ts';
 import type { ServerConfig } from '../server-dependencies.ts';
 import { Allowances } from './allowances.ts';
 
-/** Refused keys that an address may send. */
+/** How many wrong or missing keys an address may send. */
 const refusals = { count: 20, withinMs: 60_000 };
-/** Pairs of address and key that are remembered. */
+/** Maximum number of remembered pairs of address and key. */
 const maxProven = 10_000;
 
-/** The client's address, behind trusted proxies the one they report. */
+/** The client's address; behind trusted proxies, the one that they report. */
 export function clientAddress({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
-  // A proxy passes on what it was sent, which may be no address.
+  // A proxy passes on what it received, which may not be an address.
   const address = ipaddr.isValid(ip) ? ip : (socket.remoteAddress ?? '');
   return ipaddr.isValid(address) ? ipaddr.process(address).toString() : 'unknown';
 }
 
-/** An address, of IPv6 the half that names the network: the other half is the client's own to choose. */
+/** The address; for IPv6 only the network half, because the client can choose the other half freely. */
 function networkOf(address: string): string {
   if (!ipaddr.IPv6.isValid(address)) return `address ${address}`;
   const network = ipaddr.IPv6.networkAddressFromCIDR(`${address.replace(/%.*/, '')}/64`);
@@ -25,20 +25,20 @@ function networkOf(address: string): string {
 }
 
 /**
- * Slows down who guesses keys. An address that sent many wrong ones is refused with every key but those that it has used
- * before, so that a guess tells nothing and the clients behind a shared address go on.
+ * Slows down guessing of keys. After many wrong keys, an address may only use keys that it has used before. So a guess
+ * reveals nothing, and clients behind a shared address keep working.
  */
 class Guesses {
   readonly #clock: Clock;
   readonly #left = new Allowances(refusals.count, refusals.withinMs);
-  /** In the order in which they were last used. */
+  /** Least recently used first. */
   readonly #proven = new Set<string>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** @param key its name; null: not known. @throws ServiceError `rate_limited` */
+  /** @param key the key's name; null if unknown. @throws ServiceError `rate_limited` */
   check(network: string, key: string | null): void {
     const now = this.#clock();
     const pair = `${key} ${network}`;
@@ -57,7 +57,7 @@ class Guesses {
   }
 }
 
-/** Finds out whose a request is: by its API key where keys are set, else by its address. Refuses it without a known key. */
+/** Identifies the client: by its API key if keys are set, else by its address. Refuses a missing or unknown key. */
 export function nameClient({ apiKeys }: Pick<ServerConfig, 'apiKeys'>, clock: Clock): onRequestHookHandler {
   const guesses = new Guesses(clock);
   return (request, reply, done) => {

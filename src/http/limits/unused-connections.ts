@@ -2,8 +2,8 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * Connections that no request is being answered on. Node's own closeIdleConnections passes over those that never sent
- * one, which HTTP clients open ahead of need and would hold the stop of a server up.
+ * Connections without a request in progress. Node's closeIdleConnections skips connections that never sent a request.
+ * HTTP clients open those in advance, and they would delay the server's stop.
  */
 export class UnusedConnections {
   readonly #unused = new Set<Socket>();

@@ -14,11 +14,11 @@ export interface ReadyModel {
   vocabulary: Pick<Vocabulary, keyof Vocabulary>;
   texts: TextWork;
   defaults: GenerationDefaults;
-  /** What runs its graphs. */
+  /** The backend that runs its graphs. */
   backend: string;
-  /** Tokens of prompt and completion together; of the completion, for an encoder-decoder model. */
+  /** Maximum tokens of prompt and completion together; for an encoder-decoder model, of the completion. */
   capacity: number;
-  /** Tokens of the prompt; 0 where there is no encoder. */
+  /** Maximum tokens of the encoder's prompt; 0 without an encoder. */
   encoderCapacity: number;
 }
 
@@ -30,8 +30,8 @@ const listed = (models: Models) => {
 };
 
 /**
- * @param name as the client wrote it; `<id>:<precision>` finds the model also where that is the default precision
- * @throws ServiceError `model_not_found`, or `invalid_request` when no name is given and several models are served
+ * @param name as the client wrote it; `<id>:<precision>` also finds a model by its default precision
+ * @throws ServiceError `model_not_found`, or `invalid_request` if no name is given and several models are served
  */
 export function findModel(models: Models, name: string | null | undefined): ServedModel {
   if (name === undefined || name === null) {
@@ -48,10 +48,7 @@ export function findModel(models: Models, name: string | null | undefined): Serv
   });
 }
 
-/**
- * Notes which model a request is about before anything else of it is checked, so that what is refused for its fields
- * counts as that model's.
- */
+/** Records which model a request is for before its fields are checked, so that refusals count for that model. */
 export function noteModel(models: Models): preValidationAsyncHookHandler {
   return async ({ body, params, query, context }) => {
     const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
@@ -62,7 +59,7 @@ export function noteModel(models: Models): preValidationAsyncHookHandler {
     try {
       context.model = findModel(models, asked).name;
     } catch {
-      // The handler says what is wrong with it.
+      // The handler reports the error.
     }
   };
 }
@@ -72,7 +69,7 @@ const failedToLoad = (name: string) =>
     retryAfterSeconds: 60,
   });
 
-/** A model that is loading has its tokenizer already. @throws ServiceError `not_ready` */
+/** A loading model already has its tokenizer. @throws ServiceError `not_ready` */
 export function requireTokenizer({ name, vocabulary, texts }: ServedModel): {
   vocabulary: Vocabulary;
   texts: TextWork;
@@ -96,7 +93,7 @@ export function requireReady(model: ServedModel): ReadyModel {
   throw new ServiceError('not_ready', `The model '${name}' is loading.`, { retryAfterSeconds: 5 });
 }
 
-/** Most tokens of prompt and completion together; of the prompt, for an encoder-decoder model; null while not loaded. */
+/** Maximum tokens of prompt plus completion; for an encoder-decoder model, of the prompt; null if not loaded. */
 export function maxModelLength({ state, manifest }: ServedModel): number | null {
   if (state.state !== 'ready') return null;
   return manifest?.graphs.encoder ? state.encoderCapacity : state.capacity;

@@ -4,31 +4,31 @@ export const ModelSchema = Type.Object(
   {
     id: Type.String(),
     object: Type.Literal('model'),
-    created: Type.Integer({ description: 'Seconds since the epoch at which the service took the model up.' }),
+    created: Type.Integer({ description: 'When the service added the model, in seconds since the epoch.' }),
     owned_by: Type.String(),
     root: Type.String({
-      description: 'The model’s folder name, which models that differ in precision share.',
+      description: 'The name of the model’s folder, which all its precisions share.',
     }),
     parent: Type.Null(),
     max_model_len: Type.Unsafe<number | null>({
       type: ['integer', 'null'],
       description:
-        'Most tokens of prompt and completion together; of the prompt, for an encoder-decoder model. Null: not loaded.',
+        'Maximum tokens of prompt and completion together; for an encoder-decoder model, of the prompt alone. Null: not loaded.',
     }),
     max_completion_tokens: Type.Unsafe<number | null>({
       type: ['integer', 'null'],
-      description: 'Largest `max_tokens`. Null: not loaded.',
+      description: 'Maximum `max_tokens`. Null: not loaded.',
     }),
     state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'restarting', 'failed'] }),
     precision: Type.String(),
     variant: Type.Unsafe<string | null>({
       type: ['string', 'null'],
       description:
-        '`dense`, or the kind of AltUp and its number of sub-blocks, of saving encoder tokens, of sparse experts: `altup-k2-moe`.',
+        '`dense`, or what the model has of these: AltUp with its number of sub-blocks, a method that saves encoder tokens, sparse experts. Example: `altup-k2-moe`.',
     }),
     has_chat_template: Type.Unsafe<boolean | null>({
       type: ['boolean', 'null'],
-      description: 'Whether it takes `/v1/chat/completions`. Null: not loaded.',
+      description: 'Whether the model accepts `/v1/chat/completions`. Null: not loaded.',
     }),
   },
   {

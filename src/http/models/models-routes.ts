@@ -10,7 +10,7 @@ const listModelsSchema = {
   operationId: 'listModels',
   tags: ['models'],
   summary: 'List the models',
-  description: 'Those still loading and those that failed to load are listed too, with their state.',
+  description: 'The list includes models that are still loading or failed to load, with their state.',
   security: [{ apiKey: [] }],
   response: { 200: ModelListSchema, ...errorResponses(500) },
 };

@@ -1,7 +1,7 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { FastifySwaggerUiOptions } from '@fastify/swagger-ui';
 
-/** What the description of the API says beside its routes. */
+/** The API description except for its routes. */
 export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
   return {
     openapi: {
@@ -10,21 +10,21 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         title: 'altup-serve',
         version,
         description:
-          'Serves AltUp language models over the OpenAI completions and chat API. Every answer has the header `X-Request-Id`: the request’s own, where it sent one, and the one the log has.',
+          'Serves AltUp language models over the OpenAI completions and chat API. Every answer has the header `X-Request-Id`, with the id of the request if it sent one. The log has the same id.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: [
         { name: 'generation', description: 'Generate text' },
-        { name: 'models', description: 'What is served' },
+        { name: 'models', description: 'The served models' },
         { name: 'tokens', description: 'Text to tokens and back' },
-        { name: 'operation', description: 'For those who run the service; open without a key' },
+        { name: 'operation', description: 'For operators of the service; needs no key' },
       ],
       components: {
         securitySchemes: {
           apiKey: {
             type: 'http',
             scheme: 'bearer',
-            description: 'Needed where the service is started with API keys.',
+            description: 'Required if the service runs with API keys.',
           },
         },
       },
@@ -35,7 +35,7 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
   };
 }
 
-/** Pages that load nothing from elsewhere and work over plain HTTP. */
+/** Pages that load nothing from other hosts and work over plain HTTP. */
 export const swaggerUiOptions: FastifySwaggerUiOptions = {
   routePrefix: '/docs',
   uiConfig: { validatorUrl: null },

@@ -6,7 +6,7 @@ import type { App } from '../server-dependencies.ts';
 
 const folder = join(import.meta.dirname, '../../ui');
 
-/** Nothing from elsewhere, nothing inline, no markup made by scripts, nowhere for a form to go. */
+/** Nothing from other hosts, nothing inline, no markup from script strings, no form targets. */
 const contentSecurityPolicy = {
   useDefaults: false,
   directives: {
@@ -25,14 +25,14 @@ const contentSecurityPolicy = {
 const schema = {
   operationId: 'playground',
   tags: ['operation'],
-  summary: 'A page to try the models in',
+  summary: 'A page for trying the models',
   response: {
     200: { description: 'HTML.', content: { 'text/html': { schema: { type: 'string' } } } },
     304: { description: 'Unchanged.' },
   },
 };
 
-/** The page at `/`, and the scripts, styles and pictures that it is made of under `/playground`. */
+/** The page at `/`, and its scripts, styles and pictures under `/playground`. */
 export function playgroundRoutes(app: App): void {
   const parts = new Set(readdirSync(folder).filter((file) => /\.(js|css|svg)$/.test(file)));
   app.register(fastifyStatic, { root: folder, serve: false, maxAge: 0, acceptRanges: false });

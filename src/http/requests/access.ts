@@ -8,7 +8,7 @@ import { newContext, routeOf, traceOf } from './request-context.ts';
 /** nginx's status for a client that left before its answer was complete. */
 const clientClosedRequest = 499;
 
-/** Gives each request its context, and logs and counts it once when its answer is out or its client gone. */
+/** Gives each request its context. Logs and counts it once, when its answer is sent or its client has left. */
 export function recordAccess(app: App, { clock, logger, metrics, traces }: ServerDependencies): void {
   const record = (request: FastifyRequest, status: number) => {
     const { context, method } = request;
@@ -42,7 +42,7 @@ export function recordAccess(app: App, { clock, logger, metrics, traces }: Serve
   app.decorateRequest('context', undefined as never);
   app.addHook('onRequest', async (request, reply) => {
     request.context = newContext(clock(), clientAddress(request));
-    // Not fastify's onResponse, which does not run for a client that left.
+    // Fastify's onResponse does not run for a client that left.
     let isSent = false;
     reply.raw.once('finish', () => {
       isSent = true;

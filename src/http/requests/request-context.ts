@@ -6,7 +6,7 @@ import { type Attributes, double } from '../../observability/otlp-span.ts';
 import type { GenerationFields } from '../generation/generation-fields.ts';
 import type { ServerDependencies } from '../server-dependencies.ts';
 
-/** Whose text a request's is. @param signal aborts when the client leaves */
+/** The owner of a request's text. @param signal aborts when the client leaves */
 export const textOwner = (
   { context }: FastifyRequest,
   model: string,
@@ -19,20 +19,20 @@ export const textOwner = (
   waitMs: context.arrivedAt + config.queueTimeoutMs - clock(),
 });
 
-/** What the access log and the metrics will want to know of a request, filled in as it becomes known. */
+/** What the access log and the metrics need to know about a request, filled in as it becomes known. */
 export interface RequestContext {
   /** On the shared clock, milliseconds. */
   arrivedAt: number;
-  /** Whose request it is, to share out and to limit by; the empty string where that does not matter. */
+  /** Whose request it is, for fair sharing and limits; the empty string if that does not matter. */
   client: string;
-  /** The name of its API key; null where none was needed, or it is not known. */
+  /** The name of its API key; null if none is needed or the key is unknown. */
   keyName: string | null;
-  /** Of the client, as trusted proxies report it. */
+  /** The client's address, as trusted proxies report it. */
   address: string;
   /** The served model's name. */
   model: string | null;
   completionId: string | null;
-  /** Of a request for text, what traces want to know beside. */
+  /** What traces need in addition; only for generation requests. */
   generation: {
     operation: 'text_completion' | 'chat';
     parameters: Attributes;
@@ -40,16 +40,16 @@ export interface RequestContext {
   } | null;
   promptTokens: number | null;
   generatedTokens: number | null;
-  /** Of the prompts' tokens, those not computed anew. */
+  /** Prompt tokens that were not computed anew. */
   cachedTokens: number;
   /** When its sequences joined the queue, on the shared clock. */
   queuedAt: number | null;
-  /** When the first sequence got a slot, when the first token came and the last one so far; on the shared clock. */
+  /** When the first sequence got a slot, and when the first and the latest token came; on the shared clock. */
   startedAt: number | null;
   firstTokenAt: number | null;
   lastTokenAt: number | null;
   errorCode: string | null;
-  /** The client did not read its stream and was cut off. */
+  /** The client read its stream too slowly and was cut off. */
   isSlowReader: boolean;
 }
 
@@ -80,10 +80,10 @@ export function newContext(arrivedAt: number, address: string): RequestContext {
   };
 }
 
-/** The route's pattern, not the path asked for: bounded, so fit for a label. */
+/** The route's pattern, not the requested path: their number is bounded, so it can be a metric label. */
 export const routeOf = (request: FastifyRequest): string => request.routeOptions.url ?? 'none';
 
-/** Aborted as soon as the connection closes before the answer is complete. */
+/** Aborts when the connection closes before the answer is complete. */
 export function clientGone(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
   const check = () => {
@@ -94,7 +94,7 @@ export function clientGone(response: ServerResponse): AbortSignal {
   return controller.signal;
 }
 
-/** What a request asks for, by the names of OpenTelemetry's GenAI conventions. */
+/** A request's parameters, under the names of OpenTelemetry's GenAI conventions. */
 export function traceParameters(
   fields: GenerationFields & { max_tokens?: number | null; max_completion_tokens?: number | null },
 ): Attributes {
@@ -112,7 +112,7 @@ export function traceParameters(
   };
 }
 
-/** @returns null for a request that never came to be one for text of a model */
+/** @returns null unless the request asked a known model for text */
 export function traceOf(request: FastifyRequest, status: number, endedAt: number): GenerationTrace | null {
   const { generation, model, completionId, ...context } = request.context;
   if (!generation || model === null) return null;

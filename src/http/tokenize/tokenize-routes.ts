@@ -37,12 +37,12 @@ export function tokenizeRoute(app: App, dependencies: ServerDependencies): void 
         textOwner(request, model.name, gone, dependencies),
       );
       const head = `{"count":${count},"max_model_len":${JSON.stringify(maxModelLength(model))},`;
-      // Written where the text was tokenized: it may be many megabytes.
+      // `fields` is JSON from where the text was tokenized: it may be many megabytes.
       reply.type('application/json; charset=utf-8');
       return reply.send(Buffer.concat([Buffer.from(head), fields, Buffer.from('}')]) as never);
     } catch (error) {
       if (!gone.aborted) throw error;
-      // There is nobody left to answer.
+      // Nobody is left to answer.
       return reply.hijack() as never;
     }
   });
@@ -69,8 +69,8 @@ export function detokenizeRoute(app: App, { models }: ServerDependencies): void 
 const tokenizerInfoSchema = {
   operationId: 'tokenizerInfo',
   tags: ['tokens'],
-  summary: 'What a model’s tokenizer is',
-  description: 'As vLLM gives it, and lm-evaluation-harness asks for it.',
+  summary: 'Describe a model’s tokenizer',
+  description: 'In vLLM’s format, which lm-evaluation-harness reads.',
   security: [{ apiKey: [] }],
   querystring: TokenizerInfoQuerySchema,
   response: { 200: TokenizerInfoSchema, ...errorResponses(400, 404, 500, 503) },

@@ -4,23 +4,28 @@ import { nullable, optional, optionalBoolean } from '../schema-field.ts';
 export const TokenizerInfoQuerySchema = Type.Object(
   {
     model: Type.Optional(
-      Type.String({ description: 'Whose tokenizer. May be left out where only one model is served.' }),
+      Type.String({
+        description: 'The model whose tokenizer to describe. Optional if only one model is served.',
+      }),
     ),
   },
   { additionalProperties: false },
 );
 
-const token = (role: string) =>
-  nullable(Type.String({ description: `The token that ${role}, as it is written.` }));
+const token = (role: string) => nullable(Type.String({ description: `The token that ${role}, as text.` }));
 
 export const TokenizerInfoSchema = Type.Object(
   {
-    tokenizer_class: nullable(Type.String({ description: 'As Hugging Face’s libraries call it.' })),
+    tokenizer_class: nullable(
+      Type.String({ description: 'The name of the class in Hugging Face’s libraries.' }),
+    ),
     bos_token: token('begins a text'),
-    eos_token: token('ends one'),
-    pad_token: token('fills up'),
-    unk_token: token('stands for what has none'),
-    chat_template: nullable(Type.String({ description: 'Jinja; null: the model takes no chats.' })),
+    eos_token: token('ends a text'),
+    pad_token: token('pads a text'),
+    unk_token: token('stands for text without a token'),
+    chat_template: nullable(
+      Type.String({ description: 'A Jinja template; null: the model does not accept chats.' }),
+    ),
   },
   {
     examples: [
@@ -37,7 +42,7 @@ export const TokenizerInfoSchema = Type.Object(
 );
 
 const model = optional<string>('string', {
-  description: 'Whose tokenizer to use. May be left out where only one model is served.',
+  description: 'The model whose tokenizer to use. Optional if only one model is served.',
 });
 
 export const TokenizeRequestSchema = Type.Object(
@@ -46,9 +51,9 @@ export const TokenizeRequestSchema = Type.Object(
     prompt: Type.String({ description: 'The text.' }),
     add_special_tokens: optionalBoolean({
       default: true,
-      description: 'Add those a completion would be given.',
+      description: 'Add the special tokens that a completion’s prompt gets.',
     }),
-    return_token_strs: optionalBoolean({ default: false, description: 'Also give each token as text.' }),
+    return_token_strs: optionalBoolean({ default: false, description: 'Also return each token as text.' }),
   },
   { additionalProperties: false, examples: [{ prompt: 'It is a truth', return_token_strs: true }] },
 );
@@ -58,7 +63,7 @@ export const TokenizeResponseSchema = Type.Object(
     count: Type.Integer(),
     max_model_len: Type.Unsafe<number | null>({
       type: ['integer', 'null'],
-      description: 'Most tokens a prompt may have; null: the model is not loaded.',
+      description: 'Maximum tokens of a prompt; null: the model is not loaded.',
     }),
     tokens: Type.Array(Type.Integer()),
     token_strs: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),

@@ -2,11 +2,14 @@ import { ConfigurationError } from '../../errors.ts';
 import { parseJsonLine, readLines } from '../plan/read-lines.ts';
 import { gamma, type RandomStream } from './random-stream.ts';
 
-/** How the gaps between arrivals are spread; `burstiness` is the shape of the gamma distribution: 1 is Poisson, less comes in bursts. */
+/**
+ * Distribution of the gaps between arrivals. `burstiness` is the shape of the gamma distribution: 1 is Poisson, less
+ * comes in bursts.
+ */
 export type ArrivalPattern = { kind: 'poisson' | 'constant' } | { kind: 'gamma'; burstiness: number };
 
 /**
- * When requests come, milliseconds from the beginning, in order, up to `endMs`.
+ * Arrival times of requests up to `endMs`, ascending, in milliseconds from the start.
  * @param perSecond requests per second on average
  */
 export function arrivalTimes(
@@ -27,9 +30,9 @@ export function arrivalTimes(
 }
 
 /**
- * Arrival times of a trace: a number of seconds a line, or JSON lines with `timestamp` in milliseconds, as in published
- * traces. They count from the first.
- * @throws ConfigurationError when a line has no time, or a time is before the one above it
+ * Arrival times of a trace in milliseconds, relative to the first. Each line holds a number of seconds, or JSON with
+ * `timestamp` in milliseconds, as in published traces.
+ * @throws ConfigurationError if a line has no time, or a time is before the one above it
  */
 export function readTrace(file: string): number[] {
   const lines = readLines('--trace', file).filter(({ text }) => !text.startsWith('#'));

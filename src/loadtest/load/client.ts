@@ -14,7 +14,7 @@ import type { RequestOptions, Target } from './target.ts';
 
 type Outcome = Pick<RequestRecord, 'status' | 'failure'>;
 
-/** Sends requests to one target over connections that are kept, as many as are needed at once. */
+/** Sends requests to one target over keep-alive connections, as many as it needs at once. */
 export class Client {
   readonly #url: URL;
   readonly #target: Target;
@@ -27,12 +27,12 @@ export class Client {
     this.#options = options;
     this.#url = new URL(target.url.replace(/\/$/, '') + paths[options.endpoint]);
     const isSecure = this.#url.protocol === 'https:';
-    // node:http and no client above it: what reading costs here is taken from the service on the same machine.
+    // Plain node:http: what reading costs here is taken from the service on the same machine.
     this.#agent = isSecure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
     this.#request = isSecure ? httpsRequest : httpRequest;
   }
 
-  /** Sends one request now and follows its answer to the end. Never rejects: failures are part of the record. */
+  /** Sends one request now and reads its answer to the end. Never rejects: failures are part of the record. */
   async send(prompt: Prompt, scheduledAt: number): Promise<RequestRecord> {
     const body = requestBody(this.#target, prompt, this.#options);
     const sentAt = performance.now();
@@ -47,7 +47,7 @@ export class Client {
       endedAt: performance.now(),
       gapsMs,
       promptTokens: usage?.promptTokens ?? null,
-      // A server without usage in its streams is taken to send a token at a time.
+      // Without usage in the stream, each piece of content counts as one token.
       outputTokens: usage?.outputTokens ?? (firstContentAt === null ? null : gapsMs.length + 1),
       ...outcome,
     };
@@ -96,7 +96,7 @@ export class Client {
   }
 }
 
-/** @returns how it failed; null when it was complete */
+/** @returns how it failed; null if it was complete */
 async function read(response: IncomingMessage, status: number, answer: StreamAnswer): Promise<string | null> {
   try {
     if (status !== 200) return `http ${status}${await errorCode(response)}`;

@@ -9,7 +9,7 @@ const expected = 'expected N, uniform:FROM,TO or lognormal:MEDIAN,SIGMA[,MOST], 
 const whole = (value: number) => Number.isInteger(value) && value >= 1;
 
 /**
- * `32` or `fixed:32`; `uniform:16,64`; `lognormal:32,0.5`, with a largest length `lognormal:32,0.5,256`.
+ * Parses `32` or `fixed:32`; `uniform:16,64`; `lognormal:32,0.5`, with a maximum length `lognormal:32,0.5,256`.
  * @param flag named in the error
  * @throws ConfigurationError
  */

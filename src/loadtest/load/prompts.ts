@@ -5,7 +5,7 @@ import { type FileLine, parseJsonLine, readLines } from '../plan/read-lines.ts';
 import type { LengthDistribution } from './length-distribution.ts';
 import type { RandomStream } from './random-stream.ts';
 
-/** One request to be: what to continue, and by how many tokens at most. */
+/** The text to continue in one request, and the maximum tokens to generate. */
 export interface Prompt {
   text: string;
   maxTokens: number;
@@ -25,7 +25,7 @@ const builtInFile = join(import.meta.dirname, 'built-in-text.txt');
 const wordsOf = (text: string) => text.split(/\s+/).filter((word) => word !== '');
 
 /**
- * Prompts cut out of a running text at random places, so that few begin alike and a prefix cache finds nothing.
+ * Prompts cut from a running text at random places, so that few begin alike and a prefix cache finds nothing.
  * @param promptWords length of the prompts in words
  */
 export function promptsFromText(
@@ -46,8 +46,8 @@ export function promptsFromText(
 export const builtInText = () => readFileSync(builtInFile, 'utf8');
 
 /**
- * The prompts of a file, in a random order, again and again: JSON lines with `prompt` and, where it is to differ from
- * the distribution, `max_tokens`; or text, one prompt a line.
+ * Prompts drawn from a file at random, with repetition: JSON lines with `prompt` and, to override the distribution,
+ * `max_tokens`; or text, one prompt per line.
  * @throws ConfigurationError
  */
 export function promptsFromFile(

@@ -1,9 +1,9 @@
 import { uniform } from '../../sampling/random.ts';
 
-/** Numbers in (0, 1), one after the other. */
+/** Returns the next number in (0, 1). */
 export type RandomStream = () => number;
 
-/** What random numbers are drawn for: each has a stream of its own, so that more of one change nothing of another. */
+/** Each purpose has its own stream of random numbers, so that more draws for one do not change another. */
 const purposes = { arrivals: 1, prompts: 2, 'prompt lengths': 3, 'output lengths': 4 } as const;
 
 export function randomStream(seed: number, purpose: keyof typeof purposes): RandomStream {
@@ -11,12 +11,12 @@ export function randomStream(seed: number, purpose: keyof typeof purposes): Rand
   return () => uniform([seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0], purposes[purpose], draw++);
 }
 
-/** Standard normal, by Box and Muller's transform. */
+/** Standard normal, by the Box-Muller transform. */
 export function normal(random: RandomStream): number {
   return Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
 }
 
-/** Of the gamma distribution with the scale 1, by Marsaglia and Tsang ("A simple method for generating gamma variables", 2000). */
+/** Gamma distribution with scale 1, by Marsaglia and Tsang ("A simple method for generating gamma variables", 2000). */
 export function gamma(shape: number, random: RandomStream): number {
   if (shape < 1) return gamma(shape + 1, random) * random() ** (1 / shape);
   const d = shape - 1 / 3;

@@ -3,7 +3,7 @@ import type { RequestOptions, Target } from './target.ts';
 
 export const paths = { completions: '/v1/completions', chat: '/v1/chat/completions' } as const;
 
-/** The body of a streamed request; the usage at its end is where token counts come from. */
+/** The body of a streamed request. Token counts come from the usage at the end of the stream. */
 export function requestBody({ model }: Target, { text, maxTokens }: Prompt, options: RequestOptions): string {
   const { endpoint, temperature, fields } = options;
   const prompt = endpoint === 'chat' ? { messages: [{ role: 'user', content: text }] } : { prompt: text };

@@ -4,43 +4,43 @@
  */
 type FailureKind = string;
 
-/** What became of one request. Times are milliseconds of one monotonic clock. */
+/** Outcome of one request. Times are milliseconds on one monotonic clock. */
 export interface RequestRecord {
-  /** When it was to be sent. Latencies count from here, so a client or server that stalls cannot hide it. */
+  /** When it was scheduled. Latencies count from here, so a client or server that stalls cannot hide it. */
   scheduledAt: number;
   sentAt: number;
-  /** First content; null where none came. */
+  /** When the first content came; null if none came. */
   firstContentAt: number | null;
-  /** Last content. */
+  /** When the last content came. */
   lastContentAt: number | null;
-  /** Answer complete, or given up. */
+  /** When the answer was complete or given up. */
   endedAt: number;
   /** Gaps between pieces of content, milliseconds. */
   gapsMs: number[];
-  /** null where the server did not tell. */
+  /** null if the server did not report it. */
   promptTokens: number | null;
   outputTokens: number | null;
-  /** HTTP status; null where no answer came. */
+  /** HTTP status; null if no answer came. */
   status: number | null;
   failure: FailureKind | null;
 }
 
-/** A request that was answered in full, with what its latencies are made of. */
+/** A request that was answered in full, with the values that its latencies need. */
 export interface CompletedRecord extends RequestRecord {
   firstContentAt: number;
   lastContentAt: number;
   outputTokens: number;
 }
 
-/** An answer without content has no time to a first token; servers may generate nothing but an end. */
+/** False for an answer without content: it has no time to first token. Servers may generate nothing but an end. */
 export function isCompleted(record: RequestRecord): record is CompletedRecord {
   return record.failure === null && record.firstContentAt !== null && record.outputTokens !== null;
 }
 
-/** Latencies of a completed request, milliseconds, from its scheduled arrival; definitions in docs/loadtest.md. */
+/** Latencies of a completed request in milliseconds from its scheduled arrival, defined in docs/loadtest.md. */
 export interface Latencies {
   ttft: number;
-  /** null with fewer than two tokens. */
+  /** null for fewer than two tokens. */
   tpot: number | null;
   itl: readonly number[];
   e2e: number;
@@ -52,7 +52,7 @@ export function latenciesOf(record: CompletedRecord): Latencies {
   return { ttft: firstContentAt - scheduledAt, tpot, itl: gapsMs, e2e: lastContentAt - scheduledAt };
 }
 
-/** The latest of a time; records may be more than a function takes arguments. */
+/** The latest such time. There may be more records than `Math.max(...)` takes arguments. */
 export function lastOf(records: readonly RequestRecord[], time: 'scheduledAt' | 'endedAt'): number {
   return records.reduce((latest, record) => Math.max(latest, record[time]), 0);
 }

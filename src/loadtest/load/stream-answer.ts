@@ -9,7 +9,7 @@ interface Chunk {
   error?: { code?: string | number | null; type?: string; message?: string };
 }
 
-/** Takes a streamed answer of either endpoint as it comes, and notes when there was content. */
+/** Parses a streamed answer of either endpoint as it arrives, and records when content came. */
 export class StreamAnswer {
   firstContentAt: number | null = null;
   lastContentAt: number | null = null;
@@ -22,7 +22,7 @@ export class StreamAnswer {
   readonly #parser = createParser({ onEvent: ({ data }) => this.#event(data) });
   #now = 0;
 
-  /** @param now when the bytes came */
+  /** @param now when the bytes arrived */
   feed(bytes: Uint8Array, now: number): void {
     this.#now = now;
     this.#parser.feed(this.#decoder.decode(bytes, { stream: true }));

@@ -2,18 +2,18 @@
 export interface Target {
   /** Without /v1. */
   url: string;
-  /** As requests name it. */
+  /** Name of the model in requests. */
   model: string;
-  /** In reports. */
+  /** Name in reports. */
   label: string;
   isBaseline: boolean;
 }
 
-/** What all requests of a run have in common. */
+/** Options shared by all requests of a run. */
 export interface RequestOptions {
   endpoint: 'completions' | 'chat';
   temperature: number;
-  /** Further fields of every body. */
+  /** Additional fields of every body. */
   fields: Record<string, unknown>;
   timeoutMs: number;
   /** Sent as a bearer token; never printed. */

@@ -1,7 +1,7 @@
 import { ConfigurationError } from '../../errors.ts';
 import type { Target } from '../load/target.ts';
 
-/** Every model on every server; of a server for which none is named, the first it lists. @throws ConfigurationError */
+/** Every named model on every server; if none is named, the first that each server lists. @throws ConfigurationError */
 export async function findTargets(
   urls: readonly string[],
   models: readonly string[],

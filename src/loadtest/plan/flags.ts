@@ -1,13 +1,13 @@
 interface Flag {
-  /** What stands for its value; absent: it is there or not. */
+  /** Placeholder for its value; absent: a flag without a value. */
   value?: string;
   default?: string;
-  /** May be given several times. */
+  /** The flag may be repeated. */
   isList?: true;
   description: string;
 }
 
-/** The flags of `altup loadtest`; the usage and the table of docs/loadtest.md are made from them. */
+/** The flags of `altup loadtest`. The usage text and the table in docs/loadtest.md are made from them. */
 export const flags: Record<string, Flag> = {
   url: { value: 'URL', default: 'http://127.0.0.1:8080', isList: true, description: 'server, without /v1' },
   model: {
@@ -75,7 +75,7 @@ export const flags: Record<string, Flag> = {
   help: { description: 'print this' },
 };
 
-/** Every flag as written on the command line, what it does, and its default. */
+/** Every flag as written on the command line, with its description and default. */
 export function flagRows(): { flag: string; description: string; default: string }[] {
   return Object.entries(flags).map(([name, { value, default: otherwise = '', isList, description }]) => ({
     flag: `--${name}${value === undefined ? '' : ` ${value}`}`,

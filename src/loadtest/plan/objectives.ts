@@ -4,7 +4,7 @@ import type { Latencies } from '../load/request-record.ts';
 const names = ['ttft', 'tpot', 'itl', 'e2e'] as const;
 type Figure = (typeof names)[number];
 
-/** Service level objectives: the most milliseconds each may take for a request to count as good. */
+/** Service level objectives: maximum milliseconds of each figure for a request to count as good. */
 export type Objectives = Partial<Record<Figure, number>>;
 
 /** @param text `ttft:200,itl:50` @throws ConfigurationError */
@@ -24,7 +24,7 @@ export function parseObjectives(text: string): Objectives {
   return objectives;
 }
 
-/** Whether every objective holds; of the gaps between tokens, the largest must. */
+/** Whether every objective holds. The largest gap between tokens must meet the one for `itl`. */
 export function meets({ ttft, tpot, itl, e2e }: Latencies, objectives: Objectives): boolean {
   const found: Record<Figure, number> = { ttft, tpot: tpot ?? 0, itl: Math.max(0, ...itl), e2e };
   return names.every((name) => found[name] <= (objectives[name] ?? Number.POSITIVE_INFINITY));

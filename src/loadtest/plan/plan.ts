@@ -3,24 +3,24 @@ import type { NextPrompt } from '../load/prompts.ts';
 import type { RequestOptions, Target } from '../load/target.ts';
 import type { Judgement, Load } from '../stage.ts';
 
-/** `turns`: each load on one target after the other; `interleaved`: on all of them at the same time. */
+/** `turns`: each load on one target after another; `interleaved`: on all targets at the same time. */
 type Order = 'turns' | 'interleaved';
 
-/** Until when new requests are started: so long, or so many. */
+/** A stage starts new requests for this long, or up to this many. */
 export interface Extent {
   durationMs: number;
   requests: number;
 }
 
-/** Everything a load test is told. */
+/** All settings of a load test. */
 export interface Plan {
   targets: readonly Target[];
   request: RequestOptions;
-  /** What comes in an open loop: a pattern for each load's rate, or the times of a trace in milliseconds. */
+  /** Arrivals in an open loop: a pattern for each load's rate, or the times of a trace in milliseconds. */
   arrivals: ArrivalPattern | { kind: 'trace'; times: readonly number[] };
-  /** Loads of the stages; in a sweep the first of them. */
+  /** Loads of the stages; in a sweep, of the first stages. */
   loads: readonly Load[];
-  /** How many times the rate of the last stage the next one has; null: the loads are what there is. */
+  /** Ratio of each sweep stage's rate to the previous one's; null: no sweep. */
   sweepFactor: number | null;
   order: Order;
   extent: Extent;
@@ -31,7 +31,7 @@ export interface Plan {
   judgement: Judgement;
 }
 
-/** A stage in words: `8 requests/s`, `16 clients`, `trace`. */
+/** A load in words: `8/s`, `16 clients`, `trace`. */
 export function describeLoad(load: Load): string {
   if (load.kind === 'closed') return `${load.concurrency} client${load.concurrency === 1 ? '' : 's'}`;
   return load.rate === null ? 'trace' : `${Number(load.rate.toPrecision(3))}/s`;

@@ -7,7 +7,7 @@ export interface FileLine {
   where: string;
 }
 
-/** The lines of a file that are not empty. @param flag named in the error @throws ConfigurationError */
+/** The non-empty lines of a file. @param flag named in the error @throws ConfigurationError */
 export function readLines(flag: string, file: string): FileLine[] {
   let text: string;
   try {

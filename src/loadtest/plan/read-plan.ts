@@ -9,7 +9,7 @@ import { findTargets } from './find-targets.ts';
 import { parseObjectives } from './objectives.ts';
 import type { Plan } from './plan.ts';
 
-/** Values of the flags as they were given, or their defaults. */
+/** Values of the flags as given, or their defaults. */
 export interface FlagValues {
   text(flag: string): string | undefined;
   list(flag: string): readonly string[];

@@ -4,7 +4,7 @@ import type { Plan } from '../plan/plan.ts';
 import type { LoadtestResult } from '../run-plan.ts';
 import type { Stage } from '../stage.ts';
 
-/** Results as `vllm bench serve` names them, one object for each stage; what it has no name for is ours. */
+/** Results with the field names of `vllm bench serve`, one object per stage; further fields have our own names. */
 export function benchJson(plan: Plan, { startedAt, stages, checks }: LoadtestResult): object {
   return {
     date: startedAt.toISOString(),
@@ -51,7 +51,7 @@ function stageJson({ arrivals, request }: Plan, stage: Stage): object {
   };
 }
 
-/** vLLM's: 1 is Poisson, infinite (which JSON has not: null) is constant. */
+/** vLLM's burstiness: 1 is Poisson, infinite is constant (null, because JSON has no infinity). */
 function burstiness(arrivals: Plan['arrivals']): number | null {
   if (arrivals.kind === 'gamma') return arrivals.burstiness;
   return arrivals.kind === 'poisson' ? 1 : null;

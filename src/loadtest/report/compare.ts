@@ -1,16 +1,16 @@
 import { describeLoad } from '../plan/plan.ts';
 import type { Stage } from '../stage.ts';
 
-/** A model's figure divided by a baseline's under the same load. */
+/** A model's figures divided by a baseline's under the same load. */
 export interface Comparison {
   model: string;
   baseline: string;
   load: string;
-  /** null where one of them has no such figure. */
+  /** null if one of them has no such figure. */
   ratios: Record<string, number | null>;
 }
 
-/** What is compared; of all but the throughputs, less is better. */
+/** The compared figures. Less is better, except for throughput. */
 export const comparedFigures: Record<string, (stage: Stage) => number | null | undefined> = {
   'TTFT p50': ({ ttft }) => ttft?.p50,
   'TTFT p99': ({ ttft }) => ttft?.p99,
@@ -21,7 +21,7 @@ export const comparedFigures: Record<string, (stage: Stage) => number | null | u
   'tokens/s': ({ outputTokensPerSecond }) => outputTokensPerSecond,
 };
 
-/** Every stage of a model beside each baseline's under the same load. */
+/** Compares every stage of a model with each baseline's under the same load. */
 export function compareWithBaselines(stages: readonly Stage[]): Comparison[] {
   const baselines = stages.filter(({ target }) => target.isBaseline);
   return stages

@@ -1,3 +1,3 @@
-/** Text as HTML and SVG may hold it. */
+/** Escapes text for HTML and SVG. */
 export const escaped = (text: string) =>
   text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);

@@ -17,7 +17,7 @@ import {
 import { stageHead, stageRow } from './stage-row.ts';
 import { checkLine, warnings } from './text-report.ts';
 
-/** Light and dark, one column on a phone. Nothing is loaded from elsewhere. */
+/** Light and dark, one column on a phone. Loads nothing from elsewhere. */
 const pageStyle = `
 :root { color-scheme: light dark; --ink: #1c2733; --paper: #fff; --soft: #5b6875; --grid: #e1e6eb; --good: #1a7f37; --bad: #c62828;
   --c0: #0b62c4; --c1: #c2410c; --c2: #15803d; --c3: #8b2fb3; --c4: #a16207; --c5: #0e7490; }
@@ -42,7 +42,7 @@ th, td { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap; border
 th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 600; }
 `;
 
-/** One page without scripts that needs nothing beside it. */
+/** A self-contained page without scripts. */
 export function htmlReport(plan: Plan, result: LoadtestResult): string {
   const { stages, checks, startedAt } = result;
   const legend = legendOf(labelsOf(stages));

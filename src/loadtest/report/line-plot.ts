@@ -5,7 +5,7 @@ type ScaleKind = 'linear' | 'log';
 
 export interface Series {
   label: string;
-  /** Which of the page's colours. */
+  /** Index of one of the page's colours. */
   colour: number;
   isDashed?: boolean;
   points: readonly (readonly [x: number, y: number])[];
@@ -17,13 +17,13 @@ export interface LinePlot {
   xScale: ScaleKind;
   yScale: ScaleKind;
   series: readonly Series[];
-  /** Height to mark with a line across. */
+  /** Value to mark with a horizontal line. */
   mark?: number;
-  /** A dot at each point, which tells its value when pointed at. */
+  /** Draws a dot at each point, which shows its value on hover. */
   hasDots: boolean;
 }
 
-/** Small enough to be shown at its own size on a phone, where a larger one's text would shrink. */
+/** Fits a phone at its own size; the text of a larger plot would shrink. */
 const width = 360;
 const height = 240;
 const inner = { left: 44, right: 348, top: 12, bottom: 196 };
@@ -91,7 +91,7 @@ function line(
   ].join('');
 }
 
-/** From values to a place between 0 and 1, with round values to mark. */
+/** Maps values to places between 0 and 1, with round values as ticks. */
 interface Scale {
   place(value: number): number;
   ticks: readonly number[];
@@ -114,7 +114,10 @@ function roundStep(least: number): number {
   return ([1, 2, 5, 10].find((factor) => factor * power >= least * (1 - 1e-9)) ?? 10) * power;
 }
 
-/** From the 1, 2 or 5 times a power of ten below the smallest to the one above the largest; both above 0. */
+/**
+ * From a round value (1, 2 or 5 times a power of ten) at or below the smallest to one at or above the largest; both
+ * must be above 0.
+ */
 function logScale(smallest: number, largest: number): Scale {
   const rounds: number[] = [];
   const from = Math.floor(Math.log10(smallest));

@@ -15,7 +15,7 @@ const colourOf = (stages: readonly Stage[], label: string) => labelsOf(stages).i
 const latencyNames = { ttft: 'Time to first token', itl: 'Gap between tokens', e2e: 'End to end' } as const;
 type LatencyName = keyof typeof latencyNames;
 
-/** What is along the axis of loads; null for a trace, which is one load. */
+/** A stage's place on the load axis; null for a trace, which is one load. */
 function loadOf({ load }: Stage): number | null {
   return load.kind === 'closed' ? load.concurrency : load.rate;
 }
@@ -23,7 +23,7 @@ function loadOf({ load }: Stage): number | null {
 const axisLabel = (stages: readonly Stage[]) =>
   stages.some(({ load }) => load.kind === 'closed') ? 'clients' : 'requests/s offered to each model';
 
-/** Latencies, throughput and goodput against the load; nothing where there is a single load. */
+/** Latencies, throughput and goodput against the load; nothing for a single load. */
 export function plotsAgainstLoad(stages: readonly Stage[]): string[] {
   if (new Set(stages.map(loadOf)).size < 2) return [];
   const along = (figure: (stage: Stage) => number | null | undefined, isDashed: boolean): Series[] =>
@@ -66,7 +66,7 @@ export function plotsAgainstLoad(stages: readonly Stage[]): string[] {
   ].filter((image) => image !== '');
 }
 
-/** The largest load that every target kept up with and whose figures are valid, or the smallest there is. */
+/** The last load that every target kept up with and whose figures are valid, otherwise the first load. */
 export function loadToShow(stages: readonly Stage[]): string {
   const targets = labelsOf(stages).length;
   const loads = [...new Set(stages.map(({ load }) => describeLoad(load)))];
@@ -79,7 +79,7 @@ export function loadToShow(stages: readonly Stage[]): string {
   return loads.findLast(isCalm) ?? loads[0]!;
 }
 
-/** Share of requests (of gaps, for the gaps) that took at most so long, under one load. */
+/** Share of requests (or of gaps) that took at most this long, under one load. */
 export function distributionPlots(stages: readonly Stage[], load: string): string[] {
   const shown = stages.filter((stage) => describeLoad(stage.load) === load);
   return Object.entries(latencyNames)
@@ -102,7 +102,7 @@ export function distributionPlots(stages: readonly Stage[], load: string): strin
     .filter((image) => image !== '');
 }
 
-/** A logarithmic axis has no zero; pieces that came together have gaps of nothing. */
+/** A logarithmic axis has no zero, but the gap between pieces that came together is zero. */
 const visible = (ms: number) => Math.max(0.01, ms);
 
 const positive = ({ distribution }: LatencySummary) =>

@@ -5,15 +5,15 @@ import type { RunObserver } from '../run-plan.ts';
 type Output = NodeJS.WritableStream & { isTTY?: boolean };
 
 export interface ProgressLine extends RunObserver {
-  /** Gives the terminal back; needed after an error too. */
+  /** Restores the terminal; call it after an error too. */
   stop(): void;
 }
 
 const tickMs = 250;
-/** Where there is no terminal to draw on. */
+/** Interval without a terminal. */
 const plainIntervalMs = 5000;
 
-/** How a load test goes on: a bar on a terminal, a line every few seconds elsewhere. */
+/** Progress of a load test: a bar on a terminal, otherwise a line every few seconds. */
 export function progressLine(stream: Output): ProgressLine {
   let name = '';
   let answered = 0;

@@ -2,7 +2,7 @@ import { describeLoad } from '../plan/plan.ts';
 import type { Stage } from '../stage.ts';
 import { short } from './figures.ts';
 
-/** What a stage was asked and what came of it: a row of the first table, on paper and in the page. */
+/** Columns of the first table, in the text and the page: a stage's load and its results. */
 export const stageHead = [
   'model',
   'load',

@@ -9,7 +9,7 @@ import { stageHead, stageRow } from './stage-row.ts';
 const summaries = ['ttft', 'itl', 'tpot', 'e2e'] as const;
 const quantiles = ['p50', 'p90', 'p99', 'p99.9'] as const;
 
-/** What is printed at the end. */
+/** The report printed at the end. */
 export function textReport({ stages, checks }: LoadtestResult): string {
   return [
     textTable(stageHead, stages.map(stageRow)),
@@ -32,7 +32,7 @@ export function warnings(stage: Stage): string[] {
   ].filter((line) => line !== '');
 }
 
-/** Whether the counts agree, in a line. */
+/** One line that says whether the counts agree. */
 export function checkLine(checks: LoadtestResult['checks']): string {
   const agree = countsAgree(checks);
   if (agree === null) return `counts: not checked, ${checks[0]?.reason ?? 'nothing was sent'}`;
@@ -70,7 +70,7 @@ function comparison(stages: readonly Stage[]): string {
   return rows.length === 0 ? '' : `\n${textTable(['', 'load', ...Object.keys(comparedFigures)], rows)}`;
 }
 
-/** Columns aligned, the first to the left and the others to the right. */
+/** Aligns the first column to the left and the others to the right. */
 function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));

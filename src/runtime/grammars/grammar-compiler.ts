@@ -5,12 +5,12 @@ import type { NativeGrammar } from '../native/native-addon.ts';
 import { requireAddon } from './token-bytes.ts';
 import { type Trial, Trials } from './trials.ts';
 
-/** Milliseconds after which half of what a client has used is forgotten. */
+/** Half-life of a client's recorded usage, in milliseconds. */
 const halfLifeMs = 120_000;
-/** Less than this is as good as nothing. */
+/** Usage below this is forgotten. */
 const forgottenMs = 1;
 
-/** What clients have used lately of something they share, in milliseconds. */
+/** Recent usage of a shared resource by each client, in milliseconds. */
 class ClientUsage {
   readonly #clock: () => number;
   readonly #used = new Map<string, { ms: number; at: number }>();
@@ -26,7 +26,7 @@ class ClientUsage {
 
   add(client: string, ms: number): void {
     const total = this.of(client) + ms;
-    // Moved to the end: those who have used nothing for longest come first.
+    // Moved to the end, so that the clients idle for longest come first.
     this.#used.delete(client);
     this.#used.set(client, { ms: total, at: this.#clock() });
     for (const other of this.#used.keys()) {
@@ -36,14 +36,14 @@ class ClientUsage {
   }
 }
 
-/** Grammars compiled at once. */
+/** Maximum grammars compiled at the same time. */
 const maxRunning = 2;
-/** Clients who have used more than this lately share one of the two places. */
+/** Clients with more recent usage than this share one of the two places. */
 const lightMs = 200;
 const maxWaitMs = 10_000;
 const maxWaiting = 512;
 const maxWaitingOfClient = 32;
-/** Compiled grammars kept for those who ask for the same again. */
+/** Maximum compiled grammars kept for repeated requests. */
 const maxKept = 64;
 const maxKeptBytes = 32 * 2 ** 20;
 const retryAfterSeconds = 5;
@@ -56,7 +56,7 @@ interface GrammarObserver {
   grammarsWaiting(count: number): void;
 }
 
-/** What compiles: replaced in tests. */
+/** Compiles grammars; tests replace it. */
 interface CompilerBackend {
   vocabularyNumber(model: string): number;
   try(model: string, source: GrammarSource): Trial;
@@ -69,13 +69,13 @@ interface Asker {
   answer: PromiseWithResolvers<Grammar>;
 }
 
-/** A source that is to be compiled, for all who ask for it. */
+/** A source to compile, shared by everyone who asks for it. */
 interface Work {
   key: string;
   model: string;
   source: GrammarSource;
   askers: Set<Asker>;
-  /** null: waits for its turn. */
+  /** null while it waits for its turn. */
   running: { isLight: boolean; trial: Trial } | null;
 }
 
@@ -83,7 +83,7 @@ const stopping = () =>
   new ServiceError('shutting_down', 'The service is stopping.', { retryAfterSeconds: 1 });
 const busy = (message: string) => new ServiceError('compiler_busy', message, { retryAfterSeconds });
 
-/** The addon's compiler, behind a trial in a process of its own. */
+/** The addon's compiler, with trials in a separate process. */
 function nativeBackend(): CompilerBackend {
   const trials = new Trials();
   return {
@@ -95,8 +95,9 @@ function nativeBackend(): CompilerBackend {
 }
 
 /**
- * Compiles what clients send, at most two sources at once: the client who has used the least comes first. Each source
- * is tried in a process that may be killed; the service itself compiles only what ended there within its limits.
+ * Compiles grammars that clients send, at most two at a time; the client with the lowest recent usage comes first. A
+ * separate process, which can be killed, tries each source; the service compiles only sources that stayed within the
+ * limits there.
  */
 export class GrammarCompiler {
   readonly #backend: CompilerBackend;
@@ -104,16 +105,16 @@ export class GrammarCompiler {
   readonly #clock: () => number;
   readonly #onFault: (reason: string) => void;
   readonly #usage: ClientUsage;
-  /** In the order they came. */
+  /** In order of arrival. */
   readonly #works = new Map<string, Work>();
-  /** Trials of works that nobody waits for any more still take a place until they have ended. */
+  /** A trial takes a place until it ends, even when nobody waits for it any more. */
   readonly #running = new Set<Work>();
-  /** The least recently used first. */
+  /** Least recently used first. */
   readonly #kept = new Map<string, NativeGrammar>();
   #keptBytes = 0;
   #isClosed = false;
 
-  /** @param onFault is told why the process that tries grammars died */
+  /** @param onFault receives the reason when a trial or compilation breaks, for example when the process died */
   constructor(
     observer: GrammarObserver,
     clock: () => number,
@@ -128,9 +129,9 @@ export class GrammarCompiler {
   }
 
   /**
-   * @param signal gives up: the source is compiled on only where others wait for it
+   * @param signal cancels the wait; compilation goes on only if others wait for the same source
    * @throws GrammarError for a source that cannot be compiled
-   * @throws ServiceError `compiler_busy`, or `shutting_down` once this is closed
+   * @throws ServiceError `compiler_busy`, or `shutting_down` after close()
    */
   async compile(model: string, source: GrammarSource, { client, signal }: GrammarAsker): Promise<Grammar> {
     const startedAt = this.#clock();
@@ -153,7 +154,7 @@ export class GrammarCompiler {
     }
   }
 
-  /** Ends what runs; whoever waits is refused. */
+  /** Ends the running trials and rejects everyone who waits. */
   close(): void {
     this.#isClosed = true;
     this.#backend.close();
@@ -224,7 +225,7 @@ export class GrammarCompiler {
     }
   }
 
-  /** Of those whose client has used the least, the one that came first. */
+  /** The oldest waiting work of the client with the lowest recent usage. */
   #next(): Work | null {
     const isHeavyRunning = [...this.#running].some(({ running }) => !running!.isLight);
     let [best, least] = [null as Work | null, isHeavyRunning ? lightMs : Number.POSITIVE_INFINITY];
@@ -243,7 +244,7 @@ export class GrammarCompiler {
   async #run(work: Work, trial: Trial): Promise<void> {
     const clients = new Set([...work.askers].map(({ client }) => client));
     const startedAt = this.#clock();
-    // What a process that died has taken: all the time since.
+    // Stays null if the process died: then all time since the start counts.
     let used: number | null = null;
     try {
       const { outcome, reason, ms } = await trial.verdict;

@@ -1,12 +1,12 @@
 import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
 import { loadNativeAddon, type NativeAddon } from '../native/native-addon.ts';
 
-/** Before the written form of a special token: no text has such a byte. */
+/** Prefix of a special token's written form: a byte that no text contains. */
 const specialMark = Uint8Array.of(0xff);
 
 /**
- * Gives the addon the bytes of a model's tokens: from then on grammars can be compiled for the model on any thread.
- * @param vocabSize ids the model knows; the vocabulary may hold fewer
+ * Gives the addon the bytes of a model's tokens, so that any thread can compile grammars for the model.
+ * @param vocabSize number of ids in the model; the vocabulary may hold fewer
  */
 export function keepTokenBytes(
   model: string,

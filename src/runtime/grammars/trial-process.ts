@@ -3,7 +3,7 @@ import type { NativeTokenBytes, NativeVerdict } from '../native/native-addon.ts'
 import { requireAddon } from './token-bytes.ts';
 
 export type TrialOrder =
-  /** Tokens of a model, sent before its first source. */
+  /** A model's tokens, sent before its first source. */
   | { type: 'vocabulary'; model: string; tokens: NativeTokenBytes }
   | { type: 'try'; number: number; model: string; source: GrammarSource }
   | { type: 'end'; number: number };
@@ -11,8 +11,8 @@ export type TrialOrder =
 export type TrialReport = { number: number } & ({ verdict: NativeVerdict } | { error: string });
 
 /**
- * Entry point of the process that tries grammars. Each runs in a fork of this process, which has the vocabularies in
- * memory, and which no thread of the service ever shares.
+ * Entry point of the process that tries grammars. Each trial runs in a fork of this process, which has the vocabularies
+ * in memory and shares no thread with the service.
  */
 const addon = requireAddon();
 
@@ -37,6 +37,6 @@ async function take(order: TrialOrder): Promise<void> {
 }
 
 process.on('message', take);
-// The service ends this process. A signal to the whole group, as Ctrl-C is, must not get here first.
+// The service ends this process. A signal to the whole process group, such as Ctrl-C, must not end it first.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));

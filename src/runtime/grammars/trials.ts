@@ -4,20 +4,20 @@ import type { NativeVerdict } from '../native/native-addon.ts';
 import { requireAddon } from './token-bytes.ts';
 import type { TrialOrder, TrialReport } from './trial-process.ts';
 
-/** A trial without an answer for this long means that the process itself hangs. A large vocabulary takes some seconds. */
+/** If a trial has no answer after this long, the process itself hangs. A large vocabulary takes a few seconds. */
 const maxAnswerMs = 60_000;
 
 export interface Trial {
-  /** Rejects when the process died. */
+  /** Rejects when the process dies or the trial fails. */
   verdict: Promise<NativeVerdict>;
-  /** Ends it early: the verdict is `ended`. */
+  /** Ends the trial early, with the verdict `ended`. */
   end(): void;
 }
 
-/** The process in which grammars are tried before the service compiles them. It starts with the first. */
+/** The process that tries grammars before the service compiles them. It starts with the first trial. */
 export class Trials {
   #process: ChildProcess | null = null;
-  /** Number of the vocabulary that the process has of each model. */
+  /** By model: number of the vocabulary that the process has. */
   readonly #vocabularies = new Map<string, number>();
   readonly #open = new Map<number, PromiseWithResolvers<NativeVerdict>>();
   #count = 0;
@@ -40,7 +40,7 @@ export class Trials {
     return { verdict, end: () => this.#open.has(number) && this.#send({ type: 'end', number }) };
   }
 
-  /** Ends the process and what it is trying. */
+  /** Ends the process and its trials. */
   close(): void {
     this.#process?.kill('SIGKILL');
     this.#ended('the process that tries grammars was ended');
@@ -49,7 +49,7 @@ export class Trials {
   #start(): ChildProcess {
     const { PATH, LD_LIBRARY_PATH } = process.env;
     const child = fork(new URL('./trial-process.ts', import.meta.url), {
-      // None of the service's secrets, and none of the flags it was started with.
+      // The process gets no secrets of the service and none of its Node flags.
       env: { PATH, LD_LIBRARY_PATH },
       execArgv: [],
       serialization: 'advanced',
@@ -75,7 +75,7 @@ export class Trials {
   }
 
   #send(order: TrialOrder): void {
-    // A process that is gone says so by its end.
+    // Errors are ignored: the exit event reports a dead process.
     this.#process?.send(order, () => {});
   }
 
@@ -87,7 +87,7 @@ export class Trials {
     else answer?.reject(new Error(report.error));
   }
 
-  /** The service may end while nothing is tried. */
+  /** Lets the service exit while no trial runs. */
   #rest(): void {
     this.#process?.unref();
     this.#process?.channel?.unref();

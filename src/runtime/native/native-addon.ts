@@ -7,7 +7,7 @@ import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import type { Sampling } from '../session.ts';
 
-/** npm packages that hold the addon built for a platform, as .github/workflows/release.yml attaches them to a release. */
+/** npm packages with the prebuilt addon, by platform; .github/workflows/release.yml attaches them to a release. */
 export const prebuiltPackages: Readonly<Record<string, string>> = {
   'linux-x64': 'altup-serve-linux-x64-gnu',
   'linux-arm64': 'altup-serve-linux-arm64-gnu',
@@ -16,7 +16,7 @@ export const prebuiltPackages: Readonly<Record<string, string>> = {
 };
 
 /**
- * The addon of the prebuilt package for this platform, or why there is none.
+ * The prebuilt addon for this platform, or why there is none.
  * @param from file or URL whose `node_modules` are searched
  */
 export function prebuiltAddon(
@@ -41,16 +41,16 @@ const require = createRequire(import.meta.url);
 export const nativeFolder = join(import.meta.dirname, '../../../native');
 export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platform}-${process.arch}.node`);
 
-/** What native/src/binding exports. */
+/** Exports of native/src/binding. */
 export interface NativeAddon {
-  /** @param bytes of all tokens, one behind the other */
+  /** @param bytes of all tokens, concatenated */
   keepTokenBytes(model: string, bytes: Uint8Array, lengths: Int32Array, endTokens: readonly number[]): void;
   keptTokenBytes(model: string): NativeTokenBytes;
-  /** Changes when other tokens are kept for the model. */
+  /** Changes when the model's tokens change. */
   vocabularyNumber(model: string): number;
-  /** For sources that have passed a trial: nothing ends it. */
+  /** Only for sources that passed a trial: nothing can end this call early. */
   compileGrammar(model: string, source: GrammarSource): Promise<NativeGrammar>;
-  /** Tries a source in a fork of this process. @param number for `endGrammarTrial` */
+  /** Tries a source in a fork of this process. @param number identifies the trial to `endGrammarTrial` */
   tryGrammar(number: number, model: string, source: GrammarSource): Promise<NativeVerdict>;
   endGrammarTrial(number: number): void;
   NativeModel: new (library: string) => NativeModel;
@@ -62,8 +62,8 @@ export interface NativeAddon {
   ) => NativeSampling;
   NativeRowSampler: new (threads: number) => NativeRowSampler;
   /**
-   * Nanoseconds of the CorrectPredict kernel, of memcpy and of a plain copy loop for the same bytes, shared out to
-   * the threads as a node does.
+   * Nanoseconds that the CorrectPredict kernel, memcpy and a plain copy loop take for the same bytes, split among the
+   * threads as in a node.
    */
   timeMixing(
     blocks: number,
@@ -74,9 +74,9 @@ export interface NativeAddon {
   ): Promise<{ kernel: number[]; memcpy: number[]; copyLoop: number[] }>;
   /** Rejects with the reason when the execution provider cannot compute here. */
   probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
-  /** Ends the calls that run on any thread early, and fails all later ones. */
+  /** Ends running calls on all threads early and fails all later ones. */
   interruptSessions(): void;
-  /** Bytes per second at which threads read that much memory: the bound of a decode step. */
+  /** Bytes per second at which the threads read this much memory, which bounds the speed of a decode step. */
   timeReading(bytes: number, threads: number, runs: number): Promise<number>;
 }
 
@@ -87,16 +87,16 @@ export interface NativeTokenBytes {
 }
 
 export interface NativeGrammar extends Grammar {
-  /** Memory it takes. */
+  /** Memory use. */
   readonly bytes: number;
 }
 
 export interface NativeVerdict {
-  /** `late`: it got too little of the processor to tell. */
+  /** `late`: the trial got too little processor time for a verdict. */
   outcome: 'fit' | 'refused' | 'late' | 'ended';
-  /** Why it was refused, in words fit for clients. */
+  /** Why it was refused, worded for clients. */
   reason: string;
-  /** Processor time it took. */
+  /** Processor time used, in milliseconds. */
   ms: number;
 }
 
@@ -108,19 +108,19 @@ interface NativeModelOptions {
   encoderCapacity: number;
   vocabSize: number;
   threads: number;
-  /** As ONNX Runtime calls it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */
+  /** ONNX Runtime's name for it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */
   provider?: string;
   providerOptions?: Record<string, string>;
-  /** false: function bodies instead of the kernels of `ai.altup`. */
+  /** false: use function bodies instead of the `ai.altup` kernels. */
   kernels?: boolean;
-  /** Session options of ONNX Runtime by key. */
+  /** ONNX Runtime session options by key. */
   config?: Record<string, string>;
 }
 
 export interface NativeModel {
   load(options: NativeModelOptions): Promise<void>;
   encode(slot: number, tokens: Int32Array): void;
-  /** `followers[i]` comes after token i and is scored beside `alternatives` others. */
+  /** Scores each `followers[i]`, which comes after token i, together with `alternatives` others. */
   prefill(
     slot: number,
     tokens: Int32Array,
@@ -130,8 +130,8 @@ export interface NativeModel {
     alternatives: number,
   ): { sampled: NativeChoice | null; scores: PromptTokenLogprobs[] };
   /**
-   * A row for each of `samplings`. Where there is one, what comes next takes the place of the row's token.
-   * @returns null where there is no more to say than that
+   * Decodes one row for each of `samplings`. Where one is given, the next token replaces the row's entry in `tokens`.
+   * @returns null if every choice is a token without log probabilities
    */
   decode(
     tokens: Int32Array,
@@ -144,22 +144,22 @@ export interface NativeModel {
   close(): Promise<void>;
 }
 
-/** What the tokens of one completion are chosen by: nothing for JavaScript to see. */
+/** Chooses the tokens of one completion. Opaque to JavaScript. */
 export type NativeSampling = Sampling;
 
-/** A token; without one what is at fault, or nothing where the request rules out every token. */
+/** A token, or why there is none; if no other field is set, the request rules out every token. */
 export interface NativeChoice {
   token: number | null;
   logprobs: TokenLogprobs | null;
   badLogit: { token: number; value: number } | null;
   grammarFault: string | null;
-  /** The grammar does not know yet what may come. */
+  /** The grammar has not yet computed which tokens it allows. */
   isLate: boolean;
 }
 
-/** A sampler by itself, for tests and benchmarks. */
+/** A sampler on its own, for tests and benchmarks. */
 interface NativeRowSampler {
-  /** @param logits as many rows, one behind the other, as there are samplings */
+  /** @param logits one row per sampling, concatenated */
   sample(logits: Float32Array, samplings: readonly NativeSampling[]): NativeChoice[];
 }
 
@@ -177,7 +177,7 @@ interface NativeGraphOptions {
   profile?: string;
 }
 
-/** Any graph, run as it is: for tests and benchmarks. */
+/** Runs any graph unchanged, for tests and benchmarks. */
 export interface NativeGraph {
   load(options: NativeGraphOptions): Promise<void>;
   bind(inputs: Record<string, NativeTensor>, outputs: string[], aliases?: Record<string, string>): void;
@@ -189,7 +189,7 @@ export interface NativeGraph {
 
 export interface LoadedAddon {
   addon: NativeAddon;
-  /** ONNX Runtime's shared library, the one that onnxruntime-node uses too. */
+  /** ONNX Runtime's shared library, which onnxruntime-node uses too. */
   library: string;
 }
 
@@ -203,7 +203,7 @@ let loaded: LoadedAddon | null = null;
 /** The addon, or why there is none. */
 export function loadNativeAddon(): LoadedAddon | MissingAddon {
   if (loaded !== null) return loaded;
-  // What was built here comes first: it is as new as the sources.
+  // A local build comes first: it is as new as the sources.
   const { path, reason } = existsSync(nativeAddonPath)
     ? { path: nativeAddonPath }
     : prebuiltAddon(import.meta.url);
@@ -228,12 +228,12 @@ export function loadNativeAddon(): LoadedAddon | MissingAddon {
   }
 }
 
-/** Ends what native sessions of any thread are computing, and fails all later calls: for a shutdown that is late. */
+/** Ends the computations of native sessions on all threads and fails all later calls, for a shutdown that is late. */
 export function interruptNativeSessions(): void {
   loaded?.addon.interruptSessions();
 }
 
-/** One ONNX Runtime for both: a second copy would double its threads and memory. */
+/** The addon and onnxruntime-node share one ONNX Runtime: a second copy would double its threads and memory. */
 function onnxruntimeLibrary(): string | null {
   const folder = join(dirname(require.resolve('onnxruntime-node')), '..');
   const pattern = `bin/napi-v*/${process.platform}/${process.arch}/{libonnxruntime.so.1,libonnxruntime.1.dylib,onnxruntime.dll}`;

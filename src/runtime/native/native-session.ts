@@ -22,16 +22,17 @@ import type {
 import { spinDurationUs } from '../spin-duration.ts';
 import type { LoadedAddon, NativeChoice, NativeModel, NativeSampling } from './native-addon.ts';
 
-/** How a native session runs, beyond what every session is told. */
+/** Settings of a native session, in addition to those of every session. */
 export interface NativeSettings {
   executionProvider?: ExecutionProvider;
-  /** false: function bodies instead of the kernels of `ai.altup`, for comparison. */
+  /** false: use function bodies instead of the `ai.altup` kernels, for comparison. */
   kernels?: boolean;
 }
 
 /**
- * The session of the native addon: caches bound once and written in place, tokens chosen where the logits are, so that
- * only tokens go in and out. A call blocks its thread; `interruptNativeSessions` on another ends it early.
+ * The native addon's session. It binds the caches once and writes them in place, and chooses tokens where the logits
+ * are, so that only tokens go in and out. A call blocks its thread; `interruptNativeSessions` on another thread ends it
+ * early.
  */
 export class NativeSession implements Session {
   readonly runtime: Runtime;
@@ -41,7 +42,7 @@ export class NativeSession implements Session {
   readonly vocabSize: number;
   readonly #model: NativeModel;
   readonly #addon: LoadedAddon['addon'];
-  /** What a step's rows bring, by slot. Made with memory of their own, which V8 would else give them at every step. */
+  /** A step's inputs, by slot. They have their own ArrayBuffers, which V8 would otherwise allocate at every step. */
   readonly #tokens: Int32Array;
   readonly #pasts: Int32Array;
 
@@ -74,7 +75,7 @@ export class NativeSession implements Session {
     { executionProvider = 'cpu', kernels }: NativeSettings = {},
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
-    // CUDA has attention over a cache in half precision alone; the rest would run on the CPU, cache and all.
+    // CUDA has attention over a cache only in half precision; otherwise attention and cache would be on the CPU.
     if (executionProvider === 'cuda' && manifest.precision !== 'fp16') {
       throw new ConfigurationError(
         `${options.folder} is ${manifest.precision}, which the CUDA provider has no attention for: use precision fp16`,

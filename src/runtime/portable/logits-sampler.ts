@@ -5,13 +5,13 @@ import type { SamplingState } from '../../sampling/sampling-state.ts';
 import { promptTokenLogprobs } from '../../sampling/token-logprobs.ts';
 import type { DecodeRow, PrefillResult, Sampling, Scoring } from '../session.ts';
 
-/** What a prefill is to find out beside filling the cache. */
+/** Requested results of a prefill, in addition to the filled cache. */
 interface PrefillWants {
   sampling: Sampling | null;
   scoring: Scoring | undefined;
 }
 
-/** Turns logits into what a Session returns, for sessions whose logits come out as arrays. */
+/** Turns logits into a Session's results, for sessions that get their logits as arrays. */
 export class LogitsSampler {
   readonly #vocabSize: number;
   readonly #sampler: Sampler;
@@ -21,7 +21,7 @@ export class LogitsSampler {
     this.#sampler = new Sampler(vocabSize);
   }
 
-  /** Rows of a chunk of `length` tokens whose logits are needed, ascending. */
+  /** Rows whose logits are needed, ascending, in a chunk of `length` tokens. */
   rowsOf(length: number, { sampling, scoring }: PrefillWants): number[] {
     const scored = scoring?.followers.length ?? 0;
     const rows = Array.from({ length: scored }, (_, row) => row);
@@ -29,7 +29,7 @@ export class LogitsSampler {
   }
 
   /**
-   * @param logits fp32 [rows × vocabSize], of the rows that rowsOf names
+   * @param logits fp32 [rows × vocabSize], for the rows that rowsOf returns
    * @throws SamplingError
    */
   prefilled(logits: Float32Array, { sampling, scoring }: PrefillWants): PrefillResult {

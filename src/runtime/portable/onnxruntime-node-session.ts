@@ -28,9 +28,9 @@ interface LayerCache {
 }
 
 /**
- * The portable session: the stock onnxruntime-node binding, function bodies for the `ai.altup` operators,
- * the slot cache in host memory. The binding copies every output it hands over, so a step fetches only the
- * logits and the rows just made (`new.*`) and writes those into the cache itself, never `present.*`.
+ * The portable session: the stock onnxruntime-node binding, function bodies for the `ai.altup` operators, the slot
+ * cache in host memory. The binding copies every output it returns, so a step fetches only the logits and the new rows
+ * (`new.*`), never `present.*`, and writes those rows into the cache itself.
  */
 export class OnnxruntimeNodeSession implements Session {
   readonly runtime: Runtime;
@@ -85,7 +85,7 @@ export class OnnxruntimeNodeSession implements Session {
         intraOpNumThreads: options.threads,
         interOpNumThreads: 1,
         executionMode: 'sequential',
-        // The cache of memory patterns has an entry per input shape and shapes change with every step.
+        // Memory patterns are cached per input shape, and the shapes change at every step.
         enableMemPattern: false,
         extra: { session: { intra_op: { spin_duration_us: spinDurationUs } } },
       });
@@ -230,7 +230,7 @@ function feed(
   });
 }
 
-/** Appends to each slot its share of `rows`, [count, sequence, heads × headSize], behind its `pasts`. */
+/** Appends each slot's share of `rows`, [count, sequence, heads × headSize], after its `pasts` positions. */
 function append(cache: SlotCache, rows: CacheNumbers, first: number, pasts: readonly number[]): void {
   const share = rows.length / pasts.length;
   pasts.forEach((past, row) => {
@@ -239,8 +239,8 @@ function append(cache: SlotCache, rows: CacheNumbers, first: number, pasts: read
 }
 
 /**
- * A float16 tensor over the bits given. Tensor's constructor would make a Float16Array of them where JavaScript has
- * one, which the native side of onnxruntime-node 1.30 takes for an empty array.
+ * A float16 tensor over the given bits. Where JavaScript has Float16Array, Tensor's constructor would convert the bits
+ * to one, which the native side of onnxruntime-node 1.30 reads as an empty array.
  */
 export function float16Tensor(bits: Uint16Array, dims: readonly number[]): Tensor {
   return Object.assign(new Tensor('uint16', bits, dims), { type: 'float16' });

@@ -1,11 +1,11 @@
-/** Numbers of a cache: float32, or the bits of float16. */
+/** Contents of a cache: float32 values, or the bits of float16. */
 export type CacheNumbers = Float32Array | Uint16Array;
 
 export interface SlotCacheShape {
   slots: number;
   heads: number;
   headSize: number;
-  /** Positions a slot may ever need. */
+  /** Maximum positions per slot. */
   maxCapacity: number;
   /** float16 instead of float32. */
   isHalf: boolean;
@@ -14,15 +14,15 @@ export interface SlotCacheShape {
 /**
  * Keys or values of one layer for all slots in host memory, [slots, heads, capacity, headSize].
  *
- * The buffer starts small and doubles as positions are needed: attention kernels and the copies that
- * ONNX Runtime makes of it cost by capacity, not by the positions in use. Unused positions stay zero or
- * stale but always finite, which masked attention relies on.
+ * The buffer starts small and doubles on demand, because attention kernels and ONNX Runtime's copies of it cost by
+ * capacity, not by the positions in use. Unused positions hold zeros or stale values, but always finite ones: masked
+ * attention relies on that.
  */
 export class SlotCache {
   readonly slots: number;
   readonly heads: number;
   readonly headSize: number;
-  /** Positions a slot may ever need. */
+  /** Maximum positions per slot. */
   readonly maxCapacity: number;
   #capacity: number;
   readonly #isHalf: boolean;
@@ -43,7 +43,7 @@ export class SlotCache {
     return this.#isHalf ? new Uint16Array(length) : new Float32Array(length);
   }
 
-  /** Positions a slot holds now. */
+  /** Current positions per slot. */
   get capacity(): number {
     return this.#capacity;
   }
@@ -78,7 +78,7 @@ export class SlotCache {
   }
 
   /**
-   * Writes consecutive positions of one slot as projections yield them.
+   * Writes consecutive positions of one slot, in the layout that projections return.
    * @param rows [positions, heads × headSize]
    */
   writePositions(slot: number, from: number, rows: CacheNumbers): void {

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CheckpointWeights } from '../../../src/export/checkpoint/checkpoint-weights.ts';
@@ -30,6 +30,12 @@ describe('CheckpointWeights', () => {
     expect(weights.pathOf('b')).toBe(join(folder, second));
     expect(() => weights.entry('c')).toThrow(/has no tensor c/);
     await weights.close();
+  });
+
+  it('says that a link leads nowhere', async () => {
+    const folder = await temporaryFolder();
+    await symlink('../../blobs/gone', join(folder, 'model.safetensors'));
+    await expect(CheckpointWeights.open(folder)).rejects.toThrow(/a link to a file that does not exist/);
   });
 
   it('prefers the single file, as Hugging Face does', async () => {

@@ -1,5 +1,5 @@
-// Runs kernels.cu on the host: the words of CUDA that it uses, and one grid at a time. Threads of a thread block are
-// coroutines that take turns, each until it ends or waits for the others; thread blocks follow one another.
+// Runs kernels.cu on the host: defines the parts of CUDA that it uses and runs one grid at a time. The threads of a
+// thread block are coroutines; each runs until it ends or waits for the others. Thread blocks run one after the other.
 
 #include <math.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@ struct uint4 {
     unsigned int x, y, z, w;
 };
 
-// Alignment is checked: a device faults where the host would not.
+// Checks alignment, because a device faults where the host does not.
 template <typename Word>
 inline void __stwb(Word* to, Word value) {
     if (reinterpret_cast<uintptr_t>(to) % sizeof(Word) != 0) __builtin_trap();
@@ -57,7 +57,7 @@ inline unsigned short float_to_half(float value) {
 static ucontext_t scheduler;
 static ucontext_t* running;
 
-// Every thread of the block arrives before any goes on: the scheduler gives each one turn a round.
+// The scheduler gives each thread one turn per round, so all threads arrive before any continues.
 inline void __syncthreads() { swapcontext(running, &scheduler); }
 
 inline float __shfl_xor_sync(unsigned int, float value, int mask) {

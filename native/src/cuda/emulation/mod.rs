@@ -1,5 +1,5 @@
-//! kernels.cu compiled for the host: with it tests run the very source, and all of the code that launches it, through
-//! ONNX Runtime on machines without a GPU.
+//! Compiles kernels.cu for the host. Tests run the same source, and all code that launches it, through ONNX Runtime on
+//! machines without a GPU.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_void};
@@ -19,7 +19,7 @@ type Kernel = unsafe extern "C" fn(grid: u32, arguments: *const c_void);
 pub struct Loaded([[Kernel; 2]; Function::ALL.len()]);
 
 static LOADED: Mutex<Option<HashMap<Variant, &'static Loaded>>> = Mutex::new(None);
-/// Grids share the emulated indices: one runs at a time.
+/// Grids share the emulated indices, so only one runs at a time.
 static RUNNING: Mutex<()> = Mutex::new(());
 
 impl Device for Emulation {
@@ -72,7 +72,7 @@ fn load(variant: Variant) -> Loaded {
         .arg(&library)
         .status();
     assert!(status.is_ok_and(|status| status.success()), "{compiler} compiles kernels.cu for the host");
-    // SAFETY: made from our own source; its functions have this type. It stays loaded.
+    // SAFETY: the library is built from our own source, its functions have this type, and it stays loaded.
     unsafe {
         let opened = libloading::Library::new(&library).expect("a library that was just made");
         let kernels = Function::ALL.map(|function| {

@@ -1,4 +1,4 @@
-//! Models of one node, written and run: what ONNX Runtime makes of an operator.
+//! Writes and runs models of one node, to test operators through ONNX Runtime.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -30,14 +30,14 @@ pub struct Tensor {
     pub values: Vec<f64>,
 }
 
-/// One node of `ai.altup`, its inputs' values and its outputs' names and dims.
+/// One `ai.altup` node, with the values of its inputs and the names and dims of its outputs.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub op: &'static str,
     pub attributes: Vec<(&'static str, Attribute)>,
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<(&'static str, Vec<i64>)>,
-    /// Outputs that are written over the input of the same place.
+    /// Number of first outputs that overwrite the input at the same position.
     pub in_place: usize,
 }
 
@@ -60,14 +60,14 @@ fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// A message of onnx.proto, by the field numbers there.
+/// A message of onnx.proto. Callers use its field numbers.
 fn message(fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     fill(&mut out);
     out
 }
 
-/// Sizes stay open, except the first dimension of X: that is what exported graphs say.
+/// Only the first dimension of X has a size, as in exported graphs.
 fn value_info(name: &str, dims: &[i64], element: ONNXTensorElementDataType) -> Vec<u8> {
     let dimension = |(i, size): (usize, &i64)| {
         message(|out| {
@@ -142,7 +142,7 @@ fn model(case: &Case, element: ONNXTensorElementDataType) -> Vec<u8> {
     })
 }
 
-/// ONNX Runtime as onnxruntime-node installs it: tests run after `npm ci`.
+/// ONNX Runtime from onnxruntime-node: run `npm ci` before the tests.
 fn library() -> Library {
     let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
     let machine = if cfg!(target_arch = "x86_64") { "x64" } else { "arm64" };
@@ -168,7 +168,7 @@ struct Domain(*mut OrtCustomOpDomain);
 unsafe impl Send for Domain {}
 unsafe impl Sync for Domain {}
 
-/// Every operator on the emulated device, instead of the kernels for the CPU.
+/// Every operator on the emulated device, instead of the CPU kernels.
 fn emulated(api: Api) -> *mut OrtCustomOpDomain {
     static DOMAIN: OnceLock<Domain> = OnceLock::new();
     let domain = DOMAIN.get_or_init(|| {
@@ -179,7 +179,7 @@ fn emulated(api: Api) -> *mut OrtCustomOpDomain {
     domain.0
 }
 
-/// The outputs of `case` with elements `T`.
+/// Runs `case` with elements of type `T` and returns its outputs.
 pub fn run<T: OnnxStorage>(case: &Case) -> Result<Vec<Vec<f64>>> {
     let library = library();
     let api = library.api;
@@ -192,7 +192,7 @@ pub fn run<T: OnnxStorage>(case: &Case) -> Result<Vec<Vec<f64>>> {
         // SAFETY: options and domain belong to this library.
         unsafe { add_domain(api, options.as_ptr().cast_mut(), emulated(api))? };
     }
-    // Values are bound in host memory, which the GPU does not work on.
+    // Values are bound in host memory, so the GPU cannot work in place.
     let in_place = if is_on_gpu { 0 } else { case.in_place };
     let path = written(&model(case, T::TYPE));
     let session = Session::open(library, &path, &options);
@@ -206,7 +206,7 @@ pub fn run<T: OnnxStorage>(case: &Case) -> Result<Vec<Vec<f64>>> {
         .iter()
         .map(|(_, dims)| vec![T::default(); dims.iter().product::<i64>() as usize])
         .collect();
-    // SAFETY: the memory stays where it is until the run is over.
+    // SAFETY: the memory does not move until the run is over.
     let view = |dims: &[i64], data: &mut Vec<T>| unsafe {
         Value::view(api, element, dims, data.as_mut_ptr().cast(), data.len())
     };

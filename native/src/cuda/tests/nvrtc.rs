@@ -1,4 +1,4 @@
-//! NVRTC compiles every variant for the devices that matter. `native/test` installs the library and runs these too.
+//! NVRTC compiles every variant for the devices that matter. `native/test` installs NVRTC and runs these tests too.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ fn installed() -> Vec<PathBuf> {
     found
 }
 
-/// Opened under its path, a library is found under its name by what asks for it later.
+/// Opens NVRTC by its path, so that later code finds it by its name.
 fn with_nvrtc() {
     let libraries = installed();
     assert!(!libraries.is_empty(), "native/install-tools installs nvidia-cuda-nvrtc");
@@ -35,7 +35,7 @@ fn with_nvrtc() {
     }
 }
 
-/// Kernels by name, with the bytes that each spills.
+/// Kernel names, with the bytes that each kernel spills.
 fn spills(log: &str) -> Vec<(String, u32)> {
     let mut kernels = Vec::new();
     for line in log.lines() {

@@ -1,5 +1,5 @@
-//! Operators through ONNX Runtime against the definition in f64: with kernels.cu run by the host, or on the GPU where
-//! `npm run test:cuda` says so.
+//! Compares operators in ONNX Runtime with their definition in f64. kernels.cu runs on the host, or on the GPU with
+//! `npm run test:cuda`.
 
 use half::{bf16, f16};
 
@@ -43,7 +43,7 @@ fn check<T: Storage>(case: &Case, expected: &[Vec<f64>]) {
     }
 }
 
-/// [K, tokens…, d], among them rows that no vector fits, no tokens, and more elements than one thread block takes.
+/// [K, tokens…, d]. Includes rows that do not fit vectors, zero tokens, and more elements than one thread block takes.
 const SHAPES: &[&[i64]] = &[
     &[1, 1, 16],
     &[2, 1, 768],
@@ -60,14 +60,14 @@ fn blocks_of(values: &[f64], count: usize) -> Vec<Vec<f64>> {
     (0..count).map(|block| values[block * length..][..length].to_vec()).collect()
 }
 
-/// The coefficients of one token: from a set for each, or the one set of all.
+/// The coefficients of one token: its own set, or the set that all tokens share.
 fn set<'a>(coefs: &'a Tensor, own: &[i64], token: usize) -> &'a [f64] {
     let size = own.iter().product::<i64>() as usize;
     let first = if coefs.dims.len() == own.len() { 0 } else { token * size };
     &coefs.values[first..][..size]
 }
 
-/// `of(token, blocks of that token)` for every token, put together again.
+/// Calls `of(token, blocks of that token)` for every token and joins the results.
 fn by_token(x: &[f64], dims: &[i64], of: impl Fn(usize, reference::Blocks) -> reference::Blocks) -> Vec<f64> {
     let (count, width) = (dims[0] as usize, dims[dims.len() - 1] as usize);
     let tokens = dims[1..dims.len() - 1].iter().product::<i64>() as usize;
@@ -79,12 +79,12 @@ fn by_token(x: &[f64], dims: &[i64], of: impl Fn(usize, reference::Blocks) -> re
     (0..rows).flat_map(|row| results.iter().flat_map(move |token| token[row].clone())).collect()
 }
 
-/// Shared by all tokens, and a set for each.
+/// Dims of coefficients that all tokens share, and of one set per token.
 fn coefficient_dims(dims: &[i64], own: &[i64]) -> [Vec<i64>; 2] {
     [own.to_vec(), [&dims[1..dims.len() - 1], own].concat()]
 }
 
-/// What a test needs to know of an element type.
+/// What a test needs for one element type.
 struct Type {
     check: fn(&Case, &[Vec<f64>]),
     tensor: fn(&'static str, &[i64], u64) -> Tensor,
@@ -168,7 +168,7 @@ fn correct() {
     }
 }
 
-/// G, P' or both for each token; either block read; outputs over the inputs or apart from them.
+/// G and P' shared or per token; both values of `reads`; in place and with separate outputs.
 #[test]
 fn correct_predict() {
     for Type { check, tensor, .. } in types() {
@@ -226,7 +226,7 @@ fn node(op: &'static str, mode: &'static str, input: Tensor, output: (&'static s
     Case { op, attributes, inputs: vec![input], outputs: vec![(output.0, output.1.to_vec())], in_place: 0 }
 }
 
-/// Blocks of very different sizes, the last below what is divided by.
+/// Blocks of very different magnitudes, the last below the minimum divisor.
 #[test]
 fn expand_and_collapse_at_one_magnitude() {
     for Type { check, tensor, rounded } in types() {
@@ -289,7 +289,7 @@ fn expand_and_collapse() {
     }
 }
 
-/// Rows that fill a thread block many times over, once, and hardly.
+/// Rows that fill a thread block many times, once, and only in part.
 #[test]
 fn gaussian_top_k() {
     for Type { check, tensor, .. } in types() {
@@ -313,7 +313,7 @@ fn gaussian_top_k() {
     }
 }
 
-/// Strides that divide the tokens, do not, and exceed them; in place and apart.
+/// Strides that divide the number of tokens, do not divide it, and exceed it; in place and with a separate output.
 #[test]
 fn sequence_predict_correct() {
     for Type { check, tensor, .. } in types() {

@@ -2,7 +2,7 @@ use half::{bf16, f16};
 
 use super::Lanes;
 
-/// Arrays that LLVM turns into whatever the target has (NEON on arm64, SSE2 on x86-64).
+/// Arrays that LLVM compiles to the target's vectors (NEON on arm64, SSE2 on x86-64).
 pub struct Portable;
 
 const WIDTH: usize = 8;

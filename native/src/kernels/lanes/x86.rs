@@ -111,7 +111,7 @@ unsafe impl Lanes for Avx2 {
             let even = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
             let bias = _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff));
             let rounded = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, bias));
-            // Rounding could carry a NaN into infinity: keep it and make it quiet.
+            // Rounding could turn a NaN into infinity: keep it and make it quiet.
             let nan = _mm256_or_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(0x40));
             let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value, value));
             let words = _mm256_blendv_epi8(rounded, nan, is_nan);
@@ -213,7 +213,7 @@ unsafe impl Lanes for Avx512 {
             let even = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let bias = _mm512_add_epi32(even, _mm512_set1_epi32(0x7fff));
             let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, bias));
-            // Rounding could carry a NaN into infinity: keep it and make it quiet.
+            // Rounding could turn a NaN into infinity: keep it and make it quiet.
             let nan = _mm512_or_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(0x40));
             let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
             let words = _mm512_mask_blend_epi32(is_nan, rounded, nan);

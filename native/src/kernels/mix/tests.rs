@@ -6,7 +6,7 @@ use crate::kernels::matrix::Reads;
 use crate::kernels::reference;
 use crate::kernels::tests::{assert_close, config, exact};
 
-/// The same shape through every instruction set of this CPU.
+/// A kernel of this shape for every instruction set of this CPU.
 fn kernels<T: Element>(rows: usize, columns: usize) -> impl Iterator<Item = (InstructionSet, Mixer<T>)> {
     InstructionSet::available().map(move |set| (set, Mixer::of(set, rows, columns)))
 }
@@ -37,7 +37,7 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
-/// Stored values, as rows, and the exact numbers they stand for.
+/// Stored values as rows, and the coefficients.
 struct Stored<T> {
     x: Vec<Vec<T>>,
     y: Vec<T>,
@@ -58,7 +58,7 @@ fn wide(row: &[f32]) -> Vec<f64> {
     row.iter().copied().map(f64::from).collect()
 }
 
-/// `matrix` over `ins`; written over the first rows read when `in_place`, to fresh rows otherwise.
+/// Applies `matrix` to `ins`. Overwrites the first read rows if `in_place`, otherwise writes fresh rows.
 fn run<T: Element>(mixer: &Mixer<T>, matrix: &Matrix, ins: &[Vec<T>], in_place: bool) -> Vec<Vec<T>> {
     let length = ins[0].len();
     let mut rows = ins.to_vec();
@@ -127,7 +127,7 @@ proptest! {
     }
 }
 
-/// Special values survive storage in every kernel as `half` itself stores them.
+/// Every kernel stores special values as `half` does.
 #[test]
 fn conversions_agree_with_half_on_every_bit_pattern() {
     fn identity<T: Element>(make: fn(u16) -> T, bits: fn(T) -> u16, is_nan: fn(T) -> bool) {

@@ -16,8 +16,8 @@ use crate::ops::tokens::Place;
 use crate::ort::Result;
 
 /// query [batch, sequence, heads·d], keys and values [batch, heads, capacity, d], lengths int32 [batch], padding →
-/// [batch, sequence, heads·d]: every query attends to the first `lengths[row]` keys of its row. What lies behind them
-/// is not read, so the padding's bias, which hides it elsewhere, is not either.
+/// [batch, sequence, heads·d]: every query attends to the first `lengths[row]` keys of its row. Later keys are not
+/// read, so the padding's bias, which hides them elsewhere, is not read either.
 pub struct CrossAttention<T> {
     heads: Heads,
     _storage: PhantomData<T>,
@@ -49,7 +49,7 @@ impl<T: Storage> Kernel for CrossAttention<T> {
         let shape = self.heads.shape(context, &query, ("keys", &keys), ("values", &values))?;
         let lengths = context.input(LENGTHS)?;
         check_dims(context, ("lengths", &lengths), &query, &[shape.rows])?;
-        // SAFETY: there is one for each row.
+        // SAFETY: there is one length for each row.
         let lengths = unsafe { std::slice::from_raw_parts(lengths.data::<i32>().cast_const(), shape.rows) };
         let limit = shape.capacity;
         if let Some(row) = lengths.iter().position(|length| *length < 1 || *length as usize > limit) {

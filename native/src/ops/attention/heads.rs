@@ -1,5 +1,5 @@
-//! What both kinds of attention have in common: their attributes, the shape of a query and of a cache, and how the heads
-//! of a batch are shared out to threads.
+//! Shared by both kinds of attention: the attributes, the shapes of queries and caches, and how threads divide the
+//! heads of a batch.
 
 use crate::kernels::attention::MAX_HEAD_SIZE;
 use crate::ops::compute::{Compute, Tensor};
@@ -7,10 +7,10 @@ use crate::ops::kernel_info::KernelInfo;
 use crate::ops::tokens::SERIAL;
 use crate::ort::Result;
 
-/// So many shares, each of about as many keys, that a few threads come out even.
+/// Number of shares with about as many keys each: enough for an even load on a few threads.
 const SHARES: usize = 64;
 
-/// The attributes.
+/// The attributes `num_heads` and `scale`.
 pub struct Heads {
     count: usize,
     pub scale: f32,
@@ -74,14 +74,15 @@ impl Heads {
 }
 
 impl Shape {
-    /// Where the part of `head`, counted through all rows, begins in a token of its row's [sequence, heads · head size].
+    /// Start of the part of `head`, counted across all rows, in token `token` of its row's [sequence, heads · head
+    /// size].
     pub fn token(&self, head: usize, token: usize) -> usize {
         let (row, own) = (head / self.heads, head % self.heads);
         ((row * self.sequence + token) * self.heads + own) * self.head_size
     }
 
-    /// `task(row · heads + head)` for all heads of all rows, of which `keys(row)` keys are read: rows may be of very
-    /// different lengths.
+    /// Runs `task(row · heads + head)` for all heads of all rows. Each head reads `keys(row)` keys, which divides the
+    /// work evenly among threads: rows may have very different lengths.
     pub fn for_each_head(
         &self,
         context: &Compute,
@@ -101,7 +102,7 @@ impl Shape {
         })
     }
 
-    /// The first head that so many keys, or more, lie before.
+    /// The first head with at least `before` keys before it.
     fn head_behind(&self, before: usize, keys: &impl Fn(usize) -> usize) -> usize {
         let mut rest = before;
         for row in 0..self.rows {
@@ -115,7 +116,7 @@ impl Shape {
     }
 }
 
-/// Refuses a tensor of other dims.
+/// Refuses a tensor with other dims than `wanted`.
 pub fn check_dims(context: &Compute, of: (&str, &Tensor), query: &Tensor, wanted: &[usize]) -> Result<()> {
     if of.1.dims.iter().copied().eq(wanted.iter().map(|dim| *dim as i64)) {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Attention of a T5 decoder over caches of one row per slot. For the CPU alone: everywhere else ONNX Runtime's own
-//! operators, which the function bodies are made of, stay on the device.
+//! Attention of a T5 decoder over caches with one row per slot. Only for the CPU: everywhere else, ONNX Runtime's own
+//! operators in the function bodies stay on the device.
 
 mod cross_attention;
 mod heads;

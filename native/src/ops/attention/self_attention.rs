@@ -14,10 +14,11 @@ use crate::ops::storage::Storage;
 use crate::ops::tokens::Place;
 use crate::ort::Result;
 
-/// query, key, value [batch, sequence, heads·d], past_key, past_value [batch, heads, capacity, d], seqlens_k int32 [batch]
-/// (a row's total length − 1), total_sequence_length int32 [1], bias [batch, heads, sequence, total] → mixed
-/// [batch, sequence, heads·d], present_key, present_value as the past: the new keys and values are put behind the row's
-/// past, and every query attends to those up to its own. Where the present is the past's memory nothing else is written.
+/// query, key, value [batch, sequence, heads·d], past_key, past_value [batch, heads, capacity, d], seqlens_k int32
+/// [batch] (a row's total length − 1), total_sequence_length int32 [1], bias [batch, heads, sequence, total] → mixed
+/// [batch, sequence, heads·d], present_key, present_value with the shape of the past. The new keys and values follow
+/// the row's past, and every query attends to the keys up to its own. If the present is the past's memory, nothing else
+/// is written.
 pub struct SelfAttention<T> {
     heads: Heads,
     _storage: PhantomData<T>,
@@ -95,7 +96,7 @@ impl<T: Storage> Kernel for SelfAttention<T> {
                     scale: self.heads.scale,
                     next: cached(head + 1, following),
                 };
-                // SAFETY: likewise; the output is no input's memory.
+                // SAFETY: as above; the output shares no memory with inputs.
                 unsafe { attention.run(set) };
             }
         })
@@ -108,18 +109,18 @@ impl<T> SelfAttention<T> {
         if total.dims != [1] {
             return Err(context.error(format_args!("total_sequence_length {:?} is not [1]", total.dims)));
         }
-        // SAFETY: there is one.
+        // SAFETY: the tensor has one element.
         let value = unsafe { total.data::<i32>().read() };
         usize::try_from(value)
             .map_err(|_| context.error(format_args!("total_sequence_length is {value}, below zero")))
     }
 }
 
-/// `seqlens_k`, each of which leaves room for the new rows before it and lies within the cache and the bias.
+/// `seqlens_k`, checked: each includes the new rows and lies within the cache and the bias.
 fn lengths<'a>(context: &'a Compute, query: &Tensor, shape: &Shape, total: usize) -> Result<&'a [i32]> {
     let tensor = context.input(LENGTHS)?;
     check_dims(context, ("seqlens_k", &tensor), query, &[shape.rows])?;
-    // SAFETY: there is one for each row.
+    // SAFETY: there is one length for each row.
     let lengths = unsafe { std::slice::from_raw_parts(tensor.data::<i32>().cast_const(), shape.rows) };
     let (least, limit) = (shape.sequence as i64 - 1, shape.capacity.min(total) as i64 - 1);
     match lengths.iter().position(|length| !(least..=limit).contains(&i64::from(*length))) {
@@ -142,7 +143,7 @@ fn new_rows<'a>(context: &'a Compute, input: usize, name: &str, query: &Tensor) 
     Ok(tensor)
 }
 
-/// Keys or values: what was there, what comes, and where both are to be.
+/// Keys or values: the past, the new rows, and the memory for both.
 struct Cache<T> {
     past: Place<T>,
     new: Place<T>,
@@ -150,7 +151,7 @@ struct Cache<T> {
 }
 
 impl<T: Storage> Cache<T> {
-    /// Puts the new rows of one head behind its `first` ones.
+    /// Writes the new rows of one head behind its first `first` rows.
     unsafe fn append(&self, shape: &Shape, head: usize, first: usize) {
         let length = shape.capacity * shape.head_size;
         let present = self.present.at(head * length);

@@ -7,26 +7,26 @@ import { type GemmaGraph, normalize, rmsNorm } from './graph-parts.ts';
 import type { AttentionKind } from './rope-config.ts';
 import { type Angles, rotate } from './rotary.ts';
 
-/** Names of values that all layers share. */
+/** Names of values shared by all layers. */
 export interface AttentionInputs {
-  /** int32 [batch]: total length of a row − 1. */
+  /** int32 [batch]: total length of each row − 1. */
   seqlens: string;
-  /** int32 [1]: the largest total length. */
+  /** int32 [1]: maximum total length. */
   total: string;
   angles: Readonly<Record<AttentionKind, Angles>>;
 }
 
-/** How attention differs from family to family and from layer to layer. */
+/** Differences in attention between families and layers. */
 export interface AttentionStyle {
-  /** Values are normalised head by head too, without a weight. */
+  /** Values are also normalised per head, without a weight. */
   normalizesValues: boolean;
-  /** The earlier layer whose keys and values this one reads; null: it has its own. */
+  /** The earlier layer that provides keys and values; null if this layer has its own. */
   sharedLayer: number | null;
 }
 
 /**
- * W_o·attention(x) for a normalised x [batch, sequence, d], over the row's cache and the chunk itself. Queries and keys
- * are normalised head by head, then rotated.
+ * W_o·attention(x) for a normalised x [batch, sequence, d], over the row's cache and the chunk itself. It normalises
+ * queries and keys per head, then rotates them.
  */
 export function attention(
   gemma: GemmaGraph,
@@ -49,8 +49,8 @@ export function attention(
 }
 
 /**
- * `present` may be the memory of `past_key_values`; `new` holds the chunk's rows alone, for a caller that keeps the
- * cache itself.
+ * `present` may share the memory of `past_key_values`. `new` holds only the chunk's rows, for callers that manage the
+ * cache themselves.
  */
 function overOwnCache(layer: AttentionLayer, query: string, x: string, normalizesValues: boolean): string {
   const { gemma, index } = layer;
@@ -74,9 +74,10 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string, normalize
 }
 
 /**
- * The layer appends what the earlier one did, the same rows to the same cache: where `present.<shared>.<part>.<layer>` is
- * the memory of `present.<shared>.<part>` too, nothing is copied. Empty keys and values, by which GroupQueryAttention
- * means a cache that is only read, would be less, but WebGPU's attention without subgroups is wrong then.
+ * The layer appends the same rows to the same cache as the earlier layer. Nothing is copied if
+ * `present.<shared>.<part>.<layer>` shares the memory of `present.<shared>.<part>`. With empty keys and values,
+ * GroupQueryAttention would only read the cache, which is less work, but WebGPU's attention without subgroups is wrong
+ * in that case.
  */
 function overSharedCache(layer: AttentionLayer, query: string, shared: number): string {
   const { gemma, index } = layer;
@@ -113,7 +114,7 @@ class AttentionLayer {
     return linear(gemma, `${path}/${part}`, x, weight, [width, gemma.config.hiddenSize], output);
   }
 
-  /** x [batch, sequence, heads · head size], its heads normalised and rotated, of the compute type. */
+  /** Normalises and rotates the heads of x [batch, sequence, heads · head size]; the result has the compute type. */
   rotated(part: 'q' | 'k', x: string, heads: number, output: string): string {
     const { gemma, index, path } = this;
     const { layers, headSize } = gemma.config;
@@ -125,7 +126,7 @@ class AttentionLayer {
     return inCompute(gemma, output, (name) => rotate(gemma.graph, name, normed, angles, heads));
   }
 
-  /** x with its heads normalised by a weight of ones, of the compute type. */
+  /** Normalises the heads of x with a weight of ones; the result has the compute type. */
   unweighted(x: string, heads: number, output: string): string {
     const { gemma, path } = this;
     const { headSize, epsilon } = gemma.config;

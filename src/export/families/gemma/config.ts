@@ -2,7 +2,7 @@ import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
 import { modelLimits } from '../../../catalog/model-limits.ts';
 import { type AttentionKind, attentionKinds, type Rope, readRope } from './rope-config.ts';
 
-/** What Gemma 3 and Gemma 3n have in common. */
+/** Config fields that Gemma 3 and Gemma 3n share. */
 export interface GemmaConfig {
   vocabSize: number;
   hiddenSize: number;
@@ -10,11 +10,11 @@ export interface GemmaConfig {
   numHeads: number;
   kvHeads: number;
   headSize: number;
-  /** What attention scores are multiplied with. */
+  /** Factor of the attention scores. */
   attentionScale: number;
   rope: Readonly<Record<AttentionKind, Rope>>;
   epsilon: number;
-  /** logits = cap · tanh(logits / cap); null: as they are. */
+  /** logits = cap · tanh(logits / cap); null: no cap. */
   logitCap: number | null;
   /** The output head is the embedding table. */
   isTied: boolean;
@@ -23,13 +23,13 @@ export interface GemmaConfig {
 
 export interface GemmaLayer {
   attention: AttentionKind;
-  /** How many keys a token sees, itself among them; null: all before it. */
+  /** Number of keys that a token sees, including its own; null: its own and all earlier keys. */
   window: number | null;
   /** Width of the feed-forward layer. */
   intermediateSize: number;
 }
 
-/** What Hugging Face's config class of a family has where config.json says nothing. */
+/** Defaults of a family's Hugging Face config class, for fields missing from config.json. */
 export interface GemmaDefaults {
   vocabSize: number;
   hiddenSize: number;
@@ -38,14 +38,14 @@ export interface GemmaDefaults {
   kvHeads: number;
   contextLength: number;
   window: number;
-  /** Every how many layers one attends to all tokens. */
+  /** n, if every n-th layer attends to all tokens. */
   fullEvery: number;
   logitCap: number | null;
 }
 
 /**
- * Reads the fields that both families have, by the names and defaults of Hugging Face's `Gemma3TextConfig` and
- * `Gemma3nTextConfig`. A field that changes the computation is honoured or refused, never ignored.
+ * Reads the fields that both families share, with the names and defaults of Hugging Face's `Gemma3TextConfig` and
+ * `Gemma3nTextConfig`. It honours or refuses every field that changes the computation, and ignores none.
  */
 export function readGemmaConfig(
   text: ConfigReader,
@@ -57,7 +57,7 @@ export function readGemmaConfig(
   const kvHeads = text.integer('num_key_value_heads', [1, modelLimits.heads], { missing: defaults.kvHeads });
   if (numHeads % kvHeads !== 0) throw text.refuse('num_key_value_heads', `a divisor of ${numHeads} heads`);
   const headSize = text.integer('head_dim', [1, modelLimits.headSize], { missing: 256 });
-  // ONNX Runtime's GroupQueryAttention takes no other head sizes.
+  // ONNX Runtime's GroupQueryAttention accepts no other head sizes.
   if (headSize % 8 !== 0) throw text.refuse('head_dim', 'a multiple of 8');
   return {
     vocabSize: text.integer('vocab_size', [1, modelLimits.vocab], { missing: defaults.vocabSize }),
@@ -68,7 +68,7 @@ export function readGemmaConfig(
     headSize,
     rope: readRope(text),
     epsilon: text.number('rms_norm_eps', [1e-12, 1], { missing: 1e-6 }),
-    // Null says that there is none, whatever the class's default.
+    // An explicit null means no cap, even if the class has a default.
     logitCap: text.number('final_logit_softcapping', [1e-3, 1e6], { missing: defaults.logitCap, null: null }),
     isTied: (outer.has('tie_word_embeddings') ? outer : text).boolean('tie_word_embeddings', {
       missing: true,
@@ -88,7 +88,7 @@ function refuseUnsupported(text: ConfigReader, outer: ConfigReader): void {
       'false: a generator cannot see what it has yet to write',
     );
   }
-  // Hugging Face's code reads this field and then computes without it.
+  // Hugging Face's code reads this field but does not use it.
   if (text.has('attn_logit_softcapping')) throw text.refuse('attn_logit_softcapping', 'null');
   for (const reader of new Set([text, outer])) {
     if (reader.has('quantization_config')) {
@@ -120,7 +120,7 @@ function readKinds(text: ConfigReader, count: number, fullEvery: number): readon
   );
 }
 
-/** One width for each layer, or one for all. */
+/** One width per layer, from a list or from one number for all layers. */
 function readWidths(text: ConfigReader, count: number, fallback: number): readonly number[] {
   const range = [1, modelLimits.width] as const;
   return text.isList('intermediate_size')

@@ -3,7 +3,7 @@ import type { GemmaGraph } from './graph-parts.ts';
 import { type AttentionKind, attentionKinds } from './rope-config.ts';
 import { type Angles, rotaryAngles } from './rotary.ts';
 
-/** The inputs of decoder.onnx beside the cache, named after the convention of onnxruntime-genai. */
+/** The inputs of decoder.onnx except the cache. Names follow the convention of onnxruntime-genai. */
 export interface DecoderInputs {
   /** int64 [batch, sequence] */
   ids: string;

@@ -5,16 +5,16 @@ import type { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import type { GemmaConfig } from './config.ts';
 
-/** What every part of a Gemma graph is built with. */
+/** Context that every part of a Gemma graph is built with. */
 export interface GemmaGraph<Config extends GemmaConfig = GemmaConfig> extends ModelGraph {
   config: Config;
-  /** In front of the text model's weights in the checkpoint. */
+  /** Name prefix of the text model's weights in the checkpoint. */
   prefix: string;
-  /** Gemma 3 stores a norm's weight as its difference from 1. */
+  /** Norm weights are stored as their difference from 1, as in Gemma 3. */
   hasCentredNorms: boolean;
 }
 
-/** x / √(mean(x²) + ε) · w over the last axis of `width`. @param weight name in the checkpoint behind the prefix */
+/** x / √(mean(x²) + ε) · w over the last axis of `width`. @param weight name in the checkpoint, without the prefix */
 export function rmsNorm(
   gemma: GemmaGraph,
   name: string,
@@ -40,7 +40,7 @@ export function normalize(
   return graph.add('RMSNormalization', name, [x, scale], { attributes });
 }
 
-/** x · Wᵀ, out of the residual stream and back into it. */
+/** x · Wᵀ, where x and the result belong to the residual stream. */
 export function streamLinear(
   gemma: GemmaGraph,
   name: string,
@@ -61,14 +61,14 @@ export function number(graph: GraphBuilder, name: string, value: number): string
   return graph.weight(weightOf(name, [], Float32Array.of(value)));
 }
 
-/** gelu by tanh */
+/** GELU, with the tanh approximation. */
 export function gelu(graph: GraphBuilder, name: string, x: string): string {
   return graph.add('Gelu', name, [x], { attributes: { approximate: text('tanh') } });
 }
 
 /**
  * The gated feed-forward layer W_down(gelu(gate) ⊙ W_up x), gate = W_gate x.
- * @param sparsify what happens to the gate first
+ * @param sparsify transforms the gate before the GELU
  */
 export function feedForward(
   gemma: GemmaGraph,
@@ -91,7 +91,7 @@ export function feedForward(
   ]);
 }
 
-/** The rows of x [batch, sequence, d] that are asked for: [rows, d]. */
+/** Picks the requested `rows` of x [batch, sequence, d]: [rows, d]. */
 export function pickRows(graph: GraphBuilder, name: string, x: string, d: number, rows: string): string {
   const flat = graph.add('Reshape', `${name}/flat`, [x, graph.integers(-1, d)]);
   return graph.add('Gather', name, [flat, rows], { attributes: { axis: int(0) } });

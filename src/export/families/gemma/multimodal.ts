@@ -2,24 +2,24 @@ import type { ConfigReader } from '../../../catalog/config-reader.ts';
 import type { Manifest } from '../../../catalog/manifest.ts';
 import type { WeightSource } from '../../checkpoint/weight-source.ts';
 
-/** In front of the text model's weights: as transformers 5 writes them, as it once did, and without other towers. */
+/** Prefixes of the text model's weights: in transformers 5, in earlier versions, and without other towers. */
 const prefixes = ['model.language_model.', 'language_model.model.', 'model.'] as const;
 
 export function weightPrefix(weights: WeightSource): string {
   return prefixes.find((prefix) => weights.has(`${prefix}embed_tokens.weight`)) ?? 'model.';
 }
 
-/** The head of its own, under the name that goes with the prefix. */
+/** Name of a separate head's weight in this checkpoint. */
 export function headName(weights: WeightSource): string {
   return ['language_model.lm_head.weight'].find((name) => weights.has(name)) ?? 'lm_head.weight';
 }
 
-/** Weights of the towers and of what leads from them into the text model. */
+/** Matches weights of the other towers and of their projections into the text model. */
 export function isOtherTower(name: string): boolean {
   return /^(model\.)?(vision_tower|audio_tower|embed_vision|embed_audio|multi_modal_projector)\./.test(name);
 }
 
-/** By Hugging Face's `Gemma3Config` and `Gemma3nConfig`, under both of their spellings. */
+/** Fields of Hugging Face's `Gemma3Config` and `Gemma3nConfig`, in both spellings. */
 const mediaFields = {
   image: [
     'image_token_id',
@@ -32,19 +32,19 @@ const mediaFields = {
   audio: ['audio_token_id', 'boa_token_id', 'eoa_token_id'],
 } as const;
 
-/** What a family's config class says of media where a config says nothing. */
+/** Media defaults of a family's config class, for fields missing from the config. */
 export interface MediaDefaults {
   tokens: Manifest['mediaTokens'];
-  /** Where the tokens begin that other towers have the embeddings of; null: there are none. */
+  /** First ids of the tokens with embeddings in other towers; null if there are none. */
   offsets: { image: number; audio: number } | null;
 }
 
-/** Most tokens that may belong to one kind of media. */
+/** Maximum number of tokens for one kind of media. */
 const mostTokens = 4096;
 
 /**
- * Tokens that stand for an image or a sound, enclose one, or have their embeddings in another tower (from `vocab_offset`
- * on, as `Gemma3nModel.forward` of transformers reads it): the text model alone makes nothing of them.
+ * Tokens that stand for an image or a sound, enclose one, or have their embeddings in another tower (ids from
+ * `vocab_offset` on, as in `Gemma3nModel.forward` of transformers). The text model alone cannot interpret them.
  */
 export function mediaTokens(
   outer: ConfigReader,

@@ -4,7 +4,7 @@ import { inFloat32, toCompute } from '../../layers/model-graph.ts';
 import { type GemmaGraph, number, rmsNorm, scaleBy } from './graph-parts.ts';
 import { headName } from './multimodal.ts';
 
-/** Rows [rows, d] of the last layer → `logits` float32 [rows, vocabulary], capped where the model caps them. */
+/** Rows [rows, d] of the last layer → `logits` float32 [rows, vocabulary], capped if the model has a cap. */
 export function outputHead(gemma: GemmaGraph, table: EmbeddingTable, x: string): void {
   const { graph, config } = gemma;
   const { vocabSize, hiddenSize, logitCap, isTied } = config;

@@ -3,10 +3,10 @@ import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
 export const attentionKinds = ['sliding_attention', 'full_attention'] as const;
 export type AttentionKind = (typeof attentionKinds)[number];
 
-/** Rotary position embedding: the angle of pair n of a head's numbers is position / factor · theta^(−2n / head size). */
+/** Rotary position embedding. Pair n of a head's numbers has angle position / factor · theta^(−2n / head size). */
 export interface Rope {
   theta: number;
-  /** Positions are divided by it; 1 unless the context was stretched. */
+  /** Divisor of positions; 1 unless the context was extended. */
   factor: number;
 }
 
@@ -14,8 +14,8 @@ const thetas = [1e-3, 1e15] as const;
 const defaultTheta = { full_attention: 1e6, sliding_attention: 1e4 } as const;
 
 /**
- * Both bases. `rope_parameters` is how transformers 5 writes them; `rope_theta`, `rope_local_base_freq` and
- * `rope_scaling`, which is for full attention alone, are how checkpoints were published.
+ * Reads both bases. transformers 5 writes `rope_parameters`. Published checkpoints have `rope_theta`,
+ * `rope_local_base_freq` and `rope_scaling`, which applies only to full attention.
  */
 export function readRope(text: ConfigReader): Record<AttentionKind, Rope> {
   if (text.has('partial_rotary_factor')) throw text.refuse('partial_rotary_factor', 'none');

@@ -4,15 +4,15 @@ import { elementTypes } from '../../onnx/values.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import type { Rope } from './rope-config.ts';
 
-/** Cosines and sines of one base for the tokens of a run: float32 [batch, sequence, head size / 2]. */
+/** Cosines and sines of one base for a run's tokens: float32 [batch, sequence, head size / 2]. */
 export interface Angles {
   cos: string;
   sin: string;
 }
 
 /**
- * Made anew in every run, once for all layers of that base: cheaper than tables, which would take
- * context length · head size numbers for each base.
+ * Computes the angles in each run, once for all layers of a base. That is cheaper than tables of
+ * context length · head size numbers per base.
  * @param positions int64 [batch, sequence]
  */
 export function rotaryAngles(
@@ -33,7 +33,7 @@ export function rotaryAngles(
   return { cos: graph.add('Cos', `${path}/cos`, [angle]), sin: graph.add('Sin', `${path}/sin`, [angle]) };
 }
 
-/** In float32 like Hugging Face's, so that far positions get the same angles. */
+/** Computes in float32 like Hugging Face, so that distant positions get the same angles. */
 function inverseFrequencies({ theta, factor }: Rope, headSize: number): Float32Array<ArrayBuffer> {
   const f = Math.fround;
   return Float32Array.from({ length: headSize / 2 }, (_, pair) =>
@@ -41,7 +41,7 @@ function inverseFrequencies({ theta, factor }: Rope, headSize: number): Float32A
   );
 }
 
-/** x [batch, sequence, heads · head size] turned by the angles of its tokens, halves of a head against each other. */
+/** Rotates x [batch, sequence, heads · head size] by its tokens' angles; pairs combine the two halves of a head. */
 export function rotate(graph: GraphBuilder, name: string, x: string, angles: Angles, heads: number): string {
   return graph.add('RotaryEmbedding', name, [x, angles.cos, angles.sin], {
     attributes: { num_heads: int(heads), interleaved: int(0) },

@@ -10,9 +10,9 @@ import { outputHead } from '../gemma/output-head.ts';
 const style = { normalizesValues: false, sharedLayer: null };
 
 /**
- * decoder.onnx of Gemma 3 (arXiv 2503.19786; Gemma3ForCausalLM in Hugging Face Transformers): a chunk of tokens per row,
- * after what the row's cache holds → logits of the tokens asked for, and the grown cache. Every sub-layer has a norm
- * before it and one behind it.
+ * decoder.onnx of Gemma 3 (arXiv 2503.19786; Gemma3ForCausalLM in Hugging Face Transformers): a chunk of tokens per row
+ * that follows the row's cache → logits of the requested tokens, and the extended cache. Every sub-layer has a norm
+ * before and after it.
  */
 function buildDecoder(gemma: GemmaGraph): void {
   const { graph, config, prefix } = gemma;
@@ -27,7 +27,7 @@ function buildDecoder(gemma: GemmaGraph): void {
       rmsNorm(gemma, `${path}/${name}`, value, `${layer}.${name}.weight`, d);
     const attended = attention(gemma, index, norm('input_layernorm', x), inputs.attention, style);
     x = graph.add('Add', `${path}/attended`, [x, norm('post_attention_layernorm', attended)]);
-    // The last feed-forward layer serves logits alone: it runs for the tokens that want them.
+    // Only logits need the last feed-forward layer, so it runs only for tokens with requested logits.
     if (index === last) x = pickRows(graph, `${path}/rows`, x, d, inputs.logitPositions);
     const fed = feedForward(gemma, `${path}/mlp`, norm('pre_feedforward_layernorm', x), index);
     x = graph.add('Add', `${path}/fed`, [x, norm('post_feedforward_layernorm', fed)]);
@@ -47,7 +47,7 @@ export const exportGemma3 = gemmaExport({
   media: { tokens: { image: [262_144, 255_999, 256_000], audio: [] }, offsets: null },
 });
 
-/** Hugging Face's `Gemma3TextConfig`, fields and defaults. */
+/** Reads the config with the fields and defaults of Hugging Face's `Gemma3TextConfig`. */
 export function readGemma3Config(text: ConfigReader, outer: ConfigReader): GemmaConfig {
   const common = readGemmaConfig(text, outer, {
     vocabSize: 262_208,

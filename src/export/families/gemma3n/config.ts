@@ -2,10 +2,10 @@ import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
 import { modelLimits } from '../../../catalog/model-limits.ts';
 import { type GemmaConfig, type GemmaLayer, readGemmaConfig } from '../gemma/config.ts';
 
-/** Φ⁻¹(p): the number that a standard normal variable stays below with probability p, 0 < p < 1. */
+/** Φ⁻¹(p), 0 < p < 1: a standard normal variable is below this number with probability p. */
 export function normalQuantile(p: number): number {
   let x = 0;
-  // Newton's method from the middle: Φ is concave above it, so the steps never leave the side of p.
+  // Newton's method from the middle. Φ is concave above 0, so the steps never leave the side of p.
   for (let step = 0; step < 100; step += 1) {
     const next = x - (normalCdf(x) - p) / density(x);
     if (Math.abs(next - x) < 1e-15 * Math.max(1, Math.abs(x))) return next;
@@ -30,22 +30,22 @@ export interface Gemma3nConfig extends GemmaConfig {
   altup: {
     /** K */
     numBlocks: number;
-    /** The block that every layer computes. */
+    /** Index of the block that every layer computes. */
     active: number;
-    /** Coefficients beyond ± this are cut off; null: none are. */
+    /** Coefficients are clipped to ± this value; null: no clipping. */
     coefClip: number | null;
-    /** The corrected block is scaled, number by number, before per-layer inputs are gated with it. */
+    /** The corrected block is scaled elementwise before it gates the per-layer inputs. */
     scalesCorrected: boolean;
   };
   laurelRank: number;
   perLayerInput: { vocabSize: number; size: number };
-  /** By layer: how many standard deviations above the mean a gate must be to stay; null: all stay. */
+  /** By layer: a gate stays if it is more than this many standard deviations above the mean; null: all stay. */
   stdMultipliers: (number | null)[];
-  /** By layer: the earlier layer whose keys and values it reads; null: it has its own. */
+  /** By layer: the earlier layer that provides keys and values; null: the layer has its own. */
   sharedLayers: (number | null)[];
 }
 
-/** Hugging Face's `Gemma3nTextConfig`, fields and defaults. */
+/** Reads the config with the fields and defaults of Hugging Face's `Gemma3nTextConfig`. */
 export function readGemma3nConfig(text: ConfigReader, outer: ConfigReader): Gemma3nConfig {
   const common = readGemmaConfig(text, outer, {
     vocabSize: 262_400,
@@ -89,7 +89,7 @@ function readSparsity(text: ConfigReader, count: number): (number | null)[] {
   return sparsities.map((sparsity) => (sparsity === 0 ? null : normalQuantile(sparsity)));
 }
 
-/** The last layers read the keys and values of the last layer before them with attention of their own kind. */
+/** The shared (last) layers read keys and values of the last unshared layer with the same kind of attention. */
 function readSharedLayers(text: ConfigReader, layers: readonly GemmaLayer[]): (number | null)[] {
   const shared = text.integer('num_kv_shared_layers', [0, modelLimits.layers], { missing: 15 });
   const first = layers.length - shared;

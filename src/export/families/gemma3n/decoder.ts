@@ -11,8 +11,8 @@ import { RoutedStream } from './routed-stream.ts';
 import type { Gemma3nStream } from './stream.ts';
 
 /**
- * decoder.onnx of Gemma 3n (Gemma3nForCausalLM in Hugging Face Transformers): a chunk of tokens per row, after what the
- * row's cache holds → logits of the tokens asked for, and the grown cache.
+ * decoder.onnx of Gemma 3n (Gemma3nForCausalLM in Hugging Face Transformers): a chunk of tokens per row that follows
+ * the row's cache → logits of the requested tokens, and the extended cache.
  */
 export function buildDecoder(gemma: Gemma3nGraph, stream: Gemma3nStream = new RoutedStream(gemma)): void {
   const { graph, config, prefix } = gemma;
@@ -32,7 +32,7 @@ export function buildDecoder(gemma: Gemma3nGraph, stream: Gemma3nStream = new Ro
     const computed = fedForward(gemma, index, attended(gemma, index, x, inputs));
     x = stream.advance(index, computed, (corrected) => gatedInput(gemma, index, corrected, injected[index]!));
   }
-  // Behind the last attention, all serves logits alone: it runs for the tokens that want them.
+  // Only logits need what follows the last attention, so it runs only for tokens with requested logits.
   const rows = inputs.logitPositions;
   const z = pickRows(graph, `/layers.${last}/rows`, attended(gemma, last, x, inputs), d, rows);
   const { size } = config.perLayerInput;
@@ -45,7 +45,7 @@ export function buildDecoder(gemma: Gemma3nGraph, stream: Gemma3nStream = new Ro
   );
 }
 
-/** z = (x + norm(attention(n)) + laurel(n)) / √2 with n = norm(x). */
+/** z = (x + norm(attention(n)) + laurel(n)) / √2, where n = norm(x). */
 function attended(gemma: Gemma3nGraph, index: number, x: string, inputs: DecoderInputs): string {
   const { graph, config } = gemma;
   const { hiddenSize: d, sharedLayers } = config;
@@ -73,7 +73,7 @@ function laurel(gemma: Gemma3nGraph, index: number, normed: string): string {
   return graph.add('Add', path, [normed, learned]);
 }
 
-/** z + norm(feedForward(norm(z))), where the first layers keep only the largest of their gates. */
+/** z + norm(feedForward(norm(z))). The first layers keep only their largest gates. */
 function fedForward(gemma: Gemma3nGraph, index: number, z: string): string {
   const { graph, config } = gemma;
   const { hiddenSize: d } = config;

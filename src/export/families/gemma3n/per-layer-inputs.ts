@@ -3,8 +3,8 @@ import { gelu, rmsNorm, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
 import type { Gemma3nGraph } from './graph.ts';
 
 /**
- * What each layer is told of the tokens themselves, [batch, sequence, P] a layer: a table of their own, and a projection
- * of their embedding: (norm(W e / √d) + √P · E_pl[ids]) / √2.
+ * The per-layer inputs: token information for each layer, [batch, sequence, P] per layer. They combine a separate table
+ * with a projection of the embedding: (norm(W e / √d) + √P · E_pl[ids]) / √2.
  */
 export function perLayerInputs(gemma: Gemma3nGraph, ids: string, embedded: string): string[] {
   const { graph, config } = gemma;
@@ -20,20 +20,20 @@ export function perLayerInputs(gemma: Gemma3nGraph, ids: string, embedded: strin
     projected,
     graph.integers(0, 0, layers.length, size),
   ]);
-  // Dividing by √d before a norm is the same as an ε that is d times as large.
+  // Dividing by √d before a norm is equivalent to an ε that is d times as large.
   const normed = rmsNorm(gemma, `${path}/norm`, split, 'per_layer_projection_norm.weight', size, epsilon * d);
   const joined = graph.add('Reshape', `${path}/joined`, [normed, graph.integers(0, 0, width)]);
   const own = scaleBy(graph, `${path}/own`, lookUp(gemma, ids, width), Math.sqrt(size));
   const sum = graph.add('Add', `${path}/sum`, [joined, own]);
   const all = scaleBy(graph, path, sum, Math.SQRT1_2);
-  // One Split would have a shader of WebGPU write to more buffers, one for each layer, than most GPUs allow.
+  // Not Split: its WebGPU shader would write one buffer per layer, more than most GPUs allow.
   const [axis, at] = [graph.integers(2), (layer: number) => graph.integers(layer * size)];
   return layers.map((_, layer) =>
     graph.add('Slice', `${path}/${layer}`, [all, at(layer), at(layer + 1), axis]),
   );
 }
 
-/** Tokens without a row of their own, those for images and sound, take row 0. */
+/** Looks up rows of the per-layer table. Tokens without a row (images and sound) use row 0. */
 function lookUp(gemma: Gemma3nGraph, ids: string, width: number): string {
   const { graph, config, prefix } = gemma;
   const path = '/embed_tokens_per_layer';
@@ -45,7 +45,7 @@ function lookUp(gemma: Gemma3nGraph, ids: string, width: number): string {
   return table.lookUp(path, row);
 }
 
-/** q = norm(W_projection(gelu(W_gate x) ⊙ input)): what a layer adds to the blocks, x [..., d] and input [..., P]. */
+/** q = norm(W_projection(gelu(W_gate x) ⊙ input)), which a layer adds to the blocks; x [..., d], input [..., P]. */
 export function gatedInput(gemma: Gemma3nGraph, index: number, x: string, input: string): string {
   const { graph, config } = gemma;
   const { hiddenSize: d, perLayerInput } = config;

@@ -9,17 +9,17 @@ import type { Gemma3nStream } from './stream.ts';
 const tokens = ['batch', 'sequence'];
 
 /**
- * AltUp as Gemma 3n has it (Gemma3nTextAltUp in Hugging Face Transformers): a router gives each token coefficients of
- * its own, the layer reads the predicted block, learned projections lead into the blocks and out of them, and what a
- * layer injects goes to all blocks but the first.
+ * AltUp in Gemma 3n (Gemma3nTextAltUp in Hugging Face Transformers). A router computes coefficients for each token, the
+ * layer reads the predicted block, and learned projections lead into and out of the blocks. A layer's injection goes to
+ * all blocks except the first.
  */
 export class RoutedStream implements Gemma3nStream {
   readonly #gemma: Gemma3nGraph;
   /** By layer. */
   readonly #routers: Router[];
-  /** By the rank of X. */
+  /** Masks by the rank of X: 0 for block 0, 1 for the others. */
   readonly #allButFirst: Readonly<Record<number, string>>;
-  /** X̂ of the layer that computes now. */
+  /** X̂ of the current layer. */
   #predicted = '';
 
   constructor(gemma: Gemma3nGraph) {
@@ -47,7 +47,7 @@ export class RoutedStream implements Gemma3nStream {
 
   advance(layer: number, computed: string, inject: (corrected: string) => string): string {
     const { blocks, corrected } = this.#correct(layer, this.#predicted, computed, inject, tokens);
-    // What is injected passes block 0 by.
+    // The injection does not change block 0.
     const { active } = this.#gemma.config.altup;
     const routed = active === 0 ? corrected : this.#select(`${this.#path(layer)}/injected`, blocks, tokens);
     return this.#predict(layer + 1, blocks, routed);
@@ -94,7 +94,7 @@ export class RoutedStream implements Gemma3nStream {
     ]);
   }
 
-  /** @param active the block of X that the router reads @returns what the layer reads */
+  /** @param active the block of X that the router reads @returns the input of the layer */
   #predict(layer: number, blocks: string, active: string): string {
     const { graph, config } = this.#gemma;
     const { numBlocks: K } = config.altup;
@@ -134,8 +134,8 @@ export class RoutedStream implements Gemma3nStream {
   }
 
   /**
-   * base + W_coefs·r with r = tanh(W_router·norm(x) / d): a set of coefficients for each token. In float32 in every
-   * precision: they are few, and all blocks hang on them.
+   * Coefficients for each token: base + W_coefs·r with r = tanh(W_router·norm(x) / d). They are float32 in every
+   * precision, because they are few and all blocks depend on them.
    */
   #coefs(layer: number, kind: Coefs, path: string, x: string, base: Float32Array<ArrayBuffer>): string {
     const { graph, config } = this.#gemma;
@@ -168,7 +168,7 @@ export class RoutedStream implements Gemma3nStream {
   }
 }
 
-/** 0 for block 0, 1 for the others: [K, 1, …, 1]. */
+/** A mask [K, 1, …, 1]: 0 for block 0, 1 for the others. */
 function allButFirst(graph: GraphBuilder, numBlocks: number, rank: number): string {
   const values = new Float32Array(numBlocks).fill(1, 1);
   const dims = [numBlocks, ...Array<number>(rank - 1).fill(1)];
@@ -177,10 +177,10 @@ function allButFirst(graph: GraphBuilder, numBlocks: number, rank: number): stri
 
 type Coefs = 'prediction_coefs' | 'correction_coefs';
 
-/** Names of the weights, in the graph, from which a layer makes its coefficients. */
+/** Names of the graph values that a layer computes its coefficients from. */
 type Router = Record<Coefs | 'norm' | 'router', string>;
 
-/** Puts the routers of all layers into the graph, the coefficients' matrices cut off where the model says so. */
+/** Adds the routers of all layers to the graph. Clips the coefficient matrices if the config says so. */
 function routers({ graph, weights, config, prefix }: Gemma3nGraph): Router[] {
   const { hiddenSize: d, altup, layers } = config;
   const { numBlocks: K, coefClip } = altup;

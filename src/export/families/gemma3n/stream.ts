@@ -1,16 +1,16 @@
 /**
- * What runs through Gemma 3n's layers: the K blocks of AltUp, or one tensor in the model without it. A layer reads and
- * computes [batch, sequence, d] either way, and `inject` makes what it then adds from its own corrected result.
+ * The residual stream of Gemma 3n: the K blocks of AltUp, or one tensor in the model without AltUp. Layers read and
+ * compute [batch, sequence, d] in both cases. `inject` computes what a layer then adds, from its corrected result.
  */
 export interface Gemma3nStream {
-  /** Takes the embedded tokens in. @returns what layer 0 reads */
+  /** Receives the embedded tokens. @returns the input of layer 0 */
   begin(embedded: string): string;
-  /** Takes in what `layer` computed from what it read. @returns what the next layer reads */
+  /** Receives the result of `layer`. @returns the input of the next layer */
   advance(layer: number, computed: string, inject: (corrected: string) => string): string;
   /**
-   * Takes in what the last layer computed for `rows`, int64 [rows] into batch × sequence.
+   * Receives the result of the last layer for `rows`, int64 [rows] into batch × sequence.
    * @param computed [rows, d]
-   * @returns what the final norm reads, [rows, d]
+   * @returns the input of the final norm, [rows, d]
    */
   end(computed: string, inject: (corrected: string) => string, rows: string): string;
 }

@@ -3,13 +3,13 @@ import { elementTypes } from '../../onnx/values.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import type { T5Graph } from './graph-parts.ts';
 
-/** k where the encoder reads means of k tokens, null elsewhere. */
+/** k if the encoder reads means of k tokens, else null. */
 function poolingStride({ config }: Pick<T5Graph, 'config'>): number | null {
   return config.sequence?.method === 'average' ? config.sequence.stride : null;
 }
 
 /**
- * How many positions the encoder gives for rows of `lengths` tokens: as many, or ⌈length/k⌉ averaged ones.
+ * Number of encoder positions for rows of `lengths` tokens: the length, or ⌈length/k⌉ with average pooling.
  * @param lengths int32 [batch]
  * @returns int32 [batch]
  */
@@ -26,8 +26,8 @@ export function encoderPositions(t5: T5Graph, path: string, lengths: string): st
 }
 
 /**
- * Average pooling: embedded [batch, sequence, width] → [batch, ⌈sequence/k⌉, width], the means of each k tokens of a row
- * without its padding; zeros where all of them are padding. Without pooling nothing is added.
+ * Average pooling: embedded [batch, sequence, width] → [batch, ⌈sequence/k⌉, width], the means of k tokens of a row.
+ * Padding does not count; a group of padding only gives zeros. Without pooling, returns `embedded`.
  * @param lengths int32 [batch]
  */
 export function averagePool(t5: T5Graph, embedded: string, lengths: string, width: number): string {
@@ -50,7 +50,7 @@ export function averagePool(t5: T5Graph, embedded: string, lengths: string, widt
   });
   const weight = graph.add('Unsqueeze', `${path}/weight`, [flag, graph.integers(2)]);
 
-  // How many tokens the last group lacks: ONNX's Mod has the sign of its divisor.
+  // Number of tokens missing from the last group, −count mod k: ONNX's Mod has the sign of the divisor.
   const behind = graph.add('Neg', `${path}/behind`, [count]);
   const lacking = graph.add('Mod', `${path}/lacking`, [behind, graph.integer(stride)]);
   const last = graph.add('Unsqueeze', `${path}/last`, [lacking, graph.integers(0)]);

@@ -7,7 +7,7 @@ interface AltUpConfig {
   recycled: boolean;
 }
 
-/** What stands between the two products of a feed-forward layer. */
+/** Activation between the two products of a feed-forward layer. */
 type Activation = 'relu' | 'gelu_new' | 'silu';
 
 export interface T5Config {
@@ -17,21 +17,21 @@ export interface T5Config {
   dKv: number;
   dFf: number;
   activation: Activation;
-  /** The activated product gates a second one (T5 v1.1). */
+  /** The activated product gates a second product (T5 v1.1). */
   isGated: boolean;
-  /** Every layer has position biases of its own (UMT5), not the first one's. */
+  /** Every layer has its own position biases (UMT5); otherwise all layers use those of the first. */
   hasBiasByLayer: boolean;
   encoderLayers: number;
   decoderLayers: number;
-  /** Relative positions: how many buckets, and from which distance on all share the last one. */
+  /** Relative positions: number of buckets, and the distance from which on all share the last bucket. */
   numBuckets: number;
   maxDistance: number;
   epsilon: number;
-  /** What the head's input is multiplied with. */
+  /** Factor of the head's input. */
   headScale: number;
-  /** Positions the model is good for, encoder and decoder each. */
+  /** Maximum number of positions, for encoder and decoder each. */
   contextLength: number;
-  /** null: the representation is as wide as a layer. */
+  /** null: no AltUp, the representation is as wide as a layer. */
   altup: AltUpConfig | null;
   /** null: every encoder layer computes every token. */
   sequence: SequenceConfig | null;
@@ -42,10 +42,10 @@ export interface T5Config {
 export const t5Types = ['t5', 'mt5', 'umt5'] as const;
 type T5Type = (typeof t5Types)[number];
 
-/** What Hugging Face's config classes have where the file says nothing. */
+/** `feed_forward_proj` in Hugging Face's config classes, if missing from the file. */
 const defaultFeedForward = { t5: 'relu', mt5: 'gated-gelu', umt5: 'gated-gelu' } as const;
 
-/** Values of `feed_forward_proj`. */
+/** Supported values of `feed_forward_proj`. */
 const feedForwards: Readonly<Record<string, { activation: Activation; isGated: boolean }>> = {
   relu: { activation: 'relu', isGated: false },
   'gated-gelu': { activation: 'gelu_new', isGated: true },
@@ -54,8 +54,8 @@ const feedForwards: Readonly<Record<string, { activation: Activation; isGated: b
 };
 
 /**
- * Reads a Hugging Face T5, mT5 or UMT5 config with our `altup` and `moe` objects. A field that changes the computation
- * is honoured or refused, never ignored. Missing fields have Hugging Face's defaults.
+ * Reads a Hugging Face T5, mT5 or UMT5 config with our `altup` and `moe` objects. It honours or refuses every field
+ * that changes the computation, and ignores none. Missing fields have Hugging Face's defaults.
  */
 export function readT5Config(config: ConfigReader): T5Config {
   refuseUnsupported(config);
@@ -63,7 +63,7 @@ export function readT5Config(config: ConfigReader): T5Config {
   const dModel = config.integer('d_model', [1, modelLimits.width]);
   const encoderLayers = config.integer('num_layers', [1, modelLimits.layers]);
   const dKv = config.integer('d_kv', [1, modelLimits.headSize]);
-  // ONNX Runtime's GroupQueryAttention takes no other head sizes.
+  // ONNX Runtime's GroupQueryAttention accepts no other head sizes.
   if (dKv % 8 !== 0) throw config.refuse('d_kv', 'a multiple of 8');
   const numBuckets = config.integer('relative_attention_num_buckets', [4, modelLimits.distance], {
     missing: 32,
@@ -72,7 +72,7 @@ export function readT5Config(config: ConfigReader): T5Config {
     missing: 128,
   });
   if (numBuckets % 4 !== 0) throw config.refuse('relative_attention_num_buckets', 'a multiple of 4');
-  // Half of the decoder's buckets hold one distance each; the logarithmic rest needs distances beyond them.
+  // Half of the decoder's buckets hold one distance each; the logarithmic buckets need larger distances.
   if (maxDistance <= numBuckets / 2) {
     throw config.refuse('relative_attention_max_distance', `more than half of the ${numBuckets} buckets`);
   }
@@ -97,7 +97,7 @@ export function readT5Config(config: ConfigReader): T5Config {
   };
 }
 
-/** `dense_act_fn` and `is_gated_act` repeat `feed_forward_proj` in newer files. */
+/** In newer files, `dense_act_fn` and `is_gated_act` repeat `feed_forward_proj`. */
 function readFeedForward(config: ConfigReader, type: T5Type): Pick<T5Config, 'activation' | 'isGated'> {
   const name = config.oneOf('feed_forward_proj', Object.keys(feedForwards), {
     missing: defaultFeedForward[type],
@@ -111,8 +111,8 @@ function readFeedForward(config: ConfigReader, type: T5Type): Pick<T5Config, 'ac
 }
 
 /**
- * T5 1.0 scales and v1.1 does not; older files tell them apart by `tie_word_embeddings` alone. mT5 never scales and UMT5
- * always does, whatever the file says (configuration and modeling files of transformers 5).
+ * T5 1.0 scales, v1.1 does not; older files distinguish them only by `tie_word_embeddings`. mT5 never scales and UMT5
+ * always scales, whatever the file says (configuration and modeling files of transformers 5).
  */
 function isHeadScaled(config: ConfigReader, type: T5Type): boolean {
   const isTied = config.boolean('tie_word_embeddings', { missing: true });
@@ -145,12 +145,12 @@ function readAltUp(altup: ConfigReader | null): AltUpConfig | null {
   };
 }
 
-/** Sparse experts beside each feed-forward layer: `moe` of config.json. */
+/** Sparse experts next to each feed-forward layer: `moe` in config.json. */
 interface MoeConfig {
   numExperts: number;
   /** Hidden width of one expert. */
   expertDFf: number;
-  /** How many experts compute a token. */
+  /** Number of experts that compute a token. */
   topK: number;
 }
 
@@ -163,17 +163,17 @@ function readMoe(moe: ConfigReader | null): MoeConfig | null {
   return { numExperts, expertDFf: moe.integer('expert_d_ff', [1, modelLimits.width]), topK };
 }
 
-/** How the encoder saves tokens: `altup.sequence` of config.json. */
+/** How the encoder computes fewer tokens: `altup.sequence` in config.json. */
 interface SequenceConfig {
   method: 'altup' | 'skip' | 'average';
-  /** k: one token of each k is computed, or their mean. */
+  /** k: the encoder computes one of each k tokens, or their mean. */
   stride: number;
-  /** The encoder layers that skip tokens, from 0, both included; every layer where tokens are averaged. */
+  /** First and last encoder layer that skips tokens, from 0, inclusive; all layers if tokens are averaged. */
   firstLayer: number;
   lastLayer: number;
 }
 
-/** @param encoderLayers that layers counted from the end are counted from */
+/** @param encoderLayers number of layers, for negative indices, which count from the end */
 function readSequence(sequence: ConfigReader | null, encoderLayers: number): SequenceConfig | null {
   if (!sequence) return null;
   sequence.allowOnly(['stride', 'method', 'first_layer', 'last_layer']);
@@ -189,7 +189,7 @@ function readSequence(sequence: ConfigReader | null, encoderLayers: number): Seq
     const given = sequence.integer(field, [-modelLimits.layers, modelLimits.layers], { missing: fallback });
     return given < 0 ? given + encoderLayers : given;
   };
-  // The paper's: all but the first and the last.
+  // Defaults of the paper: all layers except the first and the last.
   const firstLayer = layer('first_layer', 1);
   const lastLayer = layer('last_layer', -2);
   if (firstLayer < 0 || firstLayer >= encoderLayers) {

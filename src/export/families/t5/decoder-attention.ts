@@ -4,23 +4,23 @@ import { computeType, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int } from '../../onnx/attributes.ts';
 import { rmsNorm, type T5Graph } from './graph-parts.ts';
 
-/** Names of values that all decoder layers share. */
+/** Names of values shared by all decoder layers. */
 export interface DecoderInputs {
-  /** int32 [batch]: total length of a row − 1. */
+  /** int32 [batch]: total length of each row − 1. */
   seqlens: string;
-  /** int32 [1]: the largest total length. */
+  /** int32 [1]: maximum total length. */
   total: string;
-  /** [batch, heads, sequence, total], of the compute type */
+  /** [batch, heads, sequence, total], compute type */
   bias: string;
-  /** int32 [batch]: encoder positions of a row. */
+  /** int32 [batch]: number of encoder positions of each row. */
   encoded: string;
-  /** [batch, 1, sequence, encoder capacity], of the compute type: hides what is beyond those. */
+  /** [batch, 1, sequence, encoder capacity], compute type: hides the positions after those. */
   padding: string;
 }
 
 /**
- * x + W_o·attention(norm(x)) over the row's cache and the chunk itself. `present` may be the memory of
- * `past_key_values`; `new` holds the chunk's rows alone, for a caller that keeps the cache itself.
+ * x + W_o·attention(norm(x)) over the row's cache and the chunk itself. `present` may share the memory of
+ * `past_key_values`. `new` holds only the chunk's rows, for callers that manage the cache themselves.
  */
 export function selfAttention(t5: T5Graph, index: number, x: string, inputs: DecoderInputs): string {
   const { graph } = t5;

@@ -12,8 +12,8 @@ import { causalBiasTable } from './relative-bias.ts';
 import { residualStream } from './streams.ts';
 
 /**
- * decoder.onnx: a chunk of tokens per row, after what the row's cache holds → logits of the tokens asked for, and the
- * grown cache. Inputs and outputs are named after the convention of onnxruntime-genai.
+ * decoder.onnx: a chunk of tokens per row that follows the row's cache → logits of the requested tokens, and the
+ * extended cache. Input and output names follow the convention of onnxruntime-genai.
  */
 export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<GraphBuilder> {
   const graph = new GraphBuilder('decoder');
@@ -41,7 +41,7 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
     const inputs: DecoderInputs = { seqlens, total, bias, encoded, padding };
     x = selfAttention(t5, index, x, inputs);
     x = crossAttention(t5, index, x, inputs);
-    // The last feed-forward layer serves logits alone: it runs for the tokens that want them.
+    // Only logits need the last feed-forward layer, so it runs only for tokens with requested logits.
     if (index === last) x = pickTokens(t5, `${path}/tokens`, x, logitPositions);
     x = feedForward(t5, `${path}/feed_forward`, x, `decoder.block.${index}.layer.2`);
     x = index < last ? stream.advance(index, x) : stream.end(x, logitPositions);
@@ -58,8 +58,8 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
 }
 
 /**
- * Rows of a bias table, by query position − key position: int64 [batch, sequence, total]. Keys after the query get the
- * row of distance 0, and attention hides them.
+ * Row numbers in a bias table, by query position − key position: int64 [batch, sequence, total]. Keys after the query
+ * get the row of distance 0; attention hides them.
  */
 function biasRow({ graph, config }: T5Graph, positions: string, total: string): string {
   const path = '/decoder/position_bias';
@@ -73,7 +73,7 @@ function biasRow({ graph, config }: T5Graph, positions: string, total: string): 
   return graph.add('Clip', `${path}/row`, [before, graph.integer(0), graph.integer(config.maxDistance)]);
 }
 
-/** A layer's bias: [batch, heads, sequence, total]. The first one's is every layer's, except in UMT5. */
+/** Bias of a layer: [batch, heads, sequence, total]. All layers use that of the first, except in UMT5. */
 async function positionBias(t5: T5Graph, index: number, row: string): Promise<string> {
   const { graph, weights, config } = t5;
   const embedding = `decoder.block.${index}.layer.0.SelfAttention.relative_attention_bias.weight`;

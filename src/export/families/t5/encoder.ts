@@ -12,9 +12,9 @@ import { residualStream } from './streams.ts';
 import { stridedLayer } from './strided-layer.ts';
 
 /**
- * encoder.onnx: tokens → encoder_output float32 [batch, positions, d] and every decoder layer's cross-attention keys and
- * values [batch, heads, positions, head size]; there are as many positions as tokens, unless tokens are averaged. Rows may be padded on the right; what padded positions give is finite and
- * influences no other position.
+ * encoder.onnx: tokens → encoder_output float32 [batch, positions, d] and the cross-attention keys and values [batch,
+ * heads, positions, head size] of every decoder layer. There is one position per token, unless tokens are averaged.
+ * Rows may be padded on the right: padded positions give finite values and do not influence other positions.
  */
 export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<GraphBuilder> {
   const graph = new GraphBuilder('encoder');
@@ -54,7 +54,7 @@ export async function buildEncoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
   return graph;
 }
 
-/** Rows of a bias table, by key position − query position: int64 [positions, positions]. */
+/** Row numbers in a bias table, by key position − query position: int64 [positions, positions]. */
 function biasRow({ graph, config }: T5Graph, x: string): string {
   const { maxDistance } = config;
   const path = '/encoder/position_bias';
@@ -73,7 +73,7 @@ function biasRow({ graph, config }: T5Graph, x: string): string {
   return graph.add('Add', `${path}/row`, [clipped, graph.integer(maxDistance)]);
 }
 
-/** A layer's bias: [1, heads, positions, positions]. The first one's is every layer's, except in UMT5. */
+/** Bias of a layer: [1, heads, positions, positions]. All layers use that of the first, except in UMT5. */
 async function positionBias(t5: T5Graph, index: number, row: string): Promise<string> {
   const { graph, weights, config } = t5;
   const embedding = `encoder.block.${index}.layer.0.SelfAttention.relative_attention_bias.weight`;
@@ -90,7 +90,7 @@ async function positionBias(t5: T5Graph, index: number, row: string): Promise<st
   return toCompute(t5, graph.add('Unsqueeze', path, [byHead, graph.integers(0)]));
 }
 
-/** x + W_o·attention(norm(x)), every token to all tokens of its row. T5 does not divide scores by √d. */
+/** x + W_o·attention(norm(x)); each token attends to all tokens of its row. T5 does not divide scores by √d. */
 function selfAttention(t5: T5Graph, path: string, x: string, layer: string, bias: string): string {
   const { graph } = t5;
   const { dModel, numHeads, dKv } = t5.config;
@@ -108,7 +108,7 @@ function selfAttention(t5: T5Graph, path: string, x: string, layer: string, bias
   return graph.add('Add', `${path}/residual`, [x, toStream(t5, out)]);
 }
 
-/** What decoder layer `index` attends to, made once per prompt. */
+/** Cross-attention keys and values of decoder layer `index`, computed once per prompt. */
 function crossKeysAndValues(t5: T5Graph, index: number, encoded: string): void {
   const { graph } = t5;
   const { dModel, numHeads, dKv } = t5.config;

@@ -10,11 +10,11 @@ import { buildEncoder } from './encoder.ts';
 import { tableName, tableNames, tableWidth } from './graph-parts.ts';
 import { headName } from './output-head.ts';
 
-/** T5 v1.1, dense or with the paper's AltUp, Sequence-AltUp and its baselines, and sparse experts. */
+/** Exports T5, mT5 and UMT5: dense or with the paper's AltUp, Sequence-AltUp and its baselines, and sparse experts. */
 export const exportT5: FamilyExport = async (reader, weights, precision) => {
   const config = readT5Config(reader);
   await refuseOtherTables(weights, config);
-  // transformers 5 uses a head that differs from the table, whatever tie_word_embeddings says.
+  // Like transformers 5, use a head that differs from the table whatever tie_word_embeddings says.
   const shape = [config.vocabSize, tableWidth(config)];
   const hasOwnHead = await weights.differ(tableName(weights), headName, shape);
   const encoder = await buildEncoder({ weights, config, precision, hasOwnHead });
@@ -28,13 +28,13 @@ export const exportT5: FamilyExport = async (reader, weights, precision) => {
   };
 };
 
-/** Tensors that repeat another one, or that Hugging Face's loader skips too. */
+/** Matches tensors that repeat another tensor, or that Hugging Face's loader also skips. */
 function isCopy(name: string): boolean {
   if (tableNames.includes(name) || name === headName) return true;
   return name === 'decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight';
 }
 
-/** Encoder and decoder look tokens up in one table: a second one would be dropped in silence. */
+/** Refuses a second, different table. Encoder and decoder share one, so the export would silently drop it. */
 async function refuseOtherTables(weights: WeightSource, config: T5Config): Promise<void> {
   const table = tableName(weights);
   for (const name of tableNames) {

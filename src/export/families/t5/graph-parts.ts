@@ -6,14 +6,14 @@ import { float, int, text } from '../../onnx/attributes.ts';
 import { microsoftDomain } from '../../onnx/opset.ts';
 import type { T5Config } from './config.ts';
 
-/** What every part of a T5 graph is built with. */
+/** Context that every part of a T5 graph is built with. */
 export interface T5Graph extends ModelGraph {
   config: T5Config;
-  /** The head is a matrix of its own, not the table. */
+  /** The head is a separate matrix, not the table. */
   hasOwnHead: boolean;
 }
 
-/** x / √(mean(x²) + ε) · w over the last axis of `width`; the value is called `output`, or like the node. */
+/** x / √(mean(x²) + ε) · w over the last axis of `width`. The value is named `output`, by default like the node. */
 export function rmsNorm(
   t5: T5Graph,
   name: string,
@@ -30,8 +30,8 @@ export function rmsNorm(
 }
 
 /**
- * The feed-forward layer with its residual: x + W_o a, where a = f(W_i n) (T5 1.0), or f(W_0 n) ⊙ W_1 n where it is
- * gated (v1.1), and n = norm(x). With sparse experts what they make of n is added.
+ * The feed-forward layer with its residual: x + W_o a. With n = norm(x), a = f(W_i n) in T5 1.0, and the gated
+ * a = f(W_0 n) ⊙ W_1 n in v1.1. Sparse experts add their result for n.
  */
 export function feedForward(t5: T5Graph, path: string, x: string, layer: string): string {
   const { graph } = t5;
@@ -43,7 +43,7 @@ export function feedForward(t5: T5Graph, path: string, x: string, layer: string)
     linear(t5, `${path}/${part}`, normed, `${dense}.${part}.weight`, [dFf, dModel]);
   const activated = activate(t5, path, product(isGated ? 'wi_0' : 'wi'));
   const inner = isGated ? graph.add('Mul', `${path}/gated`, [activated, product('wi_1')]) : activated;
-  // What wo gives leaves float16's range in large checkpoints; Hugging Face's code keeps it in float32 too.
+  // In large checkpoints, the result of wo exceeds float16's range. Hugging Face's code also keeps it in float32.
   const wide = t5.precision === 'fp16' ? { ...t5, precision: 'fp32' as const } : t5;
   const down = linear(wide, `${path}/wo`, toStream(t5, inner), `${dense}.wo.weight`, [dModel, dFf]);
   const computed = moe
@@ -52,7 +52,7 @@ export function feedForward(t5: T5Graph, path: string, x: string, layer: string)
   return graph.add('Add', `${path}/residual`, [x, computed]);
 }
 
-/** GELU is the approximation by tanh; SiLU is x · sigmoid(x). */
+/** GELU uses the tanh approximation; SiLU is x · sigmoid(x). */
 function activate({ graph, config }: T5Graph, path: string, x: string): string {
   if (config.activation === 'relu') return graph.add('Relu', `${path}/relu`, [x]);
   if (config.activation === 'silu') {
@@ -61,12 +61,12 @@ function activate({ graph, config }: T5Graph, path: string, x: string): string {
   return graph.add('Gelu', `${path}/gelu`, [x], { attributes: { approximate: text('tanh') } });
 }
 
-/** What the graph calls the axis of the encoder's positions: averaged tokens are fewer than those of `input_ids`. */
+/** Name of the axis of encoder positions in the graph. Averaging makes it shorter than `sequence`. */
 export function encoderAxis({ sequence }: T5Config): string {
   return sequence?.method === 'average' ? 'positions' : 'sequence';
 }
 
-/** The table that both stacks look tokens up in. */
+/** The embedding table of both stacks. */
 export function tokenTable(t5: T5Graph): EmbeddingTable {
   const { weights, config } = t5;
   return embeddingTable(t5, tableName(weights), [config.vocabSize, tableWidth(config)]);
@@ -74,21 +74,21 @@ export function tokenTable(t5: T5Graph): EmbeddingTable {
 
 export const tableNames = ['shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'];
 
-/** Some checkpoints hold the table only under one of its users' names. */
+/** Name of the table in the checkpoint. Some checkpoints have it only under the name of one stack. */
 export function tableName(weights: WeightSource): string {
   return tableNames.find((name) => weights.has(name)) ?? 'shared.weight';
 }
 
-/** Width of the embedding table, of the decoder's last norm and of the head: K·d for plain AltUp, d otherwise. */
+/** Width of the embedding table, the decoder's last norm and the head: K·d for plain AltUp, d otherwise. */
 export function tableWidth({ dModel, altup }: T5Config): number {
   return altup && !altup.recycled ? altup.numBlocks * dModel : dModel;
 }
 
 /**
- * Sparse experts: Σ p_e·W_o^e gelu(W_i^e n) over the `top_k` largest of p = softmax(W_r n), gelu by tanh. ONNX Runtime's
- * own operator does softmax, choice and sum. Router and experts are float32 in every precision: a rounded router
- * chooses other experts, and the operator has no form for blocks of codes.
- * @param normed float32 [..., d], of at most three axes
+ * Sparse experts: Σ p_e·W_o^e gelu(W_i^e n) over the `top_k` largest p = softmax(W_r n), GELU by tanh. ONNX Runtime's
+ * MoE operator computes softmax, choice and sum. Router and experts are float32 in every precision: a rounded router
+ * would choose other experts, and the operator does not support blocks of codes.
+ * @param normed float32 [..., d], at most three axes
  */
 function experts(t5: T5Graph, path: string, normed: string, layer: string): string {
   const { graph, weights, config } = t5;

@@ -5,12 +5,12 @@ import { weightOf } from '../../onnx/weight.ts';
 import type { T5Graph } from './graph-parts.ts';
 
 /**
- * What is added to attention scores so that padding behind a row's encoder length gets no weight. Not the operator's own
- * mask input, which WebGPU does not have; there, as everywhere, e to this power is 0.
+ * A bias on attention scores: padding after a row's encoder length gets no weight, because e to this power is 0. It
+ * replaces the operator's own mask input, which WebGPU does not have.
  * @param lengths int32 [batch]
- * @param keys a value whose axis `axis` is as long as there are encoder positions
- * @param queries int64 [batch, sequence]: one mask per query, as the operator wants it beside no other bias
- * @returns [batch, 1, sequence, positions], or [batch, 1, 1, positions] without `queries`, of the compute type
+ * @param keys a value with one entry per encoder position on axis `axis`
+ * @param queries int64 [batch, sequence]: gives one mask per query, which the operator needs if there is no other bias
+ * @returns compute type [batch, 1, sequence, positions], or [batch, 1, 1, positions] without `queries`
  */
 export function paddingBias(
   t5: T5Graph,

@@ -1,6 +1,6 @@
 /**
- * T5's relative position bias as a table over distances, so that a graph needs one Gather instead of the bucket
- * formula. Distances from `maxDistance` on share the last bucket, so the table ends there.
+ * T5's relative position bias as a table by distance, so that the graph needs one Gather instead of the bucket formula.
+ * The table ends at `maxDistance`, because all distances from there on share the last bucket.
  */
 export interface BiasTable {
   /** [distances, heads] */
@@ -27,8 +27,8 @@ export function causalBiasTable(embedding: Float32Array, shape: BiasShape): Bias
 }
 
 /**
- * Encoder: row maxDistance + n is the bias of a key n positions after the query, n = −maxDistance..maxDistance. Half
- * of the buckets are for keys after the query.
+ * Encoder: row maxDistance + n is the bias of a key n positions after the query, n = −maxDistance..maxDistance. Keys
+ * after the query use half of the buckets.
  * @param embedding [numBuckets, heads]
  */
 export function bidirectionalBiasTable(embedding: Float32Array, shape: BiasShape): BiasTable {
@@ -42,11 +42,11 @@ export function bidirectionalBiasTable(embedding: Float32Array, shape: BiasShape
 }
 
 /**
- * The bucket of a distance n ≥ 0 (T5 paper, arXiv 1910.10683, section 2.1): half of the buckets hold one distance
- * each, the others grow logarithmically up to maxDistance, and the last one takes all that is farther.
+ * Returns the bucket of a distance n ≥ 0 (T5 paper, arXiv 1910.10683, section 2.1). Half of the buckets hold one
+ * distance each, the others grow logarithmically up to maxDistance, and the last one holds all larger distances.
  *
- * Evaluated in float32 and in the order of Hugging Face's code: where the exact value is an integer, as at distance 64
- * of 128 in 16 buckets, the result hangs on rounding, and models are trained with theirs.
+ * Computes in float32 and in the order of Hugging Face's code, because models are trained with its rounding. The
+ * rounding decides if the exact value is an integer, as for distance 64 of 128 in 16 buckets.
  */
 export function distanceBucket(n: number, numBuckets: number, maxDistance: number): number {
   const exact = Math.floor(numBuckets / 2);

@@ -3,8 +3,8 @@ import { denseStream, type ResidualStream } from '../../altup/residual-stream.ts
 import { encoderAxis, type T5Graph } from './graph-parts.ts';
 
 /**
- * The residual stream of one stack. Plain AltUp concatenates at the decoder's end; the encoder always sums, so that
- * cross-attention reads d numbers per token in every variant.
+ * The residual stream of one stack. Plain AltUp concatenates the blocks at the end of the decoder. The encoder always
+ * sums them, so that cross-attention reads d numbers per token in every variant.
  */
 export function residualStream(
   { graph, weights, config }: T5Graph,

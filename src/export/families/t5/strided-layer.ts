@@ -2,12 +2,12 @@ import { altupDomain } from '../../altup/domain.ts';
 import { int } from '../../onnx/attributes.ts';
 import type { T5Graph } from './graph-parts.ts';
 
-/** x [batch, tokens, d] and the bias of its attention scores → what a layer computes of x. */
+/** x [batch, tokens, d] and the bias of its attention scores → the result of the layer. */
 type EncoderLayer = (x: string, bias: string) => string;
 
 /**
- * Encoder layer `index`, or Sequence-AltUp or stride-and-skip around it: then it computes every k-th token of x
- * [batch, sequence, d] alone, and the others follow by prediction, or stay as they are.
+ * Encoder layer `index`, plain or within Sequence-AltUp or stride-and-skip. With these, the layer computes only every
+ * k-th token of x [batch, sequence, d]; Sequence-AltUp predicts the others, stride-and-skip leaves them unchanged.
  * @param bias [batch, heads, sequence, sequence]
  */
 export function stridedLayer(
@@ -36,20 +36,20 @@ export function stridedLayer(
   });
 }
 
-/** Numbers 0, k, 2k, … of some axes. */
+/** Elements 0, k, 2k, … of the given axes, where k is `stride`. */
 function everyNth({ graph }: T5Graph, name: string, x: string, axes: number[], stride: number): string {
   const each = (value: number) => graph.integers(...axes.map(() => value));
   const from = [x, each(0), each(Number.MAX_SAFE_INTEGER), graph.integers(...axes), each(stride)];
   return graph.add('Slice', name, from);
 }
 
-/** Kept tokens keep their places, so their bias is a part of all tokens' bias, cut out once for layers that share it. */
+/** Kept tokens keep their positions, so their bias is part of the full bias. Layers with the same bias share it. */
 function keptBias(t5: T5Graph, bias: string, stride: number): string {
   const name = `${bias}/kept`;
   return t5.graph.computes(name) ? name : everyNth(t5, name, bias, [2, 3], stride);
 }
 
-/** x with the computed tokens [batch, kept, d] in their places. */
+/** Replaces the kept tokens of x with the computed ones [batch, kept, d]. */
 function putBack(t5: T5Graph, name: string, x: string, computed: string, stride: number): string {
   const { graph, config } = t5;
   const flat = graph.add('Reshape', `${name}/flat`, [x, graph.integers(-1, config.dModel)]);
@@ -57,7 +57,7 @@ function putBack(t5: T5Graph, name: string, x: string, computed: string, stride:
   return graph.add('Reshape', name, [put, '/encoder/kept_rows/shape']);
 }
 
-/** Rows of the flattened batch × sequence that are kept: int64 [batch, kept, 1], the same for all layers. */
+/** Kept rows of the flattened batch × sequence: int64 [batch, kept, 1]. All layers share them. */
 function keptRows({ graph }: T5Graph, x: string, stride: number): string {
   const name = '/encoder/kept_rows';
   if (graph.computes(name)) return name;

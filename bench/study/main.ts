@@ -1,16 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { shippedQualities } from '../bench/study/quality.ts';
-import { type StudyData, studyFiles } from '../bench/study/report.ts';
-import { measureSpeeds } from '../bench/study/speed.ts';
-import { type ShapeName, shapes } from '../bench/study/variants.ts';
-import { describeMachine } from '../bench/support/machine.ts';
+import { describeMachine } from '../support/machine.ts';
+import { shippedQualities } from './quality.ts';
+import { type StudyData, studyFiles } from './report.ts';
+import { measureSpeeds } from './speed.ts';
+import { type ShapeName, shapes } from './variants.ts';
 
-// npm run study: measures, and writes docs/results.json, .md and the pictures. --render: writes them from the speeds of the
-// last time. --shapes Small,Base: measures these alone, and keeps what is known of others.
+// npm run study: measures, and writes docs/results.json, .md and the pictures. --render: writes them from the last
+// measured speeds. --shapes Small,Base: measures only these shapes, and keeps the last speeds of the others.
 
-const docs = join(import.meta.dirname, '../docs');
+const docs = join(import.meta.dirname, '../../docs');
 const dataFile = join(docs, 'results.json');
 
 const { values } = parseArgs({

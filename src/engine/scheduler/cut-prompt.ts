@@ -1,0 +1,61 @@
+import type { GenerationRequest } from '../protocol/generation.ts';
+
+/** Minimum budget, so that no prompt needs a chunk of one token, which gives slightly different numbers. */
+const minPrefill = 3;
+
+/**
+ * Cost of a scored token (one with a log probability), in unscored tokens: it needs a row of logits, and its
+ * alternatives are sorted and sent. A constant, so that a prompt is cut the same way whatever else the step computes.
+ */
+const scoredCost = 8;
+
+type Cut = Pick<GenerationRequest, 'promptLogprobs' | 'isReproducible'>;
+
+interface StepBudget {
+  /** What is left of it, in unscored tokens. */
+  budget: number;
+  /** What the step's other chunks cost. */
+  cost: number;
+  prefillChunk: number;
+}
+
+/**
+ * The part of a step that prompts may use, in unscored tokens. Sequences that decode wait for one chunk at most.
+ * @param rows sequences of this model that decode in the step
+ * @param othersDecode whether sequences of other models wait for the step to end
+ */
+export function prefillBudget(
+  rows: number,
+  othersDecode: boolean,
+  { stepTokens, prefillChunk }: { stepTokens: number; prefillChunk: number },
+): number {
+  const maximum = rows === 0 && !othersDecode ? stepTokens : Math.min(stepTokens - rows, prefillChunk);
+  return Math.max(minPrefill, maximum);
+}
+
+/** What `tokens` of a request cost, in unscored tokens. */
+export const costOf = ({ promptLogprobs }: Cut, tokens: number): number =>
+  promptLogprobs === null ? tokens : scoredCost * tokens;
+
+/**
+ * End of the chunk that begins at `start`; `start` itself if the step has no room for one.
+ *
+ * Attention computes a chunk in tiles; the order in which it rounds their products depends on where the chunk begins
+ * and ends. So a reproducible prompt is only cut at multiples of `prefillChunk`, whatever else the step computes.
+ * @param length tokens that the decoder is given
+ */
+export function chunkEnd(
+  request: Cut,
+  { start, length }: { start: number; length: number },
+  { budget, cost, prefillChunk }: StepBudget,
+): number {
+  const isScored = request.promptLogprobs !== null;
+  const chunk = isScored ? Math.max(minPrefill, Math.floor(prefillChunk / scoredCost)) : prefillChunk;
+  const whole = Math.min(length, start + chunk);
+  if (request.isReproducible || isScored) {
+    return costOf(request, whole - start) <= budget || cost === 0 ? whole : start;
+  }
+  if (budget < minPrefill) return start;
+  const end = Math.min(whole, start + budget);
+  return length - end === 1 ? end - 1 : end;
+}
