@@ -18,7 +18,7 @@ RUN --mount=type=secret,id=extra_ca --mount=type=cache,target=/cargo --mount=typ
 FROM node AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-# onnxruntime-node brings its libraries for every platform; its install script would fetch those of CUDA.
+# onnxruntime-node contains its libraries for every platform; its install script would also download those of CUDA.
 RUN --mount=type=secret,id=extra_ca --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/extra_ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/extra_ca; fi; \
     npm ci --omit=dev --omit=optional --ignore-scripts --no-bin-links --no-audit --no-fund && \
@@ -45,7 +45,7 @@ RUN mkdir native && install -m 644 /tmp/altup-native.node "native/altup-native.l
 FROM app AS no-models
 RUN mkdir /models
 
-# Exports are made here: a container with a read-only root has nowhere to write them.
+# Models are exported here, because a container with a read-only root cannot write exports.
 FROM app AS shipped-models
 ARG PRECISION=fp32
 COPY models/ /models/

@@ -5,10 +5,10 @@ const usage = `Usage: altup <command> [arguments]
 
   serve                 serve the models of a folder over HTTP
   export <checkpoint>   write a checkpoint as ONNX graphs
-  inspect <model>       show what a checkpoint or an export holds
-  loadtest              put servers under load, models side by side
+  inspect <model>       describe a checkpoint or an export
+  loadtest              put servers under load and compare models
 
-altup <command> --help tells more.
+Run altup <command> --help for details.
 `;
 
 type Command = (args: string[]) => Promise<number | null>;
@@ -29,7 +29,7 @@ async function main([name = '--help', ...args]: string[]): Promise<number | null
   }
   const load = commands[name];
   if (!load) {
-    process.stderr.write(`altup: there is no command "${name}"\n\n${usage}`);
+    process.stderr.write(`altup: unknown command "${name}"\n\n${usage}`);
     return 2;
   }
   try {

@@ -101,7 +101,7 @@ describe('loadConfig', () => {
       "--execution-provider: 'rocm' is not valid; expected one of auto, cpu, cuda, tensorrt, webgpu",
     ],
     [{}, ['--precision=int3'], `--precision: 'int3' is not valid; ${precisionList}`],
-    [{ ALTUP_PRECISION: 'int8,fp32,int8' }, [], `ALTUP_PRECISION: 'int8' is there twice; ${precisionList}`],
+    [{ ALTUP_PRECISION: 'int8,fp32,int8' }, [], `ALTUP_PRECISION: 'int8' is listed twice; ${precisionList}`],
     [{ ALTUP_PRECISION: 'int8,' }, [], `ALTUP_PRECISION: '' is not valid; ${precisionList}`],
   ] as [Record<string, string>, string[], string][])('refuses %j %j', (env, argv, message) => {
     expect(refusal(env, argv)).toBe(message);
@@ -188,11 +188,11 @@ describe('API keys', () => {
   });
 
   it.each([
-    ['sesame open wide', 'expected a key and at most a name'],
+    ['sesame open wide', 'has more than two words; expected a key, optionally followed by a name'],
     ['sesame äö', 'a name has at most 64 letters, digits and ._-'],
     [`sesame ${'x'.repeat(65)}`, 'a name has at most 64 letters, digits and ._-'],
-    ['sesame key-1', "the name key-1 is the service's own; choose another"],
-    ['sesame other', "the name other is the service's own; choose another"],
+    ['sesame key-1', 'the name key-1 is reserved; choose another'],
+    ['sesame other', 'the name other is reserved; choose another'],
   ])('are refused with the line they are in: %s', (line, problem) => {
     const file = join(folder, 'wrong');
     writeFileSync(file, `# keys\nalpha\n${line}\n`);
@@ -212,7 +212,7 @@ describe('API keys', () => {
       /^ALTUP_API_KEYS_FILE: cannot read .*nowhere/,
     );
     const onCommandLine = refusal({}, ['--api-keys', 'sesame']);
-    expect(onCommandLine).toMatch(/^--api-keys: a secret.*set ALTUP_API_KEYS$/);
+    expect(onCommandLine).toMatch(/^--api-keys: .*this secret.*set ALTUP_API_KEYS instead$/);
     expect(onCommandLine).not.toContain('sesame');
   });
 });

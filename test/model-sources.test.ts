@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { findSources } from '../src/service/model-sources.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
 
-/** A folder with a model folder for each name, and two things that are none. */
+/** A folder with a model folder for each name, and two entries that are not models. */
 async function folderOf(...names: string[]): Promise<string> {
   const folder = await temporaryFolder();
   for (const name of names) {
@@ -103,7 +103,7 @@ describe('findSources', () => {
       ['gemma-3n-E2B-it', { hub: { repo: 'google/gemma-3n-E2B-it', revision: 'v1' } }],
     ]);
     await expect(findSources(['a/b', 'c/b'])).rejects.toThrow(
-      'two models are called b: a/b@main of the hub and c/b@main of the hub',
+      'two models are called b: a/b@main on the hub and c/b@main on the hub',
     );
   });
 });

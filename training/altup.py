@@ -9,22 +9,22 @@ is contiguous. One AltUp layer wraps an unchanged layer L of width d:
 
 L reads the old block x^{j*}, not its prediction.
 
-What the paper leaves open, and what is chosen here:
+The paper leaves some points open. This code decides them as follows:
 
 * L is one whole T5 block with all its residuals (encoder: self-attention and feed-forward;
   decoder: self-attention, cross-attention and feed-forward). The paper wraps "a transformer
   layer" and counts K² + K scalars for each.
 * P starts as the identity and g as ones. Then x^{j*} becomes L(x^{j*}) and every other block
-  moves by the same difference, so a Recycled model equals the dense model with the same weights
-  at step 0: training starts from a known good place, and a test can hold the code to it.
-* Plain AltUp: the embedding table is [V, K·d], cut into K blocks. The decoder's output is the
+  moves by the same difference, so at step 0 a Recycled model equals the dense model with the
+  same weights. Training starts from a known good state, and a test can check the equality.
+* Plain AltUp: the embedding table is [V, K·d], split into K blocks. The decoder's output is the
   concatenation, K·d wide, with one RMSNorm and one lm_head of that width, so that the norm
   weighs the blocks against each other.
 * Recycled AltUp: the d-wide embedding is replicated K times; the decoder's blocks are summed and
-  then normalised, d wide. RMSNorm does not see the factor K, so nothing is divided by K.
+  then normalised, d wide. RMSNorm cancels the factor K, so the sum is not divided by K.
 * Encoder output, plain and recycled alike: the sum of the blocks, then the d-wide norm. The
-  cross-attention projections keep the width of L, and whoever reads the encoder's output
-  sees one shape, [batch, seq, d], for every variant.
+  cross-attention projections keep the width of L, and the encoder's output has the same shape,
+  [batch, seq, d], in every variant.
 """
 
 from collections.abc import Callable
@@ -60,15 +60,15 @@ class AltUp(nn.Module):
 
 
 def split(embedded: Tensor, num_blocks: int) -> Tensor:
-    """[..., K·d] → [K, ..., d]: the plain way in. K = 1 is the dense model."""
+    """[..., K·d] → [K, ..., d]: the input of plain AltUp. K = 1 is the dense model."""
     return torch.stack(embedded.chunk(num_blocks, dim=-1))
 
 
 def concatenate(x: Tensor) -> Tensor:
-    """[K, ..., d] → [..., K·d]: the plain way out, the inverse of `split`."""
+    """[K, ..., d] → [..., K·d]: the output of plain AltUp, the inverse of `split`."""
     return torch.cat(x.unbind(0), dim=-1)
 
 
 def replicate(embedded: Tensor, num_blocks: int) -> Tensor:
-    """[..., d] → [K, ..., d]: the Recycled way in."""
+    """[..., d] → [K, ..., d]: the input of Recycled AltUp."""
     return embedded.expand(num_blocks, *embedded.shape)

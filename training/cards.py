@@ -2,9 +2,9 @@
 
     python -m training.cards
 
-Also measures here, with the stored weights, whether a model uses its prompt at all: the held-out
-loss with each continuation's own prefix, and with the prefix of another one; and how much work each
-sparse expert gets.
+It also measures two things with the stored weights. Whether a model uses its prompt at all: the
+held-out loss with each continuation's own prefix, and with the prefix of another one. And how much
+work each sparse expert gets.
 """
 
 import json
@@ -36,7 +36,7 @@ WHAT = {
 
 
 def foreign_prefix(batch: data.Batch) -> data.Batch:
-    """Every continuation with its neighbour's prefix."""
+    """The batch with each continuation paired with its neighbour's prefix."""
     return replace(batch, input_ids=batch.input_ids.roll(1, 0), lengths=batch.lengths.roll(1, 0))
 
 
@@ -57,7 +57,7 @@ def table(figures: dict[str, dict]) -> str:
 
 
 def expert_row(use: dict[str, list[float]] | None) -> str:
-    """A row of the card's table, or nothing for a model without experts."""
+    """A row of the card's table, or an empty string for a model without experts."""
     if use is None:
         return ""
     busiest = [max(parts) for parts in use.values()]
@@ -141,7 +141,7 @@ r-cran-janeaustenr. The weights carry the licence of this repository. Retraining
 
 
 def measure(variant: str, batches: list[data.Batch]) -> dict:
-    """The figures in training.json; `prefix`, and `expert_use` of a model with experts, are added on the first call."""
+    """The figures in training.json. The first call adds `prefix`, and `expert_use` if the model has experts."""
     folder = variants.folder(variant)
     file = folder / "training.json"
     measured = json.loads(file.read_text())

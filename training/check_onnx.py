@@ -1,11 +1,11 @@
-"""Checks ONNX files with the onnx package, a reader that shares no code with the exporter.
+"""Checks ONNX files with the onnx package, which shares no code with the exporter.
 
     python -m training.check_onnx models/x/onnx/fp32/decoder.onnx ...
 
-For every file: the structural check of onnx.checker, and shape inference in strict mode over all
-that the ONNX standard defines. `ai.altup` operators must each have a function body in the file.
-Operators of `com.microsoft` belong to ONNX Runtime: the checker has no schema for them, so their
-attributes and shapes stay unchecked here, and the report says how many there are.
+For each file it runs the structural check of onnx.checker, and shape inference in strict mode over
+every operator of the ONNX standard. Each `ai.altup` operator must have a function body in the file.
+Operators of `com.microsoft` belong to ONNX Runtime: the checker has no schema for them, so it does
+not check their attributes and shapes, and the report says how many there are.
 """
 
 import argparse
@@ -22,7 +22,7 @@ OUR_DOMAIN = "ai.altup"
 
 
 def nodes_of(nodes) -> Iterator[onnx.NodeProto]:
-    """All nodes, with those inside If, Loop and Scan."""
+    """All nodes, including those inside If, Loop and Scan."""
     for node in nodes:
         yield node
         for attribute in node.attribute:
@@ -41,19 +41,19 @@ def is_foreign(node: onnx.NodeProto) -> bool:
 
 
 def without_foreign_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with those functions inlined whose bodies use operators without a schema.
+    """The model with each function inlined that uses operators without a schema in its body.
 
-    Inference passes over such an operator in the graph, but takes the outputs of a function that has
-    one for mistakes.
+    Inference skips such an operator in the graph, but reports the outputs of a function that
+    contains one as mistakes.
     """
     names = [(f.domain, f.name) for f in model.functions if any(map(is_foreign, nodes_of(f.node)))]
     return inliner.inline_selected_functions(model, names) if names else model
 
 
 def problems(path: Path) -> tuple[list[str], Counter]:
-    """What is wrong with the file, and how many nodes use operators without a schema, by domain."""
+    """The problems found in the file, and the number of nodes with schemaless operators, by domain."""
     try:
-        # By path, so that external data beside the file is looked for and checked too.
+        # Called with the path, so that it also finds and checks external data next to the file.
         onnx.checker.check_model(str(path), full_check=False)
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # The checker and the protobuf reader raise several types.
@@ -71,7 +71,7 @@ def problems(path: Path) -> tuple[list[str], Counter]:
     model = without_foreign_bodies(model)
     foreign = Counter(node.domain for node in all_nodes(model) if is_foreign(node))
     try:
-        # Strict inference stops at the first mistake, but passes over operators it has no schema for.
+        # Strict inference stops at the first mistake, but skips operators without a schema.
         onnx.shape_inference.infer_shapes(model, check_type=not foreign, strict_mode=True)
     except onnx.shape_inference.InferenceError as error:
         found.append(f"shape inference: {error}")

@@ -26,11 +26,11 @@ class AltUpConfig:
 
 @dataclass(frozen=True)
 class SequenceConfig:
-    """How the encoder saves tokens (paper: Algorithm 2 and its baselines): in config.json the object `altup.sequence`."""
+    """How the encoder computes fewer tokens (paper: Algorithm 2 and its baselines): `altup.sequence` in config.json."""
 
     stride: int = 4
     method: str = "altup"
-    # Zero-based, both included; negative ones count from the end. The paper's: all but the first and the last.
+    # Zero-based and inclusive; negative values count from the end. The paper's choice: all but the first and the last.
     first_layer: int = 1
     last_layer: int = -2
 
@@ -41,7 +41,7 @@ class SequenceConfig:
             raise ValueError(f"method must be 'altup', 'skip' or 'average', got {self.method!r}")
 
     def layers(self, num_layers: int) -> range:
-        """The encoder layers that compute every `stride`-th token alone; none where tokens are averaged."""
+        """The encoder layers that compute only every `stride`-th token; empty when tokens are averaged."""
         if self.method == "average":
             return range(0)
         first, last = (layer + num_layers if layer < 0 else layer for layer in (self.first_layer, self.last_layer))
@@ -58,7 +58,7 @@ class SequenceConfig:
 
 @dataclass(frozen=True)
 class MoEConfig:
-    """Sparse experts beside each feed-forward layer: in config.json the object `moe`."""
+    """Sparse experts next to each feed-forward layer: the object `moe` in config.json."""
 
     num_experts: int = 8
     expert_d_ff: int = 64

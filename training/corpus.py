@@ -3,8 +3,8 @@
     python -m training.corpus                   prints the size of both parts
     python -m training.corpus --held-out FILE   also writes the held-out part, two empty lines between chapters
 
-The text is in the public domain. The package is unpacked into training/.cache without being
-installed, because installing it would bring R along.
+The text is in the public domain. The package is unpacked into training/.cache, not installed,
+because an installation would also install R.
 """
 
 import argparse
@@ -19,7 +19,7 @@ PACKAGE = "r-cran-janeaustenr"
 CACHE = Path(__file__).parent / ".cache"
 DATABASE = "usr/lib/R/site-library/janeaustenr/data/Rdata"
 NOVELS = ["emma", "mansfieldpark", "northangerabbey", "persuasion", "prideprejudice", "sensesensibility"]
-# Of every novel, the last chapters that together make up at least this part of it.
+# The last chapters of each novel are held out, at least this part of its characters.
 HELD_OUT_PART = 0.05
 
 CHAPTER = re.compile(r"chapter ([ivxl]+|\d+)", re.IGNORECASE)
@@ -30,7 +30,7 @@ EDITORIAL = re.compile(r"\[.*\]|[* ]+")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Both parts as chapters, each a string whose paragraphs are separated by an empty line."""
+    """Both parts as chapters; each chapter is a string with an empty line between paragraphs."""
 
     train: list[str]
     held_out: list[str]
@@ -48,15 +48,15 @@ def unpack() -> Path:
 
 
 def join_lines(lines: list[str]) -> str:
-    """One paragraph from its hard-wrapped lines, without marks for italics and footnotes."""
+    """One paragraph joined from its hard-wrapped lines, without marks for italics and footnotes."""
     text = "\n".join(line.strip() for line in lines)
-    # The novels are wrapped after hyphens and dashes too, where no space belongs.
+    # Some lines break after a hyphen or dash, where no space belongs.
     text = re.sub(r"(?<=\S-)\n", "", text)
     return re.sub(r"\s+", " ", re.sub(r"[_*]", "", text))
 
 
 def chapters(lines: list[str]) -> list[str]:
-    """The lines of a novel → its chapters, without title page, headings, notes and closing words."""
+    """The chapters of a novel, from its lines, without title page, headings, notes and closing words."""
     found: list[list[str]] = []
     paragraph: list[str] = []
 
@@ -81,7 +81,7 @@ def chapters(lines: list[str]) -> list[str]:
 
 
 def held_out_count(texts: list[str]) -> int:
-    """How many chapters from the end reach HELD_OUT_PART of the novel's characters."""
+    """The number of chapters at the end that together reach HELD_OUT_PART of the novel's characters."""
     wanted = HELD_OUT_PART * sum(map(len, texts))
     count = 0
     while sum(map(len, texts[len(texts) - count :])) < wanted:

@@ -1,6 +1,6 @@
 """Prefix language modelling: the encoder reads a prefix and </s>, the decoder continues it.
 
-Every variant sees the same batches in the same order: they depend on the seed and the step alone.
+Every variant sees the same batches in the same order: they depend only on the seed and the step.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 from training.tokenizer import EOS_ID, PAD_ID
 
 SHORTEST_PREFIX, LONGEST_PREFIX = 8, 128
-# The longest; training also draws shorter ones, whose tokens depend on the prefix more.
+# The maximum length; training also draws shorter continuations, which depend more on the prefix.
 CONTINUATION = 128
 CONTINUATIONS = (16, 32, 64, CONTINUATION)
 # `F.cross_entropy` skips this label.
@@ -35,7 +35,7 @@ class Batch:
 
 
 def encode_chapters(tokenizer, texts: list[str]) -> list[np.ndarray]:
-    """Token ids of each chapter; the tokenizer ends each with </s>."""
+    """Token ids of each chapter; the tokenizer appends </s> to each."""
     return [np.array(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
 
 
@@ -46,11 +46,11 @@ def pad(rows: list[np.ndarray], width: int, value: int) -> Tensor:
     return torch.from_numpy(padded)
 
 
-Window = tuple[np.ndarray, int]  # a chapter, and where in it the continuation starts
+Window = tuple[np.ndarray, int]  # a chapter, and the index in it where the continuation starts
 
 
 def make_batch(windows: list[Window], prefix: int, continuation: int = CONTINUATION) -> Batch:
-    """At most `prefix` tokens before each start, at most `continuation` from it: chapters are not crossed."""
+    """Up to `prefix` tokens before each start and up to `continuation` after it, never across a chapter's end."""
     prefixes = [np.append(chapter[max(0, at - prefix) : at], EOS_ID) for chapter, at in windows]
     labels = pad([chapter[at : at + continuation] for chapter, at in windows], continuation, IGNORED)
     start = torch.full((len(windows), 1), PAD_ID)  # decoder_start_token_id
@@ -63,14 +63,14 @@ def make_batch(windows: list[Window], prefix: int, continuation: int = CONTINUAT
 
 
 def windows_from(chapters: list[np.ndarray], first: int, continuation: int = CONTINUATION) -> list[Window]:
-    """Continuations that tile every chapter from token `first` on, so that each token is learnt once."""
+    """Windows that tile each chapter from token `first` on, so that each token is learnt once."""
     return [(chapter, at) for chapter in chapters for at in range(first, len(chapter), continuation)]
 
 
 def shuffled_windows(
     chapters: list[np.ndarray], continuation: int, rows: int, rng: np.random.Generator
 ) -> Iterator[list[Window]]:
-    """Endless, `rows` at a time. Each epoch cuts the text at other places and shuffles."""
+    """Yields `rows` windows at a time, without end. Each epoch cuts the text at different places and shuffles."""
     while True:
         windows = windows_from(chapters, SHORTEST_PREFIX + int(rng.integers(continuation)), continuation)
         order = rng.permutation(len(windows))
@@ -79,7 +79,8 @@ def shuffled_windows(
 
 
 def training_batches(chapters: list[np.ndarray], batch_size: int, seed: int) -> Iterator[Batch]:
-    """Endless; `batch_size` × CONTINUATION tokens each. Draws lengths for each batch, prefixes log-uniformly."""
+    """Yields batches of `batch_size` × CONTINUATION tokens without end. Draws each batch's lengths, the prefix's
+    log-uniformly."""
     rng = np.random.default_rng(seed)
     windows = {
         length: shuffled_windows(chapters, length, batch_size * CONTINUATION // length, rng) for length in CONTINUATIONS
@@ -91,6 +92,6 @@ def training_batches(chapters: list[np.ndarray], batch_size: int, seed: int) -> 
 
 
 def held_out_batches(chapters: list[np.ndarray], every: int = 1, prefix: int = 64, batch_size: int = 32) -> list[Batch]:
-    """The same windows for every variant: all tokens after the first `prefix` of a chapter, or one window in `every`."""
+    """The same windows for every variant: one in `every` of those that tile a chapter from token `prefix` on."""
     windows = windows_from(chapters, prefix)[::every]
     return [make_batch(windows[start : start + batch_size], prefix) for start in range(0, len(windows), batch_size)]

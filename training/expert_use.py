@@ -1,4 +1,4 @@
-"""How a trained model's routers share tokens out to its sparse experts."""
+"""How a trained model's routers distribute tokens over its sparse experts."""
 
 import torch
 
@@ -9,7 +9,7 @@ from training.t5 import T5
 
 @torch.no_grad()
 def expert_use(model: T5, batches: list[data.Batch]) -> dict[str, list[float]]:
-    """By layer, the part of the tokens that each expert computes; with k experts a token they sum to k."""
+    """For each layer, the fraction of tokens that each expert computes; with k experts per token they sum to k."""
     counts: dict[str, torch.Tensor] = {}
     tokens: dict[str, int] = {}
 

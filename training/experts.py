@@ -1,20 +1,20 @@
-"""Sparse experts beside a dense feed-forward layer, as arXiv 2301.13310 combines with AltUp.
+"""Sparse experts next to a dense feed-forward layer, which arXiv 2301.13310 combines with AltUp.
 
-A router gives every token a probability for each of E small experts; the k most probable compute
-it, and what they give is added, times their probabilities, to what the dense layer gives:
+A router gives each token a probability for each of E small experts. The k most probable experts
+compute the token; their outputs, weighted with the probabilities, are added to the dense layer's:
 
     p = softmax(W_r n),   FFN(n) + Σ_{e in the k largest of p} p_e · W_o^e gelu(W_i^e n),   n = norm(x)
 
-AltUp needs no change for it: the experts are a part of the layer L.
+AltUp needs no change for this: the experts are a part of the layer L.
 
-What the paper leaves open, and what is chosen here:
+The paper leaves some points open. This code decides them as follows:
 
-* Every feed-forward layer of both stacks has experts, and they read what the dense layer reads.
-* An expert is W_o gelu(W_i n), with gelu by tanh as in T5 v1.1 but without its gate.
-* The probabilities are taken as they are, not made to sum to one over the k chosen: with k = 1 the
-  router would not learn otherwise.
-* Nothing balances the load: no capacity, no noise, no auxiliary loss. A token whose experts are
-  many others' too is computed all the same.
+* Every feed-forward layer of both stacks has experts, and they read the dense layer's input.
+* An expert is W_o gelu(W_i n), with the tanh form of gelu as in T5 v1.1 but without its gate.
+* The k chosen probabilities are used as they are, not normalised to sum to one: with k = 1 a
+  normalised router would not learn.
+* Nothing balances the load: no capacity, no noise, no auxiliary loss. Every token is computed,
+  even if many others choose the same experts.
 """
 
 import torch
@@ -33,7 +33,7 @@ class Experts(nn.Module):
         self.wo = nn.Parameter(torch.randn(config.num_experts, d_model, config.expert_d_ff) * config.expert_d_ff**-0.5)
 
     def choose(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens [n, d] → probabilities [n, k] of the experts chosen, and which they are."""
+        """tokens [n, d] → probabilities [n, k] of the chosen experts, and their indices [n, k]."""
         return self.router(tokens).softmax(-1).topk(self.top_k, dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Language modelling on windows of one long text: chapters one after the other, </s> between them."""
+"""Language modelling on windows of one long text: all chapters in order, with </s> between them."""
 
 from collections.abc import Iterator
 
@@ -11,19 +11,19 @@ WINDOW = 256
 
 
 def stream(chapters: list[np.ndarray]) -> np.ndarray:
-    """Chapters as `data.encode_chapters` gives them, each ended by </s>, behind a first </s>."""
+    """One text: </s>, then the chapters as `data.encode_chapters` returns them, each ending with </s>."""
     return np.concatenate([[EOS_ID], *chapters])
 
 
 def windows(text: np.ndarray, first: int = 0) -> np.ndarray:
-    """[windows, WINDOW + 1]: inputs and, one further, labels. Every token from `first` + 1 on is learnt once."""
+    """[windows, WINDOW + 1]: inputs, and the labels shifted by one. Each token from `first` + 1 on is learnt once."""
     count = (len(text) - first - 1) // WINDOW
     starts = first + WINDOW * np.arange(count)
     return text[starts[:, None] + np.arange(WINDOW + 1)]
 
 
 def make_batch(cut: np.ndarray) -> Batch:
-    """Windows [rows, WINDOW + 1] for a decoder alone: what an encoder would read is empty."""
+    """A batch of windows [rows, WINDOW + 1] for a decoder-only model: the encoder's input is empty."""
     tokens = torch.from_numpy(cut)
     nothing = torch.empty(len(cut), 0, dtype=torch.long)
     return Batch(
@@ -35,7 +35,7 @@ def make_batch(cut: np.ndarray) -> Batch:
 
 
 def training_batches(text: np.ndarray, batch_size: int, seed: int) -> Iterator[Batch]:
-    """Endless. Each epoch cuts the text at other places and shuffles."""
+    """Yields batches without end. Each epoch cuts the text at different places and shuffles."""
     rng = np.random.default_rng(seed)
     while True:
         cut = windows(text, int(rng.integers(WINDOW)))
@@ -45,6 +45,6 @@ def training_batches(text: np.ndarray, batch_size: int, seed: int) -> Iterator[B
 
 
 def held_out_batches(text: np.ndarray, every: int = 1, batch_size: int = 16) -> list[Batch]:
-    """The same windows for every variant: all, or one in `every`."""
+    """The same windows for every variant, one in `every`."""
     cut = windows(text)[::every]
     return [make_batch(cut[start : start + batch_size]) for start in range(0, len(cut), batch_size)]

@@ -3,12 +3,12 @@
     python -m training.gemma_golden --out test/golden/gemma      write it
     python -m training.gemma_golden --check test/golden/gemma    make it again and compare
 
-Each variant's folder is what `save_pretrained` writes, and golden.safetensors:
+Each variant's folder holds the files of `save_pretrained`, and golden.safetensors:
 
-    input_ids      i64 [3, S]        full rows, no padding; S goes over five sliding windows
+    input_ids      i64 [3, S]        full rows, no padding; S spans five sliding windows
     logits         f32 [3, S, V]
     greedy_prompt  i64 [P]
-    greedy_tokens  i64 [256]         what greedy decoding goes on with
+    greedy_tokens  i64 [256]         the greedy continuation of greedy_prompt
 
 Weights are float32; activations are float64 wherever `transformers` does not cast to float32 itself.
 """
@@ -26,7 +26,7 @@ from transformers import Gemma3ForCausalLM, Gemma3nForCausalLM, Gemma3nTextConfi
 from training.golden import random_noise, run
 
 SLIDING, FULL = "sliding_attention", "full_attention"
-# heads · head_dim differs from hidden_size, and the window is shorter than every prompt.
+# heads · head_dim differs from hidden_size, and the window is shorter than each prompt.
 SHAPE = {
     "vocab_size": 96,
     "hidden_size": 32,
@@ -48,7 +48,7 @@ def gemma3(**options) -> Gemma3TextConfig:
 
 
 def gemma3n(**options) -> Gemma3nTextConfig:
-    # Ids of 90 and more have an embedding, but none per layer.
+    # Ids from 90 up have an embedding, but no per-layer embedding.
     own = {"vocab_size_per_layer_input": 90, "hidden_size_per_layer_input": 16, "laurel_rank": 6}
     return Gemma3nTextConfig(**SHAPE, **own, **options)
 
@@ -90,31 +90,32 @@ def variants() -> dict[str, Gemma3TextConfig | Gemma3nTextConfig]:
     }
 
 
-# Attention weighs more than it would, so that what lies far back shows. Gemma 3n does not divide scores by √head_dim:
-# its queries are smaller, or rounding errors would grow from layer to layer.
+# Attention gets a larger weight than usual, so that distant tokens affect the logits. Gemma 3n does not divide scores
+# by √head_dim: its queries are made smaller, or rounding errors would grow from layer to layer.
 NORM_SIZES = {"post_attention_layernorm": 2, "post_per_layer_input_norm": 0.5}
 UNSCALED_QUERY_SIZE = 0.5
 
-# What `transformers` computes in float32 all the same, as norms, is rounded as the processor does it, and grows from layer
-# to layer: 2.6e-5 was seen between two, in logits of up to 4.
+# `transformers` computes some parts, such as norms, in float32 even here. Their rounding depends on the processor and
+# grows from layer to layer: two processors differed by 2.6e-5 in logits of up to 4.
 TOLERANCE = 1e-4
 
 ROWS, LENGTH = 3, 41
 GREEDY_PROMPT, GREEDY_TOKENS = 19, 256
-# Greedy tokens mean something only where float32 arithmetic in any order picks the same ones, and not one for ever.
+# Greedy tokens are a useful reference only if float32 arithmetic in any order picks the same ones, and if they do not
+# repeat a single token.
 LEAST_MARGIN = 1e-3
 LEAST_DISTINCT = 8
 
 
 def random_weight(name: str, like: Tensor, is_centred: bool) -> Tensor:
-    """Scales keep activations and logits of order 1, and every part noticed in the logits.
+    """A random weight. Scales keep activations and logits of order 1, and make every part affect the logits.
 
-    `is_centred`: norms multiply with 1 + weight, as in Gemma 3.
+    `is_centred`: norms multiply by 1 + weight, as in Gemma 3.
     """
     noise = random_noise(name, like)
     width = like.shape[-1]
     if name == "model.norm.weight":
-        # Of both signs, or a tied head would repeat the last token for ever.
+        # Both signs occur, or a tied head would repeat the last token for ever.
         value = noise - (1 if is_centred else 0)
     elif "norm" in name:
         norm = name.split(".")[-2]
@@ -125,7 +126,7 @@ def random_weight(name: str, like: Tensor, is_centred: bool) -> Tensor:
     elif name.endswith("_coefs.weight"):
         value = 0.15 * noise
     elif name.endswith("modality_router.weight"):
-        # Its input is divided by the width.
+        # The model divides its input by the width.
         value = 0.7 * np.sqrt(width) * noise
     elif name == "model.embed_tokens.weight":
         value = 0.3 * noise
@@ -137,7 +138,7 @@ def random_weight(name: str, like: Tensor, is_centred: bool) -> Tensor:
 def build(config: Gemma3TextConfig | Gemma3nTextConfig) -> PreTrainedModel:
     is_gemma3 = isinstance(config, Gemma3TextConfig)
     model = (Gemma3ForCausalLM if is_gemma3 else Gemma3nForCausalLM)(config).eval()
-    # A tied head is named twice; it is one weight.
+    # A tied head has two names but is one weight.
     weights = {name: random_weight(name, weight, is_gemma3) for name, weight in model.named_parameters()}
     model.load_state_dict(weights, strict=False)
     model.tie_weights()
@@ -151,9 +152,9 @@ def random_ids(seed: int, *shape: int) -> Tensor:
 
 @torch.no_grad()
 def greedy(model: PreTrainedModel, prompt: Tensor) -> tuple[Tensor, float]:
-    """What follows `prompt`, and by how much the closest choice was decided.
+    """The greedy tokens after `prompt`, and the smallest gap between the best and second-best logit.
 
-    Decoded with a cache, then computed once more as a whole, without one: both must agree.
+    Decodes with a cache, then computes the whole text again without one. Both must agree.
     """
     ids = model.generate(
         prompt[None], max_new_tokens=GREEDY_TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0

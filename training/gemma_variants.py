@@ -1,4 +1,4 @@
-"""The Gemma checkpoints that ship in models/: Gemma 3n and its dense sibling, layer by layer of one shape.
+"""The Gemma checkpoints that ship in models/: Gemma 3n and its dense sibling, with layers of the same shape.
 
 The layers keep the proportions of Gemma 3n E2B (width 2048, 8 heads of 256 with 2 for keys and values, one layer in
 five with full attention, the last third sharing keys and values) at a sixteenth of its width.

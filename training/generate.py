@@ -2,7 +2,7 @@
 
     python -m training.generate models/austen-t5-dense "It is a truth universally acknowledged, that"
 
-The whole decoder runs again for every token: simple, and fast enough for a model card.
+The whole decoder runs again for each token: slow, but fast enough for a model card.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from training.tokenizer import EOS_ID, PAD_ID
 def continue_text(
     model: T5, tokenizer: Tokenizer, prompt: str, max_tokens: int, temperature: float = 0.0, seed: int = 0
 ) -> str:
-    """Greedy at temperature 0, else sampled from the softmax with a seeded stream."""
+    """The continuation of `prompt`: greedy at temperature 0, otherwise sampled from the softmax with `seed`."""
     stream = torch.Generator().manual_seed(seed)
     input_ids = torch.tensor([tokenizer.encode(prompt).ids])
     lengths = torch.tensor([input_ids.shape[1]])

@@ -1,4 +1,4 @@
-"""Golden data: tiny models with random weights, their inputs, and what every layer must produce.
+"""Golden data: tiny models with random weights, their inputs, and the expected output of each layer.
 
     python -m training.golden --out test/golden/t5      write it
     python -m training.golden --check test/golden/t5    make it again and compare
@@ -7,14 +7,14 @@ Each variant's folder is a checkpoint (config.json, model.safetensors) and golde
 
     input_ids          i64 [3, S]        right-padded with 0
     encoder_lengths    i32 [3]
-    encoder_output     f32 [3, S', d]    after the final norm; rows beyond a length are zero. S' is S, or ⌈S/k⌉ pooled
+    encoder_output     f32 [3, S', d]    after the final norm; zero beyond a row's length. S' is S, or ⌈S/k⌉ if pooled
     decoder_input_ids  i64 [3, T]        starts with 0
     logits             f32 [3, T, V]
     encoder_states.{l} f32 [K, 3, S', d] X after layer l; l = 0 is the expanded embedding
     decoder_states.{l} f32 [K, 3, T, d]
 
-Everything is computed in float64 and stored in float32. S and T go past the largest relative
-distance, and heads · d_kv differs from d_model, so that mixing them up shows.
+Everything is computed in float64 and stored in float32. S and T exceed the maximum relative
+distance, and heads · d_kv differs from d_model, so that a mix-up changes the results.
 """
 
 import argparse
@@ -55,7 +55,7 @@ VARIANTS = {
     "average-pool": replace(DENSE, sequence=SequenceConfig(4, "average")),
     "moe": replace(DENSE, moe=MoEConfig(num_experts=5, expert_d_ff=8, top_k=2)),
     "altup-moe": replace(DENSE, altup=AltUpConfig(2), moe=MoEConfig(num_experts=4, expert_d_ff=16, top_k=1)),
-    # All at once, and pooled blocks.
+    # All options at once, and pooling of several blocks.
     "altup-sequence-moe": replace(
         DENSE,
         altup=AltUpConfig(2),
@@ -63,27 +63,27 @@ VARIANTS = {
         moe=MoEConfig(num_experts=3, expert_d_ff=8, top_k=1),
     ),
     "recycled-average-pool": replace(DENSE, altup=AltUpConfig(2, recycled=True), sequence=SequenceConfig(2, "average")),
-    # Three that must equal `dense`: P = I, g = 1; K = 1, g = 1 with any P; stride 1, b = 1 with any a₁, a₂.
+    # These three must equal `dense`: P = I, g = 1; K = 1, g = 1 with any P; stride 1, b = 1 with any a₁, a₂.
     "recycled-identity": replace(DENSE, altup=AltUpConfig(2, recycled=True)),
     "altup-k1-identity": replace(DENSE, altup=AltUpConfig(1)),
     "sequence-identity": replace(DENSE, sequence=SequenceConfig(1, first_layer=0, last_layer=-1)),
 }
 ENCODER_LENGTHS = [25, 13, 5]
 DECODER_LENGTH = 29
-# float64 arithmetic in another order, rounded to float32: a few units in the last place of values up to ~10.
+# float64 arithmetic in another order, rounded to float32, differs by a few units in the last place at values up to ~10.
 TOLERANCE = 5e-6
 
 
 def random_noise(name: str, like: Tensor) -> np.ndarray:
-    """Standard normal numbers that depend on the name and shape alone."""
+    """Standard normal numbers that depend only on the name and shape."""
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(like.shape))
 
 
 def random_weight(variant: str, name: str, like: Tensor) -> Tensor:
-    """A value that depends on the name and shape alone, so that variants share every weight they can.
+    """A weight that depends only on the name and shape, so that variants share every weight they can.
 
     Scales keep activations and logits of order 1, norm weights near 1, and attention neither flat
-    nor saturated.
+    nor saturated. `variant` matters only for the identity variants.
     """
     noise = random_noise(name, like)
     if name.endswith("norm.weight"):
@@ -105,7 +105,7 @@ def random_weight(variant: str, name: str, like: Tensor) -> Tensor:
         value = 2 * noise / np.sqrt(like.shape[-1])
     else:
         value = noise / np.sqrt(like.shape[-1])
-    # Rounded to float32 first: the stored weights are the ones that were computed with.
+    # Rounded to float32 here, so that the outputs are computed with exactly the stored weights.
     return torch.from_numpy(value.astype(np.float32))
 
 
@@ -116,7 +116,7 @@ def build(variant: str) -> T5:
 
 
 def inputs() -> dict[str, Tensor]:
-    """Tokens from 2 up, so that neither padding (0) nor </s> (1) occurs inside a sequence by chance."""
+    """Random tokens from 2 up, so that neither padding (0) nor </s> (1) occurs inside a sequence by chance."""
     rng = np.random.default_rng(20231113)
     shape = (len(ENCODER_LENGTHS), max(ENCODER_LENGTHS))
     lengths = np.array(ENCODER_LENGTHS, dtype=np.int32)
@@ -157,7 +157,7 @@ def write(folder: Path) -> None:
 
 
 def differences(expected: Path, actual: Path, variants: list[str], tolerance: float) -> list[str]:
-    """One line for each thing in which the two folders differ, numbers by more than `tolerance`."""
+    """One line for each difference between the two folders; numbers may differ by up to `tolerance`."""
     found = []
     for variant in variants:
         if (expected / variant / "config.json").read_text() != (actual / variant / "config.json").read_text():
@@ -170,7 +170,7 @@ def differences(expected: Path, actual: Path, variants: list[str], tolerance: fl
                 if old[name].shape != new[name].shape or old[name].dtype != new[name].dtype:
                     found.append(f"{variant}/{file}: {name} has another shape or type")
                     continue
-                # Written so that NaN counts as a difference.
+                # `not <=` instead of `>`, so that NaN counts as a difference.
                 error = (old[name].double() - new[name].double()).abs().max().item()
                 if not error <= tolerance:
                     found.append(f"{variant}/{file}: {name} differs by {error:.1e}, allowed {tolerance:.0e}")
@@ -178,7 +178,7 @@ def differences(expected: Path, actual: Path, variants: list[str], tolerance: fl
 
 
 def write_or_check(write: Callable[[Path], None], check: Callable[[Path], list[str]]) -> None:
-    """The command line of golden data that compares itself. `check` says what differs."""
+    """The command line for golden data with its own comparison. `check` returns one line for each difference."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     parser.add_argument("--check", type=Path)
@@ -192,7 +192,7 @@ def write_or_check(write: Callable[[Path], None], check: Callable[[Path], list[s
 def run(
     parser: argparse.ArgumentParser, write: Callable[[Path], None], variants: list[str], tolerance: float
 ) -> int:
-    """The command line: writes the folders of `variants`, or compares them with what is written now."""
+    """The command line: writes or checks the folders of `variants`. Returns the exit status."""
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--out", type=Path, metavar="DIR", help="write the golden data here")
     action.add_argument("--check", type=Path, metavar="DIR", help="compare the golden data here with a fresh copy")

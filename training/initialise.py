@@ -1,7 +1,7 @@
-"""Initial weights as T5 v1.1 has them: normal, scaled so that each product keeps unit variance.
+"""Initial weights as in T5 v1.1: normal, scaled so that each product keeps unit variance.
 
-Queries get the factor √d_kv that attention does not divide by. AltUp's scalars keep the values
-of `training.altup` and `training.sequence`.
+Query weights are also divided by √d_kv, because attention does not divide its scores by it. AltUp's
+scalars keep their initial values from `training.altup` and `training.sequence`.
 """
 
 import zlib
@@ -26,7 +26,7 @@ def standard_deviation(name: str, weight: Tensor, config: T5Config) -> float:
 
 @torch.no_grad()
 def initialise(model: T5, seed: int) -> T5:
-    """Draws each matrix from its own stream, so that variants start from the same values where shapes agree."""
+    """Draws each matrix from its own random stream, so that variants start from the same values where shapes agree."""
     for name, weight in model.named_parameters():
         if name.endswith(("norm.weight", "coefs")):
             continue

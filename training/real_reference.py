@@ -1,14 +1,14 @@
-"""What `transformers` makes of real weights, in float32, for test/real to compare with.
+"""Writes the results of `transformers` with real weights, in float32, for test/real to compare with.
 
     python -m training.real_reference training/.cache/gemma-3-270m test/golden/real/gemma-3-270m.json
 
 The file holds, in JSON:
 
-    prompts   [{name, text, tokens, greedy, logprobs}]   greedy: what greedy decoding goes on with, up to the first end
-                                                         token; logprobs: those of the greedy tokens
+    prompts   [{name, text, tokens, greedy, logprobs}]   greedy: the greedy continuation up to the first end token;
+                                                         logprobs: log probabilities of the greedy tokens
     strings   [{text, tokens}]                           without special tokens
-    chats     [{messages, tokens}]                       with the checkpoint's own chat template, ready for an answer
-    ends      [tokens]                                   that end a generation
+    chats     [{messages, tokens}]                       with the checkpoint's own chat template and generation prompt
+    ends      [tokens]                                   tokens that end a generation
 """
 
 import argparse
@@ -49,7 +49,7 @@ PROMPTS = {
     "japanese": "日本の首都は",
     "emoji": "🐶 says woof, 🐱 says",
     "whitespace": "a\tb\n\n\n   c    d\n",
-    # 512 tokens are one window of the sliding layers.
+    # The sliding layers' window is 512 tokens.
     "past the window": 12 * LONG + "In the end it was decided that the roof",
 }
 CHATS = [
@@ -65,7 +65,7 @@ CHATS = [
 
 
 def odd_strings() -> list[str]:
-    """Strings that tokenizers treat in different ways, the same ones at every run."""
+    """Strings that tokenizers treat in different ways; every run returns the same ones."""
     fixed = [
         "", " ", "  ", "\n", "\n\n\n", "\t", "\r\n", "a", " a", "a ", "  a  ", "▁", "▁▁a", "\u00a0a", "\u3000", "\ufeff",
         "é", "e\u0301", "ﬁ", "Ａ", "ß", "İ", "\u200d", "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", "\U0001f9ff", "𝕏", "\U000e0041", "\ue000",
@@ -88,7 +88,7 @@ def odd_strings() -> list[str]:
 
 @torch.no_grad()
 def complete(model: Gemma3ForCausalLM, tokens: list[int]) -> dict[str, list]:
-    """Greedy tokens with a cache, then their log probabilities from the whole text at once."""
+    """Greedy tokens, decoded with a cache, and their log probabilities, computed over the whole text without one."""
     ids = torch.tensor([tokens])
     made = model.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=ENDS, pad_token_id=0)[0]
     logits = model(made[None, :-1], use_cache=False).logits[0, len(tokens) - 1 :]

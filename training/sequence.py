@@ -1,26 +1,26 @@
 """Layers that compute fewer tokens, arXiv 2301.13310: Sequence-AltUp and its two baselines.
 
-Sequence-AltUp (Algorithm 2) has the layer L compute every k-th token, and moves the others along
-by what it predicted for them and how far that was off:
+Sequence-AltUp (Algorithm 2) lets the layer L compute every k-th token. The others get a prediction,
+corrected by the prediction error at the kept token before them:
 
     predict   ŷ_i = a₁·x_i + a₂·x_{i*}                for every token i, i* = ⌊i/k⌋·k
-    compute   ỹ   = L(x_0, x_k, x_2k, …)              the kept tokens, which attend to each other alone
+    compute   ỹ   = L(x_0, x_k, x_2k, …)              the kept tokens, which attend only to each other
     correct   y_i = ŷ_i + b·(ỹ_{i*} − ŷ_{i*})         for every token i
 
-Stride-and-skip has the same L, and hands all other tokens on as they are. Average pooling replaces
-each k embedded tokens by their mean, before the first layer and for good.
+Stride-and-skip has the same L, and passes all other tokens on unchanged. Average pooling replaces
+every k embedded tokens with their mean, before the first layer and for all later layers.
 
-What the paper leaves open, and what is chosen here:
+The paper leaves some points open. This code decides them as follows:
 
 * L is one whole encoder block with its residuals, as in `training.altup`.
-* (a₁, a₂, b) starts as (1, 0, 1): kept tokens become what L computes, and those behind one move by
-  the same difference.
-* Kept tokens keep their places: the relative position bias is that of their distances in the whole
-  sequence, since the block that owns it sees all tokens.
-* Padding is on the right, so a kept token that is padding has none but padding behind it.
-* Average pooling: the mean is taken over a row's own tokens, not over padding; positions are counted
-  in pooled tokens, in the encoder's bias as for the decoder, which attends to ⌈length/k⌉ of them.
-* With AltUp in width too, L with its skipped tokens is the layer that AltUp wraps.
+* (a₁, a₂, b) starts as (1, 0, 1): kept tokens become the output of L, and the tokens after each one
+  move by the same difference.
+* Kept tokens keep their positions: the relative position bias uses distances in the whole sequence,
+  because the block that owns the bias sees all tokens.
+* Padding is on the right, so only padding follows a kept token that is padding.
+* Average pooling takes the mean over a row's own tokens, not over padding. Positions count pooled
+  tokens, in the encoder's bias and for the decoder, which attends to ⌈length/k⌉ of them.
+* With AltUp in width too, AltUp wraps the strided layer: L together with its skipped tokens.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 
 def spread(kept: Tensor, stride: int, seq: int) -> Tensor:
-    """[batch, ⌈seq/k⌉, d] → [batch, seq, d]: every token gets what the kept one at or before it has."""
+    """[batch, ⌈seq/k⌉, d] → [batch, seq, d]: each token gets the value of the kept token at or before it."""
     return kept.repeat_interleave(stride, dim=1)[:, :seq]
 
 
@@ -53,7 +53,7 @@ class SequenceAltUp(nn.Module):
 
 
 class StrideAndSkip(nn.Module):
-    """The baseline: tokens between the kept ones pass by the layer."""
+    """The baseline: tokens between the kept ones bypass the layer."""
 
     def __init__(self, stride: int):
         super().__init__()
@@ -67,12 +67,12 @@ class StrideAndSkip(nn.Module):
 
 
 def pooled_lengths(lengths: Tensor, stride: int) -> Tensor:
-    """How many pooled tokens rows of these lengths give."""
+    """The number of pooled tokens of rows with these lengths."""
     return (lengths + stride - 1) // stride
 
 
 def average_pool(embedded: Tensor, lengths: Tensor, stride: int) -> Tensor:
-    """embedded [batch, seq, d], lengths [batch] → [batch, ⌈seq/k⌉, d]; where all is padding, zeros."""
+    """embedded [batch, seq, d], lengths [batch] → [batch, ⌈seq/k⌉, d]; zeros where all k tokens are padding."""
     seq = embedded.shape[1]
     is_token = (torch.arange(seq, device=embedded.device) < lengths[:, None]).to(embedded.dtype)[:, :, None]
     missing = (0, 0, 0, -seq % stride)

@@ -1,10 +1,10 @@
-"""Golden data of a slice of a tiny Gemma 3n: sliced by torch after Google's MatFormer Lab, computed by `transformers`.
+"""Golden data of a slice of a tiny Gemma 3n: sliced with torch like Google's MatFormer Lab, computed by `transformers`.
 
     python -m training.slice_golden --out test/golden/slice      write it
     python -m training.slice_golden --check test/golden/slice    make it again and compare
 
-slice.json is what `altup export --slice` is given; golden.safetensors holds input_ids i64 [S] and logits f32 [S, V] of the
-slice of test/golden/gemma/gemma3n-k4.
+slice.json is the input of `altup export --slice`; golden.safetensors holds input_ids i64 [S] and logits f32 [S, V] of
+the slice of test/golden/gemma/gemma3n-k4.
 """
 
 import json
@@ -19,7 +19,7 @@ from training.gemma_golden import TOLERANCE, random_ids
 from training.golden import write_or_check
 
 BASE = Path(__file__).parent.parent / "test" / "golden" / "gemma" / "gemma3n-k4"
-# One layer with a sparse feed-forward layer, one without, two of those that read the caches of others.
+# Skips one layer with a sparse feed-forward layer, one without, and two that read other layers' caches.
 SLICE = {"skip_layers": [1, 4, 8, 10], "intermediate_size": [128, 64, 128, 96, 32, 128, 64, 80]}
 LENGTH = 41
 

@@ -1,13 +1,13 @@
 """T5 v1.1 (arXiv 1910.10683, with the v1.1 changes of arXiv 2002.05202), dense or with AltUp in width, along the
 encoder's sequence, or with sparse experts.
 
-Written to be read and checked against, not to be fast. Differences from a usual transformer:
-RMSNorm before each sub-layer and no biases anywhere; attention scores are not divided by √d_kv;
-positions enter only through a bias on the scores that the first block of each stack owns and all
+This is a readable reference, not a fast implementation. It differs from a usual transformer:
+RMSNorm precedes each sub-layer and there are no biases; attention scores are not divided by √d_kv;
+positions enter only through a bias on the scores, which the first block of each stack owns and all
 its blocks share; the feed-forward layer is gated, gelu(x W_0) ⊙ (x W_1); input and output tables
 are separate, and the logits are not scaled.
 
-Modules carry Hugging Face's names, so `state_dict()` is the checkpoint.
+Modules have Hugging Face's names, so `state_dict()` is the checkpoint.
 """
 
 import math
@@ -38,9 +38,9 @@ class RMSNorm(nn.Module):
 def relative_position_bucket(distance: Tensor, bidirectional: bool, num_buckets: int, max_distance: int) -> Tensor:
     """Bucket of `distance` = key position − query position (T5 paper, section 2.1).
 
-    Half of the buckets hold one exact distance each, the other half grow logarithmically up to
-    `max_distance`, and the last one takes all that is farther. A bidirectional stack gives half
-    of its buckets to keys after the query; a causal one never looks at those.
+    Half of the buckets hold one exact distance each. The other half grow logarithmically up to
+    `max_distance`, and the last one holds all greater distances. A bidirectional stack uses half
+    of its buckets for keys after the query; a causal stack never reads those keys.
     """
     offset = torch.zeros_like(distance)
     if bidirectional:
@@ -50,7 +50,7 @@ def relative_position_bucket(distance: Tensor, bidirectional: bool, num_buckets:
     else:
         back = (-distance).clamp(min=0)
     exact = num_buckets // 2
-    # clamp(min=1) only keeps log away from 0; those entries take the exact branch below.
+    # clamp(min=1) avoids log(0); such entries take the exact branch below.
     growth = torch.log(back.clamp(min=1).double() / exact) / math.log(max_distance / exact)
     logarithmic = (exact + (growth * (num_buckets - exact)).long()).clamp(max=num_buckets - 1)
     return offset + torch.where(back < exact, back, logarithmic)
@@ -126,7 +126,7 @@ class FeedForwardLayer(nn.Module):
 
 
 class Block(nn.Module):
-    """One T5 block of width d, and around it AltUp where the config asks for it."""
+    """One T5 block of width d, wrapped in AltUp if the config asks for it."""
 
     def __init__(self, config: T5Config, index: int, is_decoder: bool):
         super().__init__()
@@ -148,7 +148,7 @@ class Block(nn.Module):
         return self.layer[-1](x)
 
     def compute_strided(self, x: Tensor, self_bias: Tensor, *cross: Tensor | None) -> Tensor:
-        """The layer L of AltUp: [batch, seq, d] → [batch, seq, d], computing all tokens or every k-th alone."""
+        """The layer L of AltUp: [batch, seq, d] → [batch, seq, d]. Computes all tokens or only every k-th."""
         if not hasattr(self, "sequence"):
             return self.compute(x, self_bias, *cross)
         stride = self.sequence.stride
@@ -163,7 +163,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Encoder or decoder: blocks over the widened representation, then the way out and a norm."""
+    """Encoder or decoder: blocks over the widened representation, which is then collapsed and normalised."""
 
     def __init__(self, config: T5Config, is_decoder: bool):
         super().__init__()
@@ -200,9 +200,9 @@ class Stack(nn.Module):
     def states(self, embedded: Tensor, key_bias: Tensor, encoded: Tensor | None = None) -> list[Tensor]:
         """X before the first layer and after each: num_layers + 1 tensors [K, batch, seq, d].
 
-        `key_bias` [batch, 1, 1, encoder seq] is −∞ at the encoder's padding: in the encoder it
-        masks self-attention, in the decoder cross-attention. The decoder's own padding is on the
-        right, where the causal mask already hides it.
+        `key_bias` [batch, 1, 1, encoder seq] is −∞ at the encoder's padding. It masks
+        self-attention in the encoder and cross-attention in the decoder. The decoder's own padding
+        is on the right, where the causal mask already hides it.
         """
         self_bias = self.position_bias(embedded.shape[1])
         context = (self_bias, encoded, key_bias) if self.is_decoder else (self_bias + key_bias, None, None)
@@ -225,13 +225,13 @@ class T5(nn.Module):
         self.lm_head = nn.Linear(config.table_width, config.vocab_size, bias=False)
 
     def key_bias(self, lengths: Tensor, seq: int) -> Tensor:
-        """lengths [batch] → [batch, 1, 1, seq]: 0 where there is a token, −∞ where there is padding."""
+        """lengths [batch] → [batch, 1, 1, seq]: 0 at tokens, −∞ at padding."""
         is_padding = torch.arange(seq, device=lengths.device) >= lengths[:, None]
         zeros = torch.zeros(is_padding.shape, dtype=self.lm_head.weight.dtype, device=lengths.device)
         return zeros.masked_fill(is_padding, -math.inf)[:, None, None]
 
     def encoder_positions(self, lengths: Tensor) -> Tensor:
-        """How many positions the encoder gives for rows of these lengths: as many, unless it pools."""
+        """The number of encoder output positions for rows of these lengths: the same, unless the encoder pools."""
         return sequence.pooled_lengths(lengths, self.config.sequence.stride) if self.pools else lengths
 
     @property
@@ -254,7 +254,7 @@ class T5(nn.Module):
         return self.decoder.states(self.shared(decoder_input_ids), key_bias, encoded)
 
     def decode(self, decoder_input_ids: Tensor, encoded: Tensor, lengths: Tensor) -> Tensor:
-        """decoder_input_ids [batch, seq], lengths [batch] of what was encoded → logits [batch, seq, vocab]."""
+        """decoder_input_ids [batch, seq], lengths [batch] of the encoder's input → logits [batch, seq, vocab]."""
         return self.lm_head(self.decoder.output(self.decoder_states(decoder_input_ids, encoded, lengths)[-1]))
 
     def forward(self, input_ids: Tensor, lengths: Tensor, decoder_input_ids: Tensor) -> Tensor:
@@ -262,7 +262,7 @@ class T5(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> "T5":
-        """A checkpoint folder → the model in float32."""
+        """The model of a checkpoint folder, in float32."""
         model = cls(T5Config.load(folder))
         model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
         return model

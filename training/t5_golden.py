@@ -3,8 +3,8 @@
     python -m training.t5_golden --out test/golden/t5-relatives      write it
     python -m training.t5_golden --check test/golden/t5-relatives    make it again and compare
 
-Each variant's folder is what `save_pretrained` writes, and golden.safetensors with the tensors of `training.golden` that
-`transformers` gives: input_ids, encoder_lengths, encoder_output, decoder_input_ids, logits.
+Each variant's folder holds the files of `save_pretrained`, and golden.safetensors with those tensors of
+`training.golden` that `transformers` returns: input_ids, encoder_lengths, encoder_output, decoder_input_ids, logits.
 
 Weights are float32; activations are float64 wherever `transformers` does not cast to float32 itself.
 """
@@ -41,9 +41,9 @@ SHAPE = {
     "dtype": "float32",
 }
 MODELS = {
-    # T5 1.0: one product in the feed-forward layer, and a head that is the table.
+    # T5 1.0: a feed-forward layer without a gate, and a head tied to the embedding table.
     "t5-1.0": (T5ForConditionalGeneration, T5Config(**SHAPE, feed_forward_proj="relu", tie_word_embeddings=True)),
-    # T5 v1.1, as a flan-t5 is, loaded and saved again: the file then says that the head is tied.
+    # T5 v1.1, like flan-t5, loaded and saved again: config.json then wrongly says that the head is tied.
     "t5-saved-again": (
         T5ForConditionalGeneration,
         T5Config(**SHAPE, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
@@ -54,12 +54,12 @@ MODELS = {
         T5Config(**SHAPE, feed_forward_proj="gated-silu", tie_word_embeddings=False),
     ),
     "mt5": (MT5ForConditionalGeneration, MT5Config(**SHAPE)),
-    # A position bias for every layer.
+    # UMT5 has a position bias in every layer.
     "umt5": (UMT5ForConditionalGeneration, UMT5Config(**SHAPE)),
 }
 TIED = ["t5-1.0"]
 
-# Norms and softmax are float32 in `transformers`, so processors differ in the last places.
+# `transformers` computes norms and softmax in float32, so processors differ in the last digits.
 TOLERANCE = 1e-4
 
 
@@ -72,7 +72,7 @@ def build(variant: str) -> PreTrainedModel:
     model.tie_weights()
     if variant not in TIED:
         head = torch.from_numpy(random_noise("lm_head.weight", model.lm_head.weight)).float()
-        # Scaled or not, logits are of order 1.
+        # Keeps logits of order 1, whether the model scales them or not.
         scale = 2.0 if variant == "umt5" else 2 / SHAPE["d_model"] ** 0.5
         model.lm_head.weight = nn.Parameter(scale * head)
     return model

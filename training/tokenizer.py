@@ -2,7 +2,7 @@
 
     python -m training.tokenizer     trains it and writes it into every model folder
 
-A checkpoint works only with the tokenizer it was trained with, so run this before training.
+A checkpoint only works with the tokenizer it was trained with, so run this before training.
 """
 
 import json
@@ -27,7 +27,7 @@ GENERATION_CONFIG = {"decoder_start_token_id": PAD_ID, "eos_token_id": EOS_ID, "
 
 def train(texts: list[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
-    # No prefix space: a continuation has to begin in the middle of a word as well as after one.
+    # No prefix space: a continuation can begin in the middle of a word as well as after one.
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(
@@ -45,7 +45,7 @@ def train(texts: list[str], vocab_size: int) -> Tokenizer:
 
 
 def load() -> Tokenizer:
-    """The committed tokenizer; every variant has the same."""
+    """The committed tokenizer; all variants have the same one."""
     return Tokenizer.from_file(str(variants.folder("dense") / "tokenizer.json"))
 
 

@@ -3,9 +3,9 @@
     python -m training.train --variant altup-k2
 
 Every variant gets the same batches in the same order, the same seed and the same schedule. A run
-saves its state every few minutes under training/.cache/runs and, started again, goes on from there.
-At the end it writes the float16 checkpoint, then measures the held-out loss of exactly that
-checkpoint, and stores the figures in models/<id>/training.json.
+saves its state every few minutes under training/.cache/runs and resumes from it when restarted.
+At the end it writes the float16 checkpoint, measures the held-out loss of exactly that checkpoint,
+and stores the figures in models/<id>/training.json.
 """
 
 import argparse
@@ -30,13 +30,13 @@ RUNS = corpus.CACHE / "runs"
 @dataclass(frozen=True)
 class Settings:
     steps: int = 1600
-    batch_size: int = 8  # windows of the longest continuation; as many tokens in shorter ones
-    # Of a matrix that reads `base_width` values; a wider one gets less, in proportion (see `rate_scale`).
+    batch_size: int = 8  # windows of the maximum continuation; batches of shorter ones have as many tokens
+    # Rate of a matrix with `base_width` inputs; a wider one gets proportionally less (see `rate_scale`).
     peak_learning_rate: float = 5e-3
     base_width: int = 128
     # Adam's step does not depend on a weight's size. The embeddings start ten times larger than the rest,
-    # and an attention score that looks one position back has to grow from nothing to several nats: with
-    # one rate for all, neither happens within so few steps, and attention learns next to nothing.
+    # and the score for attending one position back must grow from zero to several nats. With one rate for
+    # all weights, neither moves far enough in this few steps, and attention learns almost nothing.
     embedding_rate_scale: float = 10
     position_rate_scale: float = 20
     # Queries and keys enter the scores as a product, which moves twice as fast.
@@ -60,10 +60,10 @@ def learning_rate(step: int, settings: Settings) -> float:
 
 
 def rate_scale(name: str, weight: torch.Tensor, settings: Settings) -> float:
-    """What `peak_learning_rate` is multiplied by for a weight.
+    """The factor on `peak_learning_rate` for a weight.
 
-    Matrices: inversely proportional to their input's width, so that one rate fits narrow and wide variants
-    (the rule for Adam in μP, arXiv 2203.03466, table 3).
+    For matrices it is inversely proportional to the input's width, so that one rate fits narrow and wide
+    variants (the rule for Adam in μP, arXiv 2203.03466, table 3).
     """
     if name == "shared.weight":
         return settings.embedding_rate_scale
@@ -80,7 +80,7 @@ def is_matrix(name: str) -> bool:
 
 
 def make_optimizer(model: T5, settings: Settings) -> torch.optim.AdamW:
-    """Weight decay for the matrices only: not for embeddings, norms and AltUp's scalars."""
+    """AdamW with weight decay only for matrices, not for embeddings, norms and AltUp's scalars."""
     groups = defaultdict(list)
     for name, weight in model.named_parameters():
         decay = settings.weight_decay if is_matrix(name) else 0.0
@@ -100,7 +100,7 @@ def batch_loss(model: T5, batch: data.Batch, reduction: str = "mean") -> torch.T
 
 @torch.no_grad()
 def held_out_loss(model: T5, batches: list[data.Batch]) -> float:
-    """Mean over tokens, in nats."""
+    """The mean loss per token, in nats."""
     total = sum(batch_loss(model, batch, reduction="sum").item() for batch in batches)
     return total / sum(batch.tokens for batch in batches)
 
@@ -112,12 +112,12 @@ def save_checkpoint(model: T5, folder: Path) -> None:
         raise ValueError(f"not finite in float16: {overflowed}")
     model.config.save(folder, dtype="float16")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    # safetensors leaves it readable by its owner only; a server runs as another user.
+    # safetensors makes the file readable only by its owner, but a server runs as another user.
     (folder / "model.safetensors").chmod(0o644)
 
 
 class Run:
-    """The state of one training run, and where it is kept between processes."""
+    """The state of one training run, and the file that keeps it between processes."""
 
     def __init__(self, variant: str, settings: Settings):
         self.variant = variant
@@ -216,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", required=True, choices=list(variants.VARIANTS))
     variant = parser.parse_args().variant
-    # One thread: results do not depend on how many cores the machine has.
+    # One thread, so that results do not depend on the machine's number of cores.
     torch.set_num_threads(1)
     settings = Settings()
     text, bpe = corpus.load(), tokenizer.load()

@@ -3,8 +3,8 @@
     python -m training.train_gemma --variant gemma3n
 
 The text, the tokenizer's vocabulary and the number of tokens learnt are those of the T5 variants. A run saves its state
-every few minutes under training/.cache/runs and, started again, goes on from there. At the end it writes the float16
-checkpoint with tokenizer and chat template, then measures the held-out loss of exactly that checkpoint, and stores the
+every few minutes under training/.cache/runs and resumes from it when restarted. At the end it writes the float16
+checkpoint with tokenizer and chat template, measures the held-out loss of exactly that checkpoint, and stores the
 figures in models/<id>/training.json.
 """
 
@@ -22,7 +22,7 @@ from training import corpus, data, gemma_data, gemma_variants, tokenizer
 from training.train import RUNS, Run, held_out_loss
 
 CLASSES = {"gemma3": Gemma3ForCausalLM, "gemma3n": Gemma3nForCausalLM}
-# The models know no roles: what was said is the text so far, and the answer its next paragraph.
+# The models know no roles: the messages become the text so far, and the answer is its next paragraph.
 CHAT_TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message.content }}\n\n{% endfor %}"
 
 
@@ -41,10 +41,10 @@ class Settings:
 
 
 def initialise(variant: str, seed: int) -> PreTrainedModel:
-    """As `transformers` does it, but for AltUp: blocks that hardly mix, and a scale of ones.
+    """A model with the initial weights of `transformers`, except AltUp's: blocks hardly mix, and the scale is one.
 
-    The library's scale of zeros would have norms divide by nothing in the first steps; the values are those of Google
-    DeepMind's implementation.
+    With the library's scale of zero, norms would divide by almost zero in the first steps. The values used here are
+    those of Google DeepMind's implementation.
     """
     torch.manual_seed(seed)
     model = CLASSES[variant](gemma_variants.VARIANTS[variant])
@@ -59,7 +59,7 @@ def initialise(variant: str, seed: int) -> PreTrainedModel:
 
 
 def make_optimizer(model: PreTrainedModel, settings: Settings) -> torch.optim.AdamW:
-    """Weight decay for the layers' matrices only."""
+    """AdamW with weight decay only for the layers' matrices."""
     matrices, others = [], []
     for name, weight in model.named_parameters():
         is_matrix = weight.ndim == 2 and "embed_tokens" not in name and ".altup." not in name
@@ -72,7 +72,7 @@ def make_optimizer(model: PreTrainedModel, settings: Settings) -> torch.optim.Ad
 
 
 class LanguageModel(nn.Module):
-    """A decoder alone behind the interface of `training.t5.T5`, so that one training loop serves both."""
+    """A decoder-only model with the interface of `training.t5.T5`, so that one training loop serves both."""
 
     def __init__(self, decoder: PreTrainedModel):
         super().__init__()
@@ -83,7 +83,7 @@ class LanguageModel(nn.Module):
 
 
 def save_tokenizer(folder: Path) -> None:
-    """The T5 variants' vocabulary; a text begins with </s> instead of ending with it."""
+    """Saves the T5 variants' vocabulary; a text begins with </s> instead of ending with it."""
     bpe: Tokenizer = tokenizer.load()
     special = [(tokenizer.EOS, tokenizer.EOS_ID)]
     bpe.post_processor = processors.TemplateProcessing(single=f"{tokenizer.EOS} $A", special_tokens=special)
@@ -105,12 +105,12 @@ def save_checkpoint(model: PreTrainedModel, folder: Path) -> None:
         raise ValueError(f"not finite in float16: {overflowed}")
     model.half().save_pretrained(folder)
     save_tokenizer(folder)
-    # safetensors leaves it readable by its owner only; a server runs as another user.
+    # safetensors makes the file readable only by its owner, but a server runs as another user.
     (folder / "model.safetensors").chmod(0o644)
 
 
 class GemmaRun(Run):
-    """The state of one training run, and where it is kept between processes."""
+    """The state of one training run, and the file that keeps it between processes."""
 
     def __init__(self, variant: str, settings: Settings):
         decoder = initialise(variant, settings.seed)
@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", required=True, choices=list(gemma_variants.VARIANTS))
     variant = parser.parse_args().variant
-    # One thread: results do not depend on how many cores the machine has.
+    # One thread, so that results do not depend on the machine's number of cores.
     torch.set_num_threads(1)
     settings = Settings()
     text, bpe = corpus.load(), tokenizer.load()

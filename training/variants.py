@@ -16,13 +16,13 @@ DENSE = T5Config(
 )
 VARIANTS = {
     "dense": DENSE,
-    # The paper's Dense2X: twice the representation, the same heads and d_ff.
+    # The paper's Dense2X: twice the width, the same heads and d_ff.
     "dense2x": replace(DENSE, d_model=2 * DENSE.d_model),
     "altup-k2": replace(DENSE, altup=AltUpConfig(2)),
     "altup-k4": replace(DENSE, altup=AltUpConfig(4)),
     "sameup-k2": replace(DENSE, altup=AltUpConfig(2, selection="same")),
     "recycled-k2": replace(DENSE, altup=AltUpConfig(2, recycled=True)),
-    # The paper's stride and layers: all of the encoder's but the first and the last.
+    # The paper's stride and layers: all encoder layers except the first and the last.
     "sequence-altup": replace(DENSE, sequence=SequenceConfig(4)),
     "stride-skip": replace(DENSE, sequence=SequenceConfig(4, "skip")),
     "average-pool": replace(DENSE, sequence=SequenceConfig(4, "average")),

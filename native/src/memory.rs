@@ -48,15 +48,18 @@ fn give_back(bytes: usize) {
 // SAFETY: every request goes unchanged to the system's allocator, or fails.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller promises a `layout` whose size is not 0, and it goes to `System` unchanged.
         if take(layout.size()) { unsafe { System.alloc(layout) } } else { std::ptr::null_mut() }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller promises a `layout` whose size is not 0, and it goes to `System` unchanged.
         if take(layout.size()) { unsafe { System.alloc_zeroed(layout) } } else { std::ptr::null_mut() }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         give_back(layout.size());
+        // SAFETY: every pointer of this allocator comes from `System`, and the caller passes its layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
@@ -64,6 +67,8 @@ unsafe impl GlobalAlloc for Counted {
         if !take(size) {
             return std::ptr::null_mut();
         }
+        // SAFETY: every pointer of this allocator comes from `System`, and the caller passes its layout.
+        // The caller also promises that `size` is not 0 and does not overflow `isize`.
         let moved = unsafe { System.realloc(pointer, layout, size) };
         give_back(if moved.is_null() { size } else { layout.size() });
         moved

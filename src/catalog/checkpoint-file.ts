@@ -29,13 +29,12 @@ export function refuseLfsPointer(path: string, beginning: string): void {
 
 /**
  * Reads a small file of a checkpoint.
- * @param mostBytes maximum size: several times that of such files
+ * @param maxBytes maximum size: several times that of such files
  * @throws ConfigurationError if the file is not regular, too large or a Git LFS pointer; errors of the file system
  */
-export function readCheckpointFile(path: string, mostBytes: number): string {
+export function readCheckpointFile(path: string, maxBytes: number): string {
   const size = regularFileSize(path);
-  if (size > mostBytes)
-    throw new ConfigurationError(`${path} has ${size} bytes; at most ${mostBytes} are read.`);
+  if (size > maxBytes) throw new ConfigurationError(`${path} has ${size} bytes; the maximum is ${maxBytes}.`);
   const text = readFileSync(path, 'utf8');
   refuseLfsPointer(path, text);
   return text;

@@ -12,7 +12,7 @@ export interface Unsaid<T> {
 }
 
 /** Maximum bytes of a file. The largest configs have a hundredth of this. */
-const mostBytes = 2 ** 21;
+const maxBytes = 2 ** 21;
 
 /** Returns the same value for a field that is missing or null. */
 export const unsaid = <const T>(value: T): Unsaid<T> => ({ missing: value, null: value });
@@ -36,7 +36,7 @@ export class ConfigReader {
   static async open(file: string): Promise<ConfigReader> {
     let parsed: unknown;
     try {
-      parsed = JSON.parse(readCheckpointFile(file, mostBytes));
+      parsed = JSON.parse(readCheckpointFile(file, maxBytes));
     } catch (cause) {
       if (cause instanceof ConfigurationError) throw cause;
       throw new ConfigurationError(
@@ -157,7 +157,7 @@ export class ConfigReader {
   /** Throws if the object has any other field. */
   allowOnly(known: readonly string[]): void {
     for (const field of Object.keys(this.#fields)) {
-      if (!known.includes(field)) throw this.refuse(field, `only ${known.join(', ')}: it is not known here`);
+      if (!known.includes(field)) throw this.refuse(field, `no such field (known: ${known.join(', ')})`);
     }
   }
 

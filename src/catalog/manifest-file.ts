@@ -8,7 +8,7 @@ import { type Manifest, ManifestSchema } from './manifest.ts';
 
 export const manifestFile = 'manifest.json';
 
-const mostBytes = 2 ** 24;
+const maxBytes = 2 ** 24;
 
 /** The sha256 of a manifest, stored with it so that a changed number is noticed. */
 const checksumOf = (manifest: Manifest) =>
@@ -19,7 +19,7 @@ export async function readManifest(folder: string): Promise<Manifest> {
   const path = join(folder, manifestFile);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readCheckpointFile(path, mostBytes));
+    parsed = JSON.parse(readCheckpointFile(path, maxBytes));
   } catch (cause) {
     throw new ConfigurationError(`${path}: cannot be read as JSON: ${inOneLine((cause as Error).message)}`, {
       cause,

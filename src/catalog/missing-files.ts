@@ -5,7 +5,7 @@ const otherWeights: readonly (readonly [name: RegExp, problem: string])[] = [
   [/\.gguf$/, 'holds GGUF files, which are not served; name the checkpoint that they were made from'],
   [
     /^adapter_config\.json$/,
-    'holds a LoRA adapter without its base model; merge it with `altup export <base> --adapter <this folder>` and name the folder that writes',
+    'holds a LoRA adapter without its base model; merge it with `altup export <base> --adapter <this folder>` and name the folder that it writes',
   ],
   [
     /^pytorch_model.*\.bin$/,
@@ -36,7 +36,7 @@ export function missingFiles(names: readonly string[]): string | null {
   if (!names.includes('tokenizer.json')) {
     const model = names.find((name) => /^(tokenizer|spiece|sentencepiece.*)\.model$/.test(name));
     if (model === undefined) return 'has no tokenizer.json';
-    return `has its tokenizer as ${model} alone; write tokenizer.json with transformers: AutoTokenizer, from_pretrained() and save_pretrained()`;
+    return `has its tokenizer only as ${model}; write tokenizer.json with transformers: AutoTokenizer, from_pretrained() and save_pretrained()`;
   }
   return names.includes('tokenizer_config.json') ? null : 'has no tokenizer_config.json';
 }

@@ -1,3 +1,4 @@
+import { ServiceError } from '../errors.ts';
 import type { GenerationDefaults } from './generation-defaults.ts';
 import type { Manifest, Precision } from './manifest.ts';
 import type { TextWork } from './texts/model-texts.ts';
@@ -35,4 +36,23 @@ export interface ServedModel {
   /** The service is not ready before this model: it was there at the start, or has been ready once. */
   readonly isRequired: boolean;
   state: ModelState;
+}
+
+/** When a client should try again, seconds. */
+const retryAfterSeconds = { loading: 5, unavailable: 60 };
+
+/** The refusal of a request to a model that is not ready. @param state null: the engine does not have the model */
+export function notReady(name: string, state: ModelState | null): ServiceError {
+  const refusal = (message: string, seconds: number) =>
+    new ServiceError('not_ready', `The ${message}`, { retryAfterSeconds: seconds });
+  switch (state?.state) {
+    case 'loading':
+      return refusal(`model '${name}' is loading.`, retryAfterSeconds.loading);
+    case 'restarting':
+      return refusal(`engine of the model '${name}' is being restarted.`, state.retryAfterSeconds);
+    case 'failed':
+      return refusal(`model '${name}' failed to load; see /health.`, retryAfterSeconds.unavailable);
+    default:
+      return refusal(`model '${name}' is not available.`, retryAfterSeconds.unavailable);
+  }
 }

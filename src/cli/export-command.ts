@@ -12,17 +12,18 @@ import { nameOfFolder, readHubName } from '../hub/hub-name.ts';
 
 const usage = `Usage: altup export <checkpoint> [--precision ${precisions.join('|')}] [--out DIR] [--adapter DIR | --slice E2B|FILE]
 
-Writes the checkpoint (config.json, model.safetensors) as ONNX graphs with ai.altup operators. An export that is there
-already and still fits is left as it is. The checkpoint is a folder, or a model of the Hugging Face hub, such as
+Writes the checkpoint (config.json, model.safetensors) as ONNX graphs with ai.altup operators. An existing
+export that still matches is kept. The checkpoint is a folder, or a model of the Hugging Face hub, such as
 google/gemma-3n-E2B-it or google/gemma-3n-E2B-it@<revision>, which is downloaded into the hub's cache first.
 
-  --precision P  what the weights become (default: fp32)
+  --precision P  number format of the weights (default: fp32)
   --out DIR      where to write (default: <checkpoint>/onnx/<precision>)
-  --adapter DIR  merges a LoRA adapter of peft into the checkpoint first: a checkpoint of its own, to be served beside it,
-                 written to --out (default: <checkpoint's name>-<adapter's name> beside the adapter) and exported there
-  --slice S      takes a smaller model out of a Gemma 3n first: E2B out of E4B, or a JSON file,
-                 {"skip_layers": [20, 21], "intermediate_size": 8192}, with one width or one for each kept layer; written
-                 to --out (default: <checkpoint's name>-<slice's name> beside it; of a hub's model, here)
+  --adapter DIR  merge a LoRA adapter of peft into the checkpoint first; writes a separate checkpoint to --out (default:
+                 <checkpoint's name>-<adapter's name>, next to the adapter) and exports it there
+  --slice S      slice a smaller model out of a Gemma 3n first: E2B out of E4B, or as a JSON file says:
+                 {"skip_layers": [20, 21], "intermediate_size": 8192}, with one width or one for each kept layer; writes
+                 it to --out (default: <checkpoint's name>-<slice's name>, next to the checkpoint, or in the current
+                 folder for a model of the hub)
   --help         print this
 `;
 
@@ -75,7 +76,7 @@ export async function exportCommand(args: string[]): Promise<number> {
   } catch (error) {
     display?.stop();
     if (stoppedBy !== null) {
-      process.stderr.write(`altup export: stopped by ${stoppedBy}; run it again to go on\n`);
+      process.stderr.write(`altup export: stopped by ${stoppedBy}; run it again to continue\n`);
       return stopSignals[stoppedBy];
     }
     if (!(error instanceof ConfigurationError)) throw error;
@@ -145,7 +146,8 @@ function parse(args: string[]): Arguments | string {
     if (!values.help && positionals.length !== 1)
       return `expected one checkpoint folder, got ${positionals.length}`;
     const { out, adapter, slice } = values;
-    if (adapter !== undefined && slice !== undefined) return '--adapter and --slice do not go together';
+    if (adapter !== undefined && slice !== undefined)
+      return '--adapter and --slice cannot be combined; give one of them';
     return { isHelp: values.help, checkpoint: positionals[0] ?? '', precision, out, adapter, slice };
   } catch (error) {
     return (error as Error).message;

@@ -9,7 +9,7 @@ const usage = `Usage: altup inspect <model> [--precision ${precisions.join('|')}
 Describes a checkpoint folder or an export folder: family, AltUp, parameters, cache, operators, files.
 
   --precision P  which export of a checkpoint (default: fp32)
-  --verify       compare every byte of the export with what the exporter wrote, and exit with 1 where one differs
+  --verify       compare every byte of the export with what the exporter wrote, and exit with 1 if any differs
   --json         print one JSON object
   --help         print this
 `;
@@ -40,7 +40,7 @@ export async function inspectCommand(args: string[]): Promise<number> {
 async function verify({ model, precision, isJson }: Arguments): Promise<number> {
   const damage = await verifyExport(model, precision);
   if (isJson) process.stdout.write(`${JSON.stringify({ damage }, null, 2)}\n`);
-  else if (damage.length === 0) process.stdout.write('the export is as it was written\n');
+  else if (damage.length === 0) process.stdout.write('the export is unchanged\n');
   else process.stdout.write(`${damage.join('\n')}\nexport the checkpoint again to repair it\n`);
   return damage.length === 0 ? 0 : 1;
 }

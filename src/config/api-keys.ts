@@ -19,11 +19,14 @@ const ownNames = /^(anonymous|other|key-\d+)$/;
 /** @throws ConfigurationError, which never shows the key */
 function readKey(source: string, words: string): NamedKey {
   const [key = '', name = null, ...more] = words.split(/\s+/);
-  if (more.length > 0) throw new ConfigurationError(`${source}: expected a key and at most a name`);
+  if (more.length > 0)
+    throw new ConfigurationError(
+      `${source}: has more than two words; expected a key, optionally followed by a name`,
+    );
   if (name !== null && !/^[\w.-]{1,64}$/.test(name))
     throw new ConfigurationError(`${source}: a name has at most 64 letters, digits and ._-`);
   if (name !== null && ownNames.test(name))
-    throw new ConfigurationError(`${source}: the name ${name} is the service's own; choose another`);
+    throw new ConfigurationError(`${source}: the name ${name} is reserved; choose another`);
   return { digest: sha256(key), name };
 }
 

@@ -105,7 +105,7 @@ export function configHelp(): string {
     const fallback = row.default === '' ? '' : ` [${row.default}]`;
     return `  ${names}${fallback}\n      ${row.description.replaceAll('`', '')}`;
   });
-  return `Settings, as flag or environment variable [default]; a flag beats its variable:\n\n${lines.join('\n')}\n`;
+  return `Settings, as flag or environment variable [default]; a flag overrides its variable:\n\n${lines.join('\n')}\n`;
 }
 
 /**
@@ -118,7 +118,7 @@ function parsePrecisions(source: string, text: string): Precision[] {
   for (const name of text.split(',').map((part) => part.trim())) {
     const precision = precisions.find((known) => known === name);
     const problem =
-      precision === undefined ? 'is not valid' : found.includes(precision) ? 'is there twice' : '';
+      precision === undefined ? 'is not valid' : found.includes(precision) ? 'is listed twice' : '';
     if (precision === undefined || problem !== '') {
       const expected = `${precisions.join(', ')}, or several of them separated by commas`;
       throw new ConfigurationError(`${source}: '${name.slice(0, 100)}' ${problem}; expected ${expected}`);

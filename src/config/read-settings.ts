@@ -15,7 +15,7 @@ function expectation(schema: SettingSchema): string {
   if (schema.enum) return `one of ${schema.enum.join(', ')}`;
   if (schema.type === 'boolean') return 'true or false';
   if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`;
-  return 'a text that is not empty';
+  return 'a non-empty text';
 }
 
 const booleans = new Map([
@@ -63,7 +63,7 @@ function unknownFlag(flag: string, known: readonly string[]): ConfigurationError
   );
   if (secret) {
     return new ConfigurationError(
-      `${flag}: a secret, which the command line would show to others; set ${environmentName(secret)}`,
+      `${flag}: the command line would show this secret to others; set ${environmentName(secret)} instead`,
     );
   }
   const meant = nearMiss(flag, known);
@@ -113,7 +113,7 @@ const serviceLinks: readonly [name: RegExp, isValue: (text: string) => boolean][
 ];
 
 const origin =
-  'Kubernetes makes such variables for a Service of that name; set enableServiceLinks: false in the pod, or rename the Service';
+  'Kubernetes sets such variables for a Service of that name; set enableServiceLinks: false in the pod, or rename the Service';
 
 export interface EnvironmentSettings {
   /** Unparsed. */

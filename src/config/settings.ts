@@ -28,114 +28,114 @@ const settings = {
   models: text({
     default: 'models',
     description:
-      'Folder of model folders, a single model folder, a model of the Hugging Face hub (`google/gemma-3n-E2B-it`, with `@` and a revision if need be), or several of these separated by commas.',
+      'Folder of model folders, a single model folder, a Hugging Face hub model (`google/gemma-3n-E2B-it`, optionally with `@` and a revision), or several of these, separated by commas.',
   }),
   host: text({
     default: '127.0.0.1',
     description:
-      'Address to listen on. `::` takes connections from other machines over IPv4 and IPv6, which a container needs; without IPv6 it means `0.0.0.0`.',
+      'Address to listen on. `::` accepts connections from other machines over IPv4 and IPv6, as a container needs; without IPv6 it means `0.0.0.0`.',
   }),
-  port: whole(0, 65535, { default: 8080, description: 'Port to listen on; 0 takes a free one.' }),
+  port: whole(0, 65535, { default: 8080, description: 'Port to listen on; 0 picks a free one.' }),
   backend: oneOf(['auto', 'native', 'onnxruntime-node'], {
     default: 'auto',
     description:
-      'What runs the graphs: the native addon or, slower, the stock onnxruntime-node; `auto` is `native` where the addon is built.',
+      'Backend that runs the graphs: the native addon, or the slower stock onnxruntime-node. `auto` picks `native` if the addon is built.',
   }),
   executionProvider: oneOf(['auto', 'cpu', 'cuda', 'tensorrt', 'webgpu'], {
     default: 'auto',
     description:
-      'What ONNX Runtime computes on; `auto` is `cuda` where that works and every precision is `fp16`, else `cpu`.',
+      'Execution provider of ONNX Runtime. `auto` picks `cuda` if it works and every precision is `fp16`, otherwise `cpu`.',
   }),
   precision: text({
     default: 'fp32',
     description:
-      'Number format of the weights: `fp32`, `fp16`, `int8` or `int4`. Of several, separated by commas, a model is loaded in each; the first is what its plain name stands for, the others are `<model>:<precision>`.',
+      'Number format of the weights: `fp32`, `fp16`, `int8` or `int4`. If you list several, separated by commas, each model is loaded in each of them: its plain name means the first, `<model>:<precision>` the others.',
   }),
   threads: whole(0, 1024, {
     default: 0,
     description:
-      'Threads one graph run uses; 0 takes as many as the container’s CPU quota, or the machine, allows.',
+      'Threads per graph run; 0 uses as many as the container’s CPU quota, or the machine, allows.',
   }),
   slots: whole(1, 1024, {
     default: 16,
-    description: 'Sequences of one model that generate at the same time; memory for all is taken at start.',
+    description:
+      'Sequences that one model generates at the same time; memory for all of them is allocated at start.',
   }),
   context: whole(16, 1_048_576, {
     default: 2048,
-    description: 'Upper bound on the tokens of a sequence; a model good for fewer keeps its own limit.',
+    description: 'Maximum tokens of a sequence; a model with a lower limit keeps its own.',
   }),
   stepTokens: whole(3, 1_048_576, {
     default: 512,
-    description:
-      'Most tokens one step computes: a token for each running sequence, the rest for new prompts.',
+    description: 'Maximum tokens per step: one for each running sequence, the rest for new prompts.',
   }),
   prefillChunk: whole(3, 1_048_576, {
     default: 256,
     description:
-      'Most prompt tokens computed at a time, which is how long running sequences may stall for a new prompt.',
+      'Maximum prompt tokens computed at a time; limits how long running sequences stall for a new prompt.',
   }),
   maxQueuedRequests: whole(1, 1_000_000, {
     default: 256,
-    description: 'Most sequences that wait for a slot; more are refused with 429.',
+    description: 'Maximum sequences that wait for a slot; more are refused with 429.',
   }),
   maxQueuedTokens: whole(1, 1_000_000_000, {
     default: 65_536,
-    description: 'Most prompt tokens that wait for a slot; more are refused with 429.',
+    description: 'Maximum prompt tokens that wait for a slot; more are refused with 429.',
   }),
   clientQueueShare: whole(1, 100, {
     default: 75,
     description:
-      'Most of the queue, in percent of its sequences and of its prompt tokens, that one API key, or without keys one address, may hold; less while others wait.',
+      'Maximum share of the queue for one API key (without keys: one address), in percent of its sequences and of its prompt tokens; less while others wait.',
   }),
   queueTimeoutMs: whole(1, day, {
     default: 30_000,
-    description: 'Longest wait for a slot, in milliseconds; then 504.',
+    description: 'Maximum wait for a slot, in milliseconds; then 504.',
   }),
   requestTimeoutMs: whole(1, day, {
     default: 300_000,
-    description: 'Longest life of a request, waiting included, in milliseconds; then 504.',
+    description: 'Maximum duration of a request, including its wait, in milliseconds; then 504.',
   }),
   drainTimeoutMs: whole(0, day, {
     default: 30_000,
-    description: 'How long running requests may go on after a stop signal, in milliseconds.',
+    description: 'How long running requests may continue after a stop signal, in milliseconds.',
   }),
   bodyLimit: whole(1024, 1_073_741_824, {
     default: 1_048_576,
-    description: 'Largest request body, in bytes; larger ones are refused with 413.',
+    description: 'Maximum request body, in bytes; larger ones are refused with 413.',
   }),
   apiKeys: optionalText({
     secret: true,
     description:
-      'API keys, separated by commas; clients send one as `Authorization: Bearer <key>`. None: no check.',
+      'API keys, separated by commas; clients send one as `Authorization: Bearer <key>`. If no key is set, requests need none.',
   }),
   apiKeysFile: optionalText({
     description:
-      'File with one API key a line, added to those above, each with a name behind it if you like: `<key> <name>`. Empty lines and lines that begin with `#` are skipped. Read again when it changes.',
+      'File with one API key per line, optionally followed by a name: `<key> <name>`. These keys add to those above. Empty lines and lines that begin with `#` are skipped. The service reads the file again when it changes.',
   }),
   urgentKeys: optionalText({
     description:
-      'Names of the API keys, separated by commas, whose requests may have a `priority` below 0; `*`: every client. None: nobody’s.',
+      'Names of the API keys whose requests may have a `priority` below 0, separated by commas; `*` allows every client. Unset: no client.',
   }),
   rateLimit: optionalText({
     description:
-      'What each API key, or without keys each address, may ask: requests per second, minute or hour, sequences at a time, or both, as `120/minute, 16 concurrent`. More are refused with 429.',
+      'Limit for each API key (without keys: each address): requests per second, minute or hour, concurrent sequences, or both, such as `120/minute, 16 concurrent`. More are refused with 429.',
   }),
   trustedProxies: optionalText({
     description:
-      'Proxies whose `X-Forwarded-For` is believed: addresses, prefixes such as `10.0.0.0/8`, or `loopback`, `linklocal`, `uniquelocal`, separated by commas. None: a client has the address it connects from.',
+      'Proxies whose `X-Forwarded-For` is trusted: addresses, prefixes such as `10.0.0.0/8`, or `loopback`, `linklocal`, `uniquelocal`, separated by commas. Unset: a client’s address is the one it connects from.',
   }),
   allowedHosts: optionalText({
     description:
-      'Host names, separated by commas, that requests may be sent to: `api.example.com`, `*.example.com` or `*`; addresses and `localhost` always may. None: every name, except on a loopback address without API keys, where only those may.',
+      'Host names that requests may use, separated by commas: `api.example.com`, `*.example.com` or `*`; addresses and `localhost` are always allowed. Unset: every name is allowed, except on a loopback address without API keys, where only addresses and `localhost` are.',
   }),
   streamBuffer: whole(1024, 1_073_741_824, {
     default: 1_048_576,
     description:
-      'Most bytes of a stream that wait for its client to read them; a client that is slower is cut off.',
+      'Maximum bytes of a stream that wait for its client to read them; slower clients are cut off.',
   }),
   otelEndpoint: optionalText({
     description:
-      'Base URL of an OpenTelemetry collector that takes OTLP over HTTP, as `http://localhost:4318`; traces go to `/v1/traces` there. None: no traces.',
+      'Base URL of an OpenTelemetry collector that accepts OTLP over HTTP, such as `http://localhost:4318`; the service sends traces to `/v1/traces` there. Unset: no traces.',
   }),
   logLevel: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
@@ -143,7 +143,7 @@ const settings = {
   }),
   strict: flag({
     default: false,
-    description: 'Stop at start when any model cannot be served, instead of serving the others.',
+    description: 'Stop at start if any model cannot be served, instead of serving the others.',
   }),
 };
 

@@ -37,9 +37,9 @@ export async function findDamage(
       const now = await stat(path).catch(() => null);
       if (now === null) return `${path}: is missing`;
       if (!now.isFile()) return `${path}: is not a file`;
-      if (now.size !== size) return `${path}: has ${now.size} bytes; ${size} were written`;
+      if (now.size !== size) return `${path}: has ${now.size} bytes, but the exporter wrote ${size}`;
       if (!isThorough && !isGraph(file)) return null;
-      if ((await sha256Of(path)) !== sha256) return `${path}: holds other bytes than were written`;
+      if ((await sha256Of(path)) !== sha256) return `${path}: its bytes differ from those the exporter wrote`;
       return null;
     }),
   );

@@ -75,7 +75,7 @@ async function fetchBlob(blob: string, file: HubFile, source: FileSource): Promi
     if (have === file.size) break;
     if (fruitless === maxFruitlessTries) {
       throw new ConfigurationError(
-        `${file.path}: the download stopped at ${have} of ${file.size} bytes (${failure}); start again to go on from there`,
+        `${file.path}: the download stopped at ${have} of ${file.size} bytes (${failure}); start again to continue from there`,
       );
     }
     if (fruitless > 0) await setTimeout(pauseMs * 2 ** fruitless, undefined, { signal: source.signal });

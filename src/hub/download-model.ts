@@ -139,11 +139,11 @@ function hubError(error: unknown, { repo, revision }: HubName): Error {
     // A hub also answers 401 for a repository that does not exist.
     if (error.statusCode === 401 || error.statusCode === 403) {
       return refuse(
-        `cannot be read, because it is gated, private or not there; ${remedy}, and accept its terms at ${hubUrl}/${repo}`,
+        `cannot be read, because it is gated, private or missing; ${remedy}, and accept its terms at ${hubUrl}/${repo}`,
       );
     }
     if (error.statusCode === 404) {
-      return refuse(`is no folder here, and the hub has no such model or no revision '${revision}'`);
+      return refuse(`is not a folder here, and the hub has no such model or no revision '${revision}'`);
     }
     return refuse(`the hub answered ${error.statusCode}; try again later`);
   }
@@ -153,7 +153,7 @@ function hubError(error: unknown, { repo, revision }: HubName): Error {
   if (error instanceof TypeError && error.message === 'fetch failed') {
     const { code = 'no answer' } = (error.cause ?? {}) as NodeJS.ErrnoException;
     return refuse(
-      `is no folder here, and the hub cannot be reached (${code}); check the network or HF_ENDPOINT, or name a folder`,
+      `is not a folder here, and the hub cannot be reached (${code}); check the network or HF_ENDPOINT, or name a folder`,
     );
   }
   return error as Error;

@@ -61,14 +61,14 @@ export async function runPlan(plan: Plan, observer: RunObserver): Promise<Loadte
 }
 
 /** Maximum stages, which ends a sweep that no load saturates. */
-const mostSweepStages = 40;
+const maxSweepStages = 40;
 
 function* loadsOf({ loads, sweepFactor }: Plan): Generator<[number, Load]> {
   yield* loads.entries();
   const last = loads.at(-1);
   if (sweepFactor === null || last?.kind !== 'open' || last.rate === null) return;
   let { rate } = last;
-  for (let index = loads.length; index < mostSweepStages; index += 1) {
+  for (let index = loads.length; index < maxSweepStages; index += 1) {
     rate *= sweepFactor;
     yield [index, { kind: 'open', rate }];
   }

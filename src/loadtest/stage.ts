@@ -100,7 +100,7 @@ export function summarizeStage(
     outputTokensPerSecond: outputTokens / durationSeconds,
     totalTokensPerSecond: (promptTokens + outputTokens) / durationSeconds,
     goodRequestsPerSecond: good === null ? null : good / durationSeconds,
-    maxConcurrent: mostAtOnce(records),
+    maxConcurrent: maxConcurrency(records),
     ttft: summarize(latencies.map(({ ttft }) => ttft)),
     tpot: summarize(latencies.flatMap(({ tpot }) => tpot ?? [])),
     itl: summarize(latencies.flatMap(({ itl }) => [...itl])),
@@ -122,7 +122,7 @@ function countFailures(records: readonly RequestRecord[]): Record<string, number
   return counts;
 }
 
-function mostAtOnce(records: readonly RequestRecord[]): number {
+function maxConcurrency(records: readonly RequestRecord[]): number {
   const changes = records.flatMap(({ sentAt, endedAt }) => [[sentAt, 1] as const, [endedAt, -1] as const]);
   let open = 0;
   let most = 0;

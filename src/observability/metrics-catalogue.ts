@@ -48,17 +48,17 @@ export function createMetricsCatalogue() {
       'model',
       'reason',
     ]),
-    aborted: counter('altup_requests_aborted_total', 'Sequences given up, by how far they had come.', [
+    aborted: counter('altup_requests_aborted_total', 'Sequences aborted, by the stage they had reached.', [
       'model',
       'stage',
     ]),
-    failed: counter('altup_requests_failed_total', 'Sequences that ended in an error, by its code.', [
+    failed: counter('altup_requests_failed_total', 'Sequences that ended in an error, by error code.', [
       'model',
       'code',
     ]),
     engineRestarts: counter(
       'altup_engine_restarts_total',
-      'Times the engine’s thread was started again after it had died.',
+      'Restarts of the engine’s thread after it died.',
       [],
     ),
     logLinesDropped: counter(
@@ -68,18 +68,17 @@ export function createMetricsCatalogue() {
     ),
     grammarSeconds: histogram(
       'altup_grammar_seconds',
-      'From the wish for a grammar or schema to its outcome: compiled, kept, refused, busy or left.',
+      'From the request for a grammar or schema to its outcome: compiled, kept, refused, busy or left.',
       ['model', 'outcome'],
       requestBuckets,
     ),
     grammarsWaiting: gauge('altup_grammars_waiting', 'Grammars and schemas waiting to be compiled.', []),
     waiting: gauge('altup_requests_waiting', 'Sequences waiting for a slot.', ofModel),
     running: gauge('altup_requests_running', 'Sequences that hold a slot.', ofModel),
-    clientRequests: counter(
-      'altup_client_requests_total',
-      'HTTP requests of a client that were answered, by status.',
-      ['client', 'status'],
-    ),
+    clientRequests: counter('altup_client_requests_total', 'HTTP requests answered, by client and status.', [
+      'client',
+      'status',
+    ]),
     clientWaiting: gauge(
       'altup_client_requests_waiting',
       'A client’s sequences waiting for a slot.',
@@ -115,13 +114,13 @@ export function createMetricsCatalogue() {
     ),
     tokenizeSeconds: seconds(
       'altup_tokenize_seconds',
-      'Time to tokenize a text or render a chat, the wait for a process included.',
+      'Time to tokenize a text or render a chat, including the wait for a process.',
       requestBuckets,
     ),
     queueSeconds: seconds('altup_queue_seconds', 'Wait for a slot.', requestBuckets),
     prefillSeconds: seconds(
       'altup_prefill_seconds',
-      'From the slot to the end of the prompt.',
+      'From getting a slot to the end of the prompt.',
       requestBuckets,
     ),
     decodeSeconds: seconds(
@@ -137,7 +136,7 @@ export function createMetricsCatalogue() {
     interToken: seconds('altup_inter_token_seconds', 'Gap between two tokens of a sequence.', tokenBuckets),
     requestSeconds: seconds(
       'altup_request_seconds',
-      'Life of a sequence, from arrival to its end.',
+      'From the arrival of a sequence to its end.',
       requestBuckets,
     ),
     promptTokens: counter(
@@ -147,7 +146,7 @@ export function createMetricsCatalogue() {
     ),
     prefixReusedTokens: counter(
       'altup_prefix_reused_tokens_total',
-      'Prompt tokens taken over from an earlier sequence instead of being computed.',
+      'Prompt tokens reused from an earlier sequence instead of being computed.',
       ofModel,
     ),
     generatedTokens: counter('altup_generated_tokens_total', 'Tokens generated.', ofModel),
@@ -164,7 +163,7 @@ export function createMetricsCatalogue() {
       ofModel,
       batchBuckets,
     ),
-    modelState: gauge('altup_model_state', '1 for the state that the model is in, 0 for the others.', [
+    modelState: gauge('altup_model_state', '1 for the model’s current state, 0 for the others.', [
       'model',
       'state',
     ]),
@@ -189,7 +188,7 @@ export function createMetricsCatalogue() {
     vllmCacheUsage: gauge('vllm:kv_cache_usage_perc', 'Same as altup_kv_cache_usage_ratio.', ['model_name']),
     vllmCacheConfig: gauge(
       'vllm:cache_config_info',
-      'Always 1; a block is a slot, its size the slot’s tokens.',
+      'Always 1; a block is a slot, and its size is the slot’s capacity in tokens.',
       ['model_name', 'block_size', 'num_gpu_blocks'],
     ),
   };

@@ -7,7 +7,7 @@ import type { MetricsCatalogue } from './metrics-catalogue.ts';
 import { modelVariant } from './model-variant.ts';
 
 /** Observed state of a request that has not ended. */
-interface Sight {
+interface RequestProgress {
   isRunning: boolean;
   lastTokenAt: number | null;
 }
@@ -32,7 +32,7 @@ const seconds = (milliseconds: number) => milliseconds / 1000;
 /** The only place that observes: it turns the engine's reports and answered HTTP requests into metrics. */
 export class Metrics implements EngineObserver, TextObserver {
   readonly #catalogue: MetricsCatalogue;
-  readonly #sights = new Map<string, Sight>();
+  readonly #progress = new Map<string, RequestProgress>();
   readonly #loads = new Map<string, ModelLoad>();
   /** Names of API keys with their own label. */
   readonly #clients = new Set<string>();
@@ -116,7 +116,7 @@ export class Metrics implements EngineObserver, TextObserver {
   admitted(request: GenerationRequest): void {
     const { id, model, client } = request;
     this.#catalogue.clientWaiting.inc({ client: this.#clientLabel(client) });
-    this.#sights.set(id, { isRunning: false, lastTokenAt: null });
+    this.#progress.set(id, { isRunning: false, lastTokenAt: null });
     const load = this.#loadOf(model);
     load.waiting++;
     load.queueTokens += promptLength(request);
@@ -153,9 +153,9 @@ export class Metrics implements EngineObserver, TextObserver {
 
   started(request: GenerationRequest, at: number): void {
     const { id, model, queuedAt, client: name } = request;
-    const sight = this.#sights.get(id);
-    if (!sight || sight.isRunning) return;
-    sight.isRunning = true;
+    const progress = this.#progress.get(id);
+    if (!progress || progress.isRunning) return;
+    progress.isRunning = true;
     const load = this.#loadOf(model);
     load.waiting--;
     load.running++;
@@ -170,18 +170,18 @@ export class Metrics implements EngineObserver, TextObserver {
   }
 
   token({ id, model, arrivedAt, client: name }: GenerationRequest, at: number, count: number): void {
-    const sight = this.#sights.get(id);
-    if (!sight || count === 0) return;
+    const progress = this.#progress.get(id);
+    if (!progress || count === 0) return;
     const client = this.#clientLabel(name);
-    if (sight.lastTokenAt === null) {
+    if (progress.lastTokenAt === null) {
       this.#catalogue.clientTimeToFirstToken.observe({ client }, seconds(at - arrivedAt));
       this.#catalogue.timeToFirstToken.observe({ model }, seconds(at - arrivedAt));
     } else {
       for (let i = 0; i < count; i++) {
-        this.#catalogue.interToken.observe({ model }, seconds(at - sight.lastTokenAt) / count);
+        this.#catalogue.interToken.observe({ model }, seconds(at - progress.lastTokenAt) / count);
       }
     }
-    sight.lastTokenAt = at;
+    progress.lastTokenAt = at;
     this.#catalogue.generatedTokens.inc({ model }, count);
     this.#catalogue.clientGeneratedTokens.inc({ client }, count);
   }
@@ -200,11 +200,11 @@ export class Metrics implements EngineObserver, TextObserver {
 
   ended(request: GenerationRequest, event: EndEvent): void {
     const { id, model, client } = request;
-    const sight = this.#sights.get(id);
-    if (!sight) return;
-    this.#sights.delete(id);
+    const progress = this.#progress.get(id);
+    if (!progress) return;
+    this.#progress.delete(id);
     const load = this.#loadOf(model);
-    if (sight.isRunning) load.running--;
+    if (progress.isRunning) load.running--;
     else {
       load.waiting--;
       load.queueTokens -= promptLength(request);

@@ -1,6 +1,7 @@
 import type { Precision } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
 import {
+  cudaPrecisionFault,
   type ExecutionProvider,
   providerFault,
   providerNeeds,
@@ -37,7 +38,7 @@ export async function chooseRuntime(
   }
   if (backend === 'native') {
     throw new ConfigurationError(
-      `ALTUP_BACKEND: native cannot be used: ${native.reason}; ALTUP_BACKEND=auto goes on without it`,
+      `ALTUP_BACKEND: native cannot be used: ${native.reason}; set ALTUP_BACKEND=auto to run without it`,
     );
   }
   const { executionProvider, because } = portableProvider(settings, native.reason);
@@ -47,7 +48,7 @@ export async function chooseRuntime(
 
 type ChosenProvider = Pick<Runtime, 'executionProvider'> & Pick<ChosenRuntime, 'because'>;
 
-const asked = 'ALTUP_EXECUTION_PROVIDER asks for it';
+const asked = 'ALTUP_EXECUTION_PROVIDER sets it';
 
 async function nativeProvider(settings: RuntimeSettings, native: LoadedAddon): Promise<ChosenProvider> {
   const { executionProvider, precisions } = settings;
@@ -60,14 +61,11 @@ async function nativeProvider(settings: RuntimeSettings, native: LoadedAddon): P
     );
   }
   // `auto` never picks WebGPU, which may be a software device, or TensorRT, which takes minutes to start.
-  if (precisions.some((precision) => precision !== 'fp16')) {
-    return {
-      executionProvider: 'cpu',
-      because: 'cuda has no attention for caches of float32, only for fp16',
-    };
-  }
+  const because = precisions.map(cudaPrecisionFault).find((fault) => fault !== null);
+  if (because) return { executionProvider: 'cpu', because };
   const fault = await faultOf('cuda', native);
-  if (fault === null) return { executionProvider: 'cuda', because: 'there is a GPU for fp16' };
+  if (fault === null)
+    return { executionProvider: 'cuda', because: 'the precision is fp16 and a GPU is available' };
   return { executionProvider: 'cpu', because: `cuda cannot be used: ${fault}` };
 }
 
@@ -87,7 +85,7 @@ async function faultOf(
 
 function portableProvider({ executionProvider }: RuntimeSettings, reason: string): ChosenProvider {
   if (executionProvider === 'auto')
-    return { executionProvider: 'cpu', because: 'onnxruntime-node has no better' };
+    return { executionProvider: 'cpu', because: 'auto uses only cpu with onnxruntime-node' };
   if (executionProvider === 'cpu' || executionProvider === 'webgpu') {
     return { executionProvider, because: asked };
   }

@@ -51,10 +51,16 @@ function request(
   return { provider, providerOptions, kernels };
 }
 
+/** Why the CUDA provider cannot run exports of this precision; null: it can. Attention and cache would be on the CPU. */
+export const cudaPrecisionFault = (precision: Precision): string | null =>
+  precision === 'fp16'
+    ? null
+    : 'the CUDA provider supports attention only with fp16 caches, not with float32';
+
 /** What a provider needs in addition to the addon, for the error message that says why it cannot be used. */
 export const providerNeeds: Record<Exclude<ExecutionProvider, 'cpu'>, string> = {
-  cuda: 'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries beside ONNX Runtime’s (docs/gpu.md)',
-  tensorrt: 'it needs TensorRT 10 and what cuda needs (docs/configuration.md)',
+  cuda: 'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries next to those of ONNX Runtime (docs/gpu.md)',
+  tensorrt: 'it needs TensorRT 10 and everything that cuda needs (docs/configuration.md)',
   webgpu: 'it needs a Vulkan, Metal or Direct3D 12 driver (docs/configuration.md)',
 };
 

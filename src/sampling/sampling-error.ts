@@ -13,7 +13,7 @@ export class NonFiniteLogitsError extends SamplingError {
 export class NoTokenAllowedError extends SamplingError {
   constructor() {
     super(
-      'The request’s `allowed_token_ids`, `bad_words`, `min_tokens` and structure together leave no token to come next.',
+      'The request’s `allowed_token_ids`, `bad_words`, `min_tokens` and structure together leave no possible next token.',
     );
     this.name = 'NoTokenAllowedError';
   }
@@ -22,7 +22,7 @@ export class NoTokenAllowedError extends SamplingError {
 /** A completion's grammar exceeded its limits, or the session does not support grammars. */
 export class GrammarFaultError extends SamplingError {
   constructor(reason: string) {
-    super(`The completion cannot be kept to its structure: ${reason}`);
+    super(`The completion cannot follow its structure: ${reason}`);
     this.name = 'GrammarFaultError';
   }
 }

@@ -159,9 +159,10 @@ export class Service {
 
   async #chooseRuntime(): Promise<Runtime> {
     const { runtime, fallback, because } = await chooseRuntime(this.#config);
-    const slower = 'the portable onnxruntime-node session runs the models, slower above all at long contexts';
+    const slower =
+      'the portable onnxruntime-node session runs the models; it is slower, most of all at long contexts';
     if (runtime.backend === 'native') this.#logger.info({ ...runtime, because }, 'runtime');
-    else this.#logger.warn({ ...runtime, because, reason: fallback ?? 'ALTUP_BACKEND asks for it' }, slower);
+    else this.#logger.warn({ ...runtime, because, reason: fallback ?? 'ALTUP_BACKEND sets it' }, slower);
     return runtime;
   }
 
@@ -176,9 +177,9 @@ export class Service {
       if (host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL'))
         return this.#listen('0.0.0.0');
       const problems: Record<string, string> = {
-        EADDRINUSE: `ALTUP_PORT: port ${port} on ${host} is in use; stop what uses it or choose another with --port`,
+        EADDRINUSE: `ALTUP_PORT: port ${port} on ${host} is in use; stop the program that uses it or choose another with --port`,
         EACCES: `ALTUP_PORT: this user may not listen on port ${port}; ports from 1024 up need no privilege`,
-        EADDRNOTAVAIL: `ALTUP_HOST: ${host} is no address of this machine`,
+        EADDRNOTAVAIL: `ALTUP_HOST: ${host} is not an address of this machine`,
         EAFNOSUPPORT: `ALTUP_HOST: this machine has no IPv6, so it cannot listen on ${host}`,
         ENOTFOUND: `ALTUP_HOST: ${host} cannot be resolved`,
       };

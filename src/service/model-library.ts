@@ -4,7 +4,7 @@ import { noDefaults } from '../catalog/generation-defaults.ts';
 import type { Precision } from '../catalog/manifest.ts';
 import { missingFiles } from '../catalog/missing-files.ts';
 import type { ModelState, ServedModel } from '../catalog/served-model.ts';
-import { readTexts, type Texts } from '../catalog/texts/model-texts.ts';
+import { type ModelTexts, readTexts } from '../catalog/texts/model-texts.ts';
 import type { TextWorkers } from '../catalog/texts/text-workers.ts';
 import { requireVocabulary } from '../catalog/tokenizer/tokenizer-file.ts';
 import type { Config } from '../config/config.ts';
@@ -213,7 +213,7 @@ export class ModelLibrary {
     if (waiting.length === 0 || this.#parts.isDraining()) return [];
     const located = this.#locate(this.#sources.get(id)!);
     const specs: ModelSpec[] = [];
-    let texts: Texts | null = null;
+    let texts: ModelTexts | null = null;
     for (const model of waiting) {
       if (this.#parts.isDraining()) break;
       try {

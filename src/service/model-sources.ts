@@ -43,7 +43,7 @@ export const isSamePlace = (a: ModelPlace, b: ModelPlace) => JSON.stringify(a) =
 
 function inWords(place: ModelPlace): string {
   if ('folder' in place) return place.folder;
-  return 'hub' in place ? `${place.hub.repo}@${place.hub.revision} of the hub` : place.reason;
+  return 'hub' in place ? `${place.hub.repo}@${place.hub.revision} on the hub` : place.reason;
 }
 
 const isModelFolder = (folder: string) => existsSync(join(folder, 'config.json'));

@@ -35,7 +35,7 @@ export class ApiError extends Error {
     };
     const body = await response.json().catch(() => null);
     if (body?.error?.message) return new ApiError({ ...body.error, ...about });
-    const message = `The answer is ${`HTTP ${status} ${statusText}`.trim()}, not in the words of this service.`;
+    const message = `The answer, ${`HTTP ${status} ${statusText}`.trim()}, is not in this service’s format.`;
     return new ApiError({ message, code: 'foreign_answer', ...about });
   }
 }

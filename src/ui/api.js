@@ -77,7 +77,7 @@ export class Api {
     } catch (error) {
       if (signal.aborted || error instanceof ApiError) throw error;
     }
-    throw new ApiError({ message: 'The stream broke off.', code: 'unreachable' });
+    throw new ApiError({ message: 'The stream ended early.', code: 'unreachable' });
   }
 
   /**
@@ -87,7 +87,10 @@ export class Api {
   async #send(path, init) {
     const key = this.#key();
     if (!/^[\x21-\x7e]*$/.test(key)) {
-      throw new ApiError({ message: 'The API key has characters that no header takes.', code: 'unfit_key' });
+      throw new ApiError({
+        message: 'The API key contains characters that a header cannot carry.',
+        code: 'unfit_key',
+      });
     }
     const headers = { ...init.headers, ...(key === '' ? {} : { authorization: `Bearer ${key}` }) };
     const response = await this.#fetch(path, { ...init, headers, credentials: 'omit' }).catch((error) => {

@@ -31,7 +31,7 @@ export function comparison(a, b) {
   const later = /** @type {number} */ (a.firstTokenMs) - /** @type {number} */ (b.firstTokenMs);
   const first =
     Math.abs(later) < 0.5
-      ? 'their first tokens came together'
+      ? 'their first tokens came at the same time'
       : `its first token came ${duration(Math.abs(later))} ${later < 0 ? 'sooner' : 'later'}`;
   return `A wrote ${(rateA / rateB).toFixed(2)}× as many tokens per second as B; ${first}.`;
 }

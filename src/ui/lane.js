@@ -17,7 +17,7 @@ import { requestFor } from './request.js';
  */
 
 /** @type {Record<string, string>} */
-const endings = { stop: 'Came to its end', length: 'Reached max tokens' };
+const endings = { stop: 'Finished', length: 'Reached max tokens' };
 
 /** One model's text; in a chat it keeps the conversation. */
 export class Lane {

@@ -46,7 +46,7 @@ export function baselineOf(models, id) {
  */
 export function describe({ state, variant, precision, max_model_len, max_completion_tokens }) {
   if (state !== 'ready')
-    return { loading: 'Loading', restarting: 'Its engine restarts', failed: 'Failed to load' }[state];
+    return { loading: 'Loading', restarting: 'Engine is restarting', failed: 'Failed to load' }[state];
   const room =
     max_model_len === max_completion_tokens
       ? `${max_model_len} tokens`

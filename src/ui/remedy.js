@@ -16,7 +16,7 @@ export function remedy({ code, param, retryAfterSeconds }) {
     case 'unauthorized':
       return 'Enter an API key of this service in the field at the top.';
     case 'model_not_found':
-      return 'Choose another model; the list has been read again.';
+      return 'Choose another model; the list was refreshed.';
     case 'host_not_allowed':
       return 'Open this page by the service’s address, or add this name to ALTUP_ALLOWED_HOSTS.';
     case 'payload_too_large':
@@ -30,12 +30,12 @@ export function remedy({ code, param, retryAfterSeconds }) {
     case 'shutting_down':
       return 'Try again when the service is back.';
     case 'deadline_exceeded':
-      return 'Ask for fewer tokens, or try again when less is going on.';
+      return 'Ask for fewer tokens, or try again when the service is less busy.';
     case 'unreachable':
-      return 'See that the service runs, then try again.';
+      return 'Check that the service is running, then try again.';
     case 'unfit_key':
       return 'Enter the key again.';
     default:
-      return 'Try again; if it stays, the log of the service has more under the request id.';
+      return 'Try again. If it fails again, look for the request id in the service’s log.';
   }
 }

@@ -11,7 +11,7 @@ it.each([0.5, 0.8])('agrees with the M/D/1 queue at a load of %f', (load) => {
   const serviceMs = tokens * stepMs;
   const arrivals = poissonArrivals(seededRandom(3), (1000 * load) / serviceMs, 4000, () => tokens);
   const { served } = simulate({ instances: 1, slots: 1, curve: () => stepMs, arrivals, routing: 'turns' });
-  // Pollaczek and Khinchine's formula for service times that do not vary.
+  // The Pollaczek–Khinchine formula for constant service times.
   const expectedMs = (load * serviceMs) / (2 * (1 - load));
   expect(mean(served.map(({ waitMs }) => waitMs)) / expectedMs).toBeCloseTo(1, 1);
   expect(served).toHaveLength(arrivals.length);

@@ -6,7 +6,7 @@ import { readTokenizerInfo } from '../../src/catalog/tokenizer/tokenizer-info.ts
 import { ConfigurationError } from '../../src/errors.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-/** After Gemma's: roles must take turns, the system's words go before the user's first. */
+/** Modelled on Gemma's: roles must alternate, and the system message precedes the first user message. */
 const source = `{{ bos_token }}
 {%- for message in messages -%}
     {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
@@ -109,7 +109,7 @@ describe('the parts of a message', () => {
     { role: 'user', content: parts },
     { role: 'assistant', content: 'A proud man.' },
   ];
-  /** After Gemma's, which looks at the first part alone of what the system says. */
+  /** Modelled on Gemma's, which only reads the first part of the system message. */
   const gemma = `{%- if messages[0]['content'] is string -%}
     {%- set prefix = messages[0]['content'] + ' ' -%}
 {%- else -%}

@@ -17,9 +17,9 @@ describe('what a checkpoint lacks', () => {
     [without('tokenizer.json'), 'has no tokenizer.json'],
     [
       [...without('tokenizer.json'), 'spiece.model'],
-      'has its tokenizer as spiece.model alone; write tokenizer.json',
+      'has its tokenizer only as spiece.model; write tokenizer.json',
     ],
-    [[...without('tokenizer.json'), 'tokenizer.model'], 'has its tokenizer as tokenizer.model alone'],
+    [[...without('tokenizer.json'), 'tokenizer.model'], 'has its tokenizer only as tokenizer.model'],
     [without('model.safetensors'), 'has no weights; expected model.safetensors or'],
   ])('%j', (names, problem) => {
     expect(missingFiles(names)).toContain(problem);

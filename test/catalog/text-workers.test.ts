@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
-import { readTexts, type Texts } from '../../src/catalog/texts/model-texts.ts';
+import { type ModelTexts, readTexts } from '../../src/catalog/texts/model-texts.ts';
 import { type TextOwner, TextWorkers } from '../../src/catalog/texts/text-workers.ts';
 import { ChatTemplateError } from '../../src/catalog/tokenizer/chat-template.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
@@ -35,7 +35,7 @@ async function checkpointOf({ tokenizer = {}, template }: Given): Promise<string
   return folder;
 }
 
-const textsOf = async (given: Given, workers = shared): Promise<Texts> =>
+const textsOf = async (given: Given, workers = shared): Promise<ModelTexts> =>
   readTexts(await checkpointOf(given), workers);
 
 const owner = (overrides: Partial<TextOwner> = {}): TextOwner => ({
@@ -46,18 +46,18 @@ const owner = (overrides: Partial<TextOwner> = {}): TextOwner => ({
   ...overrides,
 });
 
-const encode = async ({ texts }: Texts, text: string, whose = owner(), last = 1e9) => {
+const encode = async ({ texts }: ModelTexts, text: string, whose = owner(), last = 1e9) => {
   const [encoded] = await texts.encode({ texts: [text], addSpecialTokens: true, last }, whose);
   return encoded!;
 };
-const render = ({ texts }: Texts, content = 'hi', whose = owner()) =>
+const render = ({ texts }: ModelTexts, content = 'hi', whose = owner()) =>
   texts.render!(
     [{ role: 'user', content }],
     { addGenerationPrompt: true, continuesFinal: false, variables: {} },
     whose,
   );
 
-/** Of the event loop, while others wait for a text: milliseconds. */
+/** Maximum block of the event loop while others wait for a text, milliseconds. */
 const longestAllowedMs = 100;
 
 const split = (regex: string) => ({
@@ -123,13 +123,13 @@ describe('what a checkpoint makes the service run', () => {
       'a template that doubles for ever',
       { template: doubling(60, '{{ ns.s }}') },
       'chat',
-      /chat template .* made far too much/,
+      /chat template .* produced too much output/,
     ],
     [
       'a template that writes gigabytes',
       { template: doubling(20, '{% for i in range(20) %}{{ ns.s }}{% endfor %}') },
       'chat',
-      /made far too much/,
+      /produced too much output/,
     ],
     [
       'a pre-tokenizer that backtracks',
@@ -154,7 +154,7 @@ describe('what a checkpoint makes the service run', () => {
         },
       },
       'text',
-      /took longer|memory|far too much/,
+      /took longer|memory|too much output/,
     ],
   ])('%s fails its own request alone', async (_, given, kind, message) => {
     const good = await textsOf({ template: 'ok' });
@@ -248,7 +248,7 @@ describe('what a checkpoint makes the service run', () => {
   });
 });
 
-/** Empty of a process that has just ended. */
+/** A file of /proc; empty if the process has just ended. */
 function procFile(pid: string, name: string): string {
   try {
     return readFileSync(`/proc/${pid}/${name}`, 'utf8');
@@ -290,7 +290,7 @@ describe('texts that wait', () => {
     const left = new AbortController();
     const huge = 'a'.repeat(2 ** 23);
     const whose = (client: string) => owner({ client, signal: left.signal });
-    // One runs; one that waits is as much as a client may have, and four are as much as all may.
+    // One runs and four wait: the maximum is one waiting text per client and four in all.
     const taken = ['a', 'a', 'b', 'c', 'd'].map((client) => encode(read, huge, whose(client)));
     const settled = Promise.allSettled(taken);
     await expect(encode(read, huge, whose('a'))).rejects.toMatchObject({

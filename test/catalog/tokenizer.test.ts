@@ -46,7 +46,7 @@ describe.each(kinds)('Tokenizer, %s', (kind, json) => {
   });
 
   it('gives text back that it encoded', () => {
-    // Without ByteFallback a byte token is its written form.
+    // Without ByteFallback a byte token decodes to its literal form.
     const others = kind === 'Metaspace' ? [] : ['a  b', 'né 日本 €', '😀 \n\t'];
     for (const text of ['he', 'he he', ...others]) {
       const tokens = tokenizer.encode(text, false);

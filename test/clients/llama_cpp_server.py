@@ -1,6 +1,6 @@
-"""llama.cpp's own HTTP server (xllamacpp holds it as a library) on a tiny model with random weights.
+"""llama.cpp's own HTTP server, from the library xllamacpp, on a tiny model with random weights.
 
-Usage: server.py FOLDER [--slots N] [--threads N]. Prints the server's address in a line and serves until its stdin ends.
+Usage: server.py FOLDER [--slots N] [--threads N]. Prints the server's address on one line and serves until stdin ends.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from gguf import GGUFWriter, TokenType
 WIDTH, FEED_FORWARD, LAYERS, HEADS, HEAD_SIZE, CONTEXT = 128, 256, 4, 4, 32, 2048
 SPECIAL = [("<unk>", TokenType.UNKNOWN), ("<s>", TokenType.CONTROL), ("</s>", TokenType.CONTROL)]
 BYTES = [(f"<0x{byte:02X}>", TokenType.BYTE) for byte in range(256)]
-# One token per printable character: whatever it generates is text.
+# One token per printable character, so that everything it generates is text.
 CHARACTERS = [("▁", TokenType.NORMAL), *((chr(code), TokenType.NORMAL) for code in range(33, 127))]
 
 
 def write_model(path: pathlib.Path, seed: int = 1) -> None:
-    """A llama of 0.6 M random float32 weights, with a tokenizer of bytes and characters."""
+    """Writes a llama of 0.6 M random float32 weights, with a tokenizer of bytes and characters."""
     random = np.random.default_rng(seed)
     vocabulary = [*SPECIAL, *BYTES, *CHARACTERS]
     writer = GGUFWriter(path, "llama")

@@ -105,7 +105,7 @@ function check(
   }
 }
 
-/** A client of a service that serves `model`. */
+/** Starts a service that serves `model`. @returns a function that creates a client with an API key */
 async function startService(): Promise<(apiKey: string) => OpenAI> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel(model),
@@ -136,7 +136,7 @@ it('takes back what that client makes of its answers', async () => {
   const { chat } = (await startService())('sesame');
   const question = { role: 'user' as const, content: 'Who is he?' };
   const settings = { model, messages: [question], temperature: 0, max_completion_tokens: 40 };
-  // The client's stream helper takes only answers that end by themselves.
+  // The client's stream helper only accepts answers that end by themselves.
   const asked = { ...settings, structured_outputs: { choice: ['A proud man.'] } };
   const schema = {
     type: 'object',
@@ -154,7 +154,7 @@ it('takes back what that client makes of its answers', async () => {
       accumulated[name] = typeof before === 'string' && typeof value === 'string' ? before + value : value;
     }
   }
-  // Each view has the same text, so the model goes on from each alike.
+  // Each view has the same text, so the model continues each in the same way.
   const views = {
     message: await message(chat.completions.create(asked)),
     chunks: { role: 'assistant', ...accumulated },

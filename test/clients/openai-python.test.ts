@@ -7,7 +7,7 @@ import { ServiceProcess } from '../support/service-process.ts';
 
 const here = import.meta.dirname;
 
-/** What a script says of a service that it calls with OpenAI's client. */
+/** The output of a script that calls a service with OpenAI's client. */
 async function run(script: string): Promise<string> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel('chat-model'),

@@ -1,8 +1,8 @@
-"""Makes the calls of calls.json with OpenAI's Python client and checks what comes back.
+"""Makes the calls of calls.json with OpenAI's Python client and checks the answers.
 
     openai_calls.py <base URL> <API key>
 
-Every answer is held to the client's own types, strictly. Prints a line a call; ends with 1 if one was not as expected.
+It checks each answer strictly against the client's own types, prints one line per call, and exits with 1 if any failed.
 """
 
 import json
@@ -18,7 +18,7 @@ model = "chat-model"
 
 
 def typed(kind, answer):
-    """The answer, once more through the client's type: its own parsing takes what does not fit as it is."""
+    """The answer, validated again: the client's own parsing keeps values that do not match the type."""
     return kind.model_validate(answer.model_dump(exclude_unset=True), strict=True)
 
 
@@ -28,7 +28,7 @@ class Choice:
 
 
 class Answer:
-    """What completions and chats, whole or streamed, come to."""
+    """The combined content of a completion or chat, whole or streamed."""
 
     def __init__(self):
         self.choices, self.tokens = {}, None
@@ -64,7 +64,7 @@ def generate(client, call):
     answer = Answer()
     if body.get("stream"):
         for chunk in result:
-            # A completion's chunks have the type of a whole one, whose finish_reason is never null.
+            # The client gives a completion's chunks the type of a whole answer, whose finish_reason is never null.
             answer.add(typed(ChatCompletionChunk, chunk) if is_chat else chunk)
     else:
         answer.add(typed(ChatCompletion if is_chat else Completion, result))

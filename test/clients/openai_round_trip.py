@@ -1,8 +1,8 @@
-"""Sends back whatever OpenAI's Python client makes of an answer, and every field that the client can send.
+"""Sends back each form that OpenAI's Python client gives to an answer, and each field that the client can send.
 
     openai_round_trip.py <base URL> <API key>
 
-Prints a line a check; ends with 1 if one failed.
+Prints one line per check; exits with 1 if any failed.
 """
 
 import sys
@@ -20,7 +20,7 @@ client = OpenAI(base_url=base_url, api_key=api_key, max_retries=0)
 model = "chat-model"
 question = {"role": "user", "content": "Who is he?"}
 settings = {"model": model, "temperature": 0, "max_completion_tokens": 40}
-# The client's stream helper takes only answers that end by themselves.
+# The client's stream helper only accepts answers that end by themselves.
 ending = {**settings, "extra_body": {"structured_outputs": {"choice": ["A proud man."]}}}
 known = {"text": "", "type": "text", "role": "assistant", "content": "", "messages": [question], "prompt": "a"}
 
@@ -30,13 +30,13 @@ class Answer(BaseModel):
 
 
 def ask(message):
-    """The model's answer to a history with this message of its own."""
+    """The model's answer to a history that contains this message as the model's own."""
     messages = [question, message, {"role": "user", "content": "And she?"}]
     return client.chat.completions.create(messages=messages, **settings).choices[0].message.content
 
 
 def accumulated(chunks):
-    """What clients make of a stream by hand: texts added up, everything else as the last chunk has it."""
+    """The message that clients assemble from a stream: texts joined, other fields from the last chunk with a value."""
     message = {}
     for chunk in chunks:
         for name, value in chunk.choices[0].delta.model_dump().items():
@@ -46,7 +46,7 @@ def accumulated(chunks):
 
 
 def messages():
-    """Every view of an answer's message, with the same content."""
+    """Yields each form of an answer's message, all with the same content."""
     create = client.chat.completions.create
     message = create(messages=[question], **ending).choices[0].message
     yield "the message", message
@@ -83,7 +83,7 @@ def completion():
 
 
 def accepts(create, params, place=None):
-    """Every field of `params` is known, at its null."""
+    """Checks that the service accepts each field of `params` with a null value."""
     for name in params.__annotations__:
         if name in known or name == "model":
             continue

@@ -5,14 +5,14 @@ import { expect, it, onTestFinished } from 'vitest';
 import { chatModel } from '../support/chat-model.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 
-/** How long to go on; what the schema itself calls for takes about a minute. */
+/** Duration of the run; the cases that the schema itself requires take about a minute. */
 const seconds = process.env.FUZZ_SECONDS ?? '120';
 
 it('Schemathesis finds no fault with the service by its own description', async () => {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel('austen-t5-altup-k2'),
     ALTUP_API_KEYS: 'sesame',
-    // A small one, so that what is asked for is soon done.
+    // A small context, so that each request finishes soon.
     ALTUP_CONTEXT: '32',
   });
   onTestFinished(async () => {
@@ -29,7 +29,7 @@ it('Schemathesis finds no fault with the service by its own description', async 
       `--max-time=${seconds}`,
       '--workers=1',
       '--checks=all',
-      // A body can be right by its schema and ask for a model that is not there, or for more than there is room.
+      // A body can match its schema and still name an unknown model or ask for too many tokens.
       '--exclude-checks=positive_data_acceptance',
       '--continue-on-failure',
       '--generation-database=none',

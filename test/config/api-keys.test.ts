@@ -7,7 +7,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 it('a keys file is read again when it changes, and a bad one changes nothing', async () => {
   const folder = await temporaryFolder();
   const file = join(folder, 'keys');
-  // As mounted secrets are replaced: another file under the same name.
+  // Like an update of a mounted secret: a new file replaces the old one under the same name.
   const replace = (text: string) => {
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);

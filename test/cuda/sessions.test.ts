@@ -8,12 +8,12 @@ import { alone, ragged } from '../support/greedy-generation.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-// Run by `npm run test:cuda`, which sees to it that there is a device.
+// `npm run test:cuda` runs this and ensures that there is a device.
 
 const models = globSync('models/*/config.json', { cwd: join(import.meta.dirname, '../..') }).map((file) =>
   basename(dirname(file)),
 );
-/** Tokens this close to the next likeliest may differ between devices, whose sums round differently. */
+/** Tokens with a smaller lead over the next likeliest may differ between devices, which round sums differently. */
 const tie = 0.05;
 
 describeNative('fp16 on CUDA', (native) => {

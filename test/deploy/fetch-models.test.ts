@@ -21,7 +21,7 @@ interface Source {
   asked: (string | undefined)[];
 }
 
-/** Answers with `content`, unless `answer` does so by itself. */
+/** Starts a source that answers with `content`, unless `answer` sends its own answer. */
 async function serve(
   answer: (response: ServerResponse, asked: number) => boolean = () => false,
 ): Promise<Source> {
@@ -36,7 +36,7 @@ async function serve(
   return { url: `http://${host}/model`, host, asked };
 }
 
-/** A source that sends whoever asks to another one. */
+/** A source that redirects each request to another one. */
 const redirectTo = (url: string) =>
   serve((response) => {
     response.writeHead(302, { location: url }).end();

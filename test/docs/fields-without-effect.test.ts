@@ -10,7 +10,7 @@ import {
 } from '../../src/http/generation/fields-without-effect.ts';
 import { readDoc, tableRows } from '../support/markdown-table.ts';
 
-/** As the tables' values are at run time: JSON Schema with keywords of ours. */
+/** A value of the tables at run time: a JSON Schema with our own keywords. */
 interface Field {
   'x-unsupported'?: string;
   'x-accepted'?: string;

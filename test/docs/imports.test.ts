@@ -3,8 +3,8 @@ import { dirname, join, normalize, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 /**
- * Which part of src/ may import which (ARCHITECTURE.md, "Imports point one way"). A file directly
- * under src/ is a part of its own.
+ * The parts of src/ that each part may import (ARCHITECTURE.md, "Imports point one way"). A file
+ * directly in src/ is a separate part.
  */
 const allowed: Record<string, readonly string[]> = {
   'errors.ts': [],
@@ -18,7 +18,7 @@ const allowed: Record<string, readonly string[]> = {
   export: ['catalog', 'errors.ts'],
   hub: ['errors.ts', 'catalog'],
   loadtest: ['sampling', 'errors.ts'],
-  // Of the exporter the service knows only the function that makes a missing export.
+  // From the exporter, the service only imports the function that creates a missing export.
   service: [
     'http',
     'engine',
@@ -32,7 +32,7 @@ const allowed: Record<string, readonly string[]> = {
     'export/export-thread.ts',
     'export/time-left.ts',
   ],
-  // What a browser runs.
+  // Code that runs in a browser.
   ui: [],
   cli: ['service', 'hub', 'catalog', 'config', 'observability', 'errors.ts', 'export', 'loadtest'],
   'cli.ts': ['cli', 'errors.ts'],

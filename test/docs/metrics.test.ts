@@ -26,7 +26,7 @@ it('docs/metrics.md has every metric of the service, and no other', () => {
   expect(documented.filter(({ name }) => isOurs(name))).toEqual(described.filter(({ name }) => isOurs(name)));
 });
 
-// Some of these exist on Linux alone.
+// Some of these metrics only exist on Linux.
 it.runIf(process.platform === 'linux')('docs/metrics.md has every metric of Node, and no other', () => {
   const names = (metrics: { name: string }[]) =>
     metrics.map(({ name }) => name).filter((name) => !isOurs(name));

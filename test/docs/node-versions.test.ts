@@ -14,7 +14,7 @@ interface Locked {
 }
 
 const supported = packageJson.engines.node;
-/** The Node that `npm ci` brings, of one version on every platform. */
+/** The Node that `npm ci` installs; its version is the same on each platform. */
 const [pinned, ...otherPins] = new Set(
   Object.entries(packageJson.optionalDependencies)
     .filter(([name]) => name.startsWith('node-'))
@@ -62,6 +62,6 @@ it('npm ci prints no warning', { timeout: 60_000 }, async () => {
   });
   expect(stdout).toContain('added');
   expect(stderr).not.toContain('npm warn');
-  // npm 11 warns of install scripts that nobody has approved; with scripts off there are none.
+  // npm 11 warns about unapproved install scripts; with scripts off there are none.
   expect(await readFile('.npmrc', 'utf8')).toMatch(/^ignore-scripts=true$/m);
 });

@@ -28,7 +28,7 @@ describe.each(workflows)('%s', (file) => {
     const uses = [...text.matchAll(/uses: (.*)/g)].map(([, action]) => action!);
     expect(uses.length).toBeGreaterThan(0);
     for (const action of uses) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
-    // One version of each.
+    // Each action is used in one version only.
     expect(new Set(uses).size).toBe(new Set(uses.map((action) => action.split('@')[0])).size);
   });
 

@@ -61,7 +61,7 @@ const missing = 'neither docker-compose nor docker compose is installed';
 if (command === null) describe.skip(`docker-compose.yml (skipped: ${missing})`, () => tests([]));
 else describeDocker('docker-compose.yml', () => tests(command));
 
-// Grafana's image can be had from a registry alone: what is mounted into it is held together here.
+// Grafana's image is only available from a registry, so this test only checks its mounted files against each other.
 it('mounts for Grafana what its provisioning names', async () => {
   const read = async (path: string) => parse(await readFile(path, 'utf8'));
   const { services } = await read('docker-compose.yml');

@@ -21,7 +21,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const megabyte = 1e6;
 const readyWithinMs = 10_000;
-/** As long as the model can make it. */
+/** A stream of the maximum length that the model supports. */
 const longStream = {
   model: 'austen-t5-altup-k4',
   prompt: Array(16).fill('Elizabeth was not long in the'),
@@ -30,7 +30,7 @@ const longStream = {
   stream: true,
 };
 
-/** Mode and path of everything in an image. */
+/** Mode and path of each file in an image. */
 async function filesOf(image: string): Promise<{ mode: string; path: string }[]> {
   const container = await docker('create', image);
   const folder = await temporaryFolder();
@@ -46,14 +46,14 @@ async function filesOf(image: string): Promise<{ mode: string; path: string }[]>
       .split('\n')
       .map((line) => /^(\S+) +\S+ +\S+ +\S+ +\S+ (.*?)( -> .*| link to .*)?$/.exec(line)!)
       .map(([, mode, path]) => ({ mode: mode!, path: path! }))
-      // What Docker itself puts into a container.
+      // Docker itself adds these to a container.
       .filter(
         ({ path }) => !/^(dev|proc|sys)\/|^\.dockerenv$|^etc\/(hosts|hostname|mtab|resolv\.conf)$/.test(path),
       )
   );
 }
 
-/** Runs a script in a container of the image. @returns what it printed */
+/** Runs a script in a container of the image. @returns its output */
 const runNode = (script: string) =>
   docker(
     'run',
@@ -147,7 +147,7 @@ describeDocker('the image', () => {
     expect(await runNode(script)).toMatch(/^(127\.0\.0\.1|::1) true altup$/);
   });
 
-  // Again where other programs had the processors.
+  // Retries in case other programs used the processors.
   it('is ready in 10 s with the shipped models, and answers, with few rights', { retry: 2 }, async () => {
     const service = await ServiceContainer.start();
     const { State, HostConfig } = await service.inspect();
@@ -193,7 +193,7 @@ describeDocker('the image', () => {
     expect(streamed.choices.map(({ finish_reason }) => finish_reason)).toEqual(Array(16).fill('length'));
     expect(await stopping).toBe(0);
     const timeOf = async (message: string) => Date.parse(String((await service.logged(message)).time));
-    // Otherwise the stream was over before the signal came, and nothing is shown.
+    // A shorter time means that the stream ended before the signal arrived, so the test showed nothing.
     expect((await timeOf('stopped')) - (await timeOf('draining'))).toBeGreaterThan(100);
   });
 

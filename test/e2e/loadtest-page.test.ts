@@ -42,7 +42,7 @@ describeChromium('the page of a load test', (openPage) => {
       // Letters at least nine pixels high: readable without zooming.
       expect((11 * box.width) / 360).toBeGreaterThanOrEqual(9);
     }
-    // The lines of the two models are drawn, and stand out from the page and from each other.
+    // The page draws both models' lines, in colours that differ from the background and from each other.
     const colours = await page.evaluate(`[getComputedStyle(document.body).backgroundColor,
       ...['c0', 'c1'].map((name) => getComputedStyle(document.querySelector('polyline.' + name)).stroke)]`);
     expect(new Set(colours as string[]).size).toBe(3);

@@ -80,7 +80,7 @@ describeDocker('alerts and dashboard', () => {
     ]);
     while ((await fetch(`${service.url}/health/ready`)).status !== 200) await setTimeout(100);
     expect(await service.stop()).toBe(0);
-    // Docker's DNS may forget a container before Prometheus has missed it.
+    // Docker's DNS may forget the container before Prometheus notices that it is down, so either alert will do.
     const isMissed = ({ labels }: { labels: Record<string, string> }) =>
       ['AltupDown', 'AltupAbsent'].includes(labels.alertname!);
     while (!(await prometheus.alerts()).some(isMissed)) await setTimeout(500);

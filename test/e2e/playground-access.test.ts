@@ -8,7 +8,7 @@ import { ServiceProcess } from '../support/service-process.ts';
 const desktop = { width: 1200, height: 800 };
 const phone = { width: 390, height: 844 };
 
-/** What axe finds wrong with a page, as lines. */
+/** The violations that axe finds on a page, as lines. */
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const { violations, passes } = await page.evaluate<AxeResults>('axe.run()');

@@ -25,7 +25,7 @@ describeDocker('a rolling update of two containers', () => {
       const address = await container.address();
       const successor = await start();
       inService.add(await successor.address());
-      // As a cluster does it: who is about to stop is still asked for until it says that it drains.
+      // As in a cluster: a stopping container gets requests until it reports that it drains.
       expect(await container.stop()).toBe(0);
       inService.delete(address);
       await setTimeout(2000);

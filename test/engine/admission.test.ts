@@ -66,7 +66,7 @@ describe('Admission', () => {
       admission.leave(requests(10)[0]!);
       admission.reserve(requests(10));
     }
-    // Four must leave: about 8 seconds. The next four come after them, for which they are given ten.
+    // Four must leave first, in about 8 seconds. The next four are told to come 10 seconds later.
     const [first, second] = [retryAfter()!, retryAfter()!];
     expect(first).toBeGreaterThanOrEqual(7);
     expect(first).toBeLessThanOrEqual(8);
@@ -96,7 +96,7 @@ describe('Admission', () => {
       admission.leave(requests(1)[0]!);
       admission.reserve(requests(1));
     }
-    // 10 tokens a second leave; 98 must.
+    // 10 tokens leave per second; 98 must leave.
     expect(refusal(() => admission.reserve(requests(98))).retryAfterSeconds).toBeCloseTo(10, -0.5);
   });
 
@@ -123,11 +123,11 @@ describe('Admission', () => {
           queued += 1;
           successes += Number(isReturn);
         } catch (error) {
-          // Once is what is looked at: who is refused twice has gone elsewhere.
+          // Clients return once: one that is refused twice has gone elsewhere.
           if (!isReturn) returns.push({ at: second + (error as ServiceError).retryAfterSeconds!, name });
         }
       };
-      // Ten a second are served; a hundred a second come, for a minute.
+      // The service handles ten requests a second; a hundred a second arrive, for a minute.
       for (let tick = 0; tick < 20_000; tick++) {
         const second = tick / 10;
         clock.advance(100);
@@ -161,7 +161,7 @@ describe('Admission', () => {
     const told = refusal(() => admission.reserve(prompt(7))).retryAfterSeconds!;
     admission.leave(requests(1)[0]!);
     clock.advance(told * 1000);
-    expect(refusal(() => admission.reserve(prompt(8))).message).toContain('kept for those');
+    expect(refusal(() => admission.reserve(prompt(8))).message).toContain('reserved for clients');
     expect(refusal(() => admission.reserve([arriving([7], 'another')])).code).toBe('queue_full');
     admission.reserve(prompt(7));
     expect(admission.queuedRequests).toBe(4);
@@ -194,7 +194,7 @@ describe('what one client may hold', () => {
     const limits = { maxQueuedRequests: 100, maxQueuedTokens: 1000, clientQueueShare: 75 };
     admission = new Admission(limits, clock.now);
   });
-  /** One by one until the first refusal. @returns how many were taken */
+  /** Reserves requests one by one until the first refusal. @returns how many were accepted */
   const fill = (client: string, tokens = 1): number => {
     for (let taken = 0; ; taken++) {
       try {
@@ -212,7 +212,7 @@ describe('what one client may hold', () => {
     expect(fill('a', tokens)).toBe(count);
     const { code, message } = refusal(() => admission.reserve(of('a', 1, tokens)));
     expect(code).toBe('queue_full');
-    expect(message).toContain('one client may hold 75 % of the queue');
+    expect(message).toContain('one client may hold at most 75 % of the queue');
     admission.reserve(of('b', 1, tokens));
   });
 
@@ -253,7 +253,7 @@ describe('what one client may hold', () => {
     const told = refusal(() => admission.reserve(prompt(7))).retryAfterSeconds!;
     admission.leave(prompt(1)[0]!);
     clock.advance(told * 1000);
-    expect(refusal(() => admission.reserve(prompt(8))).message).toContain('kept for those');
+    expect(refusal(() => admission.reserve(prompt(8))).message).toContain('reserved for clients');
     admission.reserve(prompt(7));
     admission.reserve(of('b', 20));
   });

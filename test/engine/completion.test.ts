@@ -8,10 +8,10 @@ const eos = '$';
 const tokensOf = (said: string) =>
   [...said].map((character) => (character === eos ? eosToken : tokenOf(character)));
 
-/** What comes of a request to a model that wants to say `said`; `$` is its end token. */
+/** The result of a request to a model that generates `said`; `$` is its end token. */
 async function complete(said: string | readonly number[], overrides: RequestOverrides = {}, capacity = 64) {
   const script = typeof said === 'string' ? tokensOf(said) : said;
-  // The first token comes from the logits after the whole prompt.
+  // The model samples the first token from the logits after the whole prompt.
   const logitsOf = scriptedLogits(263, promptTokens.length, script);
   const engine = new EngineUnderTest({ logitsOf, capacity });
   await engine.finish(generationRequest({ promptTokens, maxTokens: 20, ...overrides }));
@@ -53,7 +53,7 @@ describe('a completion', () => {
   });
 
   it('ends when its slot is full, with the token that needs no position any more', async () => {
-    // 3 prompt tokens and 4 of the 5 generated ones are in the cache.
+    // The cache holds 3 prompt tokens and 4 of the 5 generated tokens.
     const result = await complete('abcdefgh', {}, 7);
     expect(result).toMatchObject({ text: 'abcde', reason: 'length' });
     expect(await complete('abcdefgh', {}, 3)).toMatchObject({ text: 'a', reason: 'length' });
@@ -98,7 +98,7 @@ describe('a completion', () => {
   it('does not stop before minTokens, by token or by string', async () => {
     const strings = await complete('ab ab ab', { stop: { strings: ['ab'], minTokens: 3 } });
     expect(strings).toMatchObject({ text: 'ab ', stopReason: 'ab', tokens: tokensOf('ab ab') });
-    // The second token completes the string and still is one of the first two.
+    // The second token completes the string but still counts as one of the first two.
     const border = await complete('abcab', { stop: { strings: ['ab'], minTokens: 2 } });
     expect(border).toMatchObject({ text: 'abc', stopReason: 'ab' });
     const masked = await complete('$$$', { stop: { minTokens: 2 } });

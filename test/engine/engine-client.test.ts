@@ -340,7 +340,7 @@ describe('EngineClient', () => {
     end();
     await loading;
     expect(states.get('m')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
-    expect(faults).toEqual(["The engine's thread exited with code 1; it is not started again."]);
+    expect(faults).toEqual(["The engine's thread exited with code 1; it is not restarted."]);
     await other.loadModel(specOf('later'));
     expect(states.get('later')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
     expect(observer.restarts).toBe(0);

@@ -6,20 +6,20 @@ import { generationRequest, type RequestOverrides } from '../support/generation-
 
 const stepMs = 10;
 const chunk = 64;
-/** What the small tenant asks for, over and over: one chunk, then seven steps. */
+/** The request that the small tenant repeats: one chunk, then seven steps. */
 const small = { promptTokens: Array.from({ length: 10 }, (_, i) => i), maxTokens: 8 };
 
 interface Load {
   slots: number;
   encoderCapacity: number;
-  /** How old the backlog is when the small tenant comes. */
+  /** Age of the backlog when the small tenant arrives. */
   ageMs: number;
   backlog: RequestOverrides & Pick<GenerationRequest, 'promptTokens'>;
-  /** Between an answer and the next small request. */
+  /** Time between an answer and the next small request. */
   pauseMs: number;
 }
 
-/** A scheduler with a tenant of 128 sequences, and time that passes by steps. */
+/** A scheduler with a tenant of 128 sequences, and a clock that advances with each step. */
 class TwoTenants {
   readonly #scheduler: Scheduler;
   readonly #left = new Map<string, number>();
@@ -35,7 +35,7 @@ class TwoTenants {
       prefillChunk: chunk,
     });
     for (let i = 0; i < 128; i++) {
-      // No prompt begins as another, so none is copied.
+      // All prompts begin differently, so none reuses another's cache.
       const promptTokens = [1000 + i, ...backlog.promptTokens];
       this.add({ ...backlog, promptTokens, id: `backlog ${i}`, client: 'large' });
     }
@@ -118,7 +118,7 @@ describe.each([
     'small requests wait for no more than a chunk: $name, $ageMs ms old',
     ({ name: _name, ...load }) => {
       const waits = smallWaits({ ...load, encoderCapacity });
-      // The step that computes the other's chunk, or prompt, and the one of the own first token.
+      // The step that computes the other tenant's chunk or prompt, and the step of the own first token.
       expect(Math.max(...waits)).toBeLessThanOrEqual(encoderCapacity > 0 ? 3 : 2);
     },
   );

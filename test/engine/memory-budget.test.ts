@@ -27,7 +27,7 @@ it('reads a model’s need from its files and the shape of its cache', async () 
   await writeFile(join(folder, 'decoder.onnx.data'), 'x'.repeat(1000));
   await writeFile(join(folder, 'encoder.onnx'), 'x'.repeat(10));
   const need = (maxContext: number) => modelMemory(fakeManifest(), { folder, slots: 3, maxContext });
-  // A layer with a head of 8, keys and values, 4 bytes each; 64 positions is all the model is good for.
+  // One layer, heads of size 8, keys and values, 4 bytes each; the model supports at most 64 positions.
   expect(await need(1000)).toEqual({
     weights: 1110,
     cache: 3 * 2 * 64 * 2 * 8 * 4,

@@ -136,7 +136,7 @@ describe.each([
         return logits;
       },
     });
-    // Prompts far enough apart that only b's holds the token.
+    // The prompts are far enough apart that only b's contains the token.
     const far = (id: string, first: number) => request(id, { promptTokens: prompt(4, first) });
     await engine.finish(far('a', 10), far('b', 'b'.charCodeAt(0)), far('c', 200));
     expect(engine.endOf('b')).toMatchObject({ type: 'failed', code: 'engine_failure', stage: 'decode' });
@@ -345,7 +345,7 @@ describe('the prompt’s own probabilities', () => {
   });
 
   it('never need the logits of a whole long prompt at once', async () => {
-    // Two rows of logits at a time.
+    // With a vocabulary this large, the engine asks for only two rows of logits at a time.
     const vocabSize = 2 ** 22;
     const { engine, scored } = await scores(
       { maxTokens: 0, promptLogprobs: 0 },

@@ -26,7 +26,7 @@ const cachedOf = (engine: EngineUnderTest, id: string) => {
   return end.timings.cachedTokens;
 };
 
-/** Prompt tokens the session computed. */
+/** Number of prompt tokens that the session computed. */
 const computed = (engine: EngineUnderTest) =>
   engine.steps.reduce((sum, { prefillTokens }) => sum + prefillTokens, 0);
 
@@ -37,7 +37,7 @@ describe('prefix reuse, decoder-only', () => {
     const engine = new EngineUnderTest(options);
     const ids = [...'abcdefgh'];
     await engine.finish(...ids.map((id) => request(id)));
-    // Each computes its last two tokens: a single one would come out a little different.
+    // Each request computes its last two tokens: one token alone would give slightly different numbers.
     expect(computed(engine)).toBe(system.length + 1 + 2 * (ids.length - 1));
     expect(ids.map((id) => cachedOf(engine, id))).toEqual([0, 39, 39, 39, 39, 39, 39, 39]);
     for (const id of ids) {
@@ -51,7 +51,7 @@ describe('prefix reuse, decoder-only', () => {
     await engine.finish(request('a'));
     const history = [...request('a').promptTokens, ...engine.tokensOf('a'), 200, 201];
     await engine.finish(request('b', { promptTokens: history }));
-    // All but the last token it generated, which the decoder has not read, and what is new.
+    // Cached: all but the new tokens and the last generated one, which the decoder has not read.
     expect(cachedOf(engine, 'b')).toBe(system.length + 1 + 3);
     expect(engine.tokensOf('b')).toEqual(await alone(options, { promptTokens: history }));
   });
@@ -62,7 +62,7 @@ describe('prefix reuse, decoder-only', () => {
     const same = { isReproducible: true };
     await engine.finish(request('a', same), request('b', same));
     expect(['a', 'b'].map((id) => cachedOf(engine, id))).toEqual([0, 32]);
-    // 45 tokens of the first turn are there, of which the last were decoded.
+    // The slot holds 45 tokens of the first turn; the last of them were decoded, not prefilled.
     const turn = [...request('a').promptTokens, ...engine.tokensOf('a'), ...system, 200];
     await engine.finish(request('c', { ...same, promptTokens: turn }));
     expect(cachedOf(engine, 'c')).toBe(32);

@@ -12,7 +12,7 @@ const decoderOnly: SchedulerOptions = {
 };
 const encoderDecoder: SchedulerOptions = { ...decoderOnly, encoderCapacity: 50 };
 
-/** Its prompt begins as no other's. */
+/** A request whose prompt begins like no other. */
 const request = (id: string, promptLength: number, more: RequestOverrides = {}) =>
   generationRequest({
     id,
@@ -142,7 +142,7 @@ describe('Scheduler, decoder-only', () => {
     const scheduler = schedulerWith({ stepTokens: 9 }, request('a', 3), request('b', 20, same));
     const steps = Array.from({ length: 5 }, () => scheduler.next(0).chunks.map(({ id, end }) => [id, end]));
     expect(steps).toEqual([[['a', 3]], [['b', 8]], [['b', 16]], [['b', 20]], []]);
-    // With two that decode there is room for 7, and the chunk has the step to itself.
+    // With two decoding rows there is room for only 7 tokens, so the chunk of 8 is the step's only one.
     scheduler.add(request('c', 17, same));
     expect(scheduler.next(0)).toMatchObject({ rows: [{}, {}], chunks: [chunkOf('c', 2, 0, 8, false)] });
     scheduler.add(request('d', 3));

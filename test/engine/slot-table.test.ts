@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type SlotMove, SlotTable } from '../../src/engine/scheduler/slot-table.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
-/** A table of `size` in which the first `decoding` names decode and the others are in prefill. */
+/** A table with `size` slots; the first `decoding` names decode and the others are in prefill. */
 function tableWith(size: number, names: string, decoding: number): SlotTable<string> {
   const table = new SlotTable<string>(size);
   for (const name of names) table.take(name);

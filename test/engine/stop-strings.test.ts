@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { StopStrings } from '../../src/engine/worker/output-text.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
-/** Whole-text search: the first end at which a stop string ends, of several the longest. */
+/** Searches the whole text for the earliest end of a stop string; if several end there, the longest wins. */
 function naiveStop(text: string, strings: readonly string[], from: number, includeInOutput: boolean) {
   for (let end = from + 1; end <= text.length; end++) {
     const before = text.slice(0, end);
@@ -14,7 +14,7 @@ function naiveStop(text: string, strings: readonly string[], from: number, inclu
   return { text, matched: null };
 }
 
-/** Every way of cutting `text` into pieces. */
+/** All ways to cut `text` into pieces. */
 function cuttings(text: string): string[][] {
   return Array.from({ length: 2 ** (text.length - 1) }, (_, cuts) => {
     const pieces: string[] = [];
@@ -28,7 +28,7 @@ function cuttings(text: string): string[][] {
   });
 }
 
-/** @param suspended how many characters from the start may not stop the text; must be a border of pieces */
+/** @param suspended stop strings are ignored in this many characters at the start; must be a border of pieces */
 function run(pieces: readonly string[], strings: readonly string[], includeInOutput: boolean, suspended = 0) {
   const stops = new StopStrings(strings, includeInOutput);
   let text = '';

@@ -18,7 +18,7 @@ function queueOf(...requests: Waiting[]): WaitingQueue<Waiting> {
   return queue;
 }
 
-/** Ids in the order in which they get one of many free slots, `count` at most, all at the moment `now`. */
+/** The first `count` ids in the order in which they get one of many free slots, all at the time `now`. */
 function served(queue: WaitingQueue<Waiting>, now = 100, count = 100): string[] {
   const ids: string[] = [];
   const next = () => queue.first(now, false);
@@ -112,7 +112,7 @@ describe('WaitingQueue', () => {
     queue.take(early);
     expect(served(queue, 0, 3)).toEqual(['exact0', 'exact1', 'exact2']);
     queue.release(early, 150, 0);
-    // Charged 150, though others were charged 300 meanwhile; the last of those began at 200.
+    // `early` now has 150 charged. `exact` was charged 300 in between, and its last request began at 200.
     expect(served(queue, 0, 2)).toEqual(['early1', 'exact3']);
     queue.release(early, 0, 0);
     for (const each of many(3, 'new')) queue.add(each);

@@ -36,7 +36,7 @@ function randomOverrides(random: SeededRandom, model: string): RequestOverrides 
   };
 }
 
-/** What a request generates when it has the model to itself. */
+/** The tokens of a request that runs alone on its model. */
 async function alone(overrides: RequestOverrides): Promise<number[]> {
   const engine = new EngineUnderTest(kinds[overrides.model as keyof typeof kinds]);
   await engine.finish(generationRequest({ ...overrides, id: 'alone' }));
@@ -75,7 +75,7 @@ describe('the engine, client to session', () => {
         }
       });
       await Promise.all(calls);
-      // Those whose consumer left may need a step more.
+      // Requests whose consumer left may need one more step.
       expect(await engine.client.drain(10_000)).toBe(true);
       await engine.ended;
 

@@ -15,12 +15,12 @@ function random(count: number, width: number, seed: number): Blocks {
   return Array.from({ length: count }, () => Array.from({ length: width }, next));
 }
 
-// Algorithm 1 of arXiv 2301.13310, word for word.
+// Algorithm 1 of arXiv 2301.13310, implemented literally.
 const predict = (X: Blocks, P: Blocks): Blocks =>
   P.map((row) => X[0]!.map((_, n) => row.reduce((sum, p, j) => sum + p * X[j]![n]!, 0)));
 const correct = (predicted: Blocks, y: number[], gains: number[], active: number): Blocks =>
   predicted.map((block, i) => block.map((value, n) => value + gains[i]! * (y[n]! - predicted[active]![n]!)));
-/** Token by token, the blocks side by side: [tokens, K·d]. */
+/** The blocks concatenated for each token: [tokens, K·d]. */
 const sideBySide = (X: Blocks): number[] =>
   Array.from({ length: tokens }, (_, t) => X.flatMap((block) => block.slice(t * d, t * d + d))).flat();
 

@@ -3,7 +3,7 @@ import { float, int, text } from '../../src/export/onnx/attributes.ts';
 import { expectClose, floatTensor, runAltUpOperator } from '../support/altup-operator.ts';
 import { noise } from '../support/noise.ts';
 
-// X[t][i] is block i of token t: the reference goes token by token.
+// X[t][i] is block i of token t: the reference computes token by token.
 type Tokens = number[][][];
 
 const lead = [2, 3];
@@ -21,7 +21,7 @@ const predict = (X: number[][], P: number[][]) =>
 const correct = (X: number[][], y: number[], g: number[], active: number) =>
   X.map((block, i) => block.map((value, n) => value + g[i]! * (y[n]! - X[active]![n]!)));
 const meanSquare = (row: number[]) => row.reduce((sum, value) => sum + value * value, 0) / row.length;
-/** Gemma3nTextModel: each block after the first at the first one's magnitude. */
+/** As in Gemma3nTextModel: scales each block after the first to the first one's magnitude. */
 const match = (X: number[][]) =>
   X.map((block, i) => {
     const scale = Math.sqrt(meanSquare(X[0]!)) / Math.sqrt(Math.max(meanSquare(block), 1e-5));

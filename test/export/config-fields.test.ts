@@ -17,10 +17,10 @@ const both = (read: typeof readGemma3Config) => (config: Config) => {
   return read(reader, reader);
 };
 
-/** Every way of reading a number; whatever a family reads by them is found here. */
+/** All methods that read numbers; the tests find each number that a family reads with them. */
 const readings = ['integer', 'number', 'integers', 'numbers'] as const;
 
-/** The numbers that a config was read for, by the path in it, with their ranges. */
+/** The numbers read from a config: the path of each in the config, and its allowed range. */
 function numbersRead(read: (config: Config) => unknown, config: Config): Map<string, Range> {
   const found = new Map<string, Range>();
   const spies = readings.map((method) => vi.spyOn(ConfigReader.prototype, method));
@@ -28,7 +28,7 @@ function numbersRead(read: (config: Config) => unknown, config: Config): Map<str
   for (const spy of spies) {
     for (const [call, [field, ...rest]] of spy.mock.calls.entries()) {
       const range = rest.find((value) => Array.isArray(value)) as unknown as Range;
-      // The path is known to the error alone.
+      // Only the error message contains the path.
       const path = (spy.mock.contexts[call] as ConfigReader).refuse(field, '').message;
       found.set(/config\.json: (\S+) is/.exec(path)![1]!, range);
     }
@@ -46,7 +46,7 @@ function changed(config: Config, path: string, value: unknown): Config {
 const golden = async (variant: string): Promise<Config> =>
   JSON.parse(await readFile(join(goldenFolder(variant), 'config.json'), 'utf8'));
 
-/** Of the numbers, those whose null says something. */
+/** The numbers for which null has a meaning. */
 const nullable = [
   'num_decoder_layers',
   'final_logit_softcapping',
@@ -81,7 +81,7 @@ describe.each([
     for (const path of numbersRead(read, config).keys()) {
       const reading = () => read(changed(config, path, null));
       if (nullable.includes(path)) expect(reading, path).not.toThrow();
-      // Without blocks, nothing else may be said of them.
+      // Without `num_blocks` the other fields of blocks are refused.
       else if (path === 'altup.num_blocks') expect(reading).toThrow('without num_blocks there are no blocks');
       else expect(reading, path).toThrow(`config.json: ${path} is null; expected`);
     }

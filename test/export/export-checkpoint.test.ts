@@ -17,7 +17,7 @@ const rewriteManifest = async (folder: string, change: Partial<Manifest>) =>
     JSON.stringify({ ...(await readManifest(folder)), ...change }),
   );
 
-/** Changes bytes but neither size nor time: what the cheap check cannot see. */
+/** Flips the last byte and keeps the size. If `keepTime` keeps the time too, the cheap check cannot notice it. */
 async function flipLastByte(path: string, keepTime: boolean): Promise<void> {
   const { atime, mtime } = await stat(path);
   const bytes = await readFile(path);
@@ -64,7 +64,7 @@ describe('ensureExport', () => {
 
   it('starts large weights on page borders', async () => {
     const { folder } = await ensureExport(await copyCheckpoint('altup-k2'), 'fp32');
-    // Two tensors of 8 KiB: the table and the head.
+    // The table and the head are two tensors of 8 KiB.
     expect((await stat(join(folder, 'decoder.onnx.data'))).size).toBe(16_384);
     expect((await readFile(join(folder, 'decoder.onnx'))).includes('8192')).toBe(true);
   });
@@ -160,7 +160,7 @@ describe('ensureExport', () => {
     const tensors = await readCheckpoint(checkpoint);
     await writeSafetensors(join(checkpoint, 'model.safetensors'), { ...tensors, extra: float32([1], [1]) });
     await expect(ensureExport(checkpoint, 'fp32')).rejects.toThrow(
-      /model\.safetensors: holds extra; by config\.json/,
+      /model\.safetensors: holds extra; according to config\.json/,
     );
     expect(await readdir(join(checkpoint, 'onnx'))).toEqual(['fp32']);
     expect(await readManifest(folder)).toEqual(manifest);
@@ -207,7 +207,7 @@ describe('ensureExport', () => {
     await expect(ensureExport(checkpoint, 'fp32', { out: file })).rejects.toThrow(
       /config\.json: cannot be read as a folder/,
     );
-    // The folder that is filled first has a longer name than its target: longer than file systems allow.
+    // The export first fills a folder with a longer name than the target, here longer than file systems allow.
     const long = join(checkpoint, 'a'.repeat(250));
     await expect(ensureExport(checkpoint, 'fp32', { out: long })).rejects.toThrow(
       `${checkpoint}: cannot be written to: ENAMETOOLONG`,
@@ -224,7 +224,7 @@ describe('ensureExport', () => {
     [
       'a config wider than the weights',
       { d_ff: 48 },
-      /wi_0\.weight is \[40,16\]; config\.json makes it \[48,16\]/,
+      /wi_0\.weight is \[40,16\]; config\.json requires \[48,16\]/,
     ],
     [
       'a config with more layers than weights',

@@ -59,7 +59,7 @@ describe('altup export', () => {
     expect(await run('someone/other')).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(
-        /^altup export: someone\/other: is no folder here, and the hub has no such/,
+        /^altup export: someone\/other: is not a folder here, and the hub has no such/,
       ),
     });
   });

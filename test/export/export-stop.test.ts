@@ -8,8 +8,8 @@ import { copyShipped } from '../support/checkpoint-copy.ts';
 const cli = join(import.meta.dirname, '../../src/cli.ts');
 
 /**
- * Exports a checkpoint in a process of its own.
- * @param setUp a shell command that is run before, in the same process
+ * Exports a checkpoint in a separate process.
+ * @param setUp a shell command that runs first, in the same process
  * @param whenStarted called with the process's `kill`
  */
 async function exportApart(
@@ -28,7 +28,7 @@ async function exportApart(
   return { code, stderr };
 }
 
-/** Resolves with the name of the folder that an export fills out of sight. */
+/** Resolves with the name of the temporary folder that an export fills. */
 async function unfinishedIn(parent: string): Promise<string> {
   for (;;) {
     const found = (await readdir(parent).catch(() => [])).find((name) => name.endsWith('.partial'));
@@ -49,7 +49,7 @@ describe('an export that cannot go on', () => {
     });
     expect(await ended).toEqual({
       code: expected,
-      stderr: `altup export: stopped by ${signal}; run it again to go on\n`,
+      stderr: `altup export: stopped by ${signal}; run it again to continue\n`,
     });
     expect(await readdir(parent)).toEqual([]);
   });
@@ -60,7 +60,7 @@ describe('an export that cannot go on', () => {
     const { code, stderr } = await exportApart(checkpoint, 'ulimit -f 64');
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^altup export: .*: the file system takes no file this large; .*--out \(EFBIG\)\n$/,
+      /^altup export: .*: the file system does not support files this large; .*--out \(EFBIG\)\n$/,
     );
     expect(await readdir(join(checkpoint, 'onnx'))).toEqual([]);
   });

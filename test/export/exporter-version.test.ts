@@ -6,7 +6,7 @@ import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { exporterVersion } from '../../src/export/exporter-version.ts';
 import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 
-/** sha256 over what each exporter version writes for two of the golden checkpoints. */
+/** SHA-256 of the files that each exporter version writes for two of the golden checkpoints. */
 const written: Record<string, string> = {
   '1': '6aef476ba3d3f4005c3f978a6c41a8a142a3c06b6d816b88a32e12e67042b91b',
   '2': '237104c012074650edfd5294fff3329482db639e6e8891553a6c73df6b0c15f1',
@@ -19,7 +19,7 @@ const written: Record<string, string> = {
   '9': '3afe5636d2989b98f6bd398417cbd78ca941788a3bfa004aa0dc0f886a78e299',
 };
 
-// Exports are kept until the version changes: a changed exporter with the old version would go on serving old graphs.
+// Exports are kept until the version changes. If the exporter changes without it, the service keeps using old graphs.
 it('the exporter version is raised whenever the exported files change', async () => {
   const hash = createHash('sha256');
   for (const variant of ['altup-k2', 'recycled-k2']) {

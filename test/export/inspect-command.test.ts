@@ -8,7 +8,7 @@ import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 
 const run = (...args: string[]) => captureOutput(() => inspectCommand(args));
 
-// The golden models: V = 64, d = 16, 3 heads of 8, d_ff = 40, 3 + 3 layers, 16 buckets on each side.
+// The golden models have V = 64, d = 16, 3 heads of 8, d_ff = 40, 3 + 3 layers, 16 buckets on each side.
 const parameters = {
   embedding: 64 * 32,
   encoder: 3 * (4 * 16 * 24 + 3 * 16 * 40 + 2 * 16) + 16,
@@ -81,7 +81,7 @@ describe('altup inspect', () => {
     });
     const { stdout } = await run(checkpoint);
     expect(stdout).toMatch(/^ {2}sequence +Sequence-AltUp, stride 3$/m);
-    expect(stdout).toMatch(/^ {2}experts +3, of which 1 compute a token$/m);
+    expect(stdout).toMatch(/^ {2}experts +3, 1 per token$/m);
     const pooled = (await run(await copyCheckpoint('average-pool'))).stdout;
     expect(pooled).toMatch(/^ {2}AltUp +none$/m);
     expect(pooled).toMatch(/^ {2}sequence +average pooling, stride 4$/m);
@@ -104,12 +104,12 @@ describe('altup inspect', () => {
       positionBias: 0,
       altup: layers * router + 2 * (K - 1) * d * d,
     });
-    // Layers that read the cache of others have none.
+    // Layers that read another layer's cache have none of their own.
     expect(cacheBytesPerToken).toBe(own * 2 * 2 * 16 * 4);
     expect(sizes.perLayerEmbedding).toBe(4 * found.perLayerEmbedding);
     const int8 = JSON.parse((await run(checkpoint, '--json', '--precision', 'int8')).stdout);
     expect(int8.parameters).toEqual(found);
-    // A byte a number, and for each block of 32 a float32 scale and a zero point.
+    // One byte per number, and a float32 scale and a zero point for each block of 32.
     expect(int8.sizes.perLayerEmbedding).toBe(found.perLayerEmbedding * (1 + 5 / 32));
     expect((await run(checkpoint)).stdout).toMatch(/^ {2}AltUp +K = 4, coefficients by token$/m);
   });
@@ -130,7 +130,7 @@ describe('altup inspect', () => {
     [
       ['/dev'],
       1,
-      /^altup inspect: \/dev: is no model; expected config\.json \(a checkpoint\) or manifest\.json/,
+      /^altup inspect: \/dev: is not a model; expected config\.json \(a checkpoint\) or manifest\.json/,
     ],
   ])('refuses %j', async (args, expected, message) => {
     const { code, stderr } = await run(...args);
@@ -142,7 +142,7 @@ describe('altup inspect', () => {
     const checkpoint = await copyCheckpoint('dense');
     expect((await run(checkpoint, '--verify')).stderr).toMatch(/holds no export; run 'altup export /);
     const { folder } = await ensureExport(checkpoint, 'fp32');
-    const intact = { code: 0, stdout: 'the export is as it was written\n', stderr: '' };
+    const intact = { code: 0, stdout: 'the export is unchanged\n', stderr: '' };
     expect(await run(checkpoint, '--verify')).toEqual(intact);
     expect(await run(folder, '--verify')).toEqual(intact);
 
@@ -152,7 +152,7 @@ describe('altup inspect', () => {
     await writeFile(path, bytes);
     const damaged = await run(checkpoint, '--verify');
     expect(damaged).toMatchObject({ code: 1, stderr: '' });
-    expect(damaged.stdout).toContain(`${path}: holds other bytes than were written\n`);
+    expect(damaged.stdout).toContain(`${path}: its bytes differ from those the exporter wrote\n`);
     expect(JSON.parse((await run(checkpoint, '--verify', '--json')).stdout).damage).toHaveLength(1);
   });
 });

@@ -23,7 +23,7 @@ async function rewrite(
   return folder;
 }
 
-// What transformers 5 does with each of these was looked up by loading such checkpoints there.
+// The expected behaviour is that of transformers 5, observed by loading such checkpoints with it.
 describe('a head of its own is used, whatever tie_word_embeddings says', () => {
   const prompt = [5, 40, 7, 63, 12];
 

@@ -25,13 +25,13 @@ import { ServiceProcess } from '../support/service-process.ts';
 const keys = { neighbour: 'key-of-the-neighbour', attacker: 'key-of-the-attacker' };
 const goodFolders = Object.values(goodModels).map((model) => `models/${model}`);
 const drainTimeoutMs = 3000;
-/** A service that takes longer to end never does. */
+/** A service that takes longer to end counts as hung. */
 const lateMs = 60_000;
 const settings = { ALTUP_SLOTS: '4', ALTUP_DRAIN_TIMEOUT_MS: String(drainTimeoutMs) };
 
 /**
- * What an attack may do, in milliseconds where nothing else is said, on a machine that runs nothing else. The p99 gap of its
- * neighbour's streams may be three times the idle one, which a single late step doubles where it is short: hence the floor.
+ * Limits on an attack's effect, in milliseconds unless noted, on a machine that runs nothing else. The p99 gap of the
+ * neighbour's streams may be three times the idle one. The floor exists because a late step doubles a short idle gap.
  */
 const limits = {
   gapRatio: 3,
@@ -39,12 +39,12 @@ const limits = {
   gapMax: 600,
   neighbour: 3000,
   live: 250,
-  /** Beyond what was resident before, bytes: two processes for texts, each with all it may have. */
+  /** Growth of resident memory, bytes: enough for two text processes at their limit. */
   memory: 2 * 2 ** 30,
-  /** Beyond the drain deadline. */
+  /** Time to end after the drain deadline. */
   closing: 2000,
 };
-/** How much longer everything takes on what others leave of the machine. */
+/** The factor by which everything slows down when other programs use `share` of the machine. */
 const slowedBy = (share: number) => 1 / (1 - Math.min(0.95, share));
 
 const table: Record<string, string | number>[] = [];
@@ -74,7 +74,7 @@ function note(attack: string, figures: Figures): void {
   });
 }
 
-/** Attacks while a neighbour uses the service, and holds what it noticed to the limits. */
+/** Attacks the service while a neighbour uses it, and checks the neighbour's measurements against the limits. */
 async function survives(attack: (typeof attacks)[number], options: SiegeOptions): Promise<void> {
   const figures = await besiege(attack, options);
   note(attack.name, figures);

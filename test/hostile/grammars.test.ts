@@ -48,7 +48,7 @@ describeNative('300 awkward grammars from eight clients at once', () => {
   const residentMiB = () =>
     Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${service.pid}/status`, 'utf8'))![1]) / 1024;
 
-  /** Sends awkward grammars until none is left; a client told to come back does. */
+  /** Sends awkward grammars until none is left, and retries after each 503. */
   async function attack(grammars: ReturnType<typeof awkwardGrammars>, outcomes: Outcome[]): Promise<void> {
     await Promise.all(
       attackers.map(async (key) => {
@@ -74,7 +74,7 @@ describeNative('300 awkward grammars from eight clients at once', () => {
     let isOver = false;
     const neighbour = async () => {
       for (let i = 0; !isOver; i += 1) {
-        // Never the same twice, so that each has to be compiled.
+        // All different, so that the service must compile each.
         const [outputs, expected] = [
           [{ choice: [`left${i}`, `right${i}`] }, new RegExp(`^(left|right)${i}$`)],
           [{ regex: `[a-z]{2}-${i}` }, new RegExp(`^[a-z]{2}-${i}$`)],
@@ -148,8 +148,9 @@ describeNative('300 awkward grammars from eight clients at once', () => {
   });
 });
 
-/** Takes all the time a trial may have, and the service cannot know it: never the same twice. */
 let unique = 0;
+
+/** A structure that uses up a trial's time limit. Each call returns a different one, so that none is known. */
 function endless(): object {
   unique += 1;
   return { structured_outputs: { json: { type: 'integer', multipleOf: 1_000_003 + unique } } };

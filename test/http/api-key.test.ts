@@ -22,7 +22,7 @@ const guarded = [
   '/tokenizer_info',
 ];
 
-// Enough for the refusals of the tests before to be forgotten.
+// Long enough for the server to forget the refusals of earlier tests.
 beforeEach(() => {
   server.clock.now += 60_000;
 });

@@ -5,7 +5,7 @@ import { ApiKeys } from '../../src/config/api-keys.ts';
 import { fakeServer } from '../support/fake-server.ts';
 
 const bodyLimit = 10_000;
-/** What a client alone may hold of the 64 largest bodies: half, as much as is left then. */
+/** How many of the 64 maximum-size bodies one client alone may hold: half, so that as much remains free. */
 const halfOfAll = 32;
 
 describe('bodies that have not arrived whole', () => {
@@ -21,7 +21,7 @@ describe('bodies that have not arrived whole', () => {
     await server.app.close();
   });
 
-  /** Sends all of a body but its end. @param length its header lines say how long it is */
+  /** Sends the head of a request, but not its whole body. @param length the header line with the body's length */
   async function begin(key: string, length = `Content-Length: ${bodyLimit}`): Promise<Socket> {
     const { port } = server.app.server.address() as AddressInfo;
     const socket = connect(port, '127.0.0.1').on('error', () => {});

@@ -93,7 +93,7 @@ describe('echo', () => {
   it('has offsets into its text where special tokens stay', async () => {
     const payload = { prompt: 'ab', echo: true, logprobs: 0, max_tokens: 1, skip_special_tokens: false };
     const { response } = await complete(payload, scoredScript);
-    // The tokenizer put `</s>` behind the prompt: it is no part of what the client wrote.
+    // The tokenizer appended `</s>` to the prompt; the client did not write it.
     expect(response.json().choices[0]).toMatchObject({
       text: 'abc',
       logprobs: { text_offset: [0, 1, 2, 2] },
@@ -271,7 +271,7 @@ describe('the other extras', () => {
       const payload = { prompt: 'a'.repeat(9000), truncate_prompt_tokens: -1, ...fields };
       return (await complete(payload, undefined, kind)).engine.submitted[0]!.promptTokens.length;
     };
-    // Of 32, beside the 16 tokens that a completion has by itself, or as many as it asks for.
+    // Of 32 tokens, those left after the completion: 16 by default, or as many as it asks for.
     expect(await kept({})).toBe(16);
     expect(await kept({ max_tokens: 5 })).toBe(27);
     expect(await kept({ max_tokens: 0, echo: true })).toBe(32);

@@ -9,7 +9,7 @@ import { type FakeServer, fakeServer } from '../support/fake-server.ts';
 let server: FakeServer;
 afterEach(() => server.app.close());
 
-/** A request on a socket of its own, to an engine that says nothing by itself. */
+/** Sends a request on its own socket to an engine that emits no events by itself. */
 async function start(payload: object): Promise<ClientRequest> {
   server = fakeServer();
   server.engine.script = () => [];
@@ -70,7 +70,7 @@ describe('a client that does not read its stream', () => {
     const request = await start({ stream: true, n: 1 });
     const answered = new Promise<IncomingMessage>((resolve) => request.on('response', resolve));
     const [only] = server.engine.submitted;
-    // More than the sockets of both sides hold.
+    // More than the sockets of both sides can hold.
     for (const event of pieces(400, only!.id)) server.engine.emit(event);
     (await answered).on('error', () => {});
     await setTimeout(1100);

@@ -114,7 +114,7 @@ describe('a path', () => {
   });
 });
 
-/** All that a server answers to `text`. */
+/** Everything that a server answers to `text`. */
 async function answerTo(text: string, server = fakeServer()) {
   await server.app.listen({ port: 0 });
   const { port } = server.app.server.address() as AddressInfo;

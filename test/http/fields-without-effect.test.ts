@@ -38,7 +38,7 @@ async function changesNothing(body: Body, fields: object) {
   expect(sent.asked).toEqual(plain.asked);
 }
 
-/** Of each field of a table: its name, and the keywords of its schema. */
+/** The name of each field of a table, with its schema. */
 const fieldsOf = (table: object) =>
   Object.entries(table) as [string, { enum?: unknown[]; 'x-unused'?: string; 'x-unsupported'?: string }][];
 
@@ -64,7 +64,7 @@ describe.each(tables)('a field %s', (_what, table, body) => {
         expect(text).toContain(`${name}\``);
       }
     }
-    // Only those that change nothing whatever they say.
+    // The service accepted only values that change nothing.
     if (schema.enum) for (const value of taken) expect(schema.enum).toContainEqual(value);
     else for (const value of taken) await changesNothing(body, { [name]: value });
     if (schema['x-unused']) expect(taken.length).toBeGreaterThan(1);

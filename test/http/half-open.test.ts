@@ -21,7 +21,7 @@ describe('a client that keeps its half of a connection open', () => {
     await once(server.server, 'connection');
     const connections = promisify(server.server.getConnections.bind(server.server));
     await vi.waitUntil(async () => (await connections()) === 0, { timeout: 20_000 });
-    // What the server wrote may still be on its way.
+    // The server's last bytes may still be in transit.
     await ended;
     socket.destroy();
     await server.close();

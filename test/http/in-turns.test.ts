@@ -58,7 +58,7 @@ it('work that cannot be cut has turns of its own', async () => {
   expect(new Set(turns).size).toBe(4);
 });
 
-/** Every token scored with 20 others. */
+/** Scores each prompt token, with 20 alternatives. */
 function scored(request: GenerationRequest): GenerationEvent[] {
   const { id, promptTokens } = request;
   const top = Array.from({ length: 20 }, (_, i) => ({ token: 10 + i, logprob: -i }));
@@ -81,7 +81,7 @@ describe('no request holds the HTTP thread', () => {
   const { app, engine } = fakeServer({
     models: [model],
     config: { bodyLimit: 2 ** 20, maxQueuedTokens: 10 * capacity },
-    // That reads the answers in one turn.
+    // Off, because that check reads a whole answer in one turn.
     isHeldToDescription: false,
   });
   engine.script = scored;

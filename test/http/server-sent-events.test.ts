@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ServerSentEvents } from '../../src/http/json/server-sent-events.ts';
 
-/** A response to a client that reads all at once. */
+/** A response to a client that reads everything immediately. */
 class Written extends EventEmitter {
   readonly writes: string[] = [];
   readonly writableLength = 0;

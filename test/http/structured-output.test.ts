@@ -6,7 +6,7 @@ const schema = { type: 'object', properties: { a: { type: 'integer' } } };
 const closed = JSON.stringify({ ...schema, additionalProperties: false });
 const strict = JSON.stringify({ ...schema, required: ['a'], additionalProperties: false });
 
-/** Sends a request, and says what was compiled for it and what the engine got. */
+/** Sends a request. @returns the compiled grammars and the engine's request */
 async function send(
   fields: object,
   options: { chat?: boolean; backend?: 'native' | 'onnxruntime-node' } = {},

@@ -11,7 +11,7 @@ interface Export {
   resourceSpans: { resource: { attributes: unknown[] }; scopeSpans: { spans: OtlpSpan[] }[] }[];
 }
 
-/** A collector that keeps what it is sent. */
+/** A collector that stores everything it receives. */
 let collector: Server;
 let received: Export[];
 let answer: number;

@@ -13,7 +13,7 @@ const texts = [...new Set(oddCharacters)];
 const allText = texts.join('');
 const ids = texts.map((_, id) => id);
 
-/** A token for each odd text. */
+/** A tokenizer with one token for each odd text. */
 const tokenizer = {
   vocabSize: texts.length,
   leadingSpaces: 0,
@@ -37,7 +37,7 @@ function oddModel(name: string): ServedModel {
   };
 }
 
-/** Every token, each with every other kind of odd text about it. */
+/** Emits all tokens, with odd texts in the log probabilities and the stop reason too. */
 function script(request: GenerationRequest): GenerationEvent[] {
   const { id } = request;
   const next = (token: number) => (token + 1) % ids.length;
@@ -88,7 +88,7 @@ function events(body: string) {
   return parsed.map((data) => JSON.parse(data));
 }
 
-/** The first chunk with log probabilities, and the reason of the last. */
+/** The first choice with log probabilities, with the last one's stop reason. */
 const streamed = (body: string) => {
   const choices = events(body).flatMap((chunk) => chunk.choices);
   return { ...choices.find(({ logprobs }) => logprobs), stop_reason: choices.at(-1).stop_reason };

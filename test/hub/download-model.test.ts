@@ -130,10 +130,10 @@ describe('downloadModel', () => {
     [
       'gated',
       { 'someone/tiny': { files, status: 401 } },
-      /is gated, private or not there; .* accept its terms at/,
+      /is gated, private or missing; .* accept its terms at/,
     ],
     ['forbidden', { 'someone/tiny': { files, status: 403 } }, /the account of HF_TOKEN may not read it/],
-    ['unknown', {}, /is no folder here, and the hub has no such model or no revision 'main'/],
+    ['unknown', {}, /is not a folder here, and the hub has no such model or no revision 'main'/],
     ['of GGUF files', { 'someone/tiny': { files: { 'a.gguf': Buffer.from('') } } }, /holds GGUF files/],
     [
       'a LoRA adapter',
@@ -151,7 +151,7 @@ describe('downloadModel', () => {
     [
       'with a SentencePiece model alone',
       { 'someone/tiny': { files: { ...checkpoint, 'spiece.model': Buffer.from('') } } },
-      /has its tokenizer as spiece\.model alone/,
+      /has its tokenizer only as spiece\.model/,
     ],
   ])('says what to do about a repository that is %s', async (_what, repositories, message) => {
     await hubOf(repositories);

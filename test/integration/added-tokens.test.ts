@@ -5,7 +5,7 @@ import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 import { byteLevelTokenizer } from '../support/tiny-tokenizers.ts';
 
-/** As Gemma 3's published tokenizer: added tokens with ids past the 96 rows of the model's table. */
+/** A checkpoint whose added tokens have ids past the 96 rows of the table, like Gemma 3's published tokenizer. */
 async function checkpoint(): Promise<string> {
   const folder = await copyCheckpoint('gemma3');
   const tokenizer = byteLevelTokenizer() as {
@@ -75,6 +75,6 @@ it('one with more tokens of its own is refused before anything is exported', asy
   await writeFile(file, JSON.stringify(tokenizer));
   const { code, output } = await ServiceProcess.refused({ ALTUP_MODELS: folder });
   expect(code).toBe(1);
-  expect(output).toMatch(/tokenizer\.json: has token ids up to 97, the model's vocab_size is 96/);
+  expect(output).toMatch(/tokenizer\.json: has token ids up to 97, but the model's vocab_size is 96/);
   await expect(readFile(join(folder, 'onnx/fp32/manifest.json'))).rejects.toThrow('ENOENT');
 });

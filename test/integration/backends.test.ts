@@ -9,7 +9,7 @@ const prompts = [
   'Mr. Darcy had been looking for his letter since',
 ];
 
-/** What a service with these settings generates, greedily, and what it says runs it. */
+/** The greedy texts of a service with these settings, and the backend that its log names. */
 async function served(settings: Record<string, string>): Promise<{ texts: string[]; log: object[] }> {
   const service = await ServiceProcess.start({ ALTUP_MODELS: `models/${model}`, ...settings });
   const response = await service.post('/v1/completions', { prompt: prompts, max_tokens: 60, temperature: 0 });

@@ -51,7 +51,7 @@ it.each(['native', 'onnxruntime-node'])(
         for (const [at, logprob] of ahead[i]!.logprobs.token_logprobs.entries())
           expect(Math.abs(logprob - logprobs.token_logprobs[at]!)).toBeLessThan(1e-3);
       }
-      // As a text, for every prompt, and without an answer of its own.
+      // The prefix as a text, for each prompt, without generated tokens.
       const text = 'that a single man in possession';
       const [scored, alike] = (
         await complete({

@@ -9,7 +9,7 @@ const words =
     ' ',
   );
 
-/** 64 requests of mixed models, prompt and completion lengths; half greedy, half sampled with a seed. */
+/** 64 requests with mixed models, prompt lengths and completion lengths; half greedy, half sampled with a seed. */
 function mixedRequests() {
   const random = seededRandom(7);
   return Array.from({ length: 64 }, (_, i) => ({
@@ -39,7 +39,7 @@ describe('64 concurrent streams of mixed lengths and models', () => {
     expect(batchesOfOne).toBe(batches);
 
     const together = await Promise.all(requests.map(stream));
-    // Since the scrape just before them. Printed, not asserted: how late a shared machine runs is no property of the code.
+    // Lag since the scrape before them. Printed, not asserted: on a shared machine it says little about the code.
     const lagMs = 1000 * (await service.metric('nodejs_eventloop_lag_p99_seconds'));
     console.log(`event-loop lag of the HTTP thread under 64 mixed streams: p99 ${lagMs.toFixed(1)} ms`);
     for (const [i, streamed] of together.entries()) {

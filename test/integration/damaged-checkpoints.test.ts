@@ -6,7 +6,7 @@ import { ServiceProcess } from '../support/service-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const count = 240;
-/** None may take longer, milliseconds. */
+/** Maximum time for each, milliseconds. */
 const longestMs = 10_000;
 
 it(`${count} damaged checkpoints: each is refused in a line or answers, none holds up the others`, async () => {
@@ -31,7 +31,7 @@ it(`${count} damaged checkpoints: each is refused in a line or answers, none hol
   const { models: states } = (await (await fetch(`${service.url}/health/ready`)).json()) as {
     models: { id: string; state: string; message: string | null }[];
   };
-  // Without a config.json that is there, a folder is no model's.
+  // A folder without config.json is not a model.
   expect(states.length).toBeGreaterThan(count - 15);
   const of = (state: string) => states.filter((model) => model.state === state);
   expect(of('failed').length + of('ready').length).toBe(states.length);

@@ -9,7 +9,7 @@ import { fakeModel } from '../support/fake-server.ts';
 import { type FakeCall, fakeRuntime } from '../support/fake-session.ts';
 import { InProcessEngine } from '../support/in-process-engine.ts';
 
-/** The real HTTP side on a real socket and the real engine, over a session that waits at every call to be let go. */
+/** The real HTTP server on a real socket and the real engine, on a session that blocks each call until released. */
 async function gatedService() {
   const calls: { call: FakeCall; letGo: () => void }[] = [];
   let isGated = true;
@@ -56,7 +56,7 @@ async function gatedService() {
 
 type Gated = Awaited<ReturnType<typeof gatedService>>;
 
-/** Sends a request on a socket of its own, which the returned function closes. */
+/** Sends a request on its own socket. @returns a function that closes the socket */
 function post({ url }: Gated, prompt: string): () => void {
   const headers = { 'content-type': 'application/json' };
   const sent = request(`${url}/v1/completions`, { method: 'POST', headers, agent: false });
@@ -65,7 +65,7 @@ function post({ url }: Gated, prompt: string): () => void {
   return () => sent.destroy();
 }
 
-/** Lets calls go one by one until `count` of them have been begun. */
+/** Releases calls one by one until `count` of them have begun. */
 async function runToCall({ calls }: Gated, count: number): Promise<void> {
   for (let i = 0; i < count; i += 1) {
     await expect.poll(() => calls.length).toBeGreaterThan(i);

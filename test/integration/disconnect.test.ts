@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ServiceProcess } from '../support/service-process.ts';
 
-/** Opens a socket and sends a streaming request by hand; nothing of an HTTP client stands between. */
+/** Opens a socket and sends a streaming request on it, without an HTTP client. */
 async function send(service: ServiceProcess, body: object): Promise<Socket> {
   const { hostname, port } = new URL(service.url);
   const socket = connect(Number(port), hostname);

@@ -7,11 +7,11 @@ import { readStream } from '../support/stream-completion.ts';
 const settings = { ALTUP_MODELS: 'models/austen-t5-dense' };
 const long = { prompt: 'Emma', max_tokens: 400, ignore_eos: true, temperature: 0, stream: true };
 
-/** The answer to it is more than the buffers of two sockets take. */
+/** Its answer is larger than the buffers of two sockets. */
 const tokenizeBody = JSON.stringify({ prompt: 'a '.repeat(500_000), return_token_strs: true });
 const hasty = { ALTUP_DRAIN_TIMEOUT_MS: '0', ALTUP_BODY_LIMIT: '10000000' };
 
-/** How long a service that has stopped took for it. */
+/** Milliseconds that a stopped service took from 'draining' to 'stopped'. */
 async function stopMs(service: ServiceProcess): Promise<number> {
   const timeOf = async (message: string) => Date.parse(String((await service.logged(message)).time));
   return (await timeOf('stopped')) - (await timeOf('draining'));
@@ -64,7 +64,7 @@ describe('SIGTERM', () => {
       `POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
     );
     socket.write(body);
-    // Without a listener for data no more is read than what fits a small buffer.
+    // Without a listener for data, the socket only reads as much as fits a small buffer.
     if (body.length === length) await once(socket, 'readable');
     else await service.post('/tokenize', { prompt: 'x' });
     expect(await service.stop()).toBe(0);

@@ -4,7 +4,7 @@ import { ServiceProcess } from '../support/service-process.ts';
 import { readStream } from '../support/stream-completion.ts';
 
 const body = { prompt: 'Emma', max_tokens: 300, ignore_eos: true, temperature: 0 };
-/** Runs for long enough to be interrupted. */
+/** Runs long enough to be interrupted. */
 const long = { ...body, prompt: Array(40).fill('Emma') };
 
 describe('an engine that dies', () => {

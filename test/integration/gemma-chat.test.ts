@@ -6,7 +6,7 @@ import { ServiceProcess } from '../support/service-process.ts';
 import { smallGemma3n } from '../support/small-gemma3n.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-/** After Gemma's own, for texts alone. */
+/** Gemma's own template, reduced to texts. */
 const template = `{{ bos_token }}{% for message in messages %}{{ '<start_of_turn>' + ('model' if message['role'] == 'assistant' else message['role']) + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}`;
 
 it('a Gemma 3n folder is exported as int4 and chats, as docs/families.md says', async () => {

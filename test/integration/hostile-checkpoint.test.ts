@@ -60,7 +60,7 @@ it('what checkpoints make the service run fails their own requests, and holds no
     expect(good.status, await good.text()).toBe(200);
     await setTimeout(20);
   }
-  // Seconds of it were the whole loop's before.
+  // Earlier, these attacks blocked the event loop for seconds.
   expect(live.sort((a, b) => a - b)[live.length >> 1]).toBeLessThan(250);
   for (const response of await failing) {
     expect(response.status).toBe(500);
@@ -89,7 +89,7 @@ it('eight texts of a megabyte whose clients are gone do not hold up another', as
   const askedAt = performance.now();
   const long = await service.post('/tokenize', { model: 'good', prompt: 'Emma '.repeat(2000) });
   expect(long.status).toBe(200);
-  // Eight take seconds each; a new process and this text take less than one of them.
+  // Each of the eight takes seconds; a new process and this text take less time than one of them.
   expect(performance.now() - askedAt).toBeLessThan(5000);
 });
 

@@ -12,7 +12,7 @@ const hasIpv6 = Object.values(networkInterfaces())
   .flat()
   .some((each) => each?.address === '::1');
 
-/** Where `/health/live` answers, of these addresses. */
+/** Those of the addresses at which `/health/live` answers. */
 async function answering(service: ServiceProcess, ...addresses: string[]): Promise<string[]> {
   const { port } = new URL(service.url);
   const isLive = (address: string) =>

@@ -93,7 +93,7 @@ describe('a service that stands still for two seconds', () => {
       await pauseAfter(50);
       const [stage] = (await open).report.results;
       expect(stage).toMatchObject({ completed: 100, is_valid: true });
-      // About 40 requests were to come meanwhile: the median is below the pause, the tail is the pause.
+      // About 40 requests fall into the pause: the median is below the pause, and the tail equals it.
       expect(stage!.p50_ttft_ms).toBeLessThan(1500);
       expect(stage!.p99_ttft_ms).toBeGreaterThan(1800);
       expect(stage!.p99_e2el_ms).toBeGreaterThan(1800);

@@ -36,7 +36,7 @@ it('a fault of native code on the engine’s thread ends the process at once, wi
   expect(service.log.map(({ msg }) => msg)).not.toContain('draining');
 });
 
-// What these signals say is wrong cannot be had at will, so they are sent.
+// A test cannot cause these faults at will, so it sends the signals.
 it.each(['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGABRT'] as const)(
   '%s ends the process at once',
   async (signal) => {

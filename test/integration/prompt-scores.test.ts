@@ -12,7 +12,7 @@ interface Choice {
   prompt_logprobs: (Record<string, { logprob: number; rank: number }> | null)[];
 }
 
-/** A Gemma 3n with a tokenizer of as many tokens as its vocabulary has: the first bytes. */
+/** A Gemma 3n whose tokenizer has exactly as many tokens as its vocabulary: the first bytes. */
 async function tinyGemma(): Promise<string> {
   const folder = await copyCheckpoint('gemma3n-k2');
   const tokenizer = byteLevelTokenizer() as { model: { vocab: Record<string, number>; merges: unknown[] } };

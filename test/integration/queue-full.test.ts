@@ -36,7 +36,7 @@ describe('a burst over the queue limit', () => {
     expect(new Set(texts).size).toBe(1);
     expect(await service.metric('altup_requests_rejected_total', 'queue_full')).toBe(refused.length);
 
-    // A quarter of the queue may still be kept for those who were told to come back.
+    // Up to a quarter of the queue may still be reserved for clients that were asked to return.
     const after = await Promise.all(Array.from({ length: 3 }, () => service.post('/v1/completions', body)));
     expect(after.map(({ status }) => status)).toEqual(Array(3).fill(200));
   });

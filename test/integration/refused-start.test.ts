@@ -17,7 +17,7 @@ const checkpointFiles = [
   'tokenizer_config.json',
 ];
 
-/** A folder with a good model and one that `damage` has been done to. */
+/** A folder with a good model and a bad one, which `damage` has changed. */
 async function goodAndBad(damage: (folder: string) => Promise<void>): Promise<string> {
   const models = await temporaryFolder();
   for (const id of ['good', 'bad']) {
@@ -90,7 +90,7 @@ const damages: [what: string, damage: (folder: string) => Promise<void>, named: 
           tensors[name] = float32(shape, Array(shape[0]! * shape[1]!).fill(3e38));
       await writeSafetensors(join(folder, 'model.safetensors'), tensors);
     },
-    /no answer can be computed in fp32: The model computed a logit of/,
+    /cannot compute an answer in fp32: The model computed a logit of/,
   ],
   [
     'a tokenizer of another vocabulary',

@@ -10,7 +10,7 @@ const dense = join(shipped, 'austen-t5-dense');
 const altup = join(shipped, 'austen-t5-altup-k2');
 const long = { prompt: 'Emma', max_tokens: 400, ignore_eos: true, temperature: 0 };
 
-/** Copies a model, its export included, so that it is there all at once. */
+/** Copies a model with its export, so that it appears in the folder all at once. */
 async function put(from: string, models: string, id: string): Promise<void> {
   const staging = await temporaryFolder();
   await cp(from, join(staging, id), { recursive: true });

@@ -12,7 +12,7 @@ const text = await readFile(new URL('../../src/loadtest/load/built-in-text.txt',
 const folder = await mkdtemp(join(tmpdir(), 'altup-test-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** With heads of 256 numbers, as published models have, more depends on where a prompt is cut. */
+/** A model with heads of size 256, like published models: its results depend more on where a prompt is cut. */
 async function wideHeads(): Promise<string> {
   const checkpoint = join(folder, 'wide-heads');
   await writeRandomGemma3n(checkpoint, { ...smallGemma3n, head_dim: 256 });
@@ -21,7 +21,7 @@ async function wideHeads(): Promise<string> {
 
 interface Answer {
   tokens: number[];
-  /** Of the model's own distribution, to the last bit. */
+  /** Log probabilities from the model's own distribution; tests compare every bit. */
   logprobs: number[];
   cached: number;
 }
@@ -41,14 +41,14 @@ describe.each([
       ALTUP_MODELS: await checkpoint(),
       ALTUP_PRECISION: precision,
       ALTUP_SLOTS: '8',
-      // So small that whoever decodes beside a prompt leaves less than a chunk.
+      // So small that a request decoding next to a prompt leaves less than a chunk in the step.
       ALTUP_STEP_TOKENS: '70',
       ALTUP_PREFILL_CHUNK: '70',
     });
     const response = await service.post('/tokenize', { model, prompt: text });
     const { tokens } = (await response.json()) as { tokens: number[] };
     const random = seededRandom(1);
-    // 30 pieces of English of 20 to 220 tokens, a third of which begin alike.
+    // 30 pieces of English of 20 to 220 tokens; a third of them begin with the same tokens.
     prompts = Array.from({ length: 30 }, (_, i) => {
       const from = random.below(tokens.length - 300);
       const own = tokens.slice(from, from + 20 + random.below(120));

@@ -50,7 +50,7 @@ it('a name of the hub is downloaded, exported and served, and a start that was k
   onTestFinished(async () => void (await service.stop()));
   const last = hub.asked.filter(({ path }) => path === weights).at(-1)!.from;
   expect(begunAt[0]).toBe(0);
-  // Each start goes on behind what the one before has brought.
+  // Each start resumes after the bytes of earlier starts.
   for (const [i, from] of [...begunAt.slice(1), last].entries()) expect(from).toBeGreaterThan(begunAt[i]!);
   expect(service.log.find(({ msg }) => msg === 'downloaded')).toMatchObject({ model: 'austen-small' });
   const response = await service.post('/v1/completions', { model: 'austen-small', prompt: 'Emma' });

@@ -10,7 +10,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 // Thousands of requests take a while on a busy machine.
 vi.setConfig({ testTimeout: 90_000 });
 
-/** More lines than a socket and what may wait for it take. */
+/** More log lines than fit into a socket and the queue in front of it. */
 const requests = 4500;
 const atOnce = 50;
 

@@ -29,7 +29,7 @@ describe('two tenants on two slots', () => {
     await service.metricReaches(0, 'altup_requests_running');
     const leaving = new AbortController();
     const long = { prompt: 'She had been', max_tokens: 500, ignore_eos: true, n: 128, priority };
-    // Two, asked again whenever one is through: a fast machine is through with 128 sequences before the test ends.
+    // Two backlogs, each sent again when it is done: a fast machine finishes 128 sequences before the test ends.
     const backlogs = [0, 1].map(async () => {
       while (true) {
         const response = await post('large', long, leaving.signal);
@@ -42,16 +42,17 @@ describe('two tenants on two slots', () => {
     await setTimeout(ageMs);
     const waits: number[] = [];
     for (let i = 0; i < 20; i++) {
+      // Both backlogs may be near their end, so wait until one of them starts again.
+      while ((await service.metric('altup_requests_waiting')) <= 10) await setTimeout(20);
       const small = { prompt: 'It is a truth', max_tokens: 8, return_metrics: true };
       const response = await post('small', small);
       expect(response.status).toBe(200);
       const { metrics } = (await response.json()) as { metrics: { queue_time_ms: number } };
       waits.push(metrics.queue_time_ms);
     }
-    expect(await service.metric('altup_requests_waiting'), 'the backlog is still there').toBeGreaterThan(10);
     leaving.abort();
     await left;
-    // A sequence of 500 tokens takes longer than this.
+    // Less than the time of one sequence of 500 tokens.
     expect(Math.max(...waits), waits.map(Math.round).join(' ')).toBeLessThan(250);
   });
 });

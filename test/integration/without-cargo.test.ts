@@ -8,7 +8,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 const root = join(import.meta.dirname, '../..');
 const model = 'austen-t5-altup-k2';
 
-/** A checkout in which nothing was built, and a folder with the programs that `npm start` needs there. */
+/** A checkout without build results, and a folder with the programs that `npm start` needs. */
 async function freshCheckout(): Promise<{ folder: string; programs: string }> {
   const folder = await temporaryFolder();
   for (const part of ['package.json', 'src', 'scripts']) {

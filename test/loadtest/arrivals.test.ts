@@ -10,7 +10,7 @@ const endMs = 400_000;
 const times = (pattern: ArrivalPattern, seed = 1) =>
   arrivalTimes(pattern, perSecond, endMs, randomStream(seed, 'arrivals'));
 
-/** Mean of the gaps, milliseconds, and their standard deviation by it. */
+/** Mean of the gaps in milliseconds, and their standard deviation divided by the mean. */
 function gaps(of: readonly number[]) {
   const values = of.map((at, i) => at - (of[i - 1] ?? 0));
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

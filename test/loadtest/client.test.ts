@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { Client } from '../../src/loadtest/load/client.ts';
 import type { RequestOptions } from '../../src/loadtest/load/target.ts';
 
-/** A client of a server that answers as told. */
+/** A client of a server that answers through `listener`. */
 async function clientOf(listener: RequestListener, options: Partial<RequestOptions> = {}): Promise<Client> {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -25,7 +25,7 @@ it('uniform gives every length between its ends, each about as often', () => {
 it('lognormal has its median and spread, and a largest length where one is given', () => {
   const found = lengths('lognormal:100,0.5');
   expect(Math.abs(found[2000]! - 100)).toBeLessThan(5);
-  // One standard deviation up.
+  // The quantile one standard deviation above the median.
   expect(Math.abs(found[Math.floor(4000 * 0.841)]! / (100 * Math.exp(0.5)) - 1)).toBeLessThan(0.06);
   expect(Math.max(...lengths('lognormal:100,0.5,150'))).toBe(150);
   expect(Math.min(...lengths('lognormal:1,3'))).toBe(1);
@@ -35,7 +35,7 @@ it.each(['', '0', '1.5', 'uniform:5', 'uniform:6,5', 'lognormal:8', 'lognormal:8
   'refuses %j by the flag’s name',
   (text) => {
     expect(() => parseLengths('--output-tokens', text)).toThrow(
-      /^--output-tokens: ".*" is no distribution; expected/,
+      /^--output-tokens: ".*" is not a distribution; expected/,
     );
   },
 );

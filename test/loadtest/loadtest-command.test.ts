@@ -18,21 +18,21 @@ it.each([[['--rates', '1']], [['--rate']], [['extra']]])('%j is wrong usage', as
 });
 
 it.each<[string[], string]>([
-  [['--rate', '0'], '--rate: "0" is no number above 0'],
-  [['--rate', '1,x'], '--rate: "x" is no number above 0'],
-  [['--concurrency', '1.5'], '--concurrency: "1.5" is no whole number above 0'],
-  [['--arrivals', 'gamma:0'], '--arrivals: "gamma:0" is none of poisson, constant, gamma:B'],
-  [['--order', 'random'], '--order: "random" is none of turns, interleaved'],
-  [['--endpoint', 'embeddings'], '--endpoint: "embeddings" is none of completions, chat'],
+  [['--rate', '0'], '--rate: "0" is not a number above 0'],
+  [['--rate', '1,x'], '--rate: "x" is not a number above 0'],
+  [['--concurrency', '1.5'], '--concurrency: "1.5" is not a whole number above 0'],
+  [['--arrivals', 'gamma:0'], '--arrivals: "gamma:0" is not valid; expected poisson, constant or gamma:B'],
+  [['--order', 'random'], '--order: "random" is not valid; expected turns, interleaved'],
+  [['--endpoint', 'embeddings'], '--endpoint: "embeddings" is not valid; expected completions, chat'],
   [['--body', '[1]'], '--body: expected a JSON object'],
   [['--body', '{'], '--body: '],
   [['--trace', '/nowhere'], '--trace: cannot read /nowhere'],
   [['--prompts', '/nowhere'], '--prompts: cannot read /nowhere'],
-  [['--duration', ''], '--duration: "" is no number above 0'],
-  [['--seed=-1'], '--seed: "-1" is no whole number from 0'],
+  [['--duration', ''], '--duration: "" is not a number above 0'],
+  [['--seed=-1'], '--seed: "-1" is not a whole number from 0'],
   [['--sweep', '--concurrency', '2'], '--sweep raises a rate'],
-  [['--sweep', '--sweep-factor', '1'], '--sweep-factor: "1" is no number above 1'],
-  [['--url', 'localhost:8080'], '--url: "localhost:8080" is no address'],
+  [['--sweep', '--sweep-factor', '1'], '--sweep-factor: "1" is not a number above 1'],
+  [['--url', 'localhost:8080'], '--url: "localhost:8080" is not an address'],
   [
     ['--rate', '0.001', '--duration', '1', '--warm-up', '0'],
     '--duration: no request comes within 1 s at 0.001/s',
@@ -46,7 +46,7 @@ it.each<[string[], string]>([
 it('says that no server is there, and fails', async () => {
   const { code, stderr } = await run('--url', 'http://127.0.0.1:1');
   expect(code).toBe(1);
-  expect(stderr).toContain('--model: none is named, and http://127.0.0.1:1/v1/models cannot be read');
+  expect(stderr).toContain('--model: not given, and http://127.0.0.1:1/v1/models cannot be read');
   const down = await run(...refused, '--requests', '2', '--rate', '50', '--warm-up', '0');
   expect(down.code).toBe(1);
   expect(down.stdout).toContain('failed: 2 × connection ECONNREFUSED');

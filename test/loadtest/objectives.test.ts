@@ -8,6 +8,6 @@ it('reads several objectives, vLLM’s name for the whole included', () => {
 
 it.each(['', 'ttft', 'ttft:0', 'ttft:fast', 'latency:5'])('refuses %j by the flag’s name', (text) => {
   expect(() => parseObjectives(text)).toThrow(
-    /^--slo: ".*" is no objective; expected one of ttft, tpot, itl, e2e/,
+    /^--slo: ".*" is not an objective; expected one of ttft, tpot, itl, e2e/,
   );
 });

@@ -53,7 +53,7 @@ describe('promptsFromFile', () => {
 
   it.each([
     ['', /--prompts: .* holds no prompt/],
-    ['{"prompt": ', /--prompts: line 1 of .* is no JSON/],
+    ['{"prompt": ', /--prompts: line 1 of .* is not JSON/],
     ['{"text": "a"}', /--prompts: line 1 of .* has no "prompt"/],
     ['a\n{"prompt": "b", "max_tokens": 0}', /--prompts: "max_tokens" in line 2/],
   ])('refuses %j', async (text, message) => {

@@ -4,7 +4,7 @@ import { htmlReport } from '../../src/loadtest/report/html-report.ts';
 import { textReport } from '../../src/loadtest/report/text-report.ts';
 import { loadtestResult } from '../support/loadtest-result.ts';
 
-/** What scripts that read `vllm bench serve --save-result` look for. */
+/** Fields that scripts for `vllm bench serve --save-result` read. */
 const vllmFields = [
   'date,endpoint_type,label,model_id,num_prompts,request_rate,burstiness,max_concurrency,duration,completed,failed',
   'total_input_tokens,total_output_tokens,request_throughput,request_goodput,output_throughput,total_token_throughput',
@@ -41,7 +41,7 @@ describe('reports', () => {
     expect(text).toContain('2 counts agree with /metrics exactly');
     const [first, ...others] = result.checks;
     expect(textReport({ ...result, checks: [{ ...first!, server: 81 }, ...others] })).toContain(
-      'counts DIFFER from /metrics (is the server used by others?): requests of altup: 80 here, 81 there',
+      'counts DIFFER from /metrics (is the server used by others?): requests of altup: client 80, server 81',
     );
     const unknown = { ...first!, server: null, reason: 'the server exposes no altup metrics' };
     expect(textReport({ ...result, checks: [unknown] })).toContain(

@@ -1,12 +1,12 @@
 import { type Attributes, float, int, text } from '../../src/export/onnx/attributes.ts';
 
-/** A node of `ai.altup` and the shapes of what it takes and gives. */
+/** A node of `ai.altup` with the shapes of its inputs and outputs. */
 export interface OperatorCase {
   op: string;
   inputs: Record<string, number[]>;
   outputs: Record<string, number[]>;
   attributes: Attributes;
-  /** The set of function bodies that it belongs to. */
+  /** The set of function bodies that defines the operator. */
   set: 'paper' | 'gemma3n';
 }
 
@@ -18,7 +18,7 @@ export interface AltUpShape {
   d: number;
 }
 
-/** Every operator and mode on X [K, ...tokens, d], with coefficients for all tokens or for each. */
+/** Each operator and mode on X [K, ...tokens, d], with coefficients shared by all tokens or one set per token. */
 export function altupOperators(shape: AltUpShape, active: number, next: number): OperatorCase[] {
   const { blocks: K, tokens, d } = shape;
   const X = [K, ...tokens, d];

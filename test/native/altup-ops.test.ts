@@ -7,7 +7,7 @@ import { runOperators } from './run-operators.ts';
 
 const types: FloatType[] = ['float32', 'float16', 'bfloat16'];
 
-/** Beyond one rounding of the result to its type. */
+/** The maximum difference, minus one rounding of the result to its type. */
 function excess(expected: Float32Array, actual: Float32Array, storage: FloatType): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   return expected.reduce((most, value, n) => {
@@ -20,13 +20,13 @@ const shapes: AltUpShape[] = [
   { blocks: 1, tokens: [1, 1], d: 16 },
   { blocks: 2, tokens: [1, 1], d: 768 },
   { blocks: 4, tokens: [1, 7], d: 100 },
-  // Beyond the thresholds from which several threads share the work.
+  // Above the thresholds at which several threads share the work.
   { blocks: 4, tokens: [1, 70], d: 640 },
   { blocks: 2, tokens: [3, 0], d: 8 },
 ];
 
 describeNative('kernels of ai.altup and their function bodies agree', (native) => {
-  /** Kernels beside bodies, which compute in float32 with the same, rounded inputs. */
+  /** Compares kernels with function bodies, which compute in float32 on the same, rounded inputs. */
   async function expectAgreement(operators: OperatorCase[], storage: FloatType): Promise<void> {
     const bodies = await runOperators(native, operators, { kernels: false, storage, isWide: true });
     for (const isFolded of [false, true]) {

@@ -9,7 +9,7 @@ const operators = altupOperators({ blocks: K, tokens: [T], d }, 1, 0);
 
 interface Mistake {
   op: string;
-  /** Which of the operator's cases, by its `mode`-like attribute or set. */
+  /** Selects among the operator's cases, by an attribute such as `mode` or by its set. */
   where?: (operator: OperatorCase) => boolean;
   given?: Record<string, number[]>;
   attributes?: OperatorCase['attributes'];
@@ -144,7 +144,7 @@ describeNative('kernels of ai.altup refuse what does not fit', (native) => {
       const operator = operators.find((one) => one.op === op)!;
       const last = Object.keys(operator.inputs).at(-1)!;
       const options = { kernels: true, storage: 'float32', givenType: { [last]: 'float16' } } as const;
-      // ONNX Runtime refuses it before it asks a kernel anything.
+      // ONNX Runtime refuses it before it calls a kernel.
       await expect(runOperators(native, [operator], options)).rejects.toThrow(
         `no kernel def matches node inputs for Op: ${op}`,
       );

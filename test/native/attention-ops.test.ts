@@ -17,7 +17,7 @@ interface Case {
   capacity: number;
   /** New tokens per row. */
   sequence: number;
-  /** Of each row, the new tokens included; encoder positions for cross-attention. */
+  /** Length of each row including the new tokens; the number of encoder positions for cross-attention. */
   lengths: number[];
 }
 
@@ -27,7 +27,7 @@ const cases: Case[] = [
   { heads: 2, headSize: 8, capacity: 5, sequence: 1, lengths: [1] },
   { heads: 3, headSize: 16, capacity: 70, sequence: 1, lengths: [70, 3, 65] },
   { heads: 4, headSize: 24, capacity: 200, sequence: 7, lengths: [150] },
-  // Enough for several threads.
+  // Large enough for several threads.
   { heads: 12, headSize: 64, capacity: 256, sequence: 1, lengths: [129, 256, 1, 64, 200, 17] },
 ];
 
@@ -37,7 +37,7 @@ const int32 = (dims: number[], values: number[]): NativeTensor => ({
   data: new Uint8Array(Int32Array.from(values).buffer),
 });
 
-/** The same numbers on every call, as `element` has them. */
+/** The same pseudo-random numbers on each call, converted to `element`. */
 function noise(element: FloatType, dims: number[], seed: number): NativeTensor {
   const random = seededRandom(seed);
   const numbers = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => 2 * random.next() - 1);
@@ -93,7 +93,7 @@ const outputsOf = {
 };
 
 describeNative('attention of ai.altup', (native) => {
-  /** One node; what it gives, and with `aliases` only what is not written over an input. */
+  /** Runs one node. @returns its outputs, except those that `aliases` writes over an input */
   async function run(
     op: keyof typeof outputsOf,
     feeds: Feeds,
@@ -151,7 +151,7 @@ describeNative('attention of ai.altup', (native) => {
       await run('SelfAttention', feeds, one.heads, { kernels: false }),
     ];
     expect(worstDifference(kernel.mixed!, body.mixed!)).toBeLessThan(3e-6);
-    // What lies behind a row's length is anybody's.
+    // The cache's content after a row's length is undefined.
     const { heads, headSize, capacity, lengths } = one;
     for (const part of ['present_key', 'present_value']) {
       for (let head = 0; head < lengths.length * heads; head += 1) {

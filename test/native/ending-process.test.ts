@@ -6,7 +6,7 @@ import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
 
-/** As many processes end in each way; many more show what is rare. */
+/** Number of processes that end in each way; a much larger number shows rare faults. */
 const tries = Number(process.env.ALTUP_TEST_TRIES ?? 2);
 const script = join(import.meta.dirname, '../support/ending-process.ts');
 
@@ -31,7 +31,7 @@ describeNative('a process whose native session is running', () => {
       const checkpoint = await copyCheckpoint('altup-k2');
       const { folder } = await ensureExport(checkpoint, 'fp32', { out: await temporaryFolder() });
       for (let i = 0; i < tries; i += 1) {
-        // The later milliseconds fall upon other parts of a step.
+        // Different delays hit different parts of a step.
         const found = await ended([way, folder, String(i % 20)]);
         expect(found).toEqual({
           end: code,

@@ -11,7 +11,7 @@ import { describeNative } from './native-addon.ts';
 const checkpoint = `${import.meta.dirname}/../../models/austen-t5-altup-k2`;
 const slots = 8;
 
-/** What went wrong in an engine that is told to close while it encodes long prompts, and given no time for it. */
+/** The faults of an engine that must close, without any time to finish, while it encodes long prompts. */
 async function faultsOfClosing(folder: string): Promise<string[]> {
   const faults: string[] = [];
   const runtime = { backend: 'native', executionProvider: 'cpu' } as const;
@@ -42,7 +42,7 @@ describeNative('an engine that does not close in time', () => {
   it('is interrupted inside its step', async () => {
     const { folder } = await ensureExport(checkpoint, 'fp32');
     let faults: string[] = [];
-    // The word to close may also come between two steps.
+    // The request to close may also arrive between two steps.
     for (let tries = 0; tries < 20 && faults.length === 0; tries += 1) faults = await faultsOfClosing(folder);
     expect(faults.join('\n')).toMatch(/terminate flag|was interrupted/);
   });

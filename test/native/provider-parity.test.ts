@@ -16,11 +16,11 @@ const script = join(import.meta.dirname, '../support/session-tokens.ts');
 const shipped = globSync(join(import.meta.dirname, '../../models/*/config.json')).map((file) =>
   join(file, '..'),
 );
-/** With more layers than a shader of WebGPU may have buffers, some of which read other layers' caches. */
+/** A model with more layers than a WebGPU shader may have buffers; some layers read other layers' caches. */
 const deep = 'gemma3n-k4';
 const minutes = 60_000;
 
-/** Tokens of all models, by a process of its own: WebGPU allows one thread in a process. */
+/** Tokens of all models, computed in a separate process because WebGPU allows only one thread per process. */
 async function tokensBy(
   { backend, executionProvider }: Runtime,
   folders: readonly string[],

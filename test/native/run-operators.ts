@@ -9,22 +9,22 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 import type { OperatorCase } from './altup-operators.ts';
 
 interface RunOptions {
-  /** false: the function bodies. */
+  /** false: uses the function bodies. */
   kernels: boolean;
-  /** What inputs are rounded to, and stored as unless `isWide`. */
+  /** Type to which inputs are rounded, and in which they are stored unless `isWide`. */
   storage: FloatType;
-  /** Stores the rounded inputs as float32 and computes in it. */
+  /** Stores the rounded inputs as float32 and computes in float32. */
   isWide?: boolean;
-  /** Coefficients are initializers rather than inputs. */
+  /** Coefficients are initializers instead of inputs. */
   isFolded?: boolean;
-  /** Shapes of inputs in place of the cases' own. */
+  /** Shapes of inputs that replace the cases' own. */
   given?: Record<string, number[]>;
-  /** Element types of inputs in place of the storage. */
+  /** Element types of inputs that replace `storage`. */
   givenType?: Record<string, FloatType>;
 }
 
 /**
- * Nodes of one set, side by side in one graph, on random numbers that are the same on every call.
+ * Runs nodes of one set in one graph, on the same random numbers in each call.
  * @returns the values of each output of each node
  */
 export async function runOperators(

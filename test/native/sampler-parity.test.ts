@@ -34,10 +34,10 @@ describeNative('the native sampler gives the bits of the TypeScript one', ({ add
         expect(badLogit).toBeNull();
         if (vocabSize <= 60) expect(token, because).toBe(naiveSample(logits, request, state.output));
         if (token === null) {
-          expect(() => sampler.sample(logits, state), because).toThrow(/leave no token/);
+          expect(() => sampler.sample(logits, state), because).toThrow(/leave no possible next token/);
           break;
         }
-        // toEqual compares numbers as Object.is does: every bit, the sign of zero included.
+        // toEqual compares numbers like Object.is: every bit, including the sign of zero.
         expect({ token, logprobs }, because).toEqual(sampler.sample(logits, state));
       }
     }

@@ -11,7 +11,7 @@ import { ragged } from '../support/greedy-generation.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
 
-/** Native with kernels, native with function bodies, and the portable session: the same model, open side by side. */
+/** Opens one model three times: native with kernels, native with function bodies, and with the portable session. */
 async function openAll(
   native: LoadedAddon,
   checkpoint: string,

@@ -7,7 +7,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const lineBytes = 1000;
 const line = (index: number) => `${index}${' '.repeat(lineBytes - 1 - String(index).length)}\n`;
-/** More than a pipe and what may wait for it take. */
+/** More lines than fit into a pipe and the queue in front of it. */
 const flood = 2000;
 
 function watched(fd: number) {
@@ -25,7 +25,7 @@ function watched(fd: number) {
   return { output, losses };
 }
 
-/** A pipe in the file system, and what can be read from it now. */
+/** A named pipe, and a function that reads everything available in it. */
 async function pipe(): Promise<{ fd: number; readAll: () => string }> {
   const file = join(await temporaryFolder(), 'log');
   execFileSync('mkfifo', [file]);

@@ -10,7 +10,7 @@ beforeEach(() => {
   metrics = new Metrics(createMetricsCatalogue(), '1.2.3');
 });
 
-/** The samples whose name and labels begin so. */
+/** The samples whose name and labels begin with `prefix`. */
 async function samples(prefix: string): Promise<Record<string, number>> {
   const { text } = await metrics.render();
   const lines = text.split('\n').filter((line) => line.startsWith(prefix));

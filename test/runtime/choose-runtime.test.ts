@@ -12,7 +12,7 @@ const noAdapter =
   '/onnxruntime_src/webgpu_context.cc:136 Initialize()::<lambda()> adapter_result.status == Success was false. ' +
   'Failed to get a WebGPU adapter: No supported adapters\n';
 
-/** An addon whose ONNX Runtime can use only these providers. */
+/** An addon whose ONNX Runtime can only use these providers. */
 const present = (...usable: string[]) => {
   const probeProvider = async (_: string, name: string) => {
     if (!usable.includes(name)) throw new Error(name === 'WebGPU' ? noAdapter : noCuda);
@@ -67,7 +67,7 @@ describe('the execution provider', () => {
         'cuda cannot be used: /lib/libshared.so: cannot open shared object file: No such file or directory',
     });
     const mixed = await chooseRuntime(settings({ precisions: ['fp16', 'int4'] }), present('CUDA'));
-    expect(mixed).toMatchObject({ runtime: native, because: expect.stringContaining('only for fp16') });
+    expect(mixed).toMatchObject({ runtime: native, because: expect.stringContaining('only with fp16') });
   });
 
   it.each(['cuda', 'tensorrt', 'webgpu'] as const)(

@@ -17,7 +17,7 @@ async function open(variant: string, runtime: Runtime): Promise<Session> {
   return session;
 }
 
-/** The prompt in every slot, each in chunks of another size; then all slots as one batch, one token a step. */
+/** Prefills the prompt into each slot in chunks of different sizes, then decodes all slots as one batch. */
 async function generate(session: Session, prompt: number[], count: number): Promise<number[][]> {
   const rows: number[][] = [];
   const samplings = [0, 1, 2].map(() => session.startSampling(samplingRequest()));

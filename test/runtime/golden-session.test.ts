@@ -10,11 +10,11 @@ import { gemmaVariants, goldenVariants, readGolden } from '../support/golden.ts'
 import { samplingRequest } from '../support/sampling-request.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-/** What training/golden.py and training/gemma_golden.py computed in float64, as plain numbers. */
+/** Results of training/golden.py and training/gemma_golden.py, computed in float64, as plain numbers. */
 interface Golden {
-  /** For the encoder; none for decoder-only models. */
+  /** The encoder's prompts; empty for decoder-only models. */
   prompts: number[][];
-  /** Decoder tokens, by row. */
+  /** Decoder tokens of each row. */
   decoderTokens: number[][];
   logits(row: number, position: number): Float32Array;
 }
@@ -52,7 +52,7 @@ async function sessionOf(variant: string, runtime: Runtime): Promise<Session> {
   return session;
 }
 
-/** Worst difference of log probabilities, those found being of the whole vocabulary. */
+/** Maximum difference of log probabilities between `top`, which covers the whole vocabulary, and `logits`. */
 function maxDifference({ top }: TokenLogprobs, logits: Float32Array): number {
   expect(top.length).toBe(logits.length);
   const logSum = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
@@ -107,11 +107,11 @@ function testVariant(variant: string, runtime: Runtime): void {
     const session = await sessionOf(variant, runtime);
     const { prompts, decoderTokens, logits } = await golden(variant);
     for (const [row, prompt] of prompts.entries()) await session.encode(row, prompt);
-    // Rows 1 and 2 are ahead of row 0 by what they prefilled.
+    // Rows 1 and 2 are ahead of row 0 by their prefilled tokens.
     const pasts = [0, 7, 13];
     for (const row of [1, 2])
       await session.prefill(row, decoderTokens[row]?.slice(0, pasts[row]) ?? [], 0, null);
-    // Which golden row each slot holds; after some steps slot 0 ends and the last slot takes its place.
+    // The golden row in each slot. After 8 steps slot 0 ends, and the last slot's row moves into it.
     let rows = [0, 1, 2];
     for (let step = 0; step < 16; step += 1) {
       if (step === 8) {

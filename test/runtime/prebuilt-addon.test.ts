@@ -5,7 +5,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { prebuiltAddon, prebuiltPackages } from '../../src/runtime/native/native-addon.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-/** A project with this package installed, holding `file`. */
+/** A project in which the package `name` with `file` is installed. */
 async function project(name: string, version: string, file: string): Promise<string> {
   const folder = await temporaryFolder();
   const own = join(folder, 'node_modules', name);
@@ -35,6 +35,6 @@ it('says what is missing or does not fit', async () => {
   const old = await project('altup-serve-linux-x64-gnu', '0.0.9', import.meta.filename);
   expect(prebuiltAddon(join(old, 'main.js'), 'linux-x64')).toEqual({
     path: null,
-    reason: `altup-serve-linux-x64-gnu is of version 0.0.9, not ${packageJson.version}`,
+    reason: `altup-serve-linux-x64-gnu has version 0.0.9, not ${packageJson.version}`,
   });
 });

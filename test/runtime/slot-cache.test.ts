@@ -3,7 +3,7 @@ import { SlotCache } from '../../src/runtime/portable/slot-cache.ts';
 
 const shape = { slots: 3, heads: 2, headSize: 4, maxCapacity: 200, isHalf: false };
 
-/** Rows [positions, heads × headSize] whose every number tells slot, position, head and lane. */
+/** Rows [positions, heads × headSize]; each number encodes slot, position, head and lane. */
 function rows(slot: number, from: number, positions: number): Float32Array {
   const data = new Float32Array(positions * 8);
   for (let position = 0; position < positions; position += 1) {
@@ -13,7 +13,7 @@ function rows(slot: number, from: number, positions: number): Float32Array {
   return data;
 }
 
-/** The number of `slot` at [head, position, lane], read through the view that a graph is fed. */
+/** The number of `slot` at [head, position, lane], read through the view that graphs get as input. */
 function at(cache: SlotCache, slot: number, head: number, position: number, lane: number): number {
   const { data, dims } = cache.view(slot, 1);
   expect(dims).toEqual([1, 2, cache.capacity, 4]);
@@ -41,7 +41,7 @@ describe('SlotCache', () => {
         expect(at(cache, slot, 1, position, 2)).toBe(slot * 10_000 + position * 10 + 6);
       expect(at(cache, slot, 1, 64, 2)).toBe(0);
     }
-    expect(() => cache.reserve(201)).toThrow(/201 positions asked for, 200/);
+    expect(() => cache.reserve(201)).toThrow(/201 positions requested, the maximum is 200/);
   });
 
   it('copies the first positions of a slot and no more', () => {

@@ -13,7 +13,7 @@ describe('exponential', () => {
     const random = seededRandom(1);
     let worst = { error: 0, x: 0 };
     for (let i = 0; i < 200_000; i++) {
-      // Half over the whole range, half where a sampler works.
+      // Half of the values cover the whole range, half the range that a sampler uses.
       const x = i % 2 === 0 ? -708 + random.next() * 1417 : -30 * random.next();
       const error = Math.abs(exponential(x) / Math.exp(x) - 1);
       if (!(error <= worst.error)) worst = { error, x };
@@ -37,7 +37,7 @@ describe('exponential', () => {
     expect(values.findIndex((value, i) => i > 0 && !(value > values[i - 1]!))).toBe(-1);
   });
 
-  // Frozen so that a change of the recipe, which would change seeded outputs, cannot pass unseen.
+  // The snapshot detects changes to the algorithm, which would change seeded outputs.
   it('keeps its bits', () => {
     expect([-0.1, -1, -2.5, -10, -100.25, 3.75].map((x) => bitsOf(exponential(x)))).toMatchInlineSnapshot(`
       [

@@ -7,7 +7,7 @@ describe('logarithm', () => {
     const random = seededRandom(2);
     let worst = { error: 0, x: 0 };
     for (let i = 0; i < 200_000; i++) {
-      // Half over the whole range, half where sums of weights are.
+      // Half of the values cover the whole range, half the range of sums of weights.
       const x = i % 2 === 0 ? 2 ** (2040 * random.next() - 1020) : 1 + random.next() * 300_000;
       const error = Math.abs(logarithm(x) / Math.log(x) - 1);
       if (!(error <= worst.error)) worst = { error, x };

@@ -2,7 +2,7 @@ import { exponential } from '../../src/sampling/exponential.ts';
 import { uniform } from '../../src/sampling/random.ts';
 import type { SamplingRequest } from '../../src/sampling/sampling-request.ts';
 
-/** Whether `token` may not come after `output`. */
+/** Whether the request forbids `token` after `output`. */
 function isForbidden(token: number, output: readonly number[], request: SamplingRequest): boolean {
   const { allowedTokens, badWords } = request.parameters;
   if (allowedTokens && !allowedTokens.includes(token)) return true;
@@ -12,8 +12,8 @@ function isForbidden(token: number, output: readonly number[], request: Sampling
 }
 
 /**
- * The sampler written for reading: every step over whole sorted lists, penalties recounted from the history.
- * @returns null when no token may come
+ * A sampler written for readability: each step works on whole sorted lists and recounts penalties from the history.
+ * @returns null if no token is allowed
  */
 export function naiveSample(
   raw: Float32Array,

@@ -4,7 +4,7 @@ import type { SeededRandom } from '../support/seeded-random.ts';
 
 const pick = <T>(random: SeededRandom, choices: readonly T[]) => choices[random.below(choices.length)]!;
 
-/** Logits on a coarse grid in part of the rounds, so that equal values are common. */
+/** Random logits, in some rounds on a coarse grid, so that equal values are common. */
 export function randomLogits(random: SeededRandom, vocabSize: number, spread?: number): Float32Array {
   const width = spread ?? pick(random, [0.01, 1, 5, 30, 1000]);
   const isCoarse = random.next() < 0.3;
@@ -14,7 +14,7 @@ export function randomLogits(random: SeededRandom, vocabSize: number, spread?: n
   });
 }
 
-/** Each control on or off, mild or extreme. */
+/** A random sampling request: each control is on or off, mild or extreme. */
 export function randomSampling(random: SeededRandom, vocabSize: number): SamplingRequest {
   const token = () => random.below(vocabSize);
   const tokens = (count: number) => Array.from({ length: count }, token);

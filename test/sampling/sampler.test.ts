@@ -9,12 +9,12 @@ import { randomLogits, randomSampling } from './random-case.ts';
 
 const stateOf = (overrides: SamplingOverrides = {}) => new SamplingState(samplingRequest(overrides));
 
-/** null when no token may come. */
+/** The sampled token; null if no token is allowed. */
 function sampleOrNull(sampler: Sampler, logits: Float32Array, state: SamplingState): number | null {
   try {
     return sampler.sample(logits, state).token;
   } catch (error) {
-    expect((error as Error).message).toMatch(/leave no token to come next/);
+    expect((error as Error).message).toMatch(/leave no possible next token/);
     return null;
   }
 }

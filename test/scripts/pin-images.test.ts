@@ -9,7 +9,7 @@ const files = ['Dockerfile', 'docker-compose.yml'];
 const digest = (digit: string) => `@sha256:${digit.repeat(64)}`;
 const withoutDigests = (text: string) => text.replaceAll(/@sha256:[0-9a-f]{64}/g, '');
 
-/** A copy of the files, and a client whose registry has one digest for everything. */
+/** A copy of the files, and a fake Docker client. */
 class Pinning {
   readonly #folder: string;
 
@@ -24,7 +24,7 @@ class Pinning {
     return new Pinning(folder);
   }
 
-  /** @param digests what the client knows of an image */
+  /** @param digests the digests that the client reports for each image */
   async pin(digests: string, ...args: string[]): Promise<string> {
     const client = join(this.#folder, 'docker');
     await writeFile(client, `#!/bin/sh\n[ "$1" = pull ] || printf '%s\\n' ${digests}\n`, { mode: 0o755 });

@@ -90,7 +90,7 @@ describe('a random Gemma 3n', () => {
       losses.push(-scores.reduce((sum, { logprob }) => sum + logprob, 0) / scores.length);
       await session.close();
     }
-    // A model that knows nothing: about as likely as any other token.
+    // An untrained model: each token is about as likely as any other.
     for (const loss of losses) expect(Math.abs(loss - losses[0]!)).toBeLessThan(0.2);
     expect(losses[0]).toBeGreaterThan(6);
   });

@@ -25,6 +25,6 @@ it('finds importers, workers and circles', async () => {
   );
   expect(graph.get('src/deep/b.ts')).toMatchObject({ lines: 2, importers: new Set(['src/a.ts']) });
   expect(graph.get('src/e.ts')!.importers).toEqual(new Set(['src/d.ts']));
-  // To start a worker is not to import it.
+  // Starting a worker does not count as an import.
   expect(importCircles(graph)).toEqual([['src/a.ts', 'src/deep/b.ts', 'src/deep/c.ts']]);
 });

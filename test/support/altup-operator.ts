@@ -23,7 +23,7 @@ interface AltUpOperator {
   set?: 'paper' | 'gemma3n';
 }
 
-/** Runs one operator by its function body. */
+/** Runs one operator through its function body. */
 export async function runAltUpOperator(operator: AltUpOperator): Promise<Record<string, Tensor>> {
   const { op, feeds, weights = {}, attributes = {}, outputs, set = 'paper' } = operator;
   const graph = new GraphBuilder('graph');

@@ -1,6 +1,6 @@
 import { type SeededRandom, seededRandom } from './seeded-random.ts';
 
-/** As `structured_outputs` takes it. */
+/** A grammar or schema, as a value of `structured_outputs`. */
 export interface Awkward {
   kind: string;
   outputs: object;
@@ -139,7 +139,7 @@ const kinds: Record<string, (random: SeededRandom) => object> = {
   },
 };
 
-/** As many grammars and schemas that are hard to compile, or cannot be: the same ones for the same seed. */
+/** `count` grammars and schemas that are hard or impossible to compile; the same seed returns the same ones. */
 export function awkwardGrammars(count: number, seed: number): Awkward[] {
   const random = seededRandom(seed);
   const names = Object.keys(kinds);

@@ -10,7 +10,7 @@ const bad = (param: string, ...bodies: Record<string, unknown>[]): BadRequest[] 
 
 const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`unknown${i}`, 'x'.repeat(40)]));
 
-/** What vLLM answers with 400, and bodies made to make a large or a slow answer. */
+/** Requests that vLLM answers with 400, and bodies designed to cause a large or slow answer. */
 export const badRequests: readonly BadRequest[] = [
   ...bad('n', { n: 0 }, { n: -1 }, { n: 16_385 }, { n: 2, temperature: 0 }),
   ...bad('presence_penalty', { presence_penalty: -2.1 }, { presence_penalty: 2.1 }),

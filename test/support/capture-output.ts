@@ -1,6 +1,6 @@
 import { vi } from 'vitest';
 
-/** Runs a command and catches what it prints. */
+/** Runs a command and captures its output. */
 export async function captureOutput(command: () => Promise<number>) {
   const printed = { stdout: '', stderr: '' };
   const spies = (['stdout', 'stderr'] as const).map((name) =>

@@ -20,24 +20,24 @@ const settings = {
   ALTUP_DRAIN_TIMEOUT_MS: '1500',
 };
 const clients = 6;
-/** What may befall a request that is not its own fault. */
+/** Error codes of requests that fail through no fault of their own. */
 const expectedFailures = new Set(['engine_failure', 'shutting_down', 'not_ready']);
 
-/** An answer that takes longer never comes. */
+/** An answer that takes longer counts as lost. */
 const lostAfterMs = 60_000;
 
 export type Disaster = 'clients leave' | 'half-open sockets' | 'engine killed' | 'rolling restart';
 
 export interface ChaosResult {
-  /** None, if none leaks. */
+  /** 0 if no sequence leaks. */
   sequencesLeft: number;
-  /** What clients got and what was done to them, by what it was. */
+  /** Number of each kind of outcome, disaster and exit code. */
   counts: ReadonlyMap<string, number>;
 }
 
 /**
- * Two instances behind a proxy, and clients that check every answer: one that never comes, is another request's, or an
- * error that cannot be acted on, is thrown.
+ * Two instances behind a proxy, and clients that check every answer. A client throws if an answer never comes, belongs
+ * to another request, or is an error that a client cannot act on.
  */
 export class Chaos {
   readonly #random: SeededRandom;
@@ -48,14 +48,14 @@ export class Chaos {
   #known: readonly KnownCompletion[] = [];
   #isOver = false;
   #clients: Promise<unknown> = Promise.resolve();
-  /** Clients that are to hang up with their next piece of text. */
+  /** How many clients still have to hang up, each at its next piece of text. */
   #leaving = 0;
 
   private constructor(seed: number) {
     this.#random = seededRandom(seed);
   }
 
-  /** Lets the disasters happen one after another, each at a random moment under load. */
+  /** Causes the disasters one after another, each at a random moment under load. */
   static async run(seed: number, disasters: readonly Disaster[]): Promise<ChaosResult> {
     const chaos = new Chaos(seed);
     try {
@@ -76,7 +76,7 @@ export class Chaos {
     this.#clients = Promise.all(
       Array.from({ length: clients }, (_, i) => this.#client(seededRandom(seed + i))),
     );
-    // Looked at when all has settled; until then it is nobody's.
+    // `#settle` awaits this promise; until then a rejection must not count as unhandled.
     this.#clients.catch(() => {});
   }
 
@@ -90,7 +90,7 @@ export class Chaos {
     this.#count(disaster);
   }
 
-  /** Lets what is under way come to its end. @returns sequences that still hold a slot or wait for one */
+  /** Lets running requests finish. @returns sequences that still hold a slot or wait for one */
   async #settle(): Promise<number> {
     this.#isOver = true;
     await this.#clients;
@@ -138,11 +138,11 @@ export class Chaos {
       throw new Error(`a request failed with ${outcome.code}`);
     }
     this.#count(outcome.kind === 'failed' ? `failed: ${outcome.code}` : outcome.kind);
-    // A second is less than is asked for, which makes for more load, not less.
+    // Waits at most a second, less than the service asks for, to keep the load high.
     if (outcome.kind === 'refused') await setTimeout(1000 * Math.min(1, outcome.retryAfterSeconds));
   }
 
-  /** One that never sends the rest of its request, and one that never reads its answer; both stay. */
+  /** Opens one socket that never sends the rest of its request, and one that never reads its answer. Both stay open. */
   #halfOpen(instance: number): void {
     const { hostname, port } = new URL(this.#instances[instance]!.url);
     const body = JSON.stringify({ model: models[0], prompt: 'Emma', max_tokens: 200, stream: true });

@@ -6,7 +6,7 @@ const template =
   '{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}' +
   '{% if add_generation_prompt %}assistant: {% endif %}';
 
-/** A shipped model with a chat template, in a folder of the given name. Call it inside a test. */
+/** A copy of a shipped model with a chat template, in a folder of the given name. Call it inside a test. */
 export async function chatModel(name: string): Promise<string> {
   const folder = join(await temporaryFolder(), name);
   await cp(join(import.meta.dirname, '../../models/austen-t5-altup-k2'), folder, {

@@ -4,7 +4,7 @@ import { goldenFolder } from './golden.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /**
- * A golden checkpoint of its own for one test, in a folder called `variant`.
+ * A copy of a golden checkpoint for one test, in a folder called `variant`.
  * @param change fields of config.json to set; undefined removes one
  */
 export async function copyCheckpoint(variant: string, change: Record<string, unknown> = {}): Promise<string> {
@@ -16,7 +16,7 @@ export async function copyCheckpoint(variant: string, change: Record<string, unk
   return folder;
 }
 
-/** A trained model of models/ of its own for one test, to export only: without its tokenizer. */
+/** A copy of a trained model of models/ for one test. It has no tokenizer, so it can only be exported. */
 export async function copyShipped(name: string): Promise<string> {
   const folder = join(await temporaryFolder(), name);
   for (const file of ['config.json', 'model.safetensors']) {

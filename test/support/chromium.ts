@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, onTestFinished } from 'vitest';
 
-/** Where scripts/get-chromium.sh and other systems' packages put it. */
+/** Where scripts/get-chromium.sh and the packages of other systems install it. */
 const executables = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
 const flags = [
@@ -15,18 +15,18 @@ const flags = [
   '--disable-dev-shm-usage',
 ];
 
-/** A page of the service, and what went on in it so far. */
+/** A page of the service, with what it has requested and reported so far. */
 interface OpenedPage {
   page: Page;
-  /** Addresses outside of the service that it asked for; none was answered. */
+  /** Addresses outside the service that the page requested; none was answered. */
   strayRequests: string[];
-  /** Messages of its console at the level of an error, and exceptions nobody caught. */
+  /** Console messages at error level, and uncaught exceptions. */
   errors: string[];
 }
 
 export type OpenPage = (url: string, options?: BrowserContextOptions) => Promise<OpenedPage>;
 
-/** A group of tests that needs a browser; where there is none the group is skipped and its name says why. */
+/** A group of tests that needs a browser; without one the group is skipped and its name says why. */
 export function describeChromium(name: string, tests: (openPage: OpenPage) => void): void {
   const executablePath = executables.find((each) => existsSync(each));
   if (executablePath === undefined) {
@@ -44,7 +44,7 @@ export function describeChromium(name: string, tests: (openPage: OpenPage) => vo
   });
 }
 
-/** Opens an address in a profile of its own, which reaches nothing beyond the address's origin. Call it inside a test. */
+/** Opens an address in its own profile, which can only reach the address's origin. Call it inside a test. */
 async function openPage(browser: Browser, url: string, options?: BrowserContextOptions): Promise<OpenedPage> {
   const context = await browser.newContext(options);
   onTestFinished(() => context.close());

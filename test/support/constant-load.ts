@@ -11,7 +11,7 @@ interface ConstantLoadOptions {
   tokens: number;
 }
 
-/** Streams asked for at a constant rate, whatever becomes of those before. A failure is anything but a whole completion. */
+/** Requests streams at a constant rate, even if earlier ones fail or hang. Only a whole completion is a success. */
 export class ConstantLoad {
   readonly #options: ConstantLoadOptions;
   readonly #underWay = new Set<Promise<void>>();
@@ -29,7 +29,7 @@ export class ConstantLoad {
     return new ConstantLoad(options);
   }
 
-  /** Asks for no more, and resolves when all is answered. */
+  /** Sends no more requests, and resolves when all are answered. */
   async end(): Promise<void> {
     this.#isOver = true;
     await this.#arrivals;

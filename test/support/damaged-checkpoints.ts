@@ -19,7 +19,7 @@ const jsonFiles = [
 const files = [...jsonFiles, 'model.safetensors', 'chat_template.jinja'] as const;
 const variants = ['dense', 'gemma3', 'gemma3n-k2'] as const;
 
-/** A tiny checkpoint with all its files, sound as yet. */
+/** Writes a tiny, undamaged checkpoint with all its files. */
 export async function writeSound(folder: string, variant: (typeof variants)[number]): Promise<void> {
   mkdirSync(folder, { recursive: true });
   for (const file of ['config.json', 'model.safetensors'])
@@ -59,7 +59,7 @@ const oddTexts = [
   `{"a":${nested(20_000)}}`,
 ];
 
-/** A random place of an object or list, at most `depth` deep. */
+/** A random member of an object or list, at most `depth` levels down. */
 function somewhere(random: SeededRandom, root: Json, depth: number): { parent: Json; key: string } | null {
   const keys = Object.keys(root);
   if (keys.length === 0) return null;
@@ -69,7 +69,7 @@ function somewhere(random: SeededRandom, root: Json, depth: number): { parent: J
   return (isDeep ? somewhere(random, value as Json, depth - 1) : null) ?? { parent: root, key };
 }
 
-/** What an earlier damage has put there may have no end. */
+/** Reads only regular files: an earlier damage may have put an endless one there. */
 function readRegular(path: string): Buffer {
   if (!statSync(path).isFile()) throw new Error(`${path} is no file`);
   return readFileSync(path);
@@ -100,7 +100,7 @@ async function changeTensors(
 
 type Damage = (folder: string, random: SeededRandom) => string | Promise<string>;
 
-/** Each says what it has done. */
+/** Each one damages a checkpoint and returns a description of the damage. */
 const damages: readonly Damage[] = [
   (folder, random) => {
     const file = pick(random, jsonFiles);
@@ -205,13 +205,13 @@ const damages: readonly Damage[] = [
   },
 ];
 
-/** A checkpoint with one or two things wrong with it. @returns what they are */
+/** Writes a checkpoint with one or two faults. @returns a description of the faults */
 export async function writeDamaged(folder: string, random: SeededRandom): Promise<string> {
   const variant = pick(random, variants);
   await writeSound(folder, variant);
   const done = [variant as string];
   for (let i = 0; i <= random.below(4) / 3; i++) {
-    // A second one may meet a file that the first has taken away.
+    // The second damage may need a file that the first has removed.
     try {
       done.push(await pick(random, damages)(folder, random));
     } catch {

@@ -9,7 +9,7 @@ interface Panel {
 
 const file = join(import.meta.dirname, '../../deploy/helm/altup-serve/files/dashboard.json');
 
-/** What the dashboard has in the place of its variables when nothing is chosen, scraped every 5 s. */
+/** Values of the dashboard's variables when nothing is selected, at a scrape interval of 5 s. */
 const variables: Record<string, string> = {
   instance: '.*',
   model: '.*',
@@ -17,7 +17,7 @@ const variables: Record<string, string> = {
   __range: '5m',
 };
 
-/** Every query of the Grafana dashboard, as Grafana would send it, with its panel's title. */
+/** Each query of the Grafana dashboard as Grafana would send it, with its panel's title. */
 export function dashboardQueries(): { panel: string; query: string }[] {
   const { panels } = JSON.parse(readFileSync(file, 'utf8')) as { panels: Panel[] };
   return panels.flatMap(({ title, targets = [] }) =>

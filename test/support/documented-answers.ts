@@ -5,7 +5,7 @@ interface Described {
   content?: Record<string, { schema?: object }>;
 }
 
-/** The schema with its objects closed: an answer must hold nothing that it does not describe. */
+/** The schema with its objects closed: an answer may only hold members that the schema describes. */
 function closed(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(closed);
   if (typeof schema !== 'object' || schema === null) return schema;
@@ -21,8 +21,8 @@ function closed(schema: unknown): unknown {
 }
 
 /**
- * Turns every answer that the API's description does not allow into a 500, so that each test which reads an answer also
- * holds it to the description: its status, all that its schema requires, and nothing beside.
+ * Turns each answer that the API's description does not allow into a 500. Each test that reads an answer thereby also
+ * checks it against the description: its status, all required members, and no others.
  */
 export function documentedAnswersOnly(app: App): void {
   const ajv = new Ajv({ strict: false, allowUnionTypes: true });

@@ -4,11 +4,11 @@ import { interruptNativeSessions, loadNativeAddon } from '../../src/runtime/nati
 import { openSession } from '../../src/runtime/open-session.ts';
 
 /**
- * A process with a native session that decodes without pause on a thread of its own, and what `way` says happens to it
- * meanwhile: `node ending-process.ts <way> <export folder> <milliseconds>`.
+ * A process with a native session that decodes continuously on its own thread. After the given time, the process ends
+ * in the given way: `node ending-process.ts <way> <export folder> <milliseconds>`.
  *
- * `exit`: the process is told to. `terminate`: the thread is terminated. `throw`: the main thread throws what nobody
- * catches. `interrupt`: the session is interrupted. `fail`: every second run fails by itself; then it is interrupted.
+ * `exit`: the process exits. `terminate`: the thread is terminated. `throw`: the main thread throws an uncaught error.
+ * `interrupt`: the session is interrupted. `fail`: every second run fails by itself; then the session is interrupted.
  */
 async function decode({ folder, way }: { folder: string; way: string }): Promise<void> {
   const options = { folder, slots: 4, maxContext: 512, threads: 2 };

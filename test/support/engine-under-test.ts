@@ -8,7 +8,7 @@ import { ManualClock } from './manual-clock.ts';
 import { byteLevelTokenizer } from './tiny-tokenizers.ts';
 
 const tokenizer = new Tokenizer(byteLevelTokenizer(), {});
-/** The token of a character in ASCII. */
+/** The token of an ASCII character. */
 export const tokenOf = (character: string) => 3 + character.charCodeAt(0);
 export const eosToken = 1;
 
@@ -18,7 +18,7 @@ export interface EngineUnderTestOptions extends FakeSessionOptions {
   clock?: ManualClock;
 }
 
-/** A model engine over a fake session and a manual clock, with what it said collected. */
+/** A model engine on a fake session and a manual clock; collects the engine's events. */
 export class EngineUnderTest {
   readonly clock: ManualClock;
   readonly session: FakeSession;
@@ -57,7 +57,7 @@ export class EngineUnderTest {
     return [...events];
   }
 
-  /** Steps until nothing is left to do. */
+  /** Submits the requests and runs steps until no work is left. */
   async finish(...requests: readonly GenerationRequest[]): Promise<void> {
     for (const request of requests) this.engine.submit(request);
     for (let steps = 0; this.engine.hasWork; steps++) {

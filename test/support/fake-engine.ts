@@ -54,11 +54,11 @@ interface Call {
 }
 
 /**
- * An engine that says what a test tells it to: by a script, whose events come at once, or by `emit`, when the test
- * wants them. Records what it was asked and what was aborted.
+ * An engine that emits the events a test chooses: from a script, immediately, or through `emit`, when the test calls
+ * it. Records the submitted and the aborted requests.
  */
 export class FakeEngine implements Engine {
-  /** The events of each request, in order; none: the test emits them. */
+  /** The events of each request, in order; empty if the test emits them itself. */
   script: (request: GenerationRequest) => GenerationEvent[] = (request) => textEvents(request, 'ok');
   /** Thrown by the next calls. */
   refusal: ServiceError | null = null;
@@ -94,13 +94,13 @@ export class FakeEngine implements Engine {
     this.#push(this.calls.find((call) => call.open.has(event.id))!, event);
   }
 
-  /** Resolves once something was submitted. */
+  /** Resolves when a request has been submitted. */
   async submission(): Promise<readonly GenerationRequest[]> {
     if (this.submitted.length === 0) await new Promise<void>((resolve) => this.#onSubmit.push(resolve));
     return this.submitted;
   }
 
-  /** Resolves once something was aborted. */
+  /** Resolves when a request has been aborted. */
   async abortion(): Promise<readonly string[]> {
     if (this.aborted.length === 0) await new Promise<void>((resolve) => this.#onAbort.push(resolve));
     return this.aborted;

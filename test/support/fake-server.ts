@@ -17,7 +17,7 @@ import { fakeTexts, fakeTokenizer } from './fake-tokenizer.ts';
 const capacity = 32;
 const encoderCapacity = 24;
 
-/** An encoder-decoder AltUp model; `decoder-only` without the encoder. */
+/** The manifest of an AltUp model, with an encoder unless it is `decoder-only`. */
 export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder-decoder'): Manifest {
   const isPair = kind === 'encoder-decoder';
   return {
@@ -38,7 +38,7 @@ export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder
     cache: [{ kvHeads: 1, headSize: 8, slidingWindow: null }],
     cross: isPair ? [{ heads: 1, headSize: 8 }] : [],
     contextLength: 64,
-    // Byte 255, which no text holds.
+    // Byte 255, which no text contains.
     mediaTokens: { image: isPair ? [] : [258], audio: [] },
     encoderContextLength: isPair ? 64 : null,
   };
@@ -79,18 +79,18 @@ interface FakeServerOptions {
   config?: Partial<ServerConfig>;
   traces?: ServerDependencies['traces'];
   compileGrammar?: CompileGrammar;
-  /** Makes an answer that the API's description does not allow a 500. */
+  /** Turns an answer that the API's description does not allow into a 500. */
   isHeldToDescription?: boolean;
 }
 
-/** @throws Error when a field stands twice */
+/** @throws Error when a field occurs twice */
 function parseLogLine(line: string): Record<string, unknown> {
   const record = JSON.parse(line);
   if (JSON.stringify(record) !== line.trimEnd()) throw new Error(`a log line with a field twice: ${line}`);
   return record;
 }
 
-/** The whole HTTP side on a fake engine, with the time in the test's hands. */
+/** The whole HTTP server on a fake engine; the test controls the clock. */
 export function fakeServer({
   models = [fakeModel('tiny')],
   config = {},

@@ -12,7 +12,7 @@ import type { SamplingError } from '../../src/sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../src/sampling/sampling-request.ts';
 import { SamplingState } from '../../src/sampling/sampling-state.ts';
 
-/** Logits of the next position from all tokens before it, the encoder's apart; one per token of the vocabulary. */
+/** Logits of the next position, one per vocabulary token, from the encoder's tokens and the decoder's tokens so far. */
 export type LogitsOf = (encoderTokens: readonly number[], decoderTokens: readonly number[]) => Float32Array;
 
 export interface FakeSessionOptions {
@@ -22,26 +22,26 @@ export interface FakeSessionOptions {
   encoderCapacity?: number;
   vocabSize?: number;
   logitsOf?: LogitsOf;
-  /** Keys and values depend on the chunk they were computed in, as ONNX Runtime's do in their last bits. */
+  /** Keys and values depend on the chunk they were computed in, as the last bits of ONNX Runtime's do. */
   isRounding?: boolean;
-  /** Whether a row's grammar does not know yet what may come. */
+  /** Whether a row's grammar has not computed the allowed tokens yet. */
   isLate?: (slot: number, past: number) => boolean;
-  /** Runs within each call, after its arguments were checked: throw to fail it, or await something. */
+  /** Runs inside each call after the checks of its arguments. Throw to fail the call, or await to delay it. */
   during?: (call: FakeCall) => void | Promise<void>;
 }
 
 export interface FakeCall {
   kind: 'encode' | 'prefill' | 'decode' | 'copySlot';
   slots: readonly number[];
-  /** What the decoder of each of these slots will have read after the call. */
+  /** For each slot of the call, the tokens its decoder will have read after the call. */
   contents: readonly (readonly number[])[];
 }
 
 export const fakeRuntime: Runtime = { backend: 'native', executionProvider: 'cpu' };
 
 /**
- * Keeps the tokens of each slot where a model keeps keys and values, and is as strict as a model is sensitive: a wrong
- * slot, position or copy changes the logits or throws, and calls must not overlap.
+ * A session that keeps each slot's tokens instead of keys and values. It detects misuse: a wrong slot, position or copy
+ * changes the logits or throws, and overlapping calls throw.
  */
 export class FakeSession implements Session {
   readonly runtime = fakeRuntime;
@@ -146,7 +146,7 @@ export class FakeSession implements Session {
     return content!.slice(0, past);
   }
 
-  /** @returns the logits that `compute` gives, row behind row */
+  /** @returns the logits of `compute`, row after row */
   async #run(call: FakeCall, compute: () => readonly Float32Array[]): Promise<Float32Array> {
     this.#check(!this.isClosed && !this.#isBusy, 'call while closed or busy');
     for (const content of call.contents) this.#check(content.length <= this.capacity, 'over capacity');
@@ -169,7 +169,7 @@ export class FakeSession implements Session {
   }
 }
 
-/** Numbers that look random, between −4 and 4, and change with every token of the context. */
+/** Random-looking logits between −4 and 4 that change with every token of the context. */
 export function hashedLogits(vocabSize: number): LogitsOf {
   return (encoderTokens, decoderTokens) => {
     let hash = 0x811c9dc5;
@@ -181,7 +181,7 @@ export function hashedLogits(vocabSize: number): LogitsOf {
   };
 }
 
-/** A model that wants to say exactly `tokens`, whatever it is asked, then token 0 for ever. */
+/** Logits of a model that generates exactly `tokens` for any prompt, then token 0 forever. */
 export function scriptedLogits(vocabSize: number, promptLength: number, tokens: readonly number[]): LogitsOf {
   return (_, decoderTokens) => {
     const logits = new Float32Array(vocabSize);

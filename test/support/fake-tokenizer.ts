@@ -9,7 +9,7 @@ const firstByte = 3;
 const written = ['<pad>', '</s>', '<unk>'].map((token) => Buffer.from(token));
 const tokens = [...written, ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))];
 
-/** Of a model whose tokens nobody asks for. */
+/** Token tables of a model whose tokens no test reads. */
 export const noTokens = {
   bytes: new Uint8Array(),
   ends: new Uint32Array(),
@@ -18,7 +18,7 @@ export const noTokens = {
   leadingSpaces: 0,
 };
 
-/** A token for each byte: 3 for byte 0, up to 258; 0, 1 and 2 are special, `</s>` (1) ends every prompt. */
+/** A token for each byte: 3 for byte 0, up to 258. Tokens 0, 1 and 2 are special; `</s>` (1) ends each prompt. */
 class ByteTokenizer extends Vocabulary {
   constructor() {
     const ends = new Uint32Array(tokens.length);
@@ -39,10 +39,10 @@ class ByteTokenizer extends Vocabulary {
 
 export const tokenOf = (character: string): number => character.charCodeAt(0) + firstByte;
 
-/** A stand-in for a tokenizer read from a checkpoint. */
+/** A substitute for a tokenizer read from a checkpoint. */
 export const fakeTokenizer = (): ByteTokenizer => new ByteTokenizer();
 
-/** What it does with texts, at once and in this process. */
+/** The text functions of a fake tokenizer, synchronous and in this process. */
 export function fakeTexts(
   chatTemplate: ChatTemplate | null,
   tokenizer: Pick<Tokenizer, 'encode' | 'tokenBytes'> = fakeTokenizer(),

@@ -5,7 +5,7 @@ import { float32ToHalf } from '../../src/export/checkpoint/half-precision.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { float16Tensor } from '../../src/runtime/portable/onnxruntime-node-session.ts';
 
-/** Logits of the first token that a checkpoint's decoder gives after token 5, with a made-up encoder side. */
+/** A checkpoint's decoder logits after token 5, with made-up encoder output. */
 export async function firstLogits(checkpoint: string, precision: Precision = 'fp32'): Promise<Float32Array> {
   const { folder, manifest } = await ensureExport(checkpoint, precision);
   const isHalf = precision === 'fp16';

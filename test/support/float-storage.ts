@@ -6,14 +6,14 @@ import {
 
 export type FloatType = 'float32' | 'float16' | 'bfloat16';
 
-/** Half a unit in the last place of a number near 1: the most that rounding to the type moves it. */
+/** Half a unit in the last place of a number near 1: the maximum error of rounding to the type. */
 export const rounding: Record<FloatType, number> = {
   float32: 2 ** -24,
   float16: 2 ** -11,
   bfloat16: 2 ** -8,
 };
 
-/** float32 → bytes of the type; bfloat16 cuts, which is as good a number to test with as the nearest. */
+/** float32 → bytes of the type. bfloat16 truncates instead of rounding, which is as good for tests. */
 export function toStorage(type: FloatType, values: Float32Array): Uint8Array {
   if (type === 'float32') return new Uint8Array(values.slice().buffer);
   if (type === 'float16') return new Uint8Array(float32ToHalf(values).buffer);

@@ -7,7 +7,7 @@ export interface RequestOverrides extends Partial<Omit<GenerationRequest, 'sampl
   stop?: Partial<StopConditions>;
 }
 
-/** A greedy request with every control off and no deadline; tests say only what they are about. */
+/** A greedy request with every control off and no deadline; tests override only the fields they test. */
 export function generationRequest(overrides: RequestOverrides = {}): GenerationRequest {
   return {
     id: 'request',

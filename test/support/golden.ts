@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { SafetensorsFile } from '../../src/export/checkpoint/safetensors-file.ts';
 
-/** Where a variant's checkpoint and golden data are. */
+/** The folder of a variant's checkpoint and golden data. */
 export function goldenFolder(variant: string): string {
   return join(import.meta.dirname, '..', 'golden', folderOf(variant), variant);
 }
@@ -40,7 +40,7 @@ export const goldenVariants = [
 /** Models that training/gemma_golden.py writes. */
 export const gemmaVariants = ['gemma3', 'gemma3-capped', 'gemma3n-k4', 'gemma3n-k2'] as const;
 
-/** How many positions the encoder gives for rows of these lengths: a model that averages tokens gives fewer. */
+/** The number of encoder output positions for rows of these lengths; a model that averages tokens has fewer. */
 export async function encoderPositions(variant: string, lengths: Iterable<number>): Promise<number[]> {
   const { altup } = JSON.parse(await readFile(join(goldenFolder(variant), 'config.json'), 'utf8'));
   const stride = altup?.sequence?.method === 'average' ? altup.sequence.stride : 1;

@@ -12,7 +12,7 @@ function randomTokens(random: SeededRandom, count: number, vocabSize: number): n
   return Array.from({ length: count }, () => 3 + random.below(vocabSize - 3));
 }
 
-/** Prompts of all lengths prefilled in chunks, then decoded greedily as one batch that loses a slot on the way. */
+/** Prefills prompts of different lengths in chunks, then decodes them greedily as a batch that loses a slot midway. */
 export async function ragged(session: Session, seed: number): Promise<number[][]> {
   const random = seededRandom(seed);
   const texts: Text[] = [3, 70, 17].map((length) => ({
@@ -50,7 +50,7 @@ export async function ragged(session: Session, seed: number): Promise<number[][]
   return texts.map(({ tokens }) => tokens);
 }
 
-/** The tokens after a prompt that is alone in its session, with the margin by which each was the likeliest. */
+/** The tokens after a prompt that is alone in its session, each with its lead over the second-likeliest token. */
 export async function alone(
   session: Session,
   prompt: readonly number[],

@@ -6,26 +6,26 @@ import { onTestFinished } from 'vitest';
 export interface HubRepository {
   /** Content by path. */
   files: Record<string, Buffer>;
-  /** Status of every answer: 401 for a gated one. */
+  /** Status of every answer: 401 for a gated repository. */
   status?: number;
 }
 
 const commit = 'c0ffee'.padEnd(40, '0');
-/** Files of this size and more are in LFS, as the hub has it. */
+/** Files of at least this size are stored in LFS, as on the real hub. */
 const largeBytes = 10_000;
 
 const sha256 = (content: Buffer) => createHash('sha256').update(content).digest('hex');
 const gitSha1 = (content: Buffer) =>
   createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
 
-/** The routes of a hub that downloads use, over HTTP; transfers can be cut off and damaged. */
+/** The hub's HTTP routes that downloads use. Tests can cut off and damage transfers. */
 export class HubServer {
   readonly repositories: Record<string, HubRepository>;
-  /** Paths of the files asked for, with the byte from which on. */
+  /** Paths of the requested files, with the first requested byte. */
   readonly asked: { path: string; from: number }[] = [];
-  /** A transfer is cut off after so many bytes; null: never. */
+  /** A transfer is cut off after this many bytes; null: never. */
   cutAfterBytes: number | null = null;
-  /** Called when a file is asked for. */
+  /** Called when a file is requested. */
   onFile: (path: string) => void = () => {};
   /** Flips a bit of this file's content. */
   damaged: string | null = null;

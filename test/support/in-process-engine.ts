@@ -11,14 +11,14 @@ import { RecordingObserver } from './recording-observer.ts';
 
 export interface InProcessEngineOptions {
   models: Record<string, EngineUnderTestOptions>;
-  /** Those that the test loads itself. */
+  /** Models that the test loads itself. */
   later?: Record<string, EngineUnderTestOptions>;
   limits?: AdmissionLimits;
   /** Replaces the loading of a model; throw to fail it. */
   beforeLoad?: (spec: ModelSpec) => void | Promise<void>;
 }
 
-/** Client and worker loop of an engine in one thread, joined by a real message channel, over fake sessions. */
+/** Client and worker loop of an engine in one thread, with fake sessions and a real message channel between them. */
 export class InProcessEngine {
   readonly clock = new ManualClock();
   readonly observer = new RecordingObserver();
@@ -26,7 +26,7 @@ export class InProcessEngine {
   readonly faults: (readonly [model: string | null, detail: string])[] = [];
   readonly engines = new Map<string, EngineUnderTest>();
   readonly client: EngineClient;
-  /** Settles when each of the models is loaded or has failed. */
+  /** Settles when each model is loaded or has failed. */
   readonly loaded: Promise<unknown>;
   /** Settles when the worker loop has ended. */
   ended: Promise<void> = Promise.resolve();

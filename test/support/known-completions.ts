@@ -4,13 +4,13 @@ import { readStream, type Streamed } from './stream-completion.ts';
 /** Posts to a service under test. */
 export type Post = (path: string, body: unknown, init?: RequestInit) => Promise<Response>;
 
-/** A request whose text is known, because it was run alone. */
+/** A request and its known completion, learnt by running the request alone. */
 export interface KnownCompletion {
   body: { model: string; prompt: string; max_tokens: number };
   text: string;
 }
 
-/** How a request went; everything else is thrown. `left`: by our own wish. */
+/** How a request ended; anything else throws. `left`: the client left on purpose. */
 export type Outcome =
   | { kind: 'complete' | 'left' }
   | { kind: 'refused'; status: number; retryAfterSeconds: number }
@@ -20,7 +20,7 @@ const words =
   'It was a truth that she had never seen so much of the world as in that long walk to the house of her friend'.split(
     ' ',
   );
-/** Said of a client that goes away. */
+/** The abort reason of a client that leaves. */
 const leaving = new Error('the client left');
 
 function randomBody(random: SeededRandom, model: string): KnownCompletion['body'] {
@@ -30,7 +30,7 @@ function randomBody(random: SeededRandom, model: string): KnownCompletion['body'
 
 const withDefaults = (body: object) => ({ ...body, temperature: 0, ignore_eos: true });
 
-/** `count` different requests to `models` in turn, each run alone. */
+/** Runs `count` different requests to `models` in turn, each alone. */
 export async function learnCompletions(
   post: Post,
   models: readonly string[],
@@ -47,9 +47,9 @@ export async function learnCompletions(
 }
 
 /**
- * Asks for the whole answer.
- * @param prompts how many times its prompt stands in one request
- * @throws Error when it is not the known one, nor an error to act on
+ * Requests the whole answer.
+ * @param prompts how many times the request repeats the prompt
+ * @throws Error when the answer is neither the known one nor an error that a client can act on
  */
 export async function askWhole(post: Post, { body, text }: KnownCompletion, prompts = 1): Promise<Outcome> {
   const prompt = new Array(prompts).fill(body.prompt);
@@ -62,8 +62,8 @@ export async function askWhole(post: Post, { body, text }: KnownCompletion, prom
 }
 
 /**
- * Asks for a stream.
- * @param isLeaving asked with every piece of text whether the client goes away
+ * Requests a stream.
+ * @param isLeaving called at each piece of text; returns whether the client leaves
  */
 export async function askStream(
   post: Post,

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 
 const clients = join(import.meta.dirname, '../clients');
 
-/** llama.cpp's own server (test/clients/llama_cpp_server.py) on a tiny random model, in a process of its own. */
+/** llama.cpp's own server (test/clients/llama_cpp_server.py) on a tiny random model, in its own process. */
 export class LlamaCppServer {
   readonly url: string;
   readonly #child: ChildProcess;
@@ -19,7 +19,7 @@ export class LlamaCppServer {
     this.#folder = folder;
   }
 
-  /** Resolves when it listens. */
+  /** Resolves when the server listens. */
   static async start(): Promise<LlamaCppServer> {
     const folder = await mkdtemp(join(tmpdir(), 'altup-llama-cpp-'));
     const script = join(clients, 'llama_cpp_server.py');

@@ -5,7 +5,7 @@ import { temporaryFolder } from './temporary-folder.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** One stage of the JSON report, as far as tests look. */
+/** One stage of the JSON report, with the fields that tests read. */
 interface StageJson extends Record<string, unknown> {
   label: string;
   is_baseline: boolean;
@@ -32,7 +32,7 @@ interface LoadtestRun {
   page: string;
 }
 
-/** Runs `altup loadtest` as its users do, with both files. Call it inside a test. */
+/** Runs `altup loadtest` as users do, with both report files. Call it inside a test. */
 export async function runLoadtestProcess(args: readonly string[], env = {}): Promise<LoadtestRun> {
   const folder = await temporaryFolder();
   const files = { json: join(folder, 'report.json'), html: join(folder, 'report.html') };
@@ -44,7 +44,7 @@ export async function runLoadtestProcess(args: readonly string[], env = {}): Pro
     files.json,
     '--html',
     files.html,
-    // A machine that runs other tests too lets the client be late.
+    // Other tests on the same machine may make the client late.
     '--max-lag',
     '5000',
   ];

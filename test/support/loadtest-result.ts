@@ -11,7 +11,7 @@ const targetOf = (label: string, isBaseline: boolean): Target => ({
   isBaseline,
 });
 
-/** Two rates on a model and a baseline that takes `baselineMs` where the model takes 100 ms. */
+/** The result of two rates on a model that takes 100 ms and a baseline that takes `baselineMs`. */
 export function loadtestResult(model: string, baselineMs: number): { plan: Plan; result: LoadtestResult } {
   const targets = [targetOf(model, false), targetOf('dense', true)];
   const judgement = { objectives: { ttft: 150 }, maxLagMs: 50 };

@@ -1,11 +1,11 @@
-/** What came of a run, and how long it kept this thread's event loop from turning. */
+/** The outcome of a run, and how long it blocked this thread's event loop. */
 export interface Watched<T> {
   outcome: T | Error;
-  /** Processor time of the longest turn, milliseconds: what else runs on the machine does not count. */
+  /** Processor time of the longest turn, milliseconds; other programs on the machine do not count. */
   turnMs: number;
 }
 
-/** Watches the event loop of this thread while `run` goes on. */
+/** Measures the event loop of this thread during `run`. */
 export async function longestTurn<T>(run: () => Promise<T>): Promise<Watched<T>> {
   const usedMs = () => {
     const { user, system } = process.threadCpuUsage();

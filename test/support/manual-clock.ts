@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/engine/protocol/clock.ts';
 
-/** A clock that stands still until told. */
+/** A clock that only moves when a test advances it. */
 export class ManualClock {
   #now: number;
 

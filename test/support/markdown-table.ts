@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 export const readDoc = (name: string): string =>
   readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
 
-/** The cells of every table whose header is exactly this. */
+/** The rows of each table with exactly this header, as cells. */
 export function tableRows(markdown: string, header: readonly string[]): string[][] {
   const lines = markdown.split('\n');
   const cells = (line: string) =>

@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module';
 import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads';
 
-// Preloaded into a service under test. SIGWINCH ends its engine's thread on the spot; SIGURG, under the flag
-// --expose-internals, makes native code on that thread write to address 0.
+// Preloaded into a service under test. SIGWINCH ends its engine's thread immediately. With the flag --expose-internals,
+// SIGURG makes native code on that thread write to address 0.
 const channel = new BroadcastChannel('mortal-engine');
 channel.unref();
 if (isMainThread) {

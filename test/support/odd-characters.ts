@@ -1,6 +1,6 @@
 /**
- * Every character that some layer between a handler and its client is known to lose, escape or take for its own: controls,
- * formats, separators, noncharacters, the last of each plane, and what JSON, regular expressions and objects treat apart.
+ * Every character that some layer between a handler and its client is known to lose, escape or interpret: controls,
+ * formats, separators, noncharacters, the last of each plane, and those special to JSON, regexes or objects.
  */
 export const oddCharacters: readonly string[] = [
   ...Array.from({ length: 0x110000 }, (_, code) => code)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fakeServer } from './fake-server.ts';
 
-/** The description of the API as openapi/openapi.json holds it, with this package's version. */
+/** The API's description as stored in openapi/openapi.json, with this package's version. */
 export async function openapiDocument(): Promise<string> {
   const manifest = new URL('../../package.json', import.meta.url);
   const { version } = JSON.parse(readFileSync(manifest, 'utf8'));

@@ -1,6 +1,6 @@
 import type { Locator, Page } from 'playwright-core';
 
-/** The playground as someone uses it who sees what it says. */
+/** The playground as its user sees and operates it. */
 export class PlaygroundPage {
   readonly page: Page;
 
@@ -21,7 +21,7 @@ export class PlaygroundPage {
     return this.page.getByRole('button', { name });
   }
 
-  /** The place where the model writes. */
+  /** The area in which the model's text appears. */
   lane(letter: 'A' | 'B'): Locator {
     return this.page.locator(`.lane[data-lane=${letter}]`);
   }
@@ -39,7 +39,7 @@ export class PlaygroundPage {
     await this.page.getByText('Compare two').click();
   }
 
-  /** Resolves when what was asked is answered, whatever the answer. */
+  /** Resolves when the request is answered, with any answer. */
   async settled(): Promise<void> {
     await this.page.locator('[data-part=generate]').waitFor();
   }

@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** Bytes, as Linux counts them. */
 export interface ProcessMemory {
   resident: number;
-  /** The most that was resident at once. */
+  /** The peak of `resident`. */
   peak: number;
-  /** Memory of its own; the rest are pages of files, which the kernel can take back. */
+  /** Private memory; the rest is pages of files, which the kernel can reclaim. */
   anonymous: number;
 }
 
@@ -22,7 +22,7 @@ export function processMemory(pid: number): ProcessMemory {
   };
 }
 
-/** What a process holds, or several together. */
+/** The resources of one process, or of several together. */
 interface ProcessUsage {
   processes: number;
   /** Bytes. */
@@ -31,7 +31,7 @@ interface ProcessUsage {
   threads: number;
 }
 
-/** A service and the processes that it starts for a while. */
+/** The resources of a service and of its temporary helper processes. */
 export interface ServiceUsage {
   own: ProcessUsage;
   helpers: ProcessUsage;
@@ -51,16 +51,16 @@ export function serviceUsage(pid: number): ServiceUsage {
   };
 }
 
-/** A process, those it started, and those they started. */
+/** A process and all its descendants. */
 export function familyOf(pid: number): number[] {
   const parents = parentsOfAll();
   const family = [pid];
-  // The list grows while it is walked.
+  // The loop also visits the elements that it appends.
   for (const each of family) for (const [child, parent] of parents) if (parent === each) family.push(child);
   return family;
 }
 
-/** Nothing for a process that has ended meanwhile. */
+/** The resources of a process; zero if it has ended by now. */
 function usageOf(pid: number): ProcessUsage {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -75,7 +75,7 @@ function usageOf(pid: number): ProcessUsage {
   }
 }
 
-/** The parent of each process there is. */
+/** The parent of each running process. */
 function parentsOfAll(): Map<number, number> {
   const parents = new Map<number, number>();
   for (const name of readdirSync('/proc')) {
@@ -83,7 +83,7 @@ function parentsOfAll(): Map<number, number> {
     try {
       parents.set(Number(name), field(readFileSync(`/proc/${name}/status`, 'utf8'), 'PPid'));
     } catch {
-      // It ended between the listing and now.
+      // The process ended after the listing.
     }
   }
   return parents;

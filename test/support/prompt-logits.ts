@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 
-/** Logits [tokens, vocabulary] at every token of a prompt, computed at once by the exported decoder alone. */
+/** Logits [tokens, vocabulary] at each token of a prompt, computed in one run of the exported decoder. */
 export async function promptLogits(checkpoint: string, tokens: readonly number[]): Promise<Float32Array> {
   const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
   const session = await InferenceSession.create(join(folder, manifest.graphs.decoder), {
@@ -21,7 +21,7 @@ export async function promptLogits(checkpoint: string, tokens: readonly number[]
   manifest.cache.forEach(({ kvHeads, headSize }, layer) => {
     const dims = [1, kvHeads, capacity, headSize];
     for (const part of ['key', 'value']) {
-      // Nothing that was never written may be read.
+      // NaN shows if the graph reads a position that was never written.
       const past = new Float32Array(kvHeads * capacity * headSize).fill(Number.NaN);
       feeds[`past_key_values.${layer}.${part}`] = new Tensor('float32', past, dims);
     }

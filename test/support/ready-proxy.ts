@@ -6,8 +6,8 @@ import { buffer } from 'node:stream/consumers';
 const pollMs = 50;
 
 /**
- * A load balancer as a rolling restart needs one: it asks for readiness, sends requests to who is ready, and tries the
- * next one where a connection or the request is refused. What is under way is never repeated.
+ * A load balancer for rolling restarts: it polls readiness, sends requests to ready backends, and tries the next one if
+ * a connection or the request is refused. It never repeats a request that is already running.
  */
 export class ReadyProxy {
   readonly #server: Server;
@@ -15,7 +15,7 @@ export class ReadyProxy {
   readonly #timer: NodeJS.Timeout;
   #turn = 0;
 
-  /** @param backends their addresses, asked for again and again; null while one is away */
+  /** @param backends returns the backends' addresses, null for one that is down; called at every poll */
   private constructor(backends: () => readonly (string | null)[]) {
     this.#server = createServer((incoming, outgoing) => void this.#forward(incoming, outgoing));
     this.#timer = setInterval(() => this.#poll(backends()), pollMs);
@@ -61,7 +61,7 @@ export class ReadyProxy {
     outgoing.end(JSON.stringify({ error: { code: 'not_ready' } }));
   }
 
-  /** @returns false when another may be tried */
+  /** @returns false if another backend may be tried */
   #tryOne(
     url: string,
     incoming: IncomingMessage,

@@ -2,7 +2,7 @@ import type { EngineObserver } from '../../src/engine/protocol/engine.ts';
 import type { EndEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
 import type { StepReport } from '../../src/engine/protocol/messages.ts';
 
-/** Remembers what the engine client reports. */
+/** Records the reports of the engine client. */
 export class RecordingObserver implements EngineObserver {
   readonly admittedIds: string[] = [];
   readonly rejections: { model: string; reason: string; count: number }[] = [];

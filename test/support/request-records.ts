@@ -17,7 +17,7 @@ export function requestRecord(fields: Partial<RequestRecord> = {}): RequestRecor
   };
 }
 
-/** One every `gapMs` that each take `tookMs(index)`. */
+/** `count` records, one every `gapMs`; each takes `tookMs(index)`. */
 export function recordsEvery(
   gapMs: number,
   count: number,

@@ -7,7 +7,7 @@ import { altupFunctions } from '../../src/export/altup/functions.ts';
 import type { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { writeModel } from '../../src/export/onnx/model-file.ts';
 
-/** Writes the graph with a set of `ai.altup` bodies, loads it in ONNX Runtime and runs it once. */
+/** Writes the graph with a set of `ai.altup` function bodies, loads it in ONNX Runtime and runs it once. */
 export async function runGraph(
   graph: GraphBuilder,
   feeds: Record<string, Tensor>,

@@ -6,7 +6,7 @@ export interface WrittenTensor {
   bytes: Uint8Array;
 }
 
-/** A safetensors file from any header and data, however wrong they are. */
+/** A safetensors file from any header and data, even invalid ones. */
 export function rawSafetensors(
   header: string | Uint8Array,
   data: Uint8Array,

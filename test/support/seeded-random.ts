@@ -1,8 +1,8 @@
-/** Small repeatable random numbers for tests (mulberry32's recurrence), independent of the engine's own. */
+/** Repeatable random numbers for tests (mulberry32's recurrence), independent of the engine's generator. */
 export interface SeededRandom {
   /** In [0, 1). */
   next(): number;
-  /** Whole, in 0..limit-1. */
+  /** An integer in 0..limit-1. */
   below(limit: number): number;
 }
 

@@ -12,7 +12,7 @@ function spawning(settings: Record<string, string>) {
   return { env, stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'] };
 }
 
-/** `altup serve` as its users run it: a process of its own on a free port. */
+/** `altup serve` as users run it: a separate process on a free port. */
 export class ServiceProcess {
   readonly #child: ChildProcess;
   readonly #lines: string[] = [];
@@ -20,7 +20,7 @@ export class ServiceProcess {
   readonly log: Record<string, unknown>[] = [];
   #stderr = '';
   #url: string | undefined;
-  /** Resolves with the next line it writes, or its end. */
+  /** Resolves when the process writes its next line or ends. */
   #stir = Promise.withResolvers<void>();
   readonly exited: Promise<number | null>;
 
@@ -38,7 +38,7 @@ export class ServiceProcess {
     this.exited.then(() => this.#stirred());
   }
 
-  /** Resolves when it is ready to answer. */
+  /** Resolves when the service is ready to answer. */
   static async start(
     settings: Record<string, string> = {},
     args: readonly string[] = [],
@@ -49,20 +49,20 @@ export class ServiceProcess {
     return service;
   }
 
-  /** Likewise, by a list of commands for the shell, of which the last serves. */
+  /** Starts it with shell commands instead; the last command serves. Resolves when it is ready. */
   static async startBy(
     command: string,
     cwd: string,
     settings: Record<string, string>,
   ): Promise<ServiceProcess> {
-    // The shell becomes the last command: it would not pass signals on.
+    // `exec` replaces the shell with the last command, because the shell would not pass signals on.
     const becoming = command.replace(/&&(?!.*&&)/, '&& exec');
     const service = new ServiceProcess(spawn(becoming, { ...spawning(settings), cwd, shell: true }));
     await service.logged('ready');
     return service;
   }
 
-  /** One that is expected to refuse to start. */
+  /** Starts a service that is expected to refuse to start. */
   static async refused(
     settings: Record<string, string> = {},
     args: readonly string[] = [],
@@ -72,7 +72,7 @@ export class ServiceProcess {
     return { code, output: service.output };
   }
 
-  /** Does not wait until it is ready. */
+  /** Starts the service without waiting until it is ready. */
   static launch(
     settings: Record<string, string> = {},
     args: readonly string[] = [],
@@ -91,12 +91,12 @@ export class ServiceProcess {
     return this.#child.signalCode;
   }
 
-  /** Everything it wrote so far. */
+  /** All its output so far. */
   get output(): string {
     return [...this.#lines, this.#stderr].join('\n');
   }
 
-  /** The first log record with this message, once it is there. */
+  /** Resolves with the first log record with this message. */
   async logged(message: string): Promise<Record<string, unknown>> {
     for (;;) {
       const record = this.log.find(({ msg }) => msg === message);
@@ -107,7 +107,7 @@ export class ServiceProcess {
     }
   }
 
-  /** From now on `logged` waits for later records alone. */
+  /** From now on `logged` only finds later records. */
   forgetLog(): void {
     this.#url ??= this.url;
     this.log.length = 0;
@@ -120,7 +120,7 @@ export class ServiceProcess {
   }
 
   get url(): string {
-    // Kept: loads of thousands of requests ask for it with each, and the log is long by then.
+    // Cached, because loads read it for each of thousands of requests, when the log is already long.
     this.#url ??= String(this.log.find(({ msg }) => msg === 'listening')!.url);
     return this.#url;
   }
@@ -134,7 +134,7 @@ export class ServiceProcess {
     });
   }
 
-  /** A scrape of /metrics; each starts the statistics of the event loop's lag anew. */
+  /** A scrape of /metrics. Each scrape resets the statistics of the event loop's lag. */
   async metrics(): Promise<{ sum(...texts: string[]): number }> {
     const lines = (await (await fetch(`${this.url}/metrics`)).text()).split('\n');
     return {
@@ -145,7 +145,7 @@ export class ServiceProcess {
     };
   }
 
-  /** The samples of /metrics whose name and labels hold every given text, summed. */
+  /** The sum of the samples of /metrics whose name and labels contain all given texts. */
   async metric(...texts: string[]): Promise<number> {
     return (await this.metrics()).sum(...texts);
   }

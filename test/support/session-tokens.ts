@@ -5,13 +5,13 @@ import type { SampledToken } from '../../src/sampling/sampled-token.ts';
 import { samplingRequest } from './sampling-request.ts';
 import { seededRandom } from './seeded-random.ts';
 
-/** What a model generates greedily for each prompt: alone, and where the prompts come and go in one ragged batch. */
+/** A model's greedy tokens for each prompt: alone, and while prompts come and go in one ragged batch. */
 export interface SessionTokens {
   alone: number[][];
   together: number[][];
 }
 
-/** Few, since a GPU in software takes a second for a step. Prompt lengths, and the step with which each joins the batch. */
+/** Prompt lengths, and the step at which each joins the batch. Few, because a software GPU takes a second per step. */
 const prompts = [
   { length: 3, joins: 0 },
   { length: 40, joins: 0 },
@@ -22,7 +22,7 @@ const slots = 3;
 
 interface Text {
   prompt: number[];
-  /** What the decoder has read, or reads next. */
+  /** Tokens that the decoder has read or reads next. */
   decoder: number[];
   given: number;
   sampling: Sampling;
@@ -37,7 +37,7 @@ function texts(session: Session, decoderStart: number | null): Text[] {
   });
 }
 
-/** Puts a text into a slot, its prompt in chunks; its first token is then known. */
+/** Prefills a text into a slot, its prompt in chunks, and adds its first generated token. */
 async function join(session: Session, slot: number, text: Text): Promise<void> {
   if (session.encoderCapacity > 0) await session.encode(slot, text.prompt);
   for (let past = 0; past < text.given; past += 16) {
@@ -69,7 +69,7 @@ async function alone(session: Session, all: readonly Text[]): Promise<number[][]
   return result(all);
 }
 
-/** A text that is done leaves, and the last slot's takes its place; one that comes waits for a slot. */
+/** Runs the texts as one batch. The last slot's text replaces a finished one; a new text waits for a free slot. */
 async function together(session: Session, all: readonly Text[]): Promise<number[][]> {
   const batch: Text[] = [];
   const waiting = [...all];
@@ -103,7 +103,7 @@ async function sessionTokens(folder: string, runtime: Runtime): Promise<SessionT
   return found;
 }
 
-// node session-tokens.ts <backend> <execution provider> <export folder>…: the tokens of each folder, a line of JSON each.
+// node session-tokens.ts <backend> <execution provider> <export folder>…: prints each folder's tokens as a JSON line.
 if (import.meta.main) {
   const [backend, executionProvider, ...folders] = process.argv.slice(2);
   for (const folder of folders) {

@@ -1,6 +1,6 @@
 import { e2b } from '../../scripts/random-gemma3n/shape.ts';
 
-/** Gemma 3n E2B's shape, made small: every kind of layer is there. */
+/** Gemma 3n E2B's shape in small, with every kind of layer. */
 export const smallGemma3n = {
   ...e2b,
   num_hidden_layers: 6,

@@ -5,7 +5,7 @@ interface StreamedChoice {
   finish_reason: string | null;
 }
 
-/** What a stream of `/v1/completions` added up to. */
+/** The combined content of a stream of `/v1/completions`. */
 export interface Streamed {
   choices: StreamedChoice[];
   /** Data of an error event, if one came. */
@@ -14,7 +14,7 @@ export interface Streamed {
   usage: { prompt_tokens: number; completion_tokens: number } | null;
 }
 
-/** Reads a streamed answer to its end. @param onText is told of every piece of text as it comes */
+/** Reads a streamed answer to its end. @param onText called with each piece of text as it arrives */
 export async function readStream(
   response: Response,
   onText: (text: string) => void = () => {},

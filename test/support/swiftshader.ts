@@ -3,13 +3,13 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 const { HOME, XDG_CACHE_HOME } = process.env;
-/** Where scripts/get-chromium.sh puts it, and where Debian's package does. */
+/** Where scripts/get-chromium.sh and Debian's package install it. */
 const folders = [
   join(XDG_CACHE_HOME ?? join(HOME ?? homedir(), '.cache'), 'altup-serve/swiftshader/usr/lib/chromium'),
   '/usr/lib/chromium',
 ];
 
-/** The environment in which Vulkan finds SwiftShader, a GPU in software; null where it is not installed. */
+/** Environment variables that let Vulkan find SwiftShader, a software GPU; null if it is not installed. */
 export function swiftshaderEnvironment(): Record<string, string> | null {
   const folder = folders.find((each) => existsSync(join(each, 'vk_swiftshader_icd.json')));
   if (folder === undefined) return null;

@@ -1,4 +1,4 @@
-/** Hand-made tokenizer.json objects of the two kinds in use. Ids: specials first, then bytes, then pieces. */
+/** Hand-made tokenizer.json objects of the two kinds in use. Order of ids: specials, bytes, pieces. */
 
 const special = (id: number, content: string) => ({
   id,
@@ -28,7 +28,7 @@ function byteAlphabet(): string[] {
 /** Byte-level BPE as the shipped models have: `<pad>` 0, `</s>` 1, `<unk>` 2, byte b is 3 + b, then merges. */
 export function byteLevelTokenizer(): Record<string, unknown> {
   const bytes = byteAlphabet();
-  // "he", "the", " t", " the", and the first two bytes of "€" (E2 82 AC), which alone are no character.
+  // "he", "the", " t", " the", and the first two bytes of "€" (E2 82 AC), which are not a character by themselves.
   const merges = [
     ['h', 'e'],
     ['Ġ', 't'],
@@ -57,7 +57,7 @@ const byteTokens = Array.from(
   (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
 );
 
-/** SentencePiece-style BPE with byte fallback, as Gemma's. */
+/** SentencePiece-style BPE with byte fallback, like Gemma's. */
 export function sentencePieceTokenizer(decoder: object = gemmaDecoder): Record<string, unknown> {
   const tokens = ['<pad>', '<eos>', ...byteTokens, '▁', 'h', 'e', 'he', '▁he', 'é', '日本', 'a▁b', '▁▁'];
   return {

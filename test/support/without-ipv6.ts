@@ -1,6 +1,6 @@
 import { Server } from 'node:net';
 
-// Preloaded with --import: listening on an IPv6 address fails, as on a kernel started with ipv6.disable=1.
+// Preloaded with --import. Listening on an IPv6 address then fails, as on a kernel started with ipv6.disable=1.
 const listen = Server.prototype.listen as (...args: unknown[]) => Server;
 Server.prototype.listen = function (this: Server, ...args: unknown[]): Server {
   const { host } = args[0] as { host?: string };

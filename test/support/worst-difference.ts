@@ -1,4 +1,4 @@
-/** The largest |actual − expected|; infinite where one is NaN or the lengths differ. */
+/** The maximum |actual − expected|; infinite if a value is NaN or the lengths differ. */
 export function worstDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   let worst = 0;

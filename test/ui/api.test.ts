@@ -9,7 +9,7 @@ import { fakeModel, fakeServer } from '../support/fake-server.ts';
 const settings = { max_tokens: '4', temperature: '', top_p: '', seed: '' };
 const question = requestFor({ model: 'tiny', prompt: 'It', settings });
 
-/** The page's side of the API, on the server's own answers. */
+/** The page's API client, on the server's own answers. */
 function apiOf(respond: (path: string, init: RequestInit) => Promise<Response> | Response, key = '') {
   const sent: { path: string; headers: Record<string, string> }[] = [];
   const fetch = async (path: unknown, init: RequestInit = {}) => {
@@ -128,7 +128,7 @@ describe('errors', () => {
       code: 'unreachable',
     });
     expect(await failure(apiOf(() => inPieces('data: {"choices":[]}\n\n')).api)).toMatchObject({
-      message: 'The stream broke off.',
+      message: 'The stream ended early.',
     });
   });
 
@@ -141,7 +141,7 @@ describe('errors', () => {
 
   it('have a remedy of their own, but for faults of the service', () => {
     const remedyOf = (code: string) => remedy(new ApiError({ code, message: '' }));
-    // The page asks for routes that there are, by their methods, in plain JSON.
+    // The page only requests existing routes, with the right methods, in plain JSON.
     const unreachable = ['not_found', 'method_not_allowed', 'unsupported_media_type'];
     const reachable = Object.entries(errorCatalogue).filter(
       ([code, { status }]) => status !== 500 && !unreachable.includes(code),

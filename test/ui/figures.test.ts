@@ -44,7 +44,7 @@ describe('figures of a stream', () => {
     figures.counted(1, 10);
     figures.counted(1, 20);
     expect([figures.firstTokenMs, figures.tokensPerSecond]).toEqual([10, null]);
-    // What was held back somewhere arrives almost at once: 120 tokens in half a millisecond.
+    // Delayed tokens arrive almost at once: 120 tokens in half a millisecond.
     figures.counted(121, 10.5);
     expect(figures.tokensPerSecond).toBeNull();
   });
@@ -117,7 +117,7 @@ describe('figures as text', () => {
     expect(comparison(slow, quick)).toBe(
       'A wrote 0.50× as many tokens per second as B; its first token came 24 ms later.',
     );
-    expect(comparison(quick, quick)).toMatch(/1\.00×.*their first tokens came together/);
+    expect(comparison(quick, quick)).toMatch(/1\.00×.*their first tokens came at the same time/);
     expect(comparison(quick, new Figures(0))).toBeNull();
   });
 

@@ -55,5 +55,5 @@ it('tells what there is to know of a model', () => {
   expect(describe(card('a', 'dense', { max_model_len: 128 }))).toBe(
     'dense · fp32 · prompt 128, completion 512 tokens',
   );
-  expect(describe(card('a', null, { state: 'restarting' }))).toBe('Its engine restarts');
+  expect(describe(card('a', null, { state: 'restarting' }))).toBe('Engine is restarting');
 });

@@ -47,7 +47,7 @@ def test_active_block():
 
 @pytest.mark.parametrize("variant", ["recycled-identity", "altup-k1-identity", "sequence-identity"])
 def test_identities_equal_dense(variant):
-    # Not exact for Recycled: it normalises a sum K times as large, which the norm's ε sees.
+    # Not exact for Recycled: it normalises a sum K times as large, and the norm's ε does not scale with it.
     torch.testing.assert_close(logits(golden.build(variant)), logits(golden.build("dense")), rtol=0, atol=1e-5)
 
 
@@ -57,7 +57,7 @@ def test_the_others_do_not(variant):
 
 
 def test_recycled_starts_as_dense():
-    """Freshly made, before any weight is loaded: P is the identity and g is one."""
+    """In a new model, before any weight is loaded, P is the identity and g is one."""
     dense = T5(golden.DENSE)
     recycled = T5(replace(golden.DENSE, altup=AltUpConfig(4, recycled=True)))
     missing, unexpected = recycled.load_state_dict(dense.state_dict(), strict=False)
@@ -73,10 +73,10 @@ def test_every_weight_is_used_and_trained(variant):
     output = model(given["input_ids"], given["encoder_lengths"], given["decoder_input_ids"])
     output.logsumexp(-1).sum().backward()
     idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
-    # With one block the error is added back whole (g = 1), so the prediction cancels.
+    # With one block and g = 1 the whole error is added back, so the prediction cancels.
     expected = [name for name in idle if variant == "altup-k1-identity" and name.endswith("prediction_coefs")]
     assert idle == expected
-    # With stride 1 and b = 1 it cancels likewise: of the three scalars only b tells.
+    # With stride 1 and b = 1 it cancels likewise: of the three scalars only b matters.
     if variant == "sequence-identity":
         for block in model.encoder.block:
             torch.testing.assert_close(block.sequence.coefs.grad[:2], torch.zeros(2), rtol=0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The checker accepts a sound file and names what is wrong with others."""
+"""The checker accepts a valid file and names the problems of others."""
 
 import onnx
 import pytest

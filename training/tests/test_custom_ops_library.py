@@ -36,7 +36,7 @@ def graphs(request, tmp_path_factory):
 
 
 def run(path, feeds, profiles, library):
-    """The graph's outputs by name, and how often it ran each operator."""
+    """The graph's outputs by name, and the number of runs of each operator."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.enable_profiling = True

@@ -1,4 +1,4 @@
-"""Sequence-AltUp against a literal reading of Algorithm 2, its baselines, and what must hold of all three."""
+"""Sequence-AltUp against a literal reading of Algorithm 2, its baselines, and the properties of all three."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ BATCH, SEQ, D = 2, 11, 4
 
 
 def running_mean(x):
-    """A layer in which tokens depend on each other: what it gives depends on which of them it sees."""
+    """A layer in which tokens depend on each other: its output depends on which tokens it receives."""
     return x.tanh() + x.cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None]
 
 

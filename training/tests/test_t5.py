@@ -15,7 +15,7 @@ TOLERANCE = 2e-5
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """Through a folder and `from_pretrained`: what is on disk must mean the same to both."""
+    """Loads through a folder and `from_pretrained`, because both must read the same files in the same way."""
     folder = tmp_path_factory.mktemp("golden")
     golden.write(folder)
     theirs, report = T5ForConditionalGeneration.from_pretrained(

@@ -1,4 +1,4 @@
-"""From R's database to batches, without the network: small inputs made here."""
+"""From R's database to batches, without the network: the tests make small inputs themselves."""
 
 import struct
 
@@ -70,7 +70,7 @@ def test_batch_is_a_prefix_and_what_follows_it():
     assert batch.lengths.tolist() == [11, 17]
     assert batch.labels[0].tolist() == list(range(110, 238))
     assert batch.decoder_input_ids[0].tolist() == [0, *range(110, 237)]
-    # The second ends with the chapter: ten tokens, </s>, and nothing more to learn.
+    # The second window ends with the chapter: ten tokens, </s>, and no further labels.
     assert batch.labels[1, :12].tolist() == [*range(390, 400), 1, data.IGNORED]
     assert batch.tokens == 128 + 11
     assert int(batch.decoder_input_ids.min()) == 0

@@ -1,4 +1,4 @@
-"""The trainer: schedule, starting weights, and that a resumed run is the same run."""
+"""The trainer: schedule, initial weights, and that a resumed run equals an uninterrupted one."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def run_to(steps: int, chapters) -> train.Run:
     run = train.Run("tiny", SETTINGS)
     run.resume()
     whole, run.settings = run.settings, replace(SETTINGS, steps=steps)
-    # The schedule is that of the whole run; only the loop ends earlier.
+    # The schedule is that of the whole run; only the loop stops earlier.
     original, train.learning_rate = train.learning_rate, lambda step, _: rate(step, whole)
     try:
         run.train(data.training_batches(chapters, 2, SETTINGS.seed), data.held_out_batches(chapters))

@@ -1,4 +1,4 @@
-"""The Gemma variants' text windows, and what their trainer stores."""
+"""The Gemma variants' text windows, and the files that their trainer stores."""
 
 import numpy as np
 import pytest

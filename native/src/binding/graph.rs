@@ -43,7 +43,7 @@ struct Loaded {
     outputs: Vec<String>,
 }
 
-// A mutex admits one caller at a time.
+// SAFETY: all fields are Send on their own, and a move does not move the bytes behind the inputs.
 unsafe impl Send for Loaded {}
 
 /// Runs any graph unchanged, for kernel tests and benchmarks.
@@ -96,6 +96,13 @@ impl NativeGraph {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = loaded.as_mut().ok_or_else(|| Error("the graph is not open".into()))?;
         let api = loaded.session.api;
+        let mut names = outputs.clone();
+        names.sort();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error(format!("output {} is named twice", pair[0])).into());
+        }
+        // If this fails half-way, no output has a name.
+        loaded.outputs.clear();
         loaded.binding = Binding::new(&loaded.session)?;
         loaded.inputs =
             inputs.into_iter().map(|(name, tensor)| input(api, name, &tensor)).collect::<Result<_>>()?;
@@ -125,7 +132,7 @@ impl NativeGraph {
             loaded.session.run(&run, &loaded.binding)?;
             let values = loaded.binding.outputs()?;
             let named = loaded.outputs.iter().zip(&values);
-            named.map(|(name, value)| Ok((name.clone(), output(loaded, name, value)?))).collect()
+            named.map(|(name, value)| Ok((name.clone(), output(name, value)?))).collect()
         })
     }
 
@@ -191,13 +198,12 @@ fn input(api: crate::ort::Api, name: String, tensor: &NativeTensor) -> Result<In
     Ok(Input { name, value, _bytes: bytes })
 }
 
-fn output(loaded: &Loaded, name: &str, value: &Value) -> Result<NativeTensor> {
-    let element = loaded.session.element_of(name);
-    let known = NAMES.iter().find(|(_, known)| Some(*known) == element);
-    let (label, element) = known.ok_or_else(|| Error(format!("output {name} is of an unknown type")))?;
-    let (dims, data) = value.tensor()?;
+fn output(name: &str, value: &Value) -> Result<NativeTensor> {
+    let (element, dims, data) = value.tensor()?;
+    let known = NAMES.iter().find(|(_, known)| *known == element);
+    let (label, _) = known.ok_or_else(|| Error(format!("output {name} is of an unknown type")))?;
     let size = dims.iter().product::<i64>() as usize * element.size();
-    // SAFETY: the tensor holds `size` bytes.
+    // SAFETY: a tensor of this type and shape holds `size` bytes.
     let bytes = if size == 0 { &[] } else { unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size) } };
     Ok(NativeTensor { element: (*label).into(), dims, data: bytes.to_vec().into() })
 }

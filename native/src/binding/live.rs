@@ -64,7 +64,8 @@ fn stop_all(env: usize) {
     let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     watched.retain(|watched| *watched != env);
     if watched.is_empty() {
-        // SAFETY: every environment is watched before it receives the library, and this was the last one.
+        // SAFETY: every environment is watched before it receives the library, and this was the last one. This relies
+        // on graphs (NativeGraph) being closed: unlike models, they are not kept here and stopped.
         unsafe { Library::release() }
     }
 }

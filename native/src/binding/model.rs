@@ -187,7 +187,8 @@ impl NativeModel {
         pasts: &[i32],
         samplings: Vec<Option<ClassInstance<NativeSampling>>>,
     ) -> napi::Result<Option<Vec<Option<NativeChoice>>>> {
-        // SAFETY: JavaScript waits for this call.
+        // SAFETY: JavaScript waits for this call. This relies on `pasts` being another array and on no other thread
+        // sharing `tokens`: nothing checks that.
         let tokens = unsafe { tokens.as_mut() };
         let states: Vec<_> = samplings.iter().map(|own| own.as_ref().map(|own| &own.state)).collect();
         self.shared.with(|Open { model, sampler }, run| {

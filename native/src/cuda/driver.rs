@@ -15,8 +15,9 @@ pub struct Cuda;
 /// Kernels by [`Function`]: the vector version and the element-by-element version of each.
 pub struct Loaded([[CUfunction; 2]; Function::ALL.len()]);
 
-// CUDA lets any thread use these handles.
+// SAFETY: CUDA lets any thread use these handles, and their module is never unloaded.
 unsafe impl Send for Loaded {}
+// SAFETY: as for Send; nothing changes the handles after `load`.
 unsafe impl Sync for Loaded {}
 
 /// Programs by device and variant. A module belongs to the device's primary context, which ONNX Runtime never releases.

@@ -58,6 +58,7 @@ impl<D: Device> Call<'_, D> {
         arguments: &A,
     ) -> Result<()> {
         let grid = rows * spread.chunks as usize;
+        // SAFETY: the caller promises what `Device::launch` needs. Kernels ignore columns beyond the end of a row.
         unsafe { self.launch(function, spread.is_aligned, grid, THREADS, arguments) }
     }
 
@@ -72,6 +73,7 @@ impl<D: Device> Call<'_, D> {
         is_aligned: bool,
         arguments: &A,
     ) -> Result<()> {
+        // SAFETY: the caller promises what `Device::launch` needs, for `rows` rows.
         unsafe { self.launch(function, is_aligned, rows, ROW_THREADS, arguments) }
     }
 
@@ -94,6 +96,8 @@ impl<D: Device> Call<'_, D> {
         let grid = i32::try_from(grid).map_err(|_| failed(format!("{grid} thread blocks are too many")))?;
         let launch = Launch { function, is_aligned, grid: grid as u32, threads };
         let stream = D::stream(self.context)?;
+        // SAFETY: the caller promises the kernel's struct with valid addresses. The work runs later, on the stream of
+        // this call: ONNX Runtime reuses the memory of its tensors in the order of that stream.
         unsafe { D::launch(self.program, launch, stream, std::ptr::from_ref(arguments).cast()) }
             .map_err(failed)
     }

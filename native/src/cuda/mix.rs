@@ -54,6 +54,8 @@ pub unsafe fn queue_mix<D: Device>(
     let spread = Spread::new(call.variant, call.variant.lanes(), width, &[blocks.length()], &addresses);
     mix.width = width as i64;
     mix.chunks = spread.chunks;
+    // SAFETY: the caller promises the addresses; `rows` × `width` is one block, and `spread` has checked alignment.
+    // Outputs may overwrite inputs, because a thread reads all that it needs before it writes.
     unsafe { call.spread(function, rows, spread, &mix) }
 }
 
@@ -66,6 +68,7 @@ impl<T: Storage> DeviceKernel for Predict<T> {
         let mut mix = mix_of(&x, &blocks, context.output(0, x.dims)?);
         mix.weights = p.data();
         mix.weights_step = coefs.step(blocks.count * blocks.count) as i64;
+        // SAFETY: `PredictInputs::read` has checked P against X, and the output has the dims of X.
         unsafe { queue_mix(&call, Function::Predict, &blocks, mix, coefs == Coefficients::PerToken) }
     }
 }
@@ -79,6 +82,7 @@ impl<T: Storage> DeviceKernel for Correct<T> {
         let mut mix = mix_of(&x, &blocks, context.output(0, x.dims)?);
         (mix.y, mix.gains, mix.active) = (y.data(), g.data(), self.active as i32);
         mix.gains_step = coefs.step(blocks.count) as i64;
+        // SAFETY: `CorrectInputs::read` has checked Y, G and `active` against X̂, and the output has its dims.
         unsafe { queue_mix(&call, Function::Correct, &blocks, mix, coefs == Coefficients::PerToken) }
     }
 }
@@ -98,6 +102,8 @@ impl<T: Storage> DeviceKernel for CorrectPredict<T> {
         mix.gains_step = of_g.step(blocks.count) as i64;
         mix.weights_step = of_p.step(blocks.count * blocks.count) as i64;
         let is_per_token = of_g == Coefficients::PerToken || of_p == Coefficients::PerToken;
+        // SAFETY: `inputs` and `Sets::read` have checked Y, G, P, `active` and `next` against X̂. The outputs have the
+        // dims of X̂ and Y.
         unsafe { queue_mix(&call, Function::CorrectPredict, &blocks, mix, is_per_token) }
     }
 }

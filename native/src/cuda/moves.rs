@@ -20,6 +20,7 @@ unsafe fn queue_move<D: Device>(call: &Call<D>, blocks: usize, mut rows: Move) -
     let addresses = [rows.from, rows.to.cast_const()];
     let spread = Spread::new(call.variant, call.variant.wide(), rows.width as usize, &strides, &addresses);
     rows.chunks = spread.chunks;
+    // SAFETY: the caller promises the addresses for `blocks` blocks of `rows` rows, and `spread` has checked alignment.
     unsafe { call.spread(Function::MoveRows, blocks * rows.rows as usize, spread, &rows) }
 }
 
@@ -35,6 +36,7 @@ unsafe fn queue_match<D: Device>(
     let addresses = [matched.from, matched.to.cast_const()];
     let (lanes, width) = (call.variant.lanes(), matched.width as usize);
     let spread = Spread::new(call.variant, lanes, width, &strides.map(|stride| stride as usize), &addresses);
+    // SAFETY: the caller promises the addresses for `tokens` tokens, and `spread` has checked alignment.
     unsafe { call.row_by_row(function, tokens, spread.is_aligned, matched) }
 }
 
@@ -52,6 +54,7 @@ impl<T: Storage> DeviceKernel for Select<T> {
             rows: 1,
             ..Move::default()
         };
+        // SAFETY: `inputs` has checked that X has block `active`, and the output is one block.
         unsafe { queue_move(&call, 1, rows) }
     }
 }
@@ -79,6 +82,7 @@ impl<T: Storage> DeviceKernel for Expand<T> {
                     to_block: (tokens * width) as i64,
                     to_row: width as i64,
                 };
+                // SAFETY: `inputs` has checked that x is [tokens, count · width]; the output is [count, tokens, width].
                 return unsafe { queue_match(&call, Function::ExpandMatch, tokens, &matched) };
             }
             expand::Mode::Split => Move {
@@ -95,6 +99,8 @@ impl<T: Storage> DeviceKernel for Expand<T> {
                 Move { width: block, rows: 1, to_block: block, ..places }
             }
         };
+        // SAFETY: `inputs` has checked that x is [tokens, count · width], or [tokens, width] for replicate. The output
+        // is [count, tokens, width].
         unsafe { queue_move(&call, count, rows) }
     }
 }
@@ -109,6 +115,7 @@ impl<T: Storage> DeviceKernel for Collapse<T> {
         let call = programs.call(context, count, ("blocks", x))?;
         let to = context.output(0, collapsing.dims())?;
         match self.mode {
+            // SAFETY: X has the shape in `blocks`; the output is one block, which is all that the sum writes.
             collapse::Mode::Sum => unsafe {
                 queue_mix(&call, Function::Sum, &blocks, mix_of(&x, &blocks, to), false)
             },
@@ -122,6 +129,7 @@ impl<T: Storage> DeviceKernel for Collapse<T> {
                     to_block: 0,
                     to_row: width as i64,
                 };
+                // SAFETY: X is [count, tokens, width], from its dims; the output is [tokens, width].
                 unsafe { queue_match(&call, Function::CollapseMatch, tokens, &matched) }
             }
             collapse::Mode::Concatenate => {
@@ -136,6 +144,7 @@ impl<T: Storage> DeviceKernel for Collapse<T> {
                     to_row: (count * width) as i64,
                     chunks: 0,
                 };
+                // SAFETY: X is [count, tokens, width], from its dims; the output is [tokens, count · width].
                 unsafe { queue_move(&call, count, rows) }
             }
         }

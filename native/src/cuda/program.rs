@@ -62,6 +62,7 @@ pub fn compile(variant: Variant, capability: usize) -> Result<(Vec<u8>, String),
 /// `program` is compiled.
 unsafe fn image(program: sys::nvrtcProgram, is_binary: bool) -> Result<Vec<u8>, NvrtcError> {
     let mut size = 0;
+    // SAFETY: the caller has compiled the program. NVRTC writes as many bytes as it has just announced.
     unsafe {
         if !is_binary {
             return Ok(result::get_ptx(program)?.into_iter().map(|byte| byte as u8).collect());

@@ -33,6 +33,8 @@ impl<T: Storage> DeviceKernel for GaussianTopK<T> {
         };
         let addresses = [arguments.gate, arguments.sparse.cast_const()];
         let spread = Spread::new(call.variant, call.variant.wide(), width, &[], &addresses);
+        // SAFETY: both are [tokens, width]. They may be the same memory: the threads of a row have summed it before one
+        // of them writes, and each writes only what it has read itself.
         unsafe { call.row_by_row(Function::GaussianTopK, tokens, spread.is_aligned, &arguments) }
     }
 }
@@ -64,6 +66,8 @@ impl<T: Storage> DeviceKernel for SequencePredictCorrect<T> {
             stride: self.stride as i64,
             chunks: spread.chunks,
         };
+        // SAFETY: `inputs` has checked `computed` and the three coefficients against x. y has the dims of x, and a
+        // thread writes only places that no other thread reads.
         unsafe { call.spread(Function::SequencePredictCorrect, sequences * kept, spread, &arguments) }
     }
 }

@@ -49,6 +49,7 @@ impl<T: Element> Attention<T> {
     /// `query`, `out` and the rows of `cached` have `head_size` elements, at most [`MAX_HEAD_SIZE`]; `cached.count` is
     /// not zero; `set` is available.
     pub unsafe fn run(self, set: InstructionSet) {
+        // SAFETY: the caller promises that `set` is available and that all rows have `head_size` elements.
         unsafe { set.run(self) }
     }
 
@@ -62,6 +63,8 @@ impl<T: Element> Attention<T> {
     #[inline(always)]
     unsafe fn score<L: Lanes>(&self, from: usize, scores: &mut [f32], ahead: &mut Ahead) {
         for (j, score) in scores.iter_mut().enumerate() {
+            // SAFETY: `scores` covers at most the keys from `from` to `cached.count`, so key and bias `from + j` exist.
+            // `run` promises keys and query of `head_size` elements and a CPU with `L`. Tensors are aligned for `read`.
             unsafe {
                 ahead.fetch::<L>();
                 let key = self.cached.keys.add((from + j) * self.head_size);
@@ -87,6 +90,8 @@ impl<T: Element> Vectorised for Attention<T> {
             let mut scores = [f32::NEG_INFINITY; BLOCK];
             let rows = BLOCK.min(count - from);
             let (after, first) = self.after(from);
+            // SAFETY: the cache has `rows` rows of `width` elements from `from` on. The last vector in `mixed` ends in
+            // the part zeroed above. `weigh` gets whole vectors. The caller promises a CPU with `L`.
             unsafe {
                 let mut ahead = Ahead::of(after.keys, first, after.count, width, rows);
                 self.score::<L>(from, &mut scores[..rows], &mut ahead);
@@ -110,6 +115,8 @@ impl<T: Element> Vectorised for Attention<T> {
                 }
             }
         }
+        // SAFETY: `mixed` has numbers up to `width + L::WIDTH`, so its last whole vector is readable. `out` has `width`
+        // elements, and `part` stops there. The caller promises a CPU with `L`.
         unsafe {
             let share = L::splat(1.0 / total);
             for column in (0..width).step_by(L::WIDTH) {
@@ -142,6 +149,7 @@ impl Ahead {
     unsafe fn fetch<L: Lanes>(&mut self) {
         let until = self.next.wrapping_add(self.share).min(self.end);
         while self.next < until {
+            // SAFETY: a prefetch never faults, so `next` may be any address. The caller promises a CPU with `L`.
             unsafe { L::prefetch(self.next) };
             self.next = self.next.wrapping_add(PAGE);
         }
@@ -150,6 +158,8 @@ impl Ahead {
 
 #[inline(always)]
 unsafe fn dot<L: Lanes, T: Element>(a: *const T, b: *const T, length: usize) -> f32 {
+    // SAFETY: the caller promises `length` elements in both rows and a CPU with `L`. Whole vectors are read only while
+    // they end within `length`; `load_part` reads just the rest.
     unsafe {
         let mut sums = [L::splat(0.0); CHAINS];
         let mut at = 0;
@@ -174,6 +184,8 @@ unsafe fn dot<L: Lanes, T: Element>(a: *const T, b: *const T, length: usize) -> 
 /// factor for earlier sums and the sum of the new weights.
 #[inline(always)]
 unsafe fn weigh<L: Lanes>(scores: &mut [f32], highest: &mut f32) -> (f32, f32) {
+    // SAFETY: `scores` is whole vectors, as `run` cuts it, so each vector ends within it. `kept` holds the widest
+    // vector. The caller promises a CPU with `L`.
     unsafe {
         let start = scores.as_mut_ptr();
         let mut greatest = L::splat(*highest);
@@ -204,6 +216,8 @@ unsafe fn add<L: Lanes, T: Element>(
     kept: f32,
     ahead: &mut Ahead,
 ) {
+    // SAFETY: `run` gives a row of `columns` elements for each weight, `stride` apart, and `sums` has room for whole
+    // vectors over `columns`. A row is read in whole vectors only if they end at `columns`. The CPU supports `L`.
     unsafe {
         let mut own = [L::splat(0.0); CHAINS];
         for (chain, sum) in own.iter_mut().enumerate() {
@@ -285,6 +299,8 @@ mod tests {
                 scale: self.scale,
                 next,
             };
+            // SAFETY: `Case::new` makes `bias.len()` (not 0) keys and values as wide as the query, and `out` is as
+            // wide. Callers take `set` from `available`.
             unsafe { attention.run(set) };
             out
         }
@@ -354,6 +370,8 @@ mod tests {
                 next: nothing(),
             };
             // The output overwrites the query.
+            // SAFETY: the case has 70 keys and values of 32 numbers, `out` has 32, and `set` is available. The kernel
+            // reads the query before it writes.
             unsafe { attention.run(set) };
             assert_eq!(out, want);
         }

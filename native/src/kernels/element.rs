@@ -37,11 +37,13 @@ macro_rules! element {
 
             #[inline(always)]
             unsafe fn load<L: Lanes>(from: *const Self) -> L::Vector {
+                // SAFETY: the caller promises `L::WIDTH` readable elements at `from` and a CPU with `L`.
                 unsafe { L::$load(from) }
             }
 
             #[inline(always)]
             unsafe fn store<L: Lanes>(to: *mut Self, value: L::Vector) {
+                // SAFETY: the caller promises `L::WIDTH` writable elements at `to` and a CPU with `L`.
                 unsafe { L::$store(to, value) }
             }
         }

@@ -18,6 +18,7 @@ const COEFFICIENTS: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24
 /// The CPU supports `L`.
 #[inline(always)]
 pub unsafe fn exponential<L: Lanes>(x: L::Vector) -> L::Vector {
+    // SAFETY: this only calculates with vectors and touches no memory. The caller promises a CPU with `L`.
     unsafe {
         let x = L::max(L::splat(LOWEST), x);
         let shifted = L::mul_add(x, L::splat(std::f32::consts::LOG2_E), L::splat(ROUNDS));
@@ -47,6 +48,7 @@ mod tests {
         #[inline(always)]
         unsafe fn run<L: Lanes>(self) -> f32 {
             let mut lanes = [0.0; MAX_WIDTH];
+            // SAFETY: `lanes` holds the widest vector. The caller promises a CPU with `L`.
             unsafe { L::store_f32(lanes.as_mut_ptr(), exponential::<L>(L::splat(self.0))) };
             assert!(lanes[..L::WIDTH].iter().all(|lane| lane.to_bits() == lanes[0].to_bits()));
             lanes[0]

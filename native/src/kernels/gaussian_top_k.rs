@@ -18,6 +18,8 @@ impl<T: Element> Vectorised for GaussianTopK<T> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let Self { gate, out, length, std_multiplier } = self;
+        // SAFETY: `gate` and `out` have `length` elements and are equal or apart, by the contract of `gaussian_top_k`,
+        // the only one to make this. The caller promises a CPU with `L`.
         unsafe {
             let mean = row::sum::<L, T>(gate, length, 0.0, |x| x) / length as f32;
             let squares = row::sum::<L, T>(gate, length, mean, |x| {
@@ -40,6 +42,7 @@ pub unsafe fn gaussian_top_k<T: Element>(
     length: usize,
     std_multiplier: f32,
 ) {
+    // SAFETY: the caller promises that `set` is available and that both rows have `length` elements, equal or apart.
     unsafe { set.run(GaussianTopK { gate, out, length, std_multiplier }) }
 }
 
@@ -57,12 +60,14 @@ mod tests {
         let want = reference::gaussian_top_k(&exact(&gate), std_multiplier.into());
         for set in InstructionSet::available() {
             let mut out = vec![T::from_f32(f32::NAN); gate.len()];
+            // SAFETY: `out` is as long as `gate` and is another vector. `set` is available.
             unsafe {
                 gaussian_top_k(set, gate.as_ptr(), out.as_mut_ptr(), gate.len(), std_multiplier);
             }
             assert_close(set, &out, &want, 20.0);
             let mut over = gate.clone();
             let place = over.as_mut_ptr();
+            // SAFETY: `over` is as long as `gate`, and source and target may be equal. `set` is available.
             unsafe { gaussian_top_k(set, place, place, gate.len(), std_multiplier) };
             assert_eq!(over, out, "{set:?}: in place gives other numbers");
         }
@@ -87,6 +92,7 @@ mod tests {
         let gate = [1.0_f32, f32::NAN, 2.0];
         for set in InstructionSet::available() {
             let mut out = [0.0; 3];
+            // SAFETY: `gate` and `out` are different arrays of 3 elements. `set` is available.
             unsafe { gaussian_top_k(set, gate.as_ptr(), out.as_mut_ptr(), 3, 1.0) };
             assert!(out.iter().all(|value| value.is_nan()), "{set:?}: {out:?}");
         }

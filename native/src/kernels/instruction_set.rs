@@ -46,10 +46,13 @@ impl InstructionSet {
     /// `self` is one of [`Self::available`], and the work's own requirements hold.
     pub unsafe fn run<W: Vectorised>(self, work: W) -> W::Output {
         match self {
+            // SAFETY: `Portable` runs on every CPU. The caller promises the work's own requirements.
             Self::Portable => unsafe { work.run::<Portable>() },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `self` is available, so `has_avx2` found its features. The caller promises the rest.
             Self::Avx2 => unsafe { avx2(work) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `self` is available, so `has_avx512` found its features. The caller promises the rest.
             Self::Avx512 => unsafe { avx512(work) },
         }
     }
@@ -58,12 +61,14 @@ impl InstructionSet {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn avx2<W: Vectorised>(work: W) -> W::Output {
+    // SAFETY: `Avx2` needs just the features of this function. The caller promises the work's own requirements.
     unsafe { work.run::<Avx2>() }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn avx512<W: Vectorised>(work: W) -> W::Output {
+    // SAFETY: `Avx512` needs just the features of this function. The caller promises the work's own requirements.
     unsafe { work.run::<Avx512>() }
 }
 

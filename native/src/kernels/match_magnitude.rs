@@ -24,6 +24,8 @@ impl<T: Element> Vectorised for TokenBlocks<T> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) -> [f32; MAX_BLOCKS] {
+        // SAFETY: `block` is 0 or below `count`. The caller promises `count` readable blocks of `width` elements, at
+        // least one because block 0 is always read, and a CPU with `L`.
         let mean_square = |block: usize| unsafe {
             let row = self.first.add(block * self.stride);
             row::sum::<L, T>(row, self.width, 0.0, |x| L::mul(x, x)) / self.width as f32
@@ -43,6 +45,7 @@ impl<T: Element> Vectorised for TokenBlocks<T> {
 /// The blocks are valid for reading, and `set` is available.
 pub unsafe fn magnitude_scales<T: Element>(set: InstructionSet, blocks: TokenBlocks<T>) -> [f32; MAX_BLOCKS] {
     assert!(blocks.count <= MAX_BLOCKS);
+    // SAFETY: the caller promises that the blocks are readable, at least one, and that `set` is available.
     unsafe { set.run(blocks) }
 }
 
@@ -62,6 +65,7 @@ mod tests {
         let want = reference::magnitude_scales(&blocks);
         for set in InstructionSet::available() {
             let token = TokenBlocks { first: stored.as_ptr(), stride: width, count, width };
+            // SAFETY: `width` is the length divided by `count`, so `stored` has that many blocks. `set` is available.
             let got = unsafe { magnitude_scales(set, token) };
             for (got, want) in got.iter().zip(&want) {
                 assert!((f64::from(*got) - want).abs() <= 1e-5 * want, "{set:?}: {got} instead of {want}");

@@ -30,7 +30,7 @@ impl<T: Element> Mixer<T> {
     }
 
     fn of(set: InstructionSet, rows: usize, columns: usize) -> Self {
-        assert!(rows <= MAX_ROWS && columns <= MAX_ROWS);
+        assert!(rows <= MAX_ROWS && (1..=MAX_ROWS).contains(&columns));
         Self { rows, columns, mix: choose(set, rows, columns) }
     }
 
@@ -63,6 +63,8 @@ unsafe fn mix_fixed<L: Lanes, T: Element, const R: usize, const C: usize>(
     outs: *const *mut T,
     length: usize,
 ) {
+    // SAFETY: `choose` takes this function only for R rows and C columns, which `Mixer::run` compares with the lengths
+    // of all three lists. The contract of `Mix` covers the rows and the CPU. Every place is read before it is written.
     unsafe {
         let m = m.cast::<[[f32; C]; R]>().read();
         let ins = ins.cast::<[*const T; C]>().read();
@@ -121,6 +123,8 @@ unsafe fn mix_any<L: Lanes, T: Element>(
     outs: *const *mut T,
     length: usize,
 ) {
+    // SAFETY: `Mixer::run` checks that the lists have the lengths in the shape. The contract of `Mix` covers the rows
+    // and the CPU. `Mixer::of` refuses shapes without a column.
     unsafe {
         let mut x = [L::splat(0.0); MAX_ROWS];
         let mut at = 0;
@@ -151,6 +155,7 @@ macro_rules! entry_points {
             unsafe fn fixed<T: Element, const R: usize, const C: usize>(
                 m: *const f32, _: (usize, usize), ins: *const *const T, outs: *const *mut T, length: usize,
             ) {
+                // SAFETY: this function enables all that `$lanes` needs. `choose` makes the shape R × C.
                 unsafe { mix_fixed::<$lanes, T, R, C>(m, ins, outs, length) }
             }
 
@@ -158,6 +163,7 @@ macro_rules! entry_points {
             unsafe fn any<T: Element>(
                 m: *const f32, shape: (usize, usize), ins: *const *const T, outs: *const *mut T, length: usize,
             ) {
+                // SAFETY: this function enables all that `$lanes` needs, and `Mix` has the same contract as `mix_any`.
                 unsafe { mix_any::<$lanes, T>(m, shape, ins, outs, length) }
             }
 

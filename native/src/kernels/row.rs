@@ -15,6 +15,8 @@ pub unsafe fn sum<L: Lanes, T: Element>(
     f: impl Fn(L::Vector) -> L::Vector,
 ) -> f32 {
     const CHAINS: usize = 4;
+    // SAFETY: the caller promises `length` elements and a CPU with `L`. Whole vectors are read only while they end
+    // within `length`; `load_part` reads just the rest. `lanes` holds the widest vector.
     unsafe {
         let mut sums = [L::splat(0.0); CHAINS];
         let mut at = 0;
@@ -47,6 +49,8 @@ pub unsafe fn map<L: Lanes, T: Element>(
     length: usize,
     f: impl Fn(L::Vector) -> L::Vector,
 ) {
+    // SAFETY: the caller promises `length` elements in both rows and a CPU with `L`; `part` stops there. Rows may be
+    // equal, because each part is read before it is written.
     unsafe {
         let mut at = 0;
         while at < length {
@@ -63,6 +67,8 @@ pub unsafe fn map<L: Lanes, T: Element>(
 /// `from` is valid for reading `count` elements, at most one vector, and the CPU supports `L`.
 #[inline(always)]
 pub unsafe fn load_part<L: Lanes, T: Element>(from: *const T, count: usize, filler: f32) -> L::Vector {
+    // SAFETY: the caller promises `count` elements, at most one vector, and a CPU with `L`. `padded` holds
+    // the widest vector. `read` relies on alignment, which the contract does not name: slices and tensors have it.
     unsafe {
         if count == L::WIDTH {
             return T::load::<L>(from);
@@ -79,6 +85,8 @@ pub unsafe fn load_part<L: Lanes, T: Element>(from: *const T, count: usize, fill
 /// `to` is valid for writing `count` elements, at most one vector, and the CPU supports `L`.
 #[inline(always)]
 pub unsafe fn store_part<L: Lanes, T: Element>(to: *mut T, value: L::Vector, count: usize) {
+    // SAFETY: the caller promises room for `count` elements, at most one vector, and a CPU with `L`. `padded` is
+    // local and holds the widest vector. The copy relies on alignment as in `load_part`.
     unsafe {
         if count == L::WIDTH {
             return T::store::<L>(to, value);

@@ -20,6 +20,7 @@ impl<'a> Tensor<'a> {
     pub unsafe fn of(api: &Api, value: *mut OrtValue) -> Result<Self> {
         let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
         let (mut dims, mut rank, mut data) = (ptr::null(), 0, ptr::null_mut());
+        // SAFETY: the caller keeps the tensor alive, and it owns its dims and data, `rank` dims in all.
         unsafe {
             api.check((api.GetTensorElementTypeAndShapeDataReference)(
                 value,
@@ -58,14 +59,19 @@ impl Compute {
 
     pub fn input(&self, index: usize) -> Result<Tensor<'_>> {
         let mut value = ptr::null();
+        // SAFETY: ONNX Runtime keeps `context` and its inputs valid during the kernel's call, which `self` is made for.
         unsafe {
             self.api.check((self.api.KernelContext_GetInput)(self.context, index, &mut value))?;
+            if value.is_null() {
+                return Err(self.error(format_args!("input {index} is missing")));
+            }
             Tensor::of(&self.api, value.cast_mut())
         }
     }
 
     pub fn output<T>(&self, index: usize, dims: &[i64]) -> Result<*mut T> {
         let (mut value, mut data) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: as in `input`. Every output is required, so ONNX Runtime gives each one a tensor of these dims.
         unsafe {
             self.api.check((self.api.KernelContext_GetOutput)(
                 self.context,
@@ -82,6 +88,7 @@ impl Compute {
     /// The stream for this run's device kernels; null on the CPU.
     pub fn stream(&self) -> Result<*mut c_void> {
         let mut stream = ptr::null_mut();
+        // SAFETY: ONNX Runtime keeps `context` valid during the kernel's call, which `self` is made for.
         self.api.check(unsafe { (self.api.KernelContext_GetGPUComputeStream)(self.context, &mut stream) })?;
         Ok(stream)
     }
@@ -89,11 +96,14 @@ impl Compute {
     /// Runs `task(0) … task(count - 1)` on ONNX Runtime's own threads.
     pub fn parallel<F: Fn(usize) + Sync>(&self, count: usize, task: &F) -> Result<()> {
         unsafe extern "C" fn call<F: Fn(usize) + Sync>(task: *mut c_void, index: usize) {
+            // SAFETY: `task` is the `&F` that `parallel` borrows until the last index is done; F is Sync.
             // Tasks must not panic: a panic cannot cross ONNX Runtime, so Rust aborts here.
             unsafe { (*task.cast::<F>())(index) }
         }
         let task = ptr::from_ref(task).cast_mut().cast();
         self.api
+            // SAFETY: ParallelFor returns after the last call of `task`, so the borrow outlives its use. `context` is
+            // valid as in `input`.
             .check(unsafe { (self.api.KernelContext_ParallelFor)(self.context, call::<F>, count, 0, task) })
     }
 }

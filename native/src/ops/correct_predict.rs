@@ -64,18 +64,22 @@ impl<T: Storage> CorrectPredict<T> {
     unsafe fn mix(&self, context: &Compute, x: &Tensor, blocks: &Blocks, rows: &Rows<T>) -> Result<()> {
         let count = blocks.count;
         if let Some(matrix) = self.matrix.as_ref().filter(|matrix| matrix.rows() == count + 1) {
+            // SAFETY: the caller's rows hold `blocks.length()` elements each.
             return unsafe { mix_constant(context, matrix, rows, blocks.length()) };
         }
         let Sets { g, p, of_g, of_p } = Sets::read(context, x, blocks)?;
         let (g_step, g) = (of_g.step(count), Place::of(g.data::<T>()));
         let (p_step, p) = (of_p.step(count * count), Place::of(p.data::<T>()));
+        // SAFETY: `Sets::read` found one G and P' for all tokens or one per token, so each index lies in its tensor.
         let matrix = |token| unsafe {
             let g = |i| g.at(token * g_step + i).read().to_f32();
             self.matrix(count, g, |i| p.at(token * p_step + i).read().to_f32())
         };
         if of_g == Coefficients::Constant && of_p == Coefficients::Constant {
+            // SAFETY: as above.
             return unsafe { mix_constant(context, &matrix(0), rows, blocks.length()) };
         }
+        // SAFETY: as above; tokens lie one after the other in the rows.
         unsafe { mix_per_token(context, rows, blocks, matrix) }
     }
 }

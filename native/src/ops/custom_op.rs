@@ -88,6 +88,7 @@ impl CustomOp {
 /// # Safety
 /// `op` points at the first field of a [`CustomOp`].
 unsafe fn api_of(op: *const OrtCustomOp) -> Api {
+    // SAFETY: `op` comes from `CustomOp::as_ptr`, so a whole `CustomOp` is there; `repr(C)` puts `raw` first.
     unsafe { (*op.cast::<CustomOp>()).api }
 }
 
@@ -148,6 +149,8 @@ unsafe extern "system" fn may_in_place<K: Kernel>(
     inputs: *mut *mut c_int,
     outputs: *mut *mut c_int,
 ) -> usize {
+    const { assert!(K::IN_PLACE <= PLACES.len()) };
+    // SAFETY: ONNX Runtime passes two pointers of its own and reads `IN_PLACE` numbers from PLACES, which has as many.
     unsafe {
         *inputs = PLACES.as_ptr().cast_mut();
         *outputs = PLACES.as_ptr().cast_mut();
@@ -156,6 +159,7 @@ unsafe extern "system" fn may_in_place<K: Kernel>(
 }
 
 unsafe extern "system" fn no_aliases(inputs: *mut *mut c_int, outputs: *mut *mut c_int) -> usize {
+    // SAFETY: ONNX Runtime passes two pointers of its own, and reads nothing because the result is 0.
     unsafe {
         *inputs = ptr::null_mut();
         *outputs = ptr::null_mut();
@@ -171,9 +175,11 @@ unsafe extern "system" fn create<K: Kernel>(
     info: *const OrtKernelInfo,
     kernel: *mut *mut c_void,
 ) -> OrtStatusPtr {
+    // SAFETY: ONNX Runtime passes the operator that we registered, and operators live as long as the process.
     let api = unsafe { api_of(op) };
     api.guard(|| {
         let node = Node { kernel: K::create(&KernelInfo::new(api, info, K::NAME))?, api };
+        // SAFETY: ONNX Runtime passes a place for one pointer. It owns the node until it calls `destroy`.
         unsafe { *kernel = Box::into_raw(Box::new(node)).cast() };
         Ok(())
     })
@@ -183,11 +189,13 @@ unsafe extern "system" fn compute<K: Kernel>(
     node: *mut c_void,
     context: *mut OrtKernelContext,
 ) -> OrtStatusPtr {
+    // SAFETY: `node` is what `create::<K>` made. Runs share it, since K and the table are Sync; `destroy` comes last.
     let Node { kernel, api } = unsafe { &*node.cast::<Node<K>>() };
     api.guard(|| kernel.compute(&Compute::new(*api, context, K::NAME)))
 }
 
 unsafe extern "system" fn destroy<K: Kernel>(node: *mut c_void) {
+    // SAFETY: `create::<K>` made `node` with a Box, and ONNX Runtime destroys it once, after its last run.
     drop(unsafe { Box::from_raw(node.cast::<Node<K>>()) });
 }
 
@@ -195,6 +203,7 @@ unsafe extern "system" fn infer<K: Kernel>(
     op: *const OrtCustomOp,
     context: *mut OrtShapeInferContext,
 ) -> OrtStatusPtr {
+    // SAFETY: as in `create`.
     let api = unsafe { api_of(op) };
     api.guard(|| K::infer(&Shapes::new(api, context)))
 }

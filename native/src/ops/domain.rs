@@ -56,6 +56,8 @@ struct Registered {
     domain: *mut OrtCustomOpDomain,
 }
 
+// SAFETY: a mutex guards DOMAINS, and nothing releases or changes a domain after it is pushed there. A host's own
+// ONNX Runtime must stay loaded too; nothing checks that.
 unsafe impl Send for Registered {}
 
 fn domain(api: Api, operators: Operators) -> Result<*mut OrtCustomOpDomain> {
@@ -82,6 +84,7 @@ fn domain(api: Api, operators: Operators) -> Result<*mut OrtCustomOpDomain> {
 /// `ai.altup` with these kernels, kept for the life of the process.
 pub(crate) fn domain_of(api: Api, ops: Vec<CustomOp>) -> Result<*mut OrtCustomOpDomain> {
     let mut domain = ptr::null_mut();
+    // SAFETY: the name ends with a zero, and ONNX Runtime copies it. The leaked operators outlive the domain.
     unsafe {
         api.check((api.CreateCustomOpDomain)(c"ai.altup".as_ptr(), &mut domain))?;
         for op in Vec::leak(ops) {
@@ -100,6 +103,7 @@ pub unsafe fn add_to_session_options(
     options: *mut OrtSessionOptions,
     operators: Operators,
 ) -> Result<()> {
+    // SAFETY: the caller's options belong to this ONNX Runtime, and so does the domain, which `api` made.
     unsafe { add_domain(api, options, domain(api, operators)?) }
 }
 
@@ -110,6 +114,7 @@ pub(crate) unsafe fn add_domain(
     options: *mut OrtSessionOptions,
     domain: *mut OrtCustomOpDomain,
 ) -> Result<()> {
+    // SAFETY: the caller's options and domain belong to this ONNX Runtime; domains are never released.
     unsafe {
         expand_rule::disable(api, options)?;
         api.check((api.AddCustomOpDomain)(options, domain))
@@ -126,10 +131,11 @@ pub unsafe extern "system" fn RegisterCustomOps(
     options: *mut OrtSessionOptions,
     base: *const OrtApiBase,
 ) -> OrtStatusPtr {
+    // SAFETY: ONNX Runtime passes its own OrtApiBase.
     match unsafe { Api::from_base(base) } {
-        // The session's providers are not known yet.
+        // SAFETY: the options come from the ONNX Runtime behind `base`. The session's providers are not known yet.
         Ok(api) => api.guard(|| unsafe { add_to_session_options(api, options, Operators::OfEveryProvider) }),
-        // Even an old table has CreateStatus, at the same place.
+        // SAFETY: even an old table has CreateStatus, at the same place, and `status` calls nothing else.
         Err(error) => unsafe { Api::oldest(base) }.status(Err(error)),
     }
 }

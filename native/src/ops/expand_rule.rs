@@ -18,6 +18,8 @@ const RULE: &str = "ExpandElimination";
 /// `options` belongs to the ONNX Runtime behind `api`.
 pub unsafe fn disable(api: Api, options: *mut OrtSessionOptions) -> Result<()> {
     let mut is_set: c_int = 0;
+    // SAFETY: the caller's options are alive, keys and values end with a zero, and ONNX Runtime copies them.
+    // The second read writes at most `size` bytes, which is the length of its buffer.
     unsafe {
         api.check((api.HasSessionConfigEntry)(options, KEY.as_ptr(), &mut is_set))?;
         let mut rules = RULE.to_owned();

@@ -25,6 +25,8 @@ impl KernelInfo {
     /// An integer attribute, at least 0: an index or a count.
     pub fn index(&self, name: &CStr) -> Result<usize> {
         let mut value = 0;
+        // SAFETY: ONNX Runtime keeps `info` valid while it makes the kernel, which `self` is made for; `name` ends
+        // with a zero, and one number is written.
         let status = unsafe { (self.api.KernelInfoGetAttribute_int64)(self.info, name.as_ptr(), &mut value) };
         let label = name.to_string_lossy();
         self.api.check(status).map_err(|_| self.error(format_args!("attribute {label} is missing")))?;
@@ -34,6 +36,7 @@ impl KernelInfo {
 
     pub fn float(&self, name: &CStr) -> Result<f32> {
         let mut value = 0.0;
+        // SAFETY: as in `index`.
         let status = unsafe { (self.api.KernelInfoGetAttribute_float)(self.info, name.as_ptr(), &mut value) };
         let missing = |_| self.error(format_args!("attribute {} is missing", name.to_string_lossy()));
         self.api.check(status).map_err(missing)?;
@@ -44,6 +47,7 @@ impl KernelInfo {
         let label = name.to_string_lossy();
         let missing = |_| self.error(format_args!("attribute {label} is missing"));
         let mut size = 0;
+        // SAFETY: as in `index`; `buffer` is null, which asks for the size, or has room for `size` bytes.
         let read = |buffer, size: &mut usize| unsafe {
             self.api.check((self.api.KernelInfoGetAttribute_string)(self.info, name.as_ptr(), buffer, size))
         };
@@ -57,6 +61,8 @@ impl KernelInfo {
     pub fn first_dim(&self, input: usize) -> Result<Option<usize>> {
         let api = &self.api;
         let (mut type_info, mut tensor, mut rank) = (ptr::null_mut(), ptr::null(), 0);
+        // SAFETY: as in `index`. `type_info` owns `tensor` and is released once, after both are read; `dims` has room
+        // for `rank` numbers.
         unsafe {
             api.check((api.KernelInfo_GetInputTypeInfo)(self.info, input, &mut type_info))?;
             let first = (|| {
@@ -77,6 +83,7 @@ impl KernelInfo {
     fn is_on_host(&self, value: *const OrtValue) -> Result<bool> {
         let (api, mut memory) = (&self.api, ptr::null());
         let mut device = OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU;
+        // SAFETY: `value` is a constant tensor of this node, and it owns the memory info that is read here.
         unsafe {
             api.check((api.GetTensorMemoryInfo)(value, &mut memory))?;
             (api.MemoryInfoGetDeviceType)(memory, &mut device);
@@ -88,6 +95,7 @@ impl KernelInfo {
     pub fn constant(&self, input: usize) -> Result<Option<Tensor<'_>>> {
         let mut is_constant: c_int = 0;
         let mut value: *const OrtValue = ptr::null();
+        // SAFETY: as in `index`; ONNX Runtime writes one number and one pointer.
         self.api.check(unsafe {
             (self.api.KernelInfoGetConstantInput_tensor)(self.info, input, &mut is_constant, &mut value)
         })?;

@@ -22,6 +22,8 @@ pub unsafe fn expand_matched<T: Storage>(
     let Blocks { count, tokens, width } = *blocks;
     let (from, to) = (Place::of(from.cast_mut()), Place::of(to));
     let (set, mixer) = (InstructionSet::fastest(), Mixer::<T>::new(1, 1));
+    // SAFETY: `from` and `to` hold K · tokens · d elements, as the caller promises, every token has its own rows in
+    // both, and this CPU has the `fastest` set.
     for_each_token(context, tokens, width, &|token| unsafe {
         let start = token * count * width;
         let scales =
@@ -46,6 +48,8 @@ pub unsafe fn collapse_matched<T: Storage>(
     let Blocks { count, tokens, width } = *blocks;
     let (from, to) = (Place::of(from.cast_mut()), Place::of(to));
     let (set, mixer) = (InstructionSet::fastest(), Mixer::<T>::new(1, count));
+    // SAFETY: `from` holds K · tokens · d elements and `to` tokens · d, as the caller promises, every token has its
+    // own rows in both, and this CPU has the `fastest` set.
     for_each_token(context, tokens, width, &|token| unsafe {
         let first = from.at(token * width);
         let stride = tokens * width;

@@ -64,11 +64,13 @@ pub unsafe fn mix_constant<T: Storage>(
 ) -> Result<()> {
     let mixer = rows.mixer();
     if length < SERIAL {
+        // SAFETY: the caller promises what `mix` asks for, for rows of `length` elements.
         unsafe { rows.mix(&mixer, matrix, length) };
         return Ok(());
     }
     context.parallel(length.div_ceil(PIECE), &|piece: usize| {
         let from = piece * PIECE;
+        // SAFETY: as above; no piece goes beyond `length`, and no two pieces overlap.
         unsafe { rows.at(from).mix(&mixer, matrix, PIECE.min(length - from)) };
     })
 }
@@ -84,6 +86,7 @@ pub unsafe fn mix_per_token<T: Storage>(
     matrix_of: impl Fn(usize) -> Matrix + Sync,
 ) -> Result<()> {
     let mixer = rows.mixer();
+    // SAFETY: the caller promises what `mix` asks for, for rows of all tokens, and each token has its own elements.
     for_each_token(context, blocks.tokens, blocks.width, &|token| unsafe {
         rows.at(token * blocks.width).mix(&mixer, &matrix_of(token), blocks.width);
     })

@@ -14,7 +14,8 @@ pub struct Rows<T> {
     written: usize,
 }
 
-// Threads work on pieces that do not overlap.
+// SAFETY: Rows only holds addresses. Only `mix` uses them, and its caller answers for the memory there:
+// threads work on pieces that do not overlap.
 unsafe impl<T> Sync for Rows<T> {}
 
 impl<T: Element> Rows<T> {
@@ -69,6 +70,7 @@ impl<T: Element> Rows<T> {
     /// # Safety
     /// As [`Mixer::run`].
     pub unsafe fn mix(&self, mixer: &Mixer<T>, matrix: &Matrix, length: usize) {
+        // SAFETY: the caller makes the promise that `run` asks for; only entries that were set are passed on.
         unsafe { mixer.run(matrix, &self.ins[..self.read], &self.outs[..self.written], length) }
     }
 }

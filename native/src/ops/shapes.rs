@@ -28,6 +28,8 @@ impl Shapes {
     pub fn input(&self, input: usize) -> Option<Vec<Dimension>> {
         let api = &self.api;
         let info = self.info(input)?;
+        // SAFETY: the context owns `info` and its names during this call. Both lists have room for `rank` entries;
+        // names end with a zero, and those that ONNX Runtime does not write stay null.
         unsafe {
             let mut rank = 0;
             api.check((api.GetDimensionsCount)(info, &mut rank)).ok()?;
@@ -49,6 +51,8 @@ impl Shapes {
     fn info(&self, input: usize) -> Option<*mut OrtTensorTypeAndShapeInfo> {
         let api = &self.api;
         let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+        // SAFETY: ONNX Runtime keeps `context` valid during the inference call, which `self` is made for, and refuses
+        // an input that the node does not have.
         let status = unsafe { (api.ShapeInferContext_GetInputTypeShape)(self.context, input, &mut info) };
         api.check(status).ok()?;
         Some(info)
@@ -60,6 +64,7 @@ impl Shapes {
         let api = &self.api;
         let Some(first) = self.info(0) else { return Ok(()) };
         let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        // SAFETY: `first` is not null and belongs to the context, which is valid as in `info`.
         api.check(unsafe { (api.GetTensorElementType)(first, &mut element) })?;
         let sizes: Vec<i64> =
             shape.iter().map(|d| if let Dimension::Size(size) = d { *size } else { -1 }).collect();
@@ -68,6 +73,8 @@ impl Shapes {
             .map(|d| if let Dimension::Named(name) = d { name.as_ptr() } else { c"".as_ptr() })
             .collect();
         let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+        // SAFETY: the lists and the names in them outlive the calls, and ONNX Runtime copies them; `info` is released
+        // once, at the end. The context is valid as in `info`.
         unsafe {
             api.check((api.CreateTensorTypeAndShapeInfo)(&mut info))?;
             let result = (|| {
@@ -101,6 +108,8 @@ impl Shapes {
     fn read(&self, name: &CStr, kind: OrtOpAttrType, to: *mut std::ffi::c_void, size: usize) -> Option<()> {
         let (mut attribute, mut written) = (ptr::null(), 0);
         let api = &self.api;
+        // SAFETY: the context is valid as in `info` and owns `attribute`. `int` and `text` pass memory of `size` bytes
+        // that suits `kind`; ONNX Runtime writes no more than that.
         unsafe {
             api.check((api.ShapeInferContext_GetAttribute)(self.context, name.as_ptr(), &mut attribute))
                 .ok()?;

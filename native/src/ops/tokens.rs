@@ -29,7 +29,9 @@ pub fn for_each_token(
 #[derive(Clone, Copy)]
 pub struct Place<T>(*mut T);
 
+// SAFETY: a Place is only an address; whoever reads or writes there answers for the memory and its threads.
 unsafe impl<T> Send for Place<T> {}
+// SAFETY: as for Send.
 unsafe impl<T> Sync for Place<T> {}
 
 impl<T> Place<T> {

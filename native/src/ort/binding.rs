@@ -11,12 +11,14 @@ pub struct Binding {
     raw: *mut OrtIoBinding,
 }
 
+// SAFETY: ONNX Runtime ties a binding to no thread, and it is not Sync: one thread at a time uses it.
 unsafe impl Send for Binding {}
 
 impl Binding {
     pub fn new(session: &Session) -> Result<Self> {
         let api = session.api;
         let mut raw = ptr::null_mut();
+        // SAFETY: the session is alive. Nothing checks that it outlives the binding: owners drop their bindings first.
         api.check(unsafe { (api.CreateIoBinding)(session.as_ptr(), &mut raw) })?;
         Ok(Self { api, raw })
     }
@@ -24,11 +26,13 @@ impl Binding {
     /// Binds an input. ONNX Runtime shares ownership of the value, but not of the memory behind it.
     pub fn input(&mut self, name: &str, value: &Value) -> Result<()> {
         let name = text(name)?;
+        // SAFETY: binding, name and value are alive. No type keeps the binding's session open; its owner does.
         self.api.check(unsafe { (self.api.BindInput)(self.raw, name.as_ptr(), value.as_ptr()) })
     }
 
     pub fn output(&mut self, name: &str, value: &Value) -> Result<()> {
         let name = text(name)?;
+        // SAFETY: as in `input`.
         self.api.check(unsafe { (self.api.BindOutput)(self.raw, name.as_ptr(), value.as_ptr()) })
     }
 
@@ -36,6 +40,7 @@ impl Binding {
     pub fn output_to_host(&mut self, name: &str) -> Result<()> {
         let name = text(name)?;
         let memory = MemoryInfo::host(self.api)?.as_ptr();
+        // SAFETY: as in `input`; the process never releases a `MemoryInfo`.
         self.api.check(unsafe { (self.api.BindOutputToDevice)(self.raw, name.as_ptr(), memory) })
     }
 
@@ -44,6 +49,8 @@ impl Binding {
         let api = &self.api;
         let (mut allocator, mut values, mut count): (*mut OrtAllocator, _, _) =
             (ptr::null_mut(), ptr::null_mut(), 0);
+        // SAFETY: the binding is alive. ONNX Runtime writes `count` values, which we now own, to a list of the default
+        // allocator, which frees it here.
         unsafe {
             api.check((api.GetAllocatorWithDefaultOptions)(&mut allocator))?;
             api.check((api.GetBoundOutputValues)(self.raw, allocator, &mut values, &mut count))?;
@@ -66,6 +73,7 @@ impl Binding {
 
 impl Drop for Binding {
     fn drop(&mut self) {
+        // SAFETY: ONNX Runtime made the binding for us, and this is its only release.
         unsafe { (self.api.ReleaseIoBinding)(self.raw) }
     }
 }

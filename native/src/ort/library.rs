@@ -14,7 +14,9 @@ pub struct Library {
     env: *mut OrtEnv,
 }
 
+// SAFETY: the process never unloads the function table, and ONNX Runtime locks its environment itself.
 unsafe impl Send for Library {}
+// SAFETY: as for Send.
 unsafe impl Sync for Library {}
 
 static LOADED: Mutex<Option<(PathBuf, Library)>> = Mutex::new(None);
@@ -52,6 +54,7 @@ impl Library {
         };
         std::mem::forget(library);
         let mut env: *mut OrtEnv = ptr::null_mut();
+        // SAFETY: the name ends with a zero, ONNX Runtime copies it, and `env` is alive once CreateEnv succeeds.
         unsafe {
             let level = OrtLoggingLevel::ORT_LOGGING_LEVEL_WARNING;
             api.check((api.CreateEnv)(level, c"altup".as_ptr(), &mut env))?;
@@ -68,6 +71,7 @@ impl Library {
     pub unsafe fn release() {
         let loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some((_, library)) = loaded {
+            // SAFETY: `take` left no other registered share, and the caller promises that nothing uses the environment.
             unsafe { (library.api.ReleaseEnv)(library.env) }
         }
     }

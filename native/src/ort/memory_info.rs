@@ -11,6 +11,7 @@ use super::{Api, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryInfo(*const OrtMemoryInfo);
 
+// SAFETY: nothing changes or releases an `OrtMemoryInfo` after it is made, so any thread may read it.
 unsafe impl Send for MemoryInfo {}
 
 static KINDS: Mutex<Option<HashMap<(&'static CStr, i32), MemoryInfo>>> = Mutex::new(None);
@@ -29,6 +30,7 @@ impl MemoryInfo {
         }
         let mut raw = ptr::null_mut();
         let (kind, memory) = (OrtAllocatorType::OrtDeviceAllocator, OrtMemType::OrtMemTypeDefault);
+        // SAFETY: the name is static and ends with a zero, and ONNX Runtime writes one pointer to `raw`.
         api.check(unsafe { (api.CreateMemoryInfo)(name.as_ptr(), kind, number, memory, &mut raw) })?;
         Ok(*kinds.entry((name, number)).or_insert(Self(raw)))
     }

@@ -22,8 +22,9 @@ pub struct Session {
     pub outputs: Vec<Port>,
 }
 
-// ONNX Runtime's sessions can run on any thread.
+// SAFETY: ONNX Runtime's sessions may be used and released on any thread.
 unsafe impl Send for Session {}
+// SAFETY: ONNX Runtime's sessions can run on several threads at once. Callers end profiling between runs.
 unsafe impl Sync for Session {}
 
 impl Session {
@@ -31,6 +32,7 @@ impl Session {
         let api = library.api;
         let mut raw = ptr::null_mut();
         let path = os_path(path)?;
+        // SAFETY: environment and options are alive, and `os_path` ends with a zero in the platform's character type.
         api.check(unsafe { (api.CreateSession)(library.env(), path.as_ptr(), options.as_ptr(), &mut raw) })?;
         Self::describe(api, raw)
     }
@@ -40,6 +42,8 @@ impl Session {
         let api = library.api;
         let mut raw = ptr::null_mut();
         let (data, size) = (model.as_ptr().cast(), model.len());
+        // SAFETY: `data` holds `size` bytes. ONNX Runtime does not keep them, unless a caller sets
+        // `session.use_ort_model_bytes_directly`: nothing refuses it, but no caller does.
         api.check(unsafe {
             (api.CreateSessionFromArray)(library.env(), data, size, options.as_ptr(), &mut raw)
         })?;
@@ -72,11 +76,14 @@ impl Session {
         let api = &self.api;
         let mut total = 0;
         let mut allocator: *mut OrtAllocator = ptr::null_mut();
+        // SAFETY: the session is alive, and the functions come from its own ONNX Runtime.
         unsafe {
             api.check(count(self.raw, &mut total))?;
             api.check((api.GetAllocatorWithDefaultOptions)(&mut allocator))?;
         }
         (0..total)
+            // SAFETY: `index` is below the count just read. A name ends with a zero and goes back to the allocator that
+            // it came from; the type is read before its only release.
             .map(|index| unsafe {
                 let (mut text, mut type_info) = (ptr::null_mut(), ptr::null_mut());
                 api.check(name(self.raw, index, allocator, &mut text))?;
@@ -100,6 +107,7 @@ impl Session {
         let api = &self.api;
         let (mut tensor, mut rank) = (ptr::null(), 0);
         let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        // SAFETY: the caller keeps `type_info` alive, which owns `tensor`; `dims` has room for `rank` numbers.
         unsafe {
             api.check((api.CastTypeInfoToTensorInfo)(type_info, &mut tensor))?;
             if tensor.is_null() {
@@ -120,6 +128,8 @@ impl Session {
     }
 
     pub fn run(&self, options: &RunOptions, binding: &Binding) -> Result<()> {
+        // SAFETY: all three are alive, and the binding is not Sync, so no other run uses it. Whoever made the bound
+        // values keeps their memory valid (`Value::view_in`).
         self.api.check(unsafe { (self.api.RunWithBinding)(self.raw, options.as_ptr(), binding.as_ptr()) })
     }
 
@@ -131,6 +141,7 @@ impl Session {
     pub fn end_profiling(&self) -> Result<String> {
         let api = &self.api;
         let (mut allocator, mut text) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the session is alive. The name ends with a zero and goes back to the allocator that it came from.
         unsafe {
             api.check((api.GetAllocatorWithDefaultOptions)(&mut allocator))?;
             api.check((api.SessionEndProfiling)(self.raw, allocator, &mut text))?;
@@ -143,6 +154,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // SAFETY: ONNX Runtime made the session for us, runs borrow it, and this is its only release. Nothing checks
+        // that its environment is still there: `Library::release` demands it of its caller.
         unsafe { (self.api.ReleaseSession)(self.raw) }
     }
 }

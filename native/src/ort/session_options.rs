@@ -24,9 +24,11 @@ impl SessionOptions {
     /// entry per input shape, and shapes change with every step.
     pub fn new(api: Api, threads: u32) -> Result<Self> {
         let mut raw = ptr::null_mut();
+        // SAFETY: ONNX Runtime writes one pointer to `raw`.
         api.check(unsafe { (api.CreateSessionOptions)(&mut raw) })?;
         let options = Self { api, raw };
         let threads = i32::try_from(threads).map_err(|_| Error(format!("{threads} threads are too many")))?;
+        // SAFETY: `options` keeps `raw` alive, and no session uses it yet.
         unsafe {
             api.check((api.SetIntraOpNumThreads)(raw, threads))?;
             api.check((api.SetInterOpNumThreads)(raw, 1))?;
@@ -42,11 +44,13 @@ impl SessionOptions {
         } else {
             GraphOptimizationLevel::ORT_DISABLE_ALL
         };
+        // SAFETY: the options are alive and, because they are not Sync, changed by one thread only.
         self.api.check(unsafe { (self.api.SetSessionGraphOptimizationLevel)(self.raw, level) })
     }
 
     pub fn config(&self, key: &str, value: &str) -> Result<()> {
         let (key, value) = (text(key)?, text(value)?);
+        // SAFETY: as in `optimization`; ONNX Runtime copies both strings, which end with a zero.
         self.api.check(unsafe { (self.api.AddSessionConfigEntry)(self.raw, key.as_ptr(), value.as_ptr()) })
     }
 
@@ -54,6 +58,7 @@ impl SessionOptions {
     #[cfg(unix)]
     pub fn profile(&self, prefix: &str) -> Result<()> {
         let prefix = text(prefix)?;
+        // SAFETY: as in `optimization`; ONNX Runtime copies the prefix, which ends with a zero.
         self.api.check(unsafe { (self.api.EnableProfiling)(self.raw, prefix.as_ptr()) })
     }
 
@@ -125,6 +130,7 @@ impl SessionOptions {
 
 impl Drop for SessionOptions {
     fn drop(&mut self) {
+        // SAFETY: sessions keep their own copy of the options, and this is the only release.
         unsafe { (self.api.ReleaseSessionOptions)(self.raw) }
     }
 }

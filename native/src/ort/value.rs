@@ -47,6 +47,7 @@ pub struct Value {
     raw: *mut OrtValue,
 }
 
+// SAFETY: ONNX Runtime counts owners atomically. The value is not Sync: one thread at a time uses it.
 unsafe impl Send for Value {}
 
 impl Value {
@@ -61,6 +62,7 @@ impl Value {
         data: *mut c_void,
         length: usize,
     ) -> Result<Self> {
+        // SAFETY: the caller makes the promise that `view_in` asks for.
         unsafe { Self::view_in(api, MemoryInfo::host(api)?, element, dims, (data, length)) }
     }
 
@@ -82,6 +84,7 @@ impl Value {
         let mut raw = ptr::null_mut();
         let bytes = length * element.size();
         let (info, rank) = (memory.as_ptr(), dims.len());
+        // SAFETY: the caller keeps `bytes` bytes at `data` valid; ONNX Runtime copies the `rank` dims.
         api.check(unsafe {
             let dims = dims.as_ptr();
             (api.CreateTensorWithDataAsOrtValue)(info, data, bytes, dims, rank, element.onnx(), &mut raw)
@@ -97,11 +100,12 @@ impl Value {
         self.raw
     }
 
-    /// Shape and first byte of a tensor in host memory.
-    pub fn tensor(&self) -> Result<(Vec<i64>, *mut c_void)> {
+    /// Element type, shape and first byte of a tensor in host memory. Refuses types that `Element` does not list.
+    pub fn tensor(&self) -> Result<(Element, Vec<i64>, *mut c_void)> {
         let api = &self.api;
         let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
         let (mut dims, mut rank, mut data) = (ptr::null(), 0, ptr::null_mut());
+        // SAFETY: the value is alive and owns dims and data. ONNX Runtime refuses a value that is no tensor yet.
         unsafe {
             api.check((api.GetTensorElementTypeAndShapeDataReference)(
                 self.raw,
@@ -111,13 +115,16 @@ impl Value {
             ))?;
             api.check((api.GetTensorMutableData)(self.raw, &mut data))?;
             let dims = if rank == 0 { &[] } else { std::slice::from_raw_parts(dims, rank) };
-            Ok((dims.to_vec(), data))
+            let known = Element::of(element);
+            let known = known.ok_or_else(|| Error(format!("a tensor of the unknown type {element:?}")))?;
+            Ok((known, dims.to_vec(), data))
         }
     }
 }
 
 impl Drop for Value {
     fn drop(&mut self) {
+        // SAFETY: ONNX Runtime made this value or share for us, and this is its only release.
         unsafe { (self.api.ReleaseValue)(self.raw) }
     }
 }

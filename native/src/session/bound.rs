@@ -40,6 +40,7 @@ pub struct Logits {
     bound: Option<(*mut f32, usize)>,
 }
 
+// SAFETY: the address is only compared here; callers of `set` promise the memory behind it.
 unsafe impl Send for Logits {}
 
 impl Logits {
@@ -60,6 +61,7 @@ impl Logits {
             return Ok(());
         }
         let dims = [rows as i64, vocabulary as i64];
+        // SAFETY: the caller promises rows × vocabulary numbers at `data` while the binding runs.
         let value =
             unsafe { Value::view(api, Element::F32, &dims, data.cast::<c_void>(), rows * vocabulary)? };
         binding.output("logits", &value)?;

@@ -17,6 +17,7 @@ pub struct CudaMemory {
     size: usize,
 }
 
+// SAFETY: contexts and addresses of CUDA belong to no thread; each operation makes the context current where it runs.
 unsafe impl Send for CudaMemory {}
 
 impl CudaMemory {
@@ -27,6 +28,7 @@ impl CudaMemory {
         let context = unsafe { primary_ctx::retain(found) }.map_err(driver_words).map_err(Error)?;
         let mut memory = Self { context, start: 0, size };
         // A device cannot allocate zero bytes.
+        // SAFETY: `in_context` has made the context current, and the size is not zero.
         memory.start = memory.in_context(|| unsafe { zeroes(size.max(1)) })?;
         Ok(memory)
     }
@@ -45,6 +47,7 @@ impl CudaMemory {
 }
 
 unsafe fn zeroes(size: usize) -> std::result::Result<CUdeviceptr, cudarc::driver::DriverError> {
+    // SAFETY: the fill covers exactly the new allocation, which nothing else uses yet.
     unsafe {
         let start = malloc_sync(size)?;
         memset_d8_sync(start, 0, size)?;
@@ -59,10 +62,13 @@ impl Memory for CudaMemory {
     }
 
     unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        // SAFETY: the caller promises `size` bytes of device memory at both addresses; the context is current.
         self.in_context(|| unsafe { memcpy_dtod_sync(to as CUdeviceptr, from as CUdeviceptr, size) })
     }
 
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        // SAFETY: the caller promises `size` bytes on the host and on the device; the context is current. This relies
+        // on a `from` that is not null, even for no bytes: nothing checks that.
         self.in_context(|| unsafe {
             memcpy_htod_sync(to as CUdeviceptr, std::slice::from_raw_parts(from, size))
         })
@@ -76,6 +82,8 @@ impl Memory for CudaMemory {
 impl Drop for CudaMemory {
     fn drop(&mut self) {
         // If freeing fails, nothing can be done about it.
+        // SAFETY: `malloc_sync` made this address, which only this frees, and no binding refers to it any more. If it
+        // could not be made, the address is 0: this relies on CUDA to refuse or ignore that.
         let _ = self.in_context(|| unsafe { free_sync(self.start) });
     }
 }

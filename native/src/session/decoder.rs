@@ -42,6 +42,8 @@ impl BoundDecoder {
     ) -> Result<Self> {
         let mut binding = Binding::new(session)?;
         let mut encoder_lengths = None;
+        // SAFETY: the caller runs the binding only while the layers and the lengths live and do not move. The slice
+        // checks that `lengths` has these slots.
         unsafe {
             past.bind(session, &mut binding, slots, true)?;
             if let Some((cross, lengths)) = cross {
@@ -91,6 +93,7 @@ impl BoundDecoder {
             binding.input("encoder_lengths", lengths)?;
         }
         self.logit_positions.set(api, binding, &[step.logit_rows.len() as i64], step.logit_rows)?;
+        // SAFETY: the caller promises these rows until the next run, which sets its own rows first.
         unsafe { self.logits.set(api, binding, logits, (step.logit_rows.len(), vocabulary))? };
         let start = Instant::now();
         session.run(options, binding)?;

@@ -13,6 +13,7 @@ pub struct HostMemory {
     size: usize,
 }
 
+// SAFETY: this value alone owns the allocation, and any thread may free memory of the global allocator.
 unsafe impl Send for HostMemory {}
 
 impl HostMemory {
@@ -37,11 +38,14 @@ impl Memory for HostMemory {
     }
 
     unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        // SAFETY: the caller promises `size` bytes at both addresses, without overlap.
         unsafe { from.copy_to_nonoverlapping(to, size) };
         Ok(())
     }
 
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        // SAFETY: the caller promises `size` bytes at both addresses. This relies on them not overlapping: the only
+        // caller reads from a tensor that ONNX Runtime allocated.
         unsafe { self.copy(from, to, size) }
     }
 

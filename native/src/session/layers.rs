@@ -78,6 +78,7 @@ impl Layers {
     ) -> Result<()> {
         for (i, layer) in self.layers.iter().enumerate() {
             for (part, buffer) in layer.parts() {
+                // SAFETY: the caller runs the binding only while these layers live and have not grown.
                 let value = unsafe { buffer.view(session.api, first, count)? };
                 binding.input(&format!("{}.{i}.{part}", self.prefix), &value)?;
                 if !present {

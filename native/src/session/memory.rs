@@ -73,10 +73,12 @@ pub mod tests {
         }
 
         unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+            // SAFETY: `host` undoes `far`, so what the caller promises holds for the real addresses.
             unsafe { self.0.copy(host(from.cast_mut()), host(to), size) }
         }
 
         unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+            // SAFETY: `host` undoes `far` for `to`; `from` already is a host address.
             unsafe { self.0.upload(from, host(to), size) }
         }
 

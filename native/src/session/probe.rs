@@ -19,6 +19,6 @@ pub fn probe(library: Library, provider: &Provider) -> Result<()> {
     session.run(&RunOptions::new(session.api)?, &binding)?;
     let [output] = &binding.outputs()?[..] else { return Err(Error("the probe has no output".into())) };
     // SAFETY: the graph declares one float.
-    let found = unsafe { *output.tensor()?.1.cast::<f32>() };
+    let found = unsafe { *output.tensor()?.2.cast::<f32>() };
     if found == 42.0 { Ok(()) } else { Err(Error(format!("it finds that 21 + 21 is {found}"))) }
 }

@@ -44,6 +44,8 @@ impl SlotBuffer {
         let dims = [count, self.heads, self.capacity, self.head_size].map(|dim| dim as i64);
         let length = count * self.heads * self.capacity * self.head_size;
         let data = self.memory.at(self.offset(first, 0)).cast();
+        // SAFETY: these slots exist, and the caller uses the value only while this buffer lives and has not grown. This
+        // relies on sizes that do not overflow in `new`.
         unsafe { Value::view_in(api, self.memory.info(api)?, self.element, &dims, (data, length)) }
     }
 
@@ -64,19 +66,20 @@ impl SlotBuffer {
 
     /// Fills the first positions of `slot` from a tensor [1, heads, positions, head size] on the host.
     pub fn write(&mut self, slot: usize, value: &Value) -> Result<()> {
-        let (dims, data) = value.tensor()?;
+        let (element, dims, data) = value.tensor()?;
         let positions = usize::try_from(dims.get(2).copied().unwrap_or(-1)).unwrap_or(usize::MAX);
         let wanted = [1, self.heads, positions, self.head_size].map(|dim| dim as i64);
-        if dims != wanted || positions > self.capacity || slot >= self.slots {
+        if element != self.element || dims != wanted || positions > self.capacity || slot >= self.slots {
             let (heads, capacity, head_size) = (self.heads, self.capacity, self.head_size);
             return Err(Error(format!(
-                "{dims:?} does not fit slot {slot} of [1, {heads}, {capacity}, {head_size}]"
+                "{element:?} {dims:?} does not fit slot {slot} of {:?} [1, {heads}, {capacity}, {head_size}]",
+                self.element
             )));
         }
         let size = positions * self.position_size();
         for head in 0..self.heads {
             let from = data.cast::<u8>().wrapping_add(head * size);
-            // SAFETY: the tensor holds `positions` per head, and the slot has room for them.
+            // SAFETY: the tensor has the cache's element type and `positions` per head, and the slot has room for them.
             unsafe { self.memory.upload(from, self.memory.at(self.offset(slot, head)), size)? };
         }
         Ok(())
@@ -115,12 +118,14 @@ mod tests {
     fn fill(buffer: &mut SlotBuffer, slot: usize, head: usize, positions: usize, value: u8) {
         let size = positions * buffer.position_size();
         let address = here(buffer.place, buffer.memory.at(buffer.offset(slot, head)));
+        // SAFETY: `here` gives a host address in the buffer, and tests ask for no more positions than follow it.
         unsafe { address.write_bytes(value, size) };
     }
 
     fn bytes(buffer: &SlotBuffer, slot: usize, head: usize, positions: usize) -> Vec<u8> {
         let size = positions * buffer.position_size();
         let address = here(buffer.place, buffer.memory.at(buffer.offset(slot, head)));
+        // SAFETY: as in `fill`; the memory starts zeroed, so every byte is initialised.
         unsafe { std::slice::from_raw_parts(address, size) }.to_vec()
     }
 

@@ -11,6 +11,7 @@ use crate::ops::{PIECE, SERIAL};
 #[derive(Clone)]
 struct Rows(Vec<*mut f32>);
 
+// SAFETY: a shared `Rows` only calculates addresses. Whoever accesses them, in unsafe code, keeps threads apart.
 unsafe impl Sync for Rows {}
 
 impl Rows {
@@ -31,6 +32,8 @@ impl Vectorised for CopyLoop {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let Self(from, to, length) = self;
+        // SAFETY: `mixing_times` gives addresses in two different vectors, both with `length` numbers left. Whole
+        // vectors end within `length`, then just the rest is copied. The caller promises a CPU with `L`.
         unsafe {
             let mut at = 0;
             while at + L::WIDTH <= length {
@@ -57,21 +60,24 @@ pub fn mixing_times(blocks: usize, length: usize, threads: usize, runs: u32, rep
     // The pieces are the same as in the node.
     let size = if length < SERIAL { length } else { PIECE };
     let span = |piece: usize| (piece * size, size.min(length - piece * size));
-    // SAFETY of all three: every row holds `length` numbers, and each piece belongs to one thread.
     let mix = |piece: usize| {
         let (start, count) = span(piece);
         let outs: Vec<*mut f32> = mixed.at(start).collect();
         let ins: Vec<*const f32> = outs.iter().map(|row| row.cast_const()).collect();
+        // SAFETY: every row is its own vector of `length` numbers, where this piece ends at the latest, and outlives
+        // the team. The team gives each piece to one thread. The same rows are read and written.
         unsafe { mixer.run(&matrix, &ins, &outs, count) };
     };
     let memcpy = |piece: usize| {
         let (start, count) = span(piece);
         from.at(start)
             .zip(to.at(start))
+            // SAFETY: as above; `from` and `to` are in different vectors, and nothing else is written.
             .for_each(|(from, to)| unsafe { from.copy_to_nonoverlapping(to, count) });
     };
     let copy_loop = |piece: usize| {
         let (start, count) = span(piece);
+        // SAFETY: as above; this CPU has `set`, its fastest.
         from.at(start).zip(to.at(start)).for_each(|(from, to)| unsafe { set.run(CopyLoop(from, to, count)) });
     };
     let mut times = [const { Vec::new() }; 3];

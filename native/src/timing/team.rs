@@ -69,7 +69,8 @@ impl Team {
                 continue;
             }
             seen = round;
-            // SAFETY: `run` keeps the task alive until `busy` is 0, when all threads are done with it.
+            // SAFETY: `run` keeps the task alive until `busy` is 0, when all threads are done with it. This relies on
+            // tasks that do not panic and do not call `run`: nothing checks either.
             self.work(unsafe { *self.task.load(Ordering::Relaxed).cast_const().cast::<Task<'_>>() });
             self.busy.fetch_sub(1, Ordering::Release);
         }

@@ -20,14 +20,14 @@ export interface TextWork {
 }
 
 /** Shared by all models of a checkpoint, whatever their precision. */
-export interface Texts {
+export interface ModelTexts {
   vocabulary: Vocabulary;
   texts: TextWork;
   defaults: GenerationDefaults;
 }
 
 /** @throws ConfigurationError naming the file at fault */
-export async function readTexts(checkpoint: string, workers: TextWorkers): Promise<Texts> {
+export async function readTexts(checkpoint: string, workers: TextWorkers): Promise<ModelTexts> {
   const { vocabulary, info, source } = await workers.load(checkpoint);
   return {
     vocabulary: new Vocabulary(vocabulary),

@@ -22,7 +22,7 @@ interface TextLaneOptions {
   /** How long its process is kept without work, in milliseconds. */
   idleMs: number;
   /** Maximum jobs that keep a process to themselves at a time; further jobs wait for the one before them. */
-  mostAside: number;
+  maxAside: number;
 }
 
 interface TextTurn {
@@ -110,7 +110,7 @@ export class TextLane {
       const seconds = (others * this.#msPerCharacter) / 1000;
       throw new ServiceError(
         'queue_full',
-        `${queue.length} texts with ${others} characters are waiting to be tokenized already.`,
+        `${queue.length} texts with ${others} characters are already waiting to be tokenized.`,
         { retryAfterSeconds: Math.min(retrySeconds.max, Math.max(retrySeconds.min, seconds)) },
       );
     }
@@ -136,7 +136,7 @@ export class TextLane {
     const process = this.#process;
     const longMs = process.hasRead(waiting.sent.source) ? setAsideAfterMs.read : setAsideAfterMs.unread;
     const done = this.#runOn(process, waiting);
-    if (this.#aside.size >= this.#options.mostAside) return done;
+    if (this.#aside.size >= this.#options.maxAside) return done;
     const late = new AbortController();
     await Promise.race([done.finally(() => late.abort()), sleep(longMs, null, late).catch(() => {})]);
     if (late.signal.aborted) return;
@@ -238,7 +238,7 @@ class TextProcess {
     this.#result = Promise.withResolvers();
     const { promise } = this.#result;
     const withinMs = sent.loadMs + sent.jobMs + graceMs;
-    const timer = setTimeout(() => this.end('time', 'a step of it could not be interrupted'), withinMs);
+    const timer = setTimeout(() => this.end('time', 'one of its steps could not be interrupted'), withinMs);
     this.#child.send(sent, (error) => {
       if (error) this.end('other', error.message);
     });

@@ -44,9 +44,9 @@ type WorkingType = Exclude<TextJobType, 'load'>;
  */
 export class TextWorkers {
   readonly #observer: TextObserver;
-  readonly #short = new TextLane({ idleMs: Number.POSITIVE_INFINITY, mostAside: 3 });
-  readonly #long = new TextLane({ idleMs, mostAside: 0 });
-  readonly #apart = new TextLane({ idleMs, mostAside: 0 });
+  readonly #short = new TextLane({ idleMs: Number.POSITIVE_INFINITY, maxAside: 3 });
+  readonly #long = new TextLane({ idleMs, maxAside: 0 });
+  readonly #apart = new TextLane({ idleMs, maxAside: 0 });
   /** By client and checkpoint: until when their texts are kept apart. */
   readonly #late = new Map<string, number>();
   readonly #loading = new Set<TextLane>();
@@ -63,7 +63,7 @@ export class TextWorkers {
   async load(checkpoint: string): Promise<TextJobs['load']['answer'] & { source: TextSource }> {
     this.#readings += 1;
     const source = { checkpoint, reading: this.#readings };
-    const lane = new TextLane({ idleMs: 0, mostAside: 0 });
+    const lane = new TextLane({ idleMs: 0, maxAside: 0 });
     this.#loading.add(lane);
     const turn = { client: '', characters: 0, signal: null, onStart: () => {} };
     try {
@@ -146,7 +146,7 @@ const tooLate = ({ model }: TextOwner) =>
 
 const faults: Partial<Record<TextFailure['reason'], string>> = {
   memory: 'needed too much memory',
-  size: 'made far too much',
+  size: 'produced too much output',
 };
 
 function jobError(

@@ -3,17 +3,17 @@ import { ConfigurationError } from '../../errors.ts';
 import { readCheckpointFile } from '../checkpoint-file.ts';
 
 /** Maximum bytes of a file. The largest have a fifth of this. */
-const mostBytes = 2 ** 28;
+const maxBytes = 2 ** 28;
 
 /** @throws ConfigurationError if the file is missing, too large or not JSON */
 export function readTokenizerFile(file: string): Record<string, unknown> {
   let text: string;
   try {
-    text = readCheckpointFile(file, mostBytes);
+    text = readCheckpointFile(file, maxBytes);
   } catch (error) {
     if (error instanceof ConfigurationError) throw error;
     throw new ConfigurationError(
-      `${file} cannot be read: a checkpoint needs tokenizer.json and tokenizer_config.json beside its config.json.`,
+      `${file} cannot be read: a checkpoint needs tokenizer.json and tokenizer_config.json next to its config.json.`,
       { cause: error },
     );
   }
@@ -51,7 +51,7 @@ export function ownTokens(tokenizerJson: Record<string, unknown>): number {
 export function requireVocabulary(checkpoint: string, ownTokens: number, vocabSize: number): void {
   if (ownTokens <= vocabSize) return;
   throw new ConfigurationError(
-    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${ownTokens - 1}, ` +
-      `the model's vocab_size is ${vocabSize}; they do not belong together`,
+    `${join(checkpoint, 'tokenizer.json')}: has token ids up to ${ownTokens - 1}, but ` +
+      `the model's vocab_size is ${vocabSize}; copy both files from the same checkpoint`,
   );
 }

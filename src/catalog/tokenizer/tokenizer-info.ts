@@ -16,7 +16,7 @@ export interface TokenizerInfo {
 }
 
 /** Maximum bytes of a template: a hundred times the longest ones. */
-const mostTemplateBytes = 2 ** 22;
+const maxTemplateBytes = 2 ** 22;
 
 /** @throws ConfigurationError naming the file that cannot be read */
 export function readTokenizerInfo(checkpoint: string): TokenizerInfo {
@@ -29,7 +29,7 @@ export function readTokenizerInfo(checkpoint: string): TokenizerInfo {
     tokenizerClass: typeof tokenizerClass === 'string' ? tokenizerClass : null,
     specialTokens: specialTokensOf(config),
     chatTemplate: isApart
-      ? readCheckpointFile(templateFile, mostTemplateBytes)
+      ? readCheckpointFile(templateFile, maxTemplateBytes)
       : defaultTemplate(config.chat_template),
     templatePlace: isApart ? templateFile : `${configFile}: chat_template`,
   };

@@ -67,8 +67,8 @@ function sentencePieceDecoder(steps: readonly DecoderStep[], file: string): Toke
       leadingSpaces = step.start ?? 0;
     } else {
       throw new ConfigurationError(
-        `${file}: decoder ${JSON.stringify(step)} is not supported; ` +
-          'ByteLevel, Metaspace and sequences of Replace, ByteFallback, Fuse and Strip (of leading spaces) are.',
+        `${file}: decoder ${JSON.stringify(step)} is not supported; expected ` +
+          'ByteLevel, Metaspace or a sequence of Replace, ByteFallback, Fuse and Strip (of leading spaces).',
       );
     }
   }
@@ -160,7 +160,7 @@ function readVocabulary(
   const size = tokenizer.model?.vocab.length ?? 0;
   if (size > limits.tokens) {
     throw new ConfigurationError(
-      `${file} has token ids up to ${size - 1}; at most ${limits.tokens} are taken.`,
+      `${file} has token ids up to ${size - 1}; the maximum is ${limits.tokens} tokens.`,
     );
   }
   const added = tokenizer.get_added_tokens_decoder();
@@ -174,7 +174,7 @@ function readVocabulary(
     total += bytes.length;
     if (total > limits.tokenBytes) {
       throw new ConfigurationError(
-        `${file}: up to token ${id}, the tokens stand for more than ${limits.tokenBytes} bytes of text.`,
+        `${file}: the tokens up to ${id} stand for more than ${limits.tokenBytes} bytes of text.`,
       );
     }
     tokens.push(bytes);

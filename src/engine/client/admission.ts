@@ -13,7 +13,7 @@ export interface AdmissionLimits {
 
 type Arriving = Pick<GenerationRequest, 'promptTokens' | 'completionPrefix' | 'client'>;
 
-const keptPart = ', of which a part is kept for those who were told to come back';
+const keptPart = ', partly reserved for clients that return on time';
 
 /** Maximum that one client may hold of an empty queue; a request for more is never admitted. */
 export function clientQueueLimit(limits: AdmissionLimits): QueueAmount {
@@ -119,8 +119,8 @@ export class Admission {
   #clientIsOver({ requests, tokens }: QueueAmount, { retryAfterSeconds, isKept }: Refusal): ServiceError {
     return new ServiceError(
       'queue_full',
-      `${requests} requests of this client with ${tokens} prompt tokens are waiting; one client may hold ` +
-        `${this.#limits.clientQueueShare} % of the queue, and less while others wait${isKept ? keptPart : ''}.`,
+      `${requests} requests of this client with ${tokens} prompt tokens are waiting; one client may hold at most ` +
+        `${this.#limits.clientQueueShare} % of the queue, less while others wait${isKept ? keptPart : ''}.`,
       { retryAfterSeconds },
     );
   }
@@ -130,7 +130,7 @@ export class Admission {
     return new ServiceError(
       'queue_full',
       `${this.queuedRequests} requests with ${this.queuedTokens} prompt tokens are waiting; ` +
-        `at most ${maxQueuedRequests} with ${maxQueuedTokens} may${isKept ? keptPart : ''}.`,
+        `the queue holds at most ${maxQueuedRequests} with ${maxQueuedTokens}${isKept ? keptPart : ''}.`,
       { retryAfterSeconds },
     );
   }

@@ -180,7 +180,7 @@ export class EngineClient implements Engine {
   /** Waiting requests survive the death of a worker, but not a second one before a model has loaded again. */
   #workerEnded(restartInMs: number | null, exitCode?: number): void {
     if (exitCode !== undefined) {
-      const next = restartInMs === null ? 'it is not started again' : `another starts in ${restartInMs} ms`;
+      const next = restartInMs === null ? 'it is not restarted' : `another starts in ${restartInMs} ms`;
       this.#onFault(null, `The engine's thread exited with code ${exitCode}; ${next}.`);
     }
     this.#requests.failStarted('engine_failure', 'The engine stopped while it ran the request.');
@@ -197,6 +197,6 @@ export class EngineClient implements Engine {
   }
 
   #failWaiting(model: string): void {
-    this.#requests.failWaiting(model, 'not_ready', 'The engine stopped before it came to the request.');
+    this.#requests.failWaiting(model, 'not_ready', 'The engine stopped before it started the request.');
   }
 }

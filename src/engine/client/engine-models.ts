@@ -1,13 +1,10 @@
-import type { ModelState } from '../../catalog/served-model.ts';
-import { ServiceError } from '../../errors.ts';
+import { type ModelState, notReady } from '../../catalog/served-model.ts';
 import type { EngineReport, ModelSpec } from '../protocol/messages.ts';
 
 type Loaded = Extract<EngineReport, { type: 'loaded' }>;
 
 /** @param loadSeconds null unless the model has just loaded */
 export type OnModelState = (model: string, state: ModelState, loadSeconds: number | null) => void;
-
-const retryAfterSeconds = { loading: 5, failed: 60 };
 
 /** A model that has never loaded is given up after this many deaths of the worker during its load. */
 const maxDeathsInLoad = 2;
@@ -57,7 +54,7 @@ export class EngineModels {
 
   /** @returns settles once its first load has succeeded or failed */
   add(spec: ModelSpec): Promise<void> {
-    if (this.#models.has(spec.name)) throw new Error(`the engine has a model ${spec.name} already`);
+    if (this.#models.has(spec.name)) throw new Error(`the engine already has a model ${spec.name}`);
     const tried = Promise.withResolvers<void>();
     const state: ModelState = { state: 'loading' };
     this.#models.set(spec.name, { spec, state, loadSeconds: null, deathsInLoad: 0, tried, left: null });
@@ -128,17 +125,7 @@ export class EngineModels {
     const model = this.#models.get(name);
     const state = model?.state;
     if (state?.state === 'ready' && model?.left === null) return;
-    if (state?.state === 'restarting') {
-      throw new ServiceError('not_ready', `The engine of the model '${name}' is being restarted.`, state);
-    }
-    const isLoading = state?.state === 'loading';
-    throw new ServiceError(
-      'not_ready',
-      `The model '${name}' is ${isLoading ? 'loading' : 'not available'}.`,
-      {
-        retryAfterSeconds: retryAfterSeconds[isLoading ? 'loading' : 'failed'],
-      },
-    );
+    throw notReady(name, model?.left === null ? (state ?? null) : null);
   }
 
   #restarting(model: EngineModel, restartInMs: number): void {

@@ -3,13 +3,13 @@ import type { Clock } from '../protocol/clock.ts';
 /** How long a turn is kept after its time, for slow clients and networks. */
 const graceMs = 5000;
 /** Maximum number of turns still to come: about 10 MB. */
-const mostTurns = 65_536;
+const maxReservations = 65_536;
 
 /**
  * Remembers when refused requests should come back, and recognises them by `key` when they do. A key may have several
  * turns. Times are milliseconds on one monotonic clock.
  */
-export class KeptTurns {
+export class RetryReservations {
   /** Turns still to come, in order. */
   readonly #coming: { key: string; at: number }[] = [];
   /** Turns that have come: count per key, in the order in which they expire. */
@@ -23,7 +23,7 @@ export class KeptTurns {
 
   /** @param at not before the time of the turn added last */
   add(key: string, at: number): void {
-    if (this.#coming.length < mostTurns) this.#coming.push({ key, at });
+    if (this.#coming.length < maxReservations) this.#coming.push({ key, at });
   }
 
   /** Uses up a turn of `key`. @returns whether it had one */
@@ -52,9 +52,9 @@ export class KeptTurns {
 }
 
 /** The rate covers at least this many events, so that slow queues count too, */
-const fewestEvents = 64;
+const minEvents = 64;
 /** and at least this many milliseconds, because requests that run together often end together. */
-const shortestMs = 5000;
+const minWindowMs = 5000;
 
 /** The recent rate at which a queue drains. */
 export class DrainRate {
@@ -71,7 +71,7 @@ export class DrainRate {
   record(amount: number, now: number): void {
     this.#events.push({ amount, at: now });
     this.#sum += amount;
-    while (this.#events.length > fewestEvents && now - this.#events[0]!.at >= shortestMs) {
+    while (this.#events.length > minEvents && now - this.#events[0]!.at >= minWindowMs) {
       const { amount: oldest, at } = this.#events.shift()!;
       this.#sum -= oldest;
       this.#since = at;
@@ -118,7 +118,7 @@ export class QueueBound {
   readonly #like: QueueBound | null;
   readonly #requestRate = new DrainRate(0);
   readonly #tokenRate = new DrainRate(0);
-  readonly #turns = new KeptTurns();
+  readonly #turns = new RetryReservations();
   readonly held: QueueAmount = { requests: 0, tokens: 0 };
   /** Milliseconds during which something waited, up to #measuredAt: an empty queue says nothing about its speed. */
   #busyMs = 0;

@@ -1,8 +1,8 @@
 import type { Clock } from '../protocol/clock.ts';
 import type { EngineCommand, EngineReport } from '../protocol/messages.ts';
 
-const firstMs = 100;
-const longestMs = 30_000;
+const minDelayMs = 100;
+const maxDelayMs = 30_000;
 /** A worker that holds a model for this long has recovered. */
 const recoveredMs = 60_000;
 
@@ -13,7 +13,7 @@ class RestartDelay {
   /** @param loadedMs how long the ended worker held a model; null: it never did */
   next(loadedMs: number | null): number {
     if (loadedMs !== null && loadedMs >= recoveredMs) this.#failures = 0;
-    const delayMs = Math.min(longestMs, firstMs * 2 ** this.#failures);
+    const delayMs = Math.min(maxDelayMs, minDelayMs * 2 ** this.#failures);
     this.#failures += 1;
     return delayMs;
   }

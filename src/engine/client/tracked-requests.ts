@@ -126,7 +126,7 @@ export class TrackedRequests {
       ({ request: { queueDeadline, deadline }, timings }) =>
         noticedBefore > (timings.hasStarted ? deadline : Math.min(queueDeadline, deadline)),
       'deadline_exceeded',
-      'The engine did not come to the request, or to its end, before its deadline.',
+      'The engine did not start or finish the request before its deadline.',
     );
   }
 

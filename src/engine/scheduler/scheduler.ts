@@ -42,7 +42,7 @@ export interface SchedulerOptions extends SlotLimits {
   prefillChunk: number;
 }
 
-interface Holder {
+interface RunningSequence {
   readonly request: Schedulable;
   /** Whether the encoder has read the prompt after the steps planned so far. */
   isEncoded: boolean;
@@ -72,10 +72,10 @@ interface PrefillPlan {
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #queue = new WaitingQueue<Schedulable>();
-  readonly #table: SlotTable<Holder>;
+  readonly #table: SlotTable<RunningSequence>;
   readonly #contents: SlotContents;
   /** By id, in the order they started. */
-  readonly #holders = new Map<string, Holder>();
+  readonly #holders = new Map<string, RunningSequence>();
   /** By client: the last step that computed part of one of its prompts. */
   readonly #prefilledIn = new Map<string, number>();
   #step = 0;
@@ -175,7 +175,7 @@ export class Scheduler {
     }
   }
 
-  #keep({ content, filled, request, isEncoded }: Holder, generated: readonly number[] | null): void {
+  #keep({ content, filled, request, isEncoded }: RunningSequence, generated: readonly number[] | null): void {
     const { promptTokens } = request;
     if (generated === null) this.#contents.drop(content);
     else if (this.#hasEncoder) {
@@ -187,7 +187,7 @@ export class Scheduler {
   }
 
   /** Charges a client only for what its request computed. */
-  #settle({ request, filled, isEncoded }: Holder): void {
+  #settle({ request, filled, isEncoded }: RunningSequence): void {
     const { client, promptTokens } = request;
     const encoded = isEncoded ? promptTokens.length : 0;
     this.#queue.release(request, encoded + filled, this.#now);
@@ -222,7 +222,7 @@ export class Scheduler {
   }
 
   /** Plans the moves. Before one overwrites useful contents, copies these to the oldest free slot, if there is one. */
-  #carryOut(moves: readonly SlotMove<Holder>[]): StepPlan['moves'] {
+  #carryOut(moves: readonly SlotMove<RunningSequence>[]): StepPlan['moves'] {
     return moves.flatMap(({ occupant, from, to }, i) => {
       const planned: StepPlan['moves'][number][] = [];
       const busy = new Set([to, ...moves.slice(i).map((move) => move.from)]);
@@ -278,12 +278,19 @@ export class Scheduler {
   }
 
   /** Gives `request` a slot; null when none is free. */
-  #start(request: Schedulable, shared: SharedPrefix | null, plan: PrefillPlan): Holder | null {
+  #start(request: Schedulable, shared: SharedPrefix | null, plan: PrefillPlan): RunningSequence | null {
     const slot = this.#slotFor(shared);
     if (slot === null) return null;
     const isThere = shared !== null && this.#contents.at(slot) === shared.content;
     const content = this.#contents.begin(slot, request);
-    const holder: Holder = { request, isEncoded: false, filled: 0, stage: 'prefill', content, shared };
+    const holder: RunningSequence = {
+      request,
+      isEncoded: false,
+      filled: 0,
+      stage: 'prefill',
+      content,
+      shared,
+    };
     this.#table.take(holder, slot);
     this.#queue.take(request);
     this.#holders.set(request.id, holder);
@@ -300,7 +307,7 @@ export class Scheduler {
     return others.length === 0 ? null : this.#contents.oldest(others);
   }
 
-  #planPrompt(holder: Holder, budget: number, plan: PrefillPlan): void {
+  #planPrompt(holder: RunningSequence, budget: number, plan: PrefillPlan): void {
     if (this.#isToWait(holder, plan) || budget < 1) return;
     if (!this.#hasEncoder || holder.isEncoded) this.#planChunk(holder, budget, plan);
     else {
@@ -314,13 +321,13 @@ export class Scheduler {
   }
 
   /** Without a completion prefix the decoder has nothing to prefill: its start token goes with the batch. */
-  #encoded(holder: Holder): void {
+  #encoded(holder: RunningSequence): void {
     holder.isEncoded = true;
     if (holder.request.completionPrefix.length === 0) holder.stage = 'ready';
   }
 
   /** Plans the next chunk of the tokens given to the decoder. */
-  #planChunk(holder: Holder, budget: number, plan: PrefillPlan): void {
+  #planChunk(holder: RunningSequence, budget: number, plan: PrefillPlan): void {
     const { id, client, promptLogprobs } = holder.request;
     const slot = this.#table.slotOf(holder);
     const start = holder.filled;
@@ -346,7 +353,7 @@ export class Scheduler {
   }
 
   /** Takes over the shared part of the prompt. @returns whether this step must compute nothing of the prompt */
-  #isToWait(holder: Holder, plan: PrefillPlan): boolean {
+  #isToWait(holder: RunningSequence, plan: PrefillPlan): boolean {
     while (holder.shared !== null) {
       const { content, length } = holder.shared;
       const from = this.#contents.slotOf(content);
@@ -358,7 +365,12 @@ export class Scheduler {
     return holder.stage !== 'prefill';
   }
 
-  #takeOver(holder: Holder, from: number, { content, length }: SharedPrefix, plan: PrefillPlan): void {
+  #takeOver(
+    holder: RunningSequence,
+    from: number,
+    { content, length }: SharedPrefix,
+    plan: PrefillPlan,
+  ): void {
     const { id } = holder.request;
     const slot = this.#table.slotOf(holder);
     const isWhole = this.#hasEncoder;

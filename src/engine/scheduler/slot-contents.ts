@@ -23,7 +23,7 @@ export interface SharedPrefix {
 type Prompt = Pick<GenerationRequest, 'promptTokens' | 'cacheSalt' | 'promptLogprobs' | 'isReproducible'>;
 
 /** Minimum shared tokens of a decoder's prompt: fewer are computed as fast as they are copied. */
-const fewestShared = 16;
+const minShared = 16;
 
 /**
  * What the slots of a model hold, including what finished requests left until it is overwritten. A prompt that begins
@@ -105,16 +105,16 @@ export class SlotContents {
    */
   find(prompt: Prompt, own: SlotContent | null = null): SharedPrefix | null {
     let best: SharedPrefix | null = null;
-    let mostWorth = 0;
+    let bestWorth = 0;
     for (const content of this.#contents) {
       if (content === null || content === own || content.salt !== prompt.cacheSalt) continue;
       const length = this.#sharedLength(prompt, content);
       const isThere = content.filled >= length;
       if (length === 0 || (!isThere && own !== null && content.usedAt > own.usedAt)) continue;
-      const worth = length + (isThere ? fewestShared : 0);
-      if (worth < mostWorth || (worth === mostWorth && content.usedAt > best!.content.usedAt)) continue;
+      const worth = length + (isThere ? minShared : 0);
+      if (worth < bestWorth || (worth === bestWorth && content.usedAt > best!.content.usedAt)) continue;
       best = { content, length };
-      mostWorth = worth;
+      bestWorth = worth;
     }
     return best;
   }
@@ -122,7 +122,7 @@ export class SlotContents {
   /** Whether the contents of `slot` could be useful and no other slot has them. */
   isWorthKeeping(slot: number): boolean {
     const own = this.#contents[slot];
-    if (!own || (this.#chunk !== null && own.filled < fewestShared)) return false;
+    if (!own || (this.#chunk !== null && own.filled < minShared)) return false;
     return !this.#contents.some((other, at) => at !== slot && other !== null && covers(other, own));
   }
 
@@ -137,7 +137,7 @@ export class SlotContents {
     const useful = isReproducible
       ? this.#wholeChunks(Math.min(shared, length - 1, content.exact))
       : Math.min(shared, length - 2);
-    return useful >= fewestShared ? useful : 0;
+    return useful >= minShared ? useful : 0;
   }
 
   #wholeChunks(length: number): number {
@@ -154,8 +154,8 @@ function covers(other: SlotContent, own: SlotContent): boolean {
   );
 }
 
-function commonLength(a: readonly number[], b: readonly number[], most: number): number {
+function commonLength(a: readonly number[], b: readonly number[], maximum: number): number {
   let length = 0;
-  while (length < most && a[length] === b[length]) length += 1;
+  while (length < maximum && a[length] === b[length]) length += 1;
   return length;
 }

@@ -36,7 +36,7 @@ export class SlotTable<T> {
 
   slotOf(occupant: T): number {
     const slot = this.#slots.get(occupant);
-    if (slot === undefined) throw new Error('asked for the slot of one that holds none');
+    if (slot === undefined) throw new Error('slotOf: the occupant holds no slot');
     return slot;
   }
 

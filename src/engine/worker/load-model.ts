@@ -16,7 +16,7 @@ import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
 import { ModelEngine } from './model-engine.ts';
 
 /** Maximum tokens of the trial prompt. */
-const mostTokens = 8;
+const maxTrialTokens = 8;
 
 /**
  * Lets a loaded model choose one token. Finite weights can have products that are not finite, above all in half
@@ -26,7 +26,9 @@ const mostTokens = 8;
 async function tryModel(session: Session, manifest: Manifest, folder: string): Promise<void> {
   const { specialTokens, graphs, vocabSize, precision } = manifest;
   const begins = [specialTokens.bos, specialTokens.pad, ...specialTokens.eos].filter((id) => id !== null);
-  const tokens = [...new Set([...begins, 0, 1, 2, 3, 4])].filter((id) => id < vocabSize).slice(0, mostTokens);
+  const tokens = [...new Set([...begins, 0, 1, 2, 3, 4])]
+    .filter((id) => id < vocabSize)
+    .slice(0, maxTrialTokens);
   const none = { promptTokens: [], endTokens: [], minTokens: 0, logprobs: null };
   const sampling = session.startSampling({ ...none, parameters: greedy });
   try {
@@ -41,7 +43,7 @@ async function tryModel(session: Session, manifest: Manifest, folder: string): P
   } catch (error) {
     if (!(error instanceof SamplingError)) throw error;
     throw new ConfigurationError(
-      `${folder}: no answer can be computed in ${precision}: ${error.message} The weights are damaged or too large for it.`,
+      `${folder}: cannot compute an answer in ${precision}: ${error.message} The weights are damaged or too large for ${precision}.`,
       { cause: error },
     );
   } finally {
@@ -73,7 +75,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
   const { eos, decoderStart } = manifest.specialTokens;
   if (hasEncoder && decoderStart === null) {
     throw new ConfigurationError(
-      `${spec.folder}: the manifest has no decoderStart token, which an encoder-decoder model begins with; ` +
+      `${spec.folder}: the manifest has no decoderStart token, which an encoder-decoder model needs; ` +
         'set decoder_start_token_id in generation_config.json and export again.',
     );
   }

@@ -26,7 +26,7 @@ export interface ModelEngineParts {
 export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
 
 /** Maximum logits a session computes at once for a scored prompt: 32 MiB, whatever the vocabulary. */
-const mostScoredLogits = 2 ** 23;
+const maxScoredLogits = 2 ** 23;
 
 const lateness: Record<AbortStage, string> = {
   queued: 'The request waited for a slot longer than its deadline allows.',
@@ -204,7 +204,7 @@ export class ModelEngine {
   ): Promise<SampledToken | null> {
     const { id, promptLogprobs: alternatives } = request;
     const startsWithPrompt = this.#model.decoderStart === null;
-    const scoredAtOnce = Math.max(1, Math.floor(mostScoredLogits / this.#session.vocabSize));
+    const scoredAtOnce = Math.max(1, Math.floor(maxScoredLogits / this.#session.vocabSize));
     const atOnce = alternatives === null ? end - start : scoredAtOnce;
     let last: SampledToken | null = null;
     for (let from = start; from < end; from += atOnce) {

@@ -13,7 +13,7 @@ export const indexFile = 'model.safetensors.index.json';
 /** The error for a folder without weights. It says what the folder holds instead. */
 export async function noWeights(folder: string): Promise<ConfigurationError> {
   const names = await readdir(folder);
-  const broken = 'has its weights as a link to a file that does not exist; download the checkpoint again';
+  const broken = 'its weights are a link to a missing file; download the checkpoint again';
   return new ConfigurationError(`${folder}: ${missingWeights(names) ?? broken}`);
 }
 
@@ -94,7 +94,9 @@ async function openShards<T>(
       for (const name of shard.tensors.keys()) {
         // This also catches a tensor in two shards, because the index names only one of them.
         if (index.get(name) === fileName) continue;
-        throw new ConfigurationError(`${shard.path}: has ${name}, which ${indexFile} does not place there`);
+        throw new ConfigurationError(
+          `${shard.path}: holds ${name}, but ${indexFile} does not list it for this file`,
+        );
       }
     }
   } catch (error) {

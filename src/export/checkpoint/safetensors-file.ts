@@ -93,7 +93,7 @@ async function readExactly(
       position + done,
     );
     if (bytesRead === 0)
-      throw new ConfigurationError(`${path}: ends at byte ${position + done}, while it was read`);
+      throw new ConfigurationError(`${path}: was cut to ${position + done} bytes while it was read`);
     done += bytesRead;
   }
   return bytes;

@@ -2,13 +2,13 @@ import { readCheckpointFile } from '../../catalog/checkpoint-file.ts';
 import { ConfigurationError } from '../../errors.ts';
 
 /** Several times the index size of the largest models. */
-const mostBytes = 2 ** 26;
+const maxBytes = 2 ** 26;
 
 /** Reads from `model.safetensors.index.json` which shard holds each tensor: tensor name → file name. */
 export async function readShardIndex(path: string): Promise<Map<string, string>> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readCheckpointFile(path, mostBytes));
+    parsed = JSON.parse(readCheckpointFile(path, maxBytes));
   } catch (cause) {
     if (cause instanceof ConfigurationError) throw cause;
     throw new ConfigurationError(`${path}: is not valid JSON`, { cause });

@@ -132,7 +132,7 @@ export class WeightSource {
     const [first] = unused as [string];
     const others = unused.length > 1 ? ` and ${unused.length - 1} more` : '';
     throw new ConfigurationError(
-      `${this.#checkpoint.pathOf(first)}: holds ${first}${others}; by config.json the model has no such tensor`,
+      `${this.#checkpoint.pathOf(first)}: holds ${first}${others}; according to config.json, the model has no such tensor`,
     );
   }
 
@@ -146,7 +146,7 @@ export class WeightSource {
     const entry = this.#checkpoint.entry(name);
     const path = this.#checkpoint.pathOf(name);
     if (entry.shape.join() !== shape.join()) {
-      throw new ConfigurationError(`${path}: ${name} is [${entry.shape}]; config.json makes it [${shape}]`);
+      throw new ConfigurationError(`${path}: ${name} is [${entry.shape}]; config.json requires [${shape}]`);
     }
     if (!isFloatDtype(entry.dtype)) {
       throw new ConfigurationError(`${path}: ${name} is ${entry.dtype}; expected F32, F16 or BF16`);
@@ -202,6 +202,6 @@ function toHalf(values: Float32Array, path: string, { name }: TensorInfo): Uint1
   const lost = halves.findIndex((bits, n) => (bits & 0x7fff) === 0x7c00 && Number.isFinite(values[n]!));
   if (lost < 0) return halves;
   throw new ConfigurationError(
-    `${path}: ${name} holds ${values[lost]}, which fp16 cannot; export it as fp32, int8 or int4`,
+    `${path}: ${name} holds ${values[lost]}, which fp16 cannot hold; export it as fp32, int8 or int4`,
   );
 }

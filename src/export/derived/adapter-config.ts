@@ -46,12 +46,12 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
   config.oneOf('bias', ['none'], { missing: 'none' });
   for (const field of config.fields) {
     if (read.includes(field) || informational.includes(field) || config.isEmpty(field)) continue;
-    throw config.refuse(field, 'nothing: adapters that use it cannot be merged here; merge it with peft');
+    throw config.refuse(field, 'no value: altup cannot merge adapters that use it; merge it with peft');
   }
   if (!config.isOneOf('init_lora_weights', soundBeginnings)) {
     throw config.refuse(
       'init_lora_weights',
-      'true: others change the base too; save the adapter for the plain base',
+      'true: other values also change the base; save the adapter for the plain base',
     );
   }
   const alphas = config.object('alpha_pattern');
@@ -68,6 +68,6 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
 function plainName(file: string, name: string): string {
   if (/^[\w.]+$/.test(name)) return name;
   throw new ConfigurationError(
-    `${file}: alpha_pattern has the pattern ${name.slice(0, 100)}; expected ends of module names, as self_attn.q_proj`,
+    `${file}: alpha_pattern has the pattern ${name.slice(0, 100)}; expected ends of module names, such as self_attn.q_proj`,
   );
 }

@@ -67,7 +67,7 @@ function added(module: string, parts: Parts, path: string): Update {
     : [parts.lora_A, parts.lora_B];
   const magnitude = parts.lora_magnitude_vector ?? null;
   if (a === undefined || b === undefined)
-    throw new ConfigurationError(`${path}: ${module} has one of the two LoRA tensors alone`);
+    throw new ConfigurationError(`${path}: ${module} has only one of its two LoRA tensors`);
   if (isEmbedding && magnitude !== null)
     throw new ConfigurationError(`${path}: ${module} is a table adapted by DoRA; merge it with peft`);
   return { kind: 'added', module, a, b, isEmbedding, magnitude };
@@ -81,7 +81,7 @@ function inBase(name: string, base: readonly string[], path: string): string | n
   const end = behindPrefix(name);
   const alike = base.filter((other) => behindPrefix(other) === end);
   if (alike.length > 1)
-    throw new ConfigurationError(`${path}: ${name} could be ${alike[0]} or ${alike[1]} of the base`);
+    throw new ConfigurationError(`${path}: ${name} could mean ${alike[0]} or ${alike[1]} of the base`);
   return alike[0] ?? null;
 }
 
@@ -93,5 +93,5 @@ function ownHead(name: string, inAdapter: string, path: string): string {
 
 const unknown = (name: string, path: string) =>
   new ConfigurationError(
-    `${path}: ${name} changes a tensor that the base model does not have; is it of another base?`,
+    `${path}: ${name} changes a tensor that the base model does not have; is it for another base?`,
   );

@@ -98,7 +98,7 @@ async function* added(
   const { shape, dtype: stored } = base.entry(name);
   const dtype = floatDtype(name, stored, base.pathOf(name));
   if (shape.length !== 2)
-    throw new ConfigurationError(`${adapter.path}: ${update.module} is no matrix in the base`);
+    throw new ConfigurationError(`${adapter.path}: ${update.module} is not a matrix in the base`);
   const [rows, columns] = shape as [number, number];
   const rank = adapter.tensors.get(update.a)!.shape[0] ?? 0;
   requireShape(adapter, update.a, [rank, update.isEmbedding ? rows : columns]);
@@ -130,7 +130,7 @@ async function readMagnitude(
 ): Promise<Float32Array | null> {
   if (config.isDecomposed !== (magnitude !== null)) {
     throw new ConfigurationError(
-      `${adapter.path}: ${module} ${config.isDecomposed ? 'has no' : 'has a'} magnitude, against use_dora`,
+      `${adapter.path}: ${module} ${config.isDecomposed ? 'has no' : 'has a'} magnitude, which contradicts use_dora`,
     );
   }
   if (magnitude === null) return null;
@@ -171,7 +171,7 @@ function scaleOf(module: string, rank: number, { alpha, alphas, isRankStabilised
 function requireShape(adapter: SafetensorsFile, name: string, shape: readonly number[]): void {
   const found = adapter.tensors.get(name)!.shape;
   if (found.join() === shape.join()) return;
-  throw new ConfigurationError(`${adapter.path}: ${name} is [${found}]; the base model makes it [${shape}]`);
+  throw new ConfigurationError(`${adapter.path}: ${name} is [${found}]; the base model requires [${shape}]`);
 }
 
 async function floats(file: SafetensorsFile, name: string): Promise<Float32Array<ArrayBuffer>> {

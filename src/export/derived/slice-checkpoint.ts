@@ -90,7 +90,7 @@ function slicedTensor(
 
 function matrix(weights: CheckpointWeights, name: string) {
   const { dtype, shape } = weights.entry(name);
-  if (shape.length !== 2) throw new ConfigurationError(`${weights.pathOf(name)}: ${name} is no matrix`);
+  if (shape.length !== 2) throw new ConfigurationError(`${weights.pathOf(name)}: ${name} is not a matrix`);
   const [rows, columns] = shape as [number, number];
   return { dtype, rows, columns, rowBytes: columns * bytesPerElement[dtype] };
 }

@@ -55,7 +55,7 @@ export async function readSlice(asked: string, model: Sliceable, checkpoint: str
   if (asked === 'E2B') {
     if (model.layers === e2b.layers && model.widths.every((width) => width === e2b.width)) return e2b.slice;
     throw new ConfigurationError(
-      `${checkpoint}: has ${model.layers} layers of up to ${Math.max(...model.widths)}; E2B is a slice of E4B, ${e2b.layers} layers of ${e2b.width}`,
+      `${checkpoint}: has ${model.layers} layers of width up to ${Math.max(...model.widths)}; E2B can only be sliced from E4B, which has ${e2b.layers} layers of width ${e2b.width}`,
     );
   }
   const file = await ConfigReader.open(asked);
@@ -70,7 +70,7 @@ export async function readSlice(asked: string, model: Sliceable, checkpoint: str
   if (tooWide >= 0)
     throw file.refuse(
       'intermediate_size',
-      `no more than layer ${kept[tooWide]} has, ${model.widths[kept[tooWide]!]}`,
+      `at most ${model.widths[kept[tooWide]!]}, the width of layer ${kept[tooWide]}`,
     );
   return { skipped, widths };
 }
@@ -80,7 +80,7 @@ export const keptLayers = ({ layers }: Pick<Sliceable, 'layers'>, { skipped }: P
 
 function readSkipped(file: ConfigReader, model: Sliceable): readonly number[] {
   const skipped = file.integers('skip_layers', file.lengthOf('skip_layers'), [0, model.layers - 1]);
-  if (skipped.length >= model.layers) throw file.refuse('skip_layers', 'a layer that is left');
+  if (skipped.length >= model.layers) throw file.refuse('skip_layers', 'at least one layer to keep');
   const sources = ['sliding_attention', 'full_attention'].map((kind) =>
     model.layerTypes.slice(0, model.firstShared).lastIndexOf(kind),
   );

@@ -38,7 +38,7 @@ function facts(model: Inspection): string[] {
     ['family', model.family],
     ['AltUp', blocks ?? 'none'],
     ...(sequence ? [['sequence', `${sequenceNames[sequence.method]}, stride ${sequence.stride}`]] : []),
-    ...(moe ? [['experts', `${moe.numExperts}, of which ${moe.topK} compute a token`]] : []),
+    ...(moe ? [['experts', `${moe.numExperts}, ${moe.topK} per token`]] : []),
     ['precision', model.precision],
     ['vocabulary', count(model.vocabSize)],
     ['context', `${count(model.contextLength)} tokens${encoder ? `, encoder ${count(encoder)}` : ''}`],

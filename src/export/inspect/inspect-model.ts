@@ -80,7 +80,7 @@ export async function inspectModel(path: string, precision: Precision): Promise<
   if (existsSync(join(folder, manifestFile))) return await inspectExport(folder);
   if (existsSync(join(folder, 'config.json'))) return await inspectCheckpoint(folder, precision);
   throw new ConfigurationError(
-    `${folder}: is no model; expected config.json (a checkpoint) or ${manifestFile} (an export)`,
+    `${folder}: is not a model; expected config.json (a checkpoint) or ${manifestFile} (an export)`,
   );
 }
 

@@ -53,7 +53,7 @@ class ExternalData {
 const inlineLimitBytes = 4095;
 
 /** Location of a tensor's bytes: in memory, or in the data file from `offset` on. */
-type Place = { bytes: Uint8Array<ArrayBuffer> } | { offset: number };
+type StoredLocation = { bytes: Uint8Array<ArrayBuffer> } | { offset: number };
 
 /**
  * Writes the graph's large weights to `dataFile` in `folder` and keeps small ones in memory.
@@ -66,14 +66,14 @@ export async function writeWeights(
   onBytes: (count: number) => void,
 ): Promise<{ initializers: TensorProto[]; hasData: boolean }> {
   const initializers: TensorProto[] = [];
-  const places = new Map<string, Place>();
+  const locations = new Map<string, StoredLocation>();
   let data: ExternalData | null = null;
   try {
     for (const weight of graph.weights) {
       if (weight.tensors.some(isLarge)) data ??= await ExternalData.create(join(folder, dataFile));
       for (const [index, place] of (await writeWeight(weight, data, onBytes)).entries()) {
         const tensor = weight.tensors[index]!;
-        places.set(tensor.name, place);
+        locations.set(tensor.name, place);
         initializers.push(toProto(tensor, place, dataFile));
       }
     }
@@ -81,26 +81,26 @@ export async function writeWeights(
     await data?.close();
   }
   for (const { of, ...tensor } of graph.aliases) {
-    initializers.push(toProto(tensor, places.get(of)!, dataFile));
+    initializers.push(toProto(tensor, locations.get(of)!, dataFile));
   }
   return { initializers, hasData: data !== null };
 }
 
 const isLarge = (tensor: TensorInfo) => byteLengthOf(tensor) > inlineLimitBytes;
 
-/** Reserves places for all tensors of the weight first, because their chunks may alternate. */
+/** Reserves locations for all tensors of the weight first, because their chunks may alternate. */
 async function writeWeight(
   weight: Weight,
   data: ExternalData | null,
   onBytes: (count: number) => void,
-): Promise<Place[]> {
-  const places = weight.tensors.map((tensor): Place => {
+): Promise<StoredLocation[]> {
+  const locations = weight.tensors.map((tensor): StoredLocation => {
     const length = byteLengthOf(tensor);
     return isLarge(tensor) ? { offset: data!.reserve(length) } : { bytes: new Uint8Array(length) };
   });
   const written = weight.tensors.map(() => 0);
   for await (const { tensor, bytes } of weight.chunks()) {
-    const place = places[tensor]!;
+    const place = locations[tensor]!;
     const before = written[tensor]!;
     written[tensor] = before + bytes.byteLength;
     checkLength(weight.tensors[tensor]!, written[tensor], (end, expected) => end <= expected);
@@ -111,7 +111,7 @@ async function writeWeight(
   weight.tensors.forEach((tensor, index) => {
     checkLength(tensor, written[index]!, (end, expected) => end === expected);
   });
-  return places;
+  return locations;
 }
 
 function checkLength(
@@ -123,7 +123,7 @@ function checkLength(
   if (!isRight(found, expected)) throw new Error(`${tensor.name} gave ${found} bytes, not ${expected}`);
 }
 
-function toProto({ name, type, dims }: TensorInfo, place: Place, location: string): TensorProto {
+function toProto({ name, type, dims }: TensorInfo, place: StoredLocation, location: string): TensorProto {
   const tensor = { name, dims: dims.map(BigInt), dataType: elementTypes[type] };
   if ('bytes' in place) return create(TensorProtoSchema, { ...tensor, rawData: place.bytes });
   return create(TensorProtoSchema, {

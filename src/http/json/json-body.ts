@@ -43,21 +43,21 @@ function checkDepth(bytes: Buffer): void {
 }
 
 /** An object or array inside a body, and its location. */
-interface Place {
+interface Location {
   value: object;
   key: string;
-  within: Place | null;
+  within: Location | null;
 }
 
 /** Such as `messages[0].content`. */
-function pathOf({ value, key, within }: Place, inner: string): string {
+function pathOf({ value, key, within }: Location, inner: string): string {
   const path = within === null ? '' : pathOf(within, key);
   if (Array.isArray(value)) return `${path}[${inner}]`;
   return path === '' ? inner : `${path}.${inner}`;
 }
 
-function refuseValue(place: Place, key: string | number, fault: string): never {
-  const path = pathOf(place, String(key));
+function refuseValue(location: Location, key: string | number, fault: string): never {
+  const path = pathOf(location, String(key));
   throw invalidRequest(shortName(paramOf(path)) || null, `\`${shortName(path)}\` ${fault}.`);
 }
 
@@ -72,36 +72,36 @@ const loneSurrogate = (text: string) => {
  */
 async function checkValues(body: unknown): Promise<void> {
   const turns = new Turns();
-  const open: Place[] = [];
-  const check = (place: Place, key: string | number, value: unknown) => {
+  const open: Location[] = [];
+  const check = (location: Location, key: string | number, value: unknown) => {
     if (typeof value === 'object' && value !== null) {
-      open.push({ value, key: String(key), within: place });
+      open.push({ value, key: String(key), within: location });
     } else if (typeof value === 'string' && !value.isWellFormed()) {
-      refuseValue(place, key, `has a lone surrogate, ${loneSurrogate(value)}, which is half a character`);
+      refuseValue(location, key, `has a lone surrogate, ${loneSurrogate(value)}, which is half a character`);
     } else if (typeof value === 'number' && !Number.isFinite(value)) {
-      refuseValue(place, key, 'is a number outside the range of 64-bit floating point');
+      refuseValue(location, key, 'is a number outside the range of 64-bit floating point');
     }
   };
   let checked = 0;
   if (typeof body === 'object' && body !== null) open.push({ value: body, key: '', within: null });
-  for (let place = open.pop(); place; place = open.pop()) {
-    const { value } = place;
+  for (let location = open.pop(); location; location = open.pop()) {
+    const { value } = location;
     const names = Array.isArray(value) ? null : Object.keys(value);
     const length = names?.length ?? (value as unknown[]).length;
     for (let i = 0; i < length; i++) {
       const key = names?.[i] ?? i;
-      check(place, key, (value as Record<string | number, unknown>)[key]);
-      if (names) checkName(place, names[i]!);
+      check(location, key, (value as Record<string | number, unknown>)[key]);
+      if (names) checkName(location, names[i]!);
       checked += 1;
       if (checked % 1024 === 0) await turns.next();
     }
   }
 }
 
-function checkName(place: Place, name: string): void {
-  if (name === '__proto__') refuseValue(place, name, 'is not allowed: no field may have this name');
+function checkName(location: Location, name: string): void {
+  if (name === '__proto__') refuseValue(location, name, 'is not allowed: no field may have this name');
   if (name.isWellFormed()) return;
-  refuseValue(place, name.toWellFormed(), `has a lone surrogate in its name, ${loneSurrogate(name)}`);
+  refuseValue(location, name.toWellFormed(), `has a lone surrogate in its name, ${loneSurrogate(name)}`);
 }
 
 /** What is wrong with invalid JSON, from V8's message, with at most one character of the client's text. */

@@ -49,19 +49,19 @@ export class ClientLimits {
    * @throws ServiceError `rate_limited` while the client has too many; `invalid_request` if `count` alone is too many
    */
   take(client: string, count: number): () => void {
-    const most = this.#limit?.concurrent ?? null;
-    if (most === null) return () => {};
-    if (count > most) {
+    const maximum = this.#limit?.concurrent ?? null;
+    if (maximum === null) return () => {};
+    if (count > maximum) {
       throw invalidRequest(
         null,
-        `The request needs ${count} sequences; a client may have at most ${most} at a time.`,
+        `The request needs ${count} sequences; a client may have at most ${maximum} at a time.`,
       );
     }
     const before = this.#sequences.get(client) ?? 0;
-    if (before + count > most) {
+    if (before + count > maximum) {
       throw new ServiceError(
         'rate_limited',
-        `This client already has ${before} sequences running or waiting; the maximum is ${most}.`,
+        `This client already has ${before} sequences running or waiting; the maximum is ${maximum}.`,
         {
           retryAfterSeconds: concurrencyRetrySeconds,
         },

@@ -1,7 +1,7 @@
 import type { preValidationAsyncHookHandler } from 'fastify';
 import type { GenerationDefaults } from '../../catalog/generation-defaults.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
-import type { ServedModel } from '../../catalog/served-model.ts';
+import { notReady, type ServedModel } from '../../catalog/served-model.ts';
 import type { TextWork } from '../../catalog/texts/model-texts.ts';
 import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
 import { ServiceError } from '../../errors.ts';
@@ -64,17 +64,12 @@ export function noteModel(models: Models): preValidationAsyncHookHandler {
   };
 }
 
-const failedToLoad = (name: string) =>
-  new ServiceError('not_ready', `The model '${name}' failed to load; see /health.`, {
-    retryAfterSeconds: 60,
-  });
-
 /** A loading model already has its tokenizer. @throws ServiceError `not_ready` */
-export function requireTokenizer({ name, vocabulary, texts }: ServedModel): {
+export function requireTokenizer({ name, vocabulary, texts, state }: ServedModel): {
   vocabulary: Vocabulary;
   texts: TextWork;
 } {
-  if (!vocabulary || !texts) throw failedToLoad(name);
+  if (!vocabulary || !texts) throw notReady(name, state);
   return { vocabulary, texts };
 }
 
@@ -86,11 +81,7 @@ export function requireReady(model: ServedModel): ReadyModel {
     const { backend } = runtime;
     return { name, manifest, vocabulary, texts, defaults, backend, capacity, encoderCapacity };
   }
-  if (state.state === 'failed') throw failedToLoad(name);
-  if (state.state === 'restarting') {
-    throw new ServiceError('not_ready', `The engine of the model '${name}' is being restarted.`, state);
-  }
-  throw new ServiceError('not_ready', `The model '${name}' is loading.`, { retryAfterSeconds: 5 });
+  throw notReady(name, state);
 }
 
 /** Maximum tokens of prompt plus completion; for an encoder-decoder model, of the prompt; null if not loaded. */

@@ -4,7 +4,8 @@ import { normal, type RandomStream } from './random-stream.ts';
 /** Draws a length, 1 or more. */
 export type LengthDistribution = (random: RandomStream) => number;
 
-const expected = 'expected N, uniform:FROM,TO or lognormal:MEDIAN,SIGMA[,MOST], whole lengths of 1 or more';
+const expected =
+  'expected N, uniform:FROM,TO or lognormal:MEDIAN,SIGMA[,MAXIMUM], whole lengths of 1 or more';
 
 const whole = (value: number) => Number.isInteger(value) && value >= 1;
 
@@ -25,5 +26,5 @@ export function parseLengths(flag: string, text: string): LengthDistribution {
     return (random) =>
       Math.min(Math.floor(third), Math.max(1, Math.round(first * Math.exp(second * normal(random)))));
   }
-  throw new ConfigurationError(`${flag}: "${text}" is no distribution; ${expected}`);
+  throw new ConfigurationError(`${flag}: "${text}" is not a distribution; ${expected}`);
 }

@@ -67,11 +67,11 @@ function parseLine(line: FileLine): { text: string; maxTokens: number | null } {
   if (!line.text.startsWith('{')) return { text: line.text, maxTokens: null };
   const { prompt, max_tokens: maxTokens = null } = parseJsonLine('--prompts', line);
   if (typeof prompt !== 'string' || prompt === '') {
-    throw new ConfigurationError(`--prompts: ${line.where} has no "prompt" that is a text`);
+    throw new ConfigurationError(`--prompts: ${line.where} has no "prompt" with text`);
   }
   if (maxTokens === null) return { text: prompt, maxTokens: null };
   if (typeof maxTokens !== 'number' || !Number.isInteger(maxTokens) || maxTokens < 1) {
-    throw new ConfigurationError(`--prompts: "max_tokens" in ${line.where} is no whole number above 0`);
+    throw new ConfigurationError(`--prompts: "max_tokens" in ${line.where} is not a whole number above 0`);
   }
   return { text: prompt, maxTokens };
 }

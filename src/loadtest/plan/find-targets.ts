@@ -11,7 +11,7 @@ export async function findTargets(
   const targets: Target[] = [];
   for (const url of urls) {
     if (!URL.canParse(url) || !/^https?:/.test(url)) {
-      throw new ConfigurationError(`--url: "${url}" is no address that begins with http:// or https://`);
+      throw new ConfigurationError(`--url: "${url}" is not an address that begins with http:// or https://`);
     }
     const isNamed = models.length + baselines.length > 0;
     const named = isNamed ? models : [await firstModel(url, apiKey)];
@@ -23,8 +23,7 @@ export async function findTargets(
 }
 
 async function firstModel(url: string, apiKey: string | null): Promise<string> {
-  const refuse = (why: string) =>
-    new ConfigurationError(`--model: none is named, and ${url}/v1/models ${why}`);
+  const refuse = (why: string) => new ConfigurationError(`--model: not given, and ${url}/v1/models ${why}`);
   const headers = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
   let answer: { data?: { id?: unknown }[] };
   try {

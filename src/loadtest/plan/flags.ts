@@ -13,29 +13,32 @@ export const flags: Record<string, Flag> = {
   model: {
     value: 'NAME',
     isList: true,
-    description: 'model; the first of /v1/models where neither is given',
+    description: 'model; the first of /v1/models if neither --model nor --baseline is given',
   },
   baseline: { value: 'NAME', isList: true, description: 'model that the others are compared with' },
-  endpoint: { value: 'completions|chat', default: 'completions', description: 'API that is asked' },
+  endpoint: { value: 'completions|chat', default: 'completions', description: 'API to call' },
   rate: {
     value: 'R,…',
     default: '1',
-    description: 'requests per second for each model; a stage for each rate',
+    description: 'requests per second for each model; each rate is a stage',
   },
-  sweep: { description: 'go on with higher rates until no model keeps up' },
-  'sweep-factor': { value: 'F', default: '1.5', description: 'from one rate of a sweep to the next' },
+  sweep: { description: 'raise the rate until no model keeps up' },
+  'sweep-factor': { value: 'F', default: '1.5', description: 'factor from one rate of a sweep to the next' },
   arrivals: {
     value: 'poisson|constant|gamma:B',
     default: 'poisson',
-    description: 'gaps between arrivals; burstiness B below 1 comes in bursts',
+    description: 'gaps between arrivals; with burstiness B below 1, requests come in bursts',
   },
   trace: {
     value: 'FILE',
-    description: 'arrival times instead of a rate: seconds a line, or JSON lines with timestamp',
+    description: 'arrival times instead of a rate: seconds, one per line, or JSON lines with timestamp',
   },
-  concurrency: { value: 'N,…', description: 'closed loop instead: N clients that wait for their answers' },
+  concurrency: {
+    value: 'N,…',
+    description: 'closed loop instead: N clients that each wait for their answer',
+  },
   duration: { value: 'SECONDS', default: '30', description: 'how long a stage sends requests' },
-  requests: { value: 'N', description: 'most requests of a stage' },
+  requests: { value: 'N', description: 'maximum requests per stage' },
   order: {
     value: 'turns|interleaved',
     default: 'turns',
@@ -43,7 +46,7 @@ export const flags: Record<string, Flag> = {
   },
   prompts: {
     value: 'FILE',
-    description: 'prompts: text, one a line, or JSON lines with prompt and max_tokens',
+    description: 'prompts: text, one per line, or JSON lines with prompt and max_tokens',
   },
   'prompt-words': {
     value: 'LENGTHS',
@@ -51,24 +54,24 @@ export const flags: Record<string, Flag> = {
     description: 'words of the prompts cut from the built-in text',
   },
   'output-tokens': { value: 'LENGTHS', default: '64', description: 'max_tokens' },
-  temperature: { value: 'T', default: '0', description: 'of every request' },
-  'ignore-eos': { description: 'generate all of max_tokens, where the server knows ignore_eos' },
-  body: { value: 'JSON', description: 'object with further fields of every request' },
+  temperature: { value: 'T', default: '0', description: 'temperature of every request' },
+  'ignore-eos': { description: 'generate all of max_tokens, if the server supports ignore_eos' },
+  body: { value: 'JSON', description: 'JSON object with additional fields for every request' },
   'warm-up': { value: 'N', default: '4', description: 'requests to each model before the first stage' },
   slo: {
     value: 'LIST',
     description: 'objectives for goodput, milliseconds: ttft:200,itl:50,tpot:40,e2e:3000',
   },
-  timeout: { value: 'SECONDS', default: '120', description: 'when a request is given up' },
+  timeout: { value: 'SECONDS', default: '120', description: 'maximum duration of a request' },
   'max-lag': {
     value: 'MS',
     default: '50',
-    description: 'most lag of the client behind its schedule (p99); with more, a stage is invalid',
+    description: 'maximum lag of the client behind its schedule (p99); above it, a stage is invalid',
   },
-  seed: { value: 'N', default: '1', description: 'of arrivals, prompts and lengths' },
+  seed: { value: 'N', default: '1', description: 'seed of arrivals, prompts and lengths' },
   'api-key': {
     value: 'KEY',
-    description: 'sent as a bearer token; better in the environment: ALTUP_API_KEY',
+    description: 'sent as a bearer token; prefer the environment variable ALTUP_API_KEY',
   },
   json: { value: 'FILE', description: "write results with the field names of vLLM's bench serve" },
   html: { value: 'FILE', description: 'write a page with plots' },
@@ -90,6 +93,6 @@ export function loadtestUsage(): string {
   const lines = rows.map(({ flag, description, default: otherwise }) =>
     `  ${flag.padEnd(width)}  ${description}${otherwise === '' ? '' : ` (default: ${otherwise})`}`.trimEnd(),
   );
-  const lengths = '  LENGTHS: N, uniform:FROM,TO, or lognormal:MEDIAN,SIGMA[,MOST]';
+  const lengths = '  LENGTHS: N, uniform:FROM,TO, or lognormal:MEDIAN,SIGMA[,MAXIMUM]';
   return `Usage: altup loadtest [options]\n\nPuts OpenAI-compatible servers under load and reports latency, throughput and goodput.\n\n${lines.join('\n')}\n\n${lengths}\n`;
 }

@@ -13,13 +13,13 @@ export function parseObjectives(text: string): Objectives {
   for (const part of text.split(',')) {
     const [name, value] = part.split(':', 2).map((each) => each.trim());
     const figure = names.find((known) => known === (name === 'e2el' ? 'e2e' : name));
-    const mostMs = Number(value);
-    if (!figure || !(mostMs > 0)) {
+    const maxMs = Number(value);
+    if (!figure || !(maxMs > 0)) {
       throw new ConfigurationError(
-        `--slo: "${part.trim()}" is no objective; expected one of ${names.join(', ')}, a colon and milliseconds`,
+        `--slo: "${part.trim()}" is not an objective; expected one of ${names.join(', ')}, a colon and milliseconds`,
       );
     }
-    objectives[figure] = mostMs;
+    objectives[figure] = maxMs;
   }
   return objectives;
 }

@@ -26,6 +26,6 @@ export function parseJsonLine(flag: string, { text, where }: FileLine): Record<s
   try {
     return JSON.parse(text) as Record<string, unknown>;
   } catch (cause) {
-    throw new ConfigurationError(`${flag}: ${where} is no JSON: ${(cause as Error).message}`, { cause });
+    throw new ConfigurationError(`${flag}: ${where} is not JSON: ${(cause as Error).message}`, { cause });
   }
 }

@@ -19,11 +19,13 @@ export interface FlagValues {
 /** @throws ConfigurationError that names the flag at fault */
 export async function readPlan(values: FlagValues, environment: NodeJS.ProcessEnv): Promise<Plan> {
   if (values.isSet('sweep') && (values.isSet('trace') || values.isSet('concurrency'))) {
-    throw new ConfigurationError('--sweep raises a rate; it does not go with --trace or --concurrency');
+    throw new ConfigurationError(
+      '--sweep raises a rate, so it cannot be combined with --trace or --concurrency',
+    );
   }
   if (values.isSet('trace') && values.isSet('concurrency')) {
     throw new ConfigurationError(
-      '--trace says when requests come, --concurrency has clients wait; give one of them',
+      '--trace sets arrival times and --concurrency a number of waiting clients; give only one of them',
     );
   }
   const request = readRequest(values, environment);
@@ -88,7 +90,9 @@ function readPattern(text: string): ArrivalPattern {
   if (text === 'poisson' || text === 'constant') return { kind: text };
   const burstiness = Number(/^gamma:(.+)$/.exec(text)?.[1]);
   if (burstiness > 0) return { kind: 'gamma', burstiness };
-  throw new ConfigurationError(`--arrivals: "${text}" is none of poisson, constant, gamma:B with B above 0`);
+  throw new ConfigurationError(
+    `--arrivals: "${text}" is not valid; expected poisson, constant or gamma:B with B above 0`,
+  );
 }
 
 function readLoads(values: FlagValues): Load[] {
@@ -101,7 +105,7 @@ function readLoads(values: FlagValues): Load[] {
       const number = Number(part);
       if (!(number > 0) || (flag === 'concurrency' && !Number.isInteger(number))) {
         throw new ConfigurationError(
-          `--${flag}: "${part}" is no ${flag === 'rate' ? '' : 'whole '}number above 0`,
+          `--${flag}: "${part}" is not a ${flag === 'rate' ? '' : 'whole '}number above 0`,
         );
       }
       return flag === 'rate' ? { kind: 'open', rate: number } : { kind: 'closed', concurrency: number };
@@ -129,17 +133,19 @@ function numberOf(values: FlagValues, flag: string, { above }: { above: number }
   const text = values.text(flag)!;
   const value = text.trim() === '' ? Number.NaN : Number(text);
   if (Number.isFinite(value) && value > above) return value;
-  throw new ConfigurationError(`--${flag}: "${text}" is no number above ${Math.max(0, above)}`);
+  throw new ConfigurationError(`--${flag}: "${text}" is not a number above ${Math.max(0, above)}`);
 }
 
 function wholeOf(values: FlagValues, flag: string, least: number): number {
   const value = Number(values.text(flag));
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new ConfigurationError(`--${flag}: "${values.text(flag)}" is no whole number from ${least}`);
+  throw new ConfigurationError(`--${flag}: "${values.text(flag)}" is not a whole number from ${least}`);
 }
 
 function choiceOf<T extends string>(values: FlagValues, flag: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === values.text(flag));
   if (found) return found;
-  throw new ConfigurationError(`--${flag}: "${values.text(flag)}" is none of ${choices.join(', ')}`);
+  throw new ConfigurationError(
+    `--${flag}: "${values.text(flag)}" is not valid; expected ${choices.join(', ')}`,
+  );
 }

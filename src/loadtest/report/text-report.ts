@@ -42,7 +42,9 @@ export function checkLine(checks: LoadtestResult['checks']): string {
   );
   const different = checks
     .filter(({ client, server }) => server !== null && client !== server)
-    .map(({ target, what, client, server }) => `${what} of ${target.label}: ${client} here, ${server} there`);
+    .map(
+      ({ target, what, client, server }) => `${what} of ${target.label}: client ${client}, server ${server}`,
+    );
   const verdict = agree
     ? `${checks.length - unchecked.length} counts agree with /metrics exactly`
     : `counts DIFFER from /metrics (is the server used by others?): ${different.join('; ')}`;

@@ -208,7 +208,7 @@ export class GrammarCompiler {
       for (const asker of askers) if (asker.client === client) own += 1;
     }
     if (own < maxWaitingOfClient && all < maxWaiting) return;
-    throw busy(`${own < maxWaitingOfClient ? all : own} grammars are waiting to be compiled already.`);
+    throw busy(`${own < maxWaitingOfClient ? all : own} grammars are already waiting to be compiled.`);
   }
 
   #startNext(): void {

@@ -33,7 +33,7 @@ export function prebuiltAddon(
   }
   const { version } = JSON.parse(readFileSync(join(dirname(path), 'package.json'), 'utf8'));
   if (version === packageJson.version) return { path };
-  return { path: null, reason: `${name} is of version ${version}, not ${packageJson.version}` };
+  return { path: null, reason: `${name} has version ${version}, not ${packageJson.version}` };
 }
 
 const require = createRequire(import.meta.url);
@@ -210,7 +210,7 @@ export function loadNativeAddon(): LoadedAddon | MissingAddon {
   if (path === null) {
     return {
       addon: null,
-      reason: `the native addon is not built (\`npm run build:native\` does it and needs cargo), and ${reason}`,
+      reason: `the native addon is not built (\`npm run build:native\` builds it and needs cargo), and ${reason}`,
     };
   }
   const library = onnxruntimeLibrary();

@@ -9,7 +9,7 @@ import {
   SamplingError,
 } from '../../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
-import { type ExecutionProvider, providerRequest } from '../execution-providers.ts';
+import { cudaPrecisionFault, type ExecutionProvider, providerRequest } from '../execution-providers.ts';
 import type {
   DecodeRow,
   PrefillResult,
@@ -75,12 +75,8 @@ export class NativeSession implements Session {
     { executionProvider = 'cpu', kernels }: NativeSettings = {},
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
-    // CUDA has attention over a cache only in half precision; otherwise attention and cache would be on the CPU.
-    if (executionProvider === 'cuda' && manifest.precision !== 'fp16') {
-      throw new ConfigurationError(
-        `${options.folder} is ${manifest.precision}, which the CUDA provider has no attention for: use precision fp16`,
-      );
-    }
+    const fault = executionProvider === 'cuda' ? cudaPrecisionFault(manifest.precision) : null;
+    if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
     const session = new NativeSession(manifest, options, addon, model, executionProvider);
     await model.load({

@@ -65,7 +65,9 @@ export class SlotCache {
   reserve(positions: number): void {
     if (positions <= this.#capacity) return;
     if (positions > this.maxCapacity) {
-      throw new RangeError(`slot cache: ${positions} positions asked for, ${this.maxCapacity} is the limit`);
+      throw new RangeError(
+        `slot cache: ${positions} positions requested, the maximum is ${this.maxCapacity}`,
+      );
     }
     const before = this.#data;
     const oldRow = this.#capacity * this.headSize;

@@ -17,7 +17,7 @@ interface Volume {
   projected?: { sources: { secret: { items: { path: string }[] } }[] };
 }
 
-/** What a rendered chart holds: each list of references with what they refer to. */
+/** A rendered chart, with each list of references and their targets. */
 class Rendered {
   readonly manifests: Manifest[];
   readonly deployment: Manifest;
@@ -76,7 +76,7 @@ describeChart('what the chart refers to exists', (chart) => {
       for (const selector of pods) expect(selects(selector, labels), JSON.stringify(selector)).toBe(true);
       for (const { spec } of rendered.all('ServiceMonitor')) {
         expect(selects(spec.selector.matchLabels, rendered.service.metadata.labels)).toBe(true);
-        // The alerts and the dashboard ask for this job.
+        // The alerts and the dashboard query this job.
         expect(spec.endpoints[0].relabelings).toEqual([
           { action: 'replace', targetLabel: 'job', replacement: 'altup-serve' },
         ]);
@@ -124,7 +124,7 @@ describeChart('what the chart refers to exists', (chart) => {
       const { name } = rendered.deployment.metadata;
       const isScaled =
         rendered.all('HorizontalPodAutoscaler').length + rendered.all('ScaledObject').length > 0;
-      // A number here would undo what the autoscaler did, with each update.
+      // With a number here, each update would undo the autoscaler's work.
       expect('replicas' in rendered.deployment.spec).toBe(!isScaled);
       for (const { spec } of rendered.all('HorizontalPodAutoscaler')) {
         expect(spec.scaleTargetRef).toEqual({ apiVersion: 'apps/v1', kind: 'Deployment', name });

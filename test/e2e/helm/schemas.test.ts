@@ -7,12 +7,12 @@ import { kubernetesVersions } from '../../support/kubernetes/kubernetes-schemas.
 import { type Manifest, ofKind } from '../../support/kubernetes/manifest.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
-/** Of the chart's page: values that readers copy. */
+/** Example values in the chart's README, which readers copy. */
 const examples = [
   ...readFileSync('deploy/helm/altup-serve/README.md', 'utf8').matchAll(/```yaml\n(.*?)```/gs),
 ].map(([, text]) => text!);
 
-/** Image volumes are newer than the oldest Kubernetes that the chart is for. */
+/** Image volumes are newer than the oldest Kubernetes version that the chart supports. */
 const versionsFor = (variant: string | null) =>
   kubernetesVersions.filter((version) => variant !== 'keda' || version !== 'v1.30.0');
 

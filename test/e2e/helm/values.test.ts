@@ -7,7 +7,7 @@ import { describeChart, type Variant } from '../../support/kubernetes/chart.ts';
 import { ofKind } from '../../support/kubernetes/manifest.ts';
 
 const chartFile = (name: string) => readFile(`deploy/helm/altup-serve/${name}`, 'utf8');
-/** Settings that the chart makes from values of its own. */
+/** Settings that the chart derives from its own values. */
 const ownSettings = [
   'ALTUP_MODELS',
   'ALTUP_HOST',
@@ -27,7 +27,7 @@ interface OpenApi {
   paths: Record<string, Record<string, { security?: object[] }>>;
 }
 
-/** As Ingress and HTTPRoute match a path: a prefix ends where a segment does. */
+/** Matches paths like Ingress and HTTPRoute: a prefix ends at the end of a segment. */
 const matcher =
   (rule: string, isPrefix: boolean) =>
   (path: string): boolean =>
@@ -37,7 +37,7 @@ interface Schema {
   properties?: Record<string, Schema>;
 }
 
-/** Paths of the values that a schema, or the defaults, have; with sections, those of whole groups too. */
+/** Paths of the values in a schema or in the defaults; `withSections` adds the paths of whole groups. */
 function paths(value: unknown, { withSections = false, at = '' } = {}): string[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [at];
   const inner = Object.entries(value).flatMap(([name, inner]) =>

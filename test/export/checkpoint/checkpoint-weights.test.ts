@@ -35,7 +35,7 @@ describe('CheckpointWeights', () => {
   it('says that a link leads nowhere', async () => {
     const folder = await temporaryFolder();
     await symlink('../../blobs/gone', join(folder, 'model.safetensors'));
-    await expect(CheckpointWeights.open(folder)).rejects.toThrow(/a link to a file that does not exist/);
+    await expect(CheckpointWeights.open(folder)).rejects.toThrow(/a link to a missing file/);
   });
 
   it('prefers the single file, as Hugging Face does', async () => {
@@ -57,13 +57,13 @@ describe('CheckpointWeights', () => {
       'a tensor the index does not name',
       { a: first },
       { [first]: { a, b } },
-      /has b, which .* does not place there/,
+      /holds b, but .* does not list it for this file/,
     ],
     [
       'a tensor in two shards',
       { a: first, b: second },
       { [first]: { a }, [second]: { a, b } },
-      /has a, which/,
+      /holds a, but model.safetensors.index.json does not list it/,
     ],
     [
       'a path out of the folder',

@@ -47,7 +47,7 @@ describe('WeightSource', () => {
     expect(values.every((value, n) => value === n)).toBe(true);
   });
 
-  // Tiles are 32 × 32, panels 2²⁰ numbers: shapes on, below and beyond those borders.
+  // Tiles are 32 × 32, panels hold 2²⁰ numbers: shapes at, below and above these limits.
   it.each([
     [1, 1],
     [32, 32],
@@ -100,7 +100,7 @@ describe('WeightSource', () => {
     expect(await source.differ('a', 'other', [2])).toBe(true);
     expect(await source.differ('a', 'a', [2])).toBe(false);
     expect(await source.differ('a', 'missing', [2])).toBe(false);
-    await expect(source.differ('wide', 'a', [2])).rejects.toThrow('wide is [1,2]; config.json makes it [2]');
+    await expect(source.differ('wide', 'a', [2])).rejects.toThrow('wide is [1,2]; config.json requires [2]');
   });
 
   it('counts each tensor once', async () => {
@@ -116,12 +116,12 @@ describe('WeightSource', () => {
       ids: { dtype: 'I64', shape: [1], bytes: new Uint8Array(8) },
     });
     expect(() => source.asStored('a', [3, 2])).toThrow(
-      /model\.safetensors: a is \[2,3\]; config\.json makes it \[3,2\]/,
+      /model\.safetensors: a is \[2,3\]; config\.json requires \[3,2\]/,
     );
     expect(() => source.asStored('ids', [1])).toThrow(/ids is I64; expected F32, F16 or BF16/);
     expect(() => source.asStored('b', [1])).toThrow(/has no tensor b/);
-    expect(() => source.refuseUnused(() => false)).toThrow(/holds a and 1 more; by config\.json/);
-    expect(() => source.refuseUnused((name) => name === 'a')).toThrow(/holds ids; by config\.json/);
+    expect(() => source.refuseUnused(() => false)).toThrow(/holds a and 1 more; according to config\.json/);
+    expect(() => source.refuseUnused((name) => name === 'a')).toThrow(/holds ids; according to config\.json/);
     expect(() => source.refuseUnused(() => true)).not.toThrow();
   });
 });

@@ -40,7 +40,7 @@ async function changed(name: string, fields: object): Promise<string> {
 }
 
 const bits = (value: number) => new Uint32Array(Float32Array.of(value).buffer)[0]!;
-/** Of bfloat16's bits. */
+/** The number with these bfloat16 bits. */
 const float = (half: number) => new Float32Array(Uint32Array.of(half << 16).buffer)[0]!;
 
 describe('a merged adapter', () => {
@@ -109,7 +109,7 @@ describe('an adapter that cannot be merged', () => {
   it.each<[object, RegExp]>([
     [{ peft_type: 'IA3' }, /peft_type is "IA3"; expected "LORA"/],
     [{ bias: 'all' }, /bias is "all"/],
-    [{ lora_bias: true }, /lora_bias is true; expected nothing/],
+    [{ lora_bias: true }, /lora_bias is true; expected no value/],
     [{ layer_replication: [[0, 4]] }, /layer_replication/],
     [{ trainable_token_indices: [1, 2] }, /trainable_token_indices/],
     [{ alora_invocation_tokens: [5] }, /alora_invocation_tokens/],
@@ -117,7 +117,7 @@ describe('an adapter that cannot be merged', () => {
     [{ something_new: { a: 1 } }, /something_new/],
     [{ init_lora_weights: 'pissa' }, /init_lora_weights is "pissa"/],
     [{ alpha_pattern: { '^model.*q': 3 } }, /alpha_pattern has the pattern \^model\.\*q/],
-    [{ use_dora: true }, /has no magnitude, against use_dora/],
+    [{ use_dora: true }, /has no magnitude, which contradicts use_dora/],
     [{ lora_alpha: 'x' }, /lora_alpha is "x"/],
   ])('is refused by name: %j', async (fields, message) => {
     await expect(merge(await changed('plain', fields))).rejects.toThrow(message);
@@ -127,7 +127,7 @@ describe('an adapter that cannot be merged', () => {
     await expect(merge(adapterOf('rslora'))).rejects.toThrow(
       /is \[|changes a tensor that the base model does not have/,
     );
-    await expect(merge(adapterOf('embedding'))).rejects.toThrow(/does not have; is it of another base\?$/);
+    await expect(merge(adapterOf('embedding'))).rejects.toThrow(/does not have; is it for another base\?$/);
   });
 
   it('is refused without its tensors, and leaves nothing behind', async () => {

@@ -21,7 +21,7 @@ function renamed(tensors: Tensors, name: (old: string) => string): Tensors {
   return Object.fromEntries(Object.entries(tensors).map(([old, tensor]) => [name(old), tensor]));
 }
 
-/** As the Hub has large checkpoints: two shards and an index. */
+/** Writes a checkpoint like a large one on the Hub: two shards and an index. */
 async function writeShards(folder: string, tensors: Tensors): Promise<void> {
   const names = Object.keys(tensors);
   const shardOf = (n: number) => `model-0000${1 + (n % 2)}-of-00002.safetensors`;

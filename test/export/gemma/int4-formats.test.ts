@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { ensureExport } from '../../../src/export/export-checkpoint.ts';
 import { copyCheckpoint } from '../../support/checkpoint-copy.ts';
 
-/** Bits of each linear layer's codes, by the last part of its name. */
+/** Bits per code of the linear layers, by the last part of their names. */
 async function bitsOf(variant: string, precision: 'int8' | 'int4'): Promise<Record<string, number[]>> {
   const { folder } = await ensureExport(await copyCheckpoint(variant), precision);
   const { graph } = fromBinary(ModelProtoSchema, await readFile(join(folder, 'decoder.onnx')));

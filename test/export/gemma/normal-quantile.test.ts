@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { normalQuantile } from '../../../src/export/families/gemma3n/config.ts';
 
-// Percentage points of the normal distribution, from printed tables.
+// Quantiles of the normal distribution, from printed tables.
 it.each([
   [0.5, 0],
   [0.75, 0.6744897501960817],

@@ -14,7 +14,7 @@ import { runGraph } from '../../support/run-graph.ts';
 import { float32, writeSafetensors } from '../../support/safetensors-writer.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
-/** A matrix [rows, columns] row by row. */
+/** A matrix [rows, columns] as a list of rows. */
 type Matrix = Float32Array[];
 
 function randomMatrix(rows: number, columns: number, seed: number): Matrix {
@@ -33,7 +33,7 @@ async function modelGraph(matrix: Matrix, precision: Precision): Promise<ModelGr
   return { graph: new GraphBuilder('layers'), weights: new WeightSource(checkpoint), precision };
 }
 
-/** What the graph's own tensors stand for: codes, scales and zero points taken apart one number at a time. */
+/** The matrix that the graph's tensors store, decoded number by number from codes, scales and zero points. */
 async function storedMatrix({ graph }: ModelGraph, rows: number, columns: number): Promise<Matrix> {
   const [weight] = graph.weights as [(typeof graph.weights)[number]];
   const bytes = weight.tensors.map(() => [] as number[]);
@@ -63,8 +63,8 @@ async function storedMatrix({ graph }: ModelGraph, rows: number, columns: number
 const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, n) => sum + value * b[n]!, 0);
 
 /**
- * How far from x·w an operator may be that rounds x as its precision says: to 8 bits, block by block, in int8 and
- * int4 (half a step of largest / 127 each); to float16, and its sums too, in fp16.
+ * Maximum distance from x·w of an operator that rounds x to its precision. int8 and int4 round to 8 bits, block by
+ * block (half a step of largest / 127 each); fp16 rounds x and the sums to float16.
  */
 function tolerance(precision: Precision, x: Float32Array, w: Float32Array): number {
   const magnitude = x.reduce((sum, value, n) => sum + Math.abs(value * w[n]!), 0);
@@ -102,7 +102,7 @@ describe.each(cases)('%s, weights [%i, %i]', (precision, rows, columns) => {
       linear(context, '/linear', toCompute(context, x), 'w', [rows, columns], name),
     );
     const stored = await storedMatrix(context, rows, columns);
-    // One row and several: ONNX Runtime has kernels for either.
+    // ONNX Runtime has different kernels for one row and for several.
     for (const count of [1, 4]) {
       const given = randomMatrix(count, columns, count);
       const { y } = await runGraph(context.graph, { x: input(given) });
@@ -141,7 +141,7 @@ describe.each(cases)('%s, weights [%i, %i]', (precision, rows, columns) => {
         expect(error).toBeLessThanOrEqual(tolerance(precision, row, weights));
       });
     });
-    // The matrix is there once.
+    // The graph stores the matrix only once.
     expect(graph.weights.filter(({ tensors }) => tensors[0]!.dims.length > 1)).toHaveLength(1);
   });
 

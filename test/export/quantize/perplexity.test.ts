@@ -25,7 +25,7 @@ async function perplexity(precision: Precision): Promise<number> {
 
 it('a trained model hardly loses perplexity: fp16 0.1 %, int8 1 %, int4 10 %', async () => {
   const exact = await perplexity('fp32');
-  // A sample of the windows whose loss the trainer measured.
+  // The test uses a sample of the windows on which the trainer measured the loss.
   expect(Math.log(exact)).toBeCloseTo(training.held_out_loss, 0);
   const limits = { fp16: 1.001, int8: 1.01, int4: 1.1 };
   for (const precision of precisions.slice(1) as (keyof typeof limits)[]) {

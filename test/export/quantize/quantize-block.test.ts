@@ -7,7 +7,7 @@ const normal = () => Math.sqrt(-2 * Math.log((next() + 1) / 2 + 1e-9)) * Math.co
 const blockOf = (value: (n: number) => number) =>
   Float32Array.from({ length: blockSize }, (_, n) => value(n));
 
-/** The kinds of block that weights are made of, and some that they should not be. */
+/** Kinds of blocks that occur in weights, and some that should not. */
 const kinds: Record<string, () => Float32Array> = {
   normal: () => blockOf(normal),
   'with an outlier': () => blockOf((n) => (n === 7 ? 9 : normal())),
@@ -36,7 +36,7 @@ function quantized(values: Float32Array, bits: QuantizedBits) {
   return { codes, grid, error: errorOf(values, grid, codes) };
 }
 
-/** By the range alone: its ends are the first and the last code. */
+/** The error of quantization by range alone: the ends of the range are the first and the last code. */
 function errorByRange(values: Float32Array, bits: number): number {
   const top = 2 ** bits - 1;
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
@@ -46,7 +46,7 @@ function errorByRange(values: Float32Array, bits: number): number {
   return errorOf(values, { scale, zero }, codes);
 }
 
-/** Least squared error over all grids with this zero: between two scales at which a code changes, all codes are fixed. */
+/** Minimum squared error over all grids with this zero. Codes are constant between the scales at which one changes. */
 function leastError(values: Float32Array, zero: number, top: number): number {
   const inverses = [...values].flatMap((value) => {
     const steps = value > 0 ? top - zero : zero;

@@ -107,11 +107,11 @@ describe('readT5Config', () => {
     [{ moe: { num_experts: 8 } }, /moe\.expert_d_ff is missing/],
     [
       { moe: { num_experts: 2, expert_d_ff: 8, top_k: 3 } },
-      /moe\.top_k is 3; expected at most the 2 experts/,
+      /moe\.top_k is 3; expected at most 2, the number of experts/,
     ],
     [
       { moe: { num_experts: 2, expert_d_ff: 8, capacity: 3 } },
-      /moe\.capacity is 3; expected only num_experts/,
+      /moe\.capacity is 3; expected no such field \(known: num_experts/,
     ],
     [{ quantization_config: {} }, /quantization_config is \{\}/],
     [altup({ sequence: {} }), /altup\.sequence\.stride is missing/],
@@ -132,7 +132,10 @@ describe('readT5Config', () => {
       { altup: { recycled: true, sequence: { stride: 2 } } },
       /recycled is true; expected none: without num_blocks/,
     ],
-    [altup({ num_streams: 4 }), /altup\.num_streams is 4; expected only num_blocks, selection/],
+    [
+      altup({ num_streams: 4 }),
+      /altup\.num_streams is 4; expected no such field \(known: num_blocks, selection/,
+    ],
     [altup({ num_blocks: 0 }), /altup\.num_blocks is 0; expected an integer from 1 to 64/],
     [altup({ num_blocks: undefined }), /altup\.num_blocks is missing/],
     [altup({ selection: 'random' }), /altup\.selection is "random"; expected "alternating" or "same"/],

@@ -118,7 +118,7 @@ describe.each(goldenVariants)('exported %s against the reference', (variant) => 
       const [start, end] = [row * outputs * width, (row * outputs + count) * width];
       expect(after!.subarray(start, end)).toEqual(before!.subarray(start, end));
     });
-    // Where tokens are averaged padding is taken as zero, whatever it holds.
+    // A model that averages tokens reads padding as zero, whatever it contains.
     if (outputs === sequence) expect(after).not.toEqual(before);
   });
 
@@ -154,8 +154,8 @@ describe('identities', () => {
     dense = (await readGolden('dense')).logits!.data as Float32Array;
   });
 
-  // P = I, g = 1 with replicated blocks; one block with g = 1; Sequence-AltUp of stride 1 with b = 1 in every layer: all
-  // are the dense model in another guise.
+  // These all equal the dense model: P = I, g = 1 with replicated blocks; one block with g = 1; Sequence-AltUp of
+  // stride 1 with b = 1 in each layer.
   it.each(['recycled-identity', 'altup-k1-identity', 'sequence-identity'])(
     '%s computes what dense computes',
     async (variant) => {

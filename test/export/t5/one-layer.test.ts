@@ -6,7 +6,7 @@ import { readCheckpoint } from '../../support/read-checkpoint.ts';
 import { writeSafetensors } from '../../support/safetensors-writer.ts';
 import { worstDifference } from '../../support/worst-difference.ts';
 
-/** A golden model cut to its first layers. */
+/** A golden model reduced to its first layers. */
 async function cut(variant: string, layers: { encoder: number; decoder: number }): Promise<string> {
   const config = { num_layers: layers.encoder, num_decoder_layers: layers.decoder };
   const folder = await copyCheckpoint(variant, config);
@@ -18,7 +18,7 @@ async function cut(variant: string, layers: { encoder: number; decoder: number }
   return folder;
 }
 
-// One layer has no CorrectPredict; sides of unequal depth show a mix-up of the two.
+// A single layer has no CorrectPredict. Encoder and decoder differ in depth, so that a mix-up shows.
 it.each([
   { encoder: 1, decoder: 1 },
   { encoder: 1, decoder: 2 },

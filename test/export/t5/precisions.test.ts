@@ -5,7 +5,7 @@ import { ensureExport } from '../../../src/export/export-checkpoint.ts';
 import { changeConfig, copyCheckpoint, copyShipped } from '../../support/checkpoint-copy.ts';
 import { firstLogits } from '../../support/first-logits.ts';
 
-/** √(Σ(a − b)² / Σb²), both shifted to mean 0: a softmax takes no notice of a shift. */
+/** √(Σ(a − b)² / Σb²), both shifted to mean 0, because a softmax ignores a shift. */
 function relativeDifference(a: Float32Array, b: Float32Array): number {
   const centred = (x: Float32Array) =>
     x.map((value) => value - x.reduce((sum, other) => sum + other, 0) / x.length);
@@ -43,7 +43,7 @@ it('gives tied heads the scale of their config in every precision', async () => 
   const checkpoint = await copyShipped('austen-t5-dense');
   await changeConfig(checkpoint, { tie_word_embeddings: true });
   const exact = await firstLogits(checkpoint, 'fp32');
-  // Without the scale the logits would be √128 times as large. A table that was never a head suffers from int4.
+  // Without the scale the logits would be √128 times as large. int4 costs more: the table was not trained as a head.
   const limits = { fp16: 0.01, int8: 0.05, int4: 0.4 };
   for (const precision of precisions.slice(1) as (keyof typeof limits)[]) {
     const difference = relativeDifference(await firstLogits(checkpoint, precision), exact);

@@ -44,7 +44,7 @@ describe('distanceBucket', () => {
 });
 
 describe('bias tables', () => {
-  // Bucket b of head h holds 10·b + h, so that a value tells where it came from.
+  // Bucket b of head h holds 10·b + h, so that each value shows its origin.
   const heads = 2;
   const embedding = Float32Array.from(
     { length: 16 * heads },

@@ -54,7 +54,7 @@ describe('text_offset', () => {
 describe('text_offset behind an echoed prompt', () => {
   const skipping = { isWhole: true, skipSpecialTokens: true, hasLogprobs: true };
 
-  /** As a choice is answered: its text, and what each token's place says of it. */
+  /** A choice as the server answers it: its text, the tokens' offsets, and the piece of text at each offset. */
   async function answered(
     vocabulary: Tokenizer | typeof tokenizer,
     prompt: string | number[],
@@ -89,7 +89,7 @@ describe('text_offset behind an echoed prompt', () => {
     const { text, pieces } = await answered(tokenizer, 'a</s>b', ids, tokens('c'), skips);
     expect(text).toBe('a</s>bc');
     expect(pieces).toEqual(['a', '</s>', 'b', '', 'c']);
-    // Typed at the end, with none added.
+    // The user typed `</s>` at the end, and the tokenizer adds none.
     const typed = await answered(tokenizer, 'a</s>', [...tokens('a'), eos], tokens('c'), skips);
     expect(typed.pieces).toEqual(['a', '</s>', 'c']);
   });
@@ -127,7 +127,7 @@ describe('text_offset behind an echoed prompt', () => {
       expect(starts).toEqual(starts.toSorted((a, b) => a - b));
       for (const [i, id] of [...ids, ...completion].entries()) {
         const written = Buffer.from(vocabulary.tokenBytes(id)).toString();
-        // Whole characters stand where the offset says, unless they are left out or lose their leading space.
+        // Whole characters are at their offset, unless they are left out or lose their leading space.
         if (!written.includes('\ufffd') && !vocabulary.isSpecial(id))
           expect(pieces[i]!.trimStart()).toBe(written.trimStart());
       }

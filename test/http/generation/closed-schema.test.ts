@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { closeObjects, SchemaError } from '../../../src/http/generation/closed-schema.ts';
 import schemas from '../../support/client-schemas.json' with { type: 'json' };
 
-/** Whether documents fit a schema once it is closed. */
+/** A function that checks whether a document matches the schema after it is closed. */
 function judge(schema: object, isStrict = false): (document: unknown) => boolean {
   return new Ajv2020({ strict: false }).compile(closeObjects(schema, isStrict)) as never;
 }
@@ -173,7 +173,7 @@ describe('schemas as clients make them', () => {
     expect(fits({ what: { kind: 'walk', miles: 3 }, guests: { anyone: 2 } })).toBe(true);
     expect(fits({ what: { kind: 'walk', miles: 3, partner: 'x' } })).toBe(false);
     expect(fits({ what: { kind: 'ball', partner: 'x' }, x: 1 })).toBe(false);
-    // OpenAI refuses dictionaries too.
+    // OpenAI also refuses dictionaries.
     expect(() => closeObjects(schema, true)).toThrow('#/properties/guests');
   });
 

@@ -18,7 +18,7 @@ describe('choiceSeed', () => {
   });
 
   it('follows SplitMix64', () => {
-    // The generator's first outputs from state 0: the finalizer of one and of two steps.
+    // The generator's first two outputs from state 0: the finalizer after one step and after two.
     expect(choiceSeed(0, 1)).toEqual([0x7b1dcdaf, 0xe220a839]);
     expect(choiceSeed(0, 2)).toEqual([0xa1b965f4, 0x6e789e6a]);
   });

@@ -5,11 +5,11 @@ import { GrammarError, type GrammarSource } from '../../../src/sampling/grammar.
 
 interface Tried {
   name: string;
-  /** Has the trial come to this after it took so many milliseconds. */
+  /** Ends the trial with this verdict, which contains its duration, or with an error. */
   come(verdict: Partial<NativeVerdict> | Error): Promise<void>;
 }
 
-/** A compiler over trials that a test ends by hand. Sources are named by their regex. */
+/** A compiler whose trials a test ends by hand. A source's name is its regex. */
 function compilerUnderTest({ bytes = 1 }: { bytes?: number } = {}) {
   let now = 0;
   const tried: Tried[] = [];
@@ -83,7 +83,7 @@ describe('the compiler of grammars', () => {
     await expect(asked).rejects.toEqual(new GrammarError('too deep'));
     expect(compiled).toEqual([]);
     expect(outcomes).toEqual(['refused']);
-    // Not kept: it is tried again.
+    // Refusals are not kept: the compiler tries the source again.
     ask('a', 'x');
     expect(tried).toHaveLength(2);
   });
@@ -110,13 +110,13 @@ describe('the compiler of grammars', () => {
     ask('greedy', '4');
     await tried[0]!.come({ outcome: 'refused', ms: 500 });
     await tried[1]!.come({ outcome: 'refused', ms: 500 });
-    // The greedy one has one of the two places from now on.
+    // From now on the greedy client may use only one of the two places.
     expect(tried.map(({ name }) => name)).toEqual(['1', '2', '3']);
     ask('modest', 'm');
     expect(tried.map(({ name }) => name)).toEqual(['1', '2', '3', 'm']);
     ask('modest', 'n');
     await tried[2]!.come({});
-    // Its turn comes before the greedy one's older wish.
+    // The modest client's request runs before the greedy client's older one.
     expect(tried.map(({ name }) => name)).toEqual(['1', '2', '3', 'm', 'n']);
     await tried[3]!.come({});
     expect(tried.at(-1)!.name).toBe('4');
@@ -141,7 +141,7 @@ describe('the compiler of grammars', () => {
       ask('b', 'another client’s');
       vi.advanceTimersByTime(10_000);
       await expect(asked[31]).rejects.toMatchObject({ code: 'compiler_busy', retryAfterSeconds: 5 });
-      // What runs is not late: it ends by itself.
+      // A running trial does not time out; it ends by itself.
       await tried[0]!.come({});
       expect(await asked[0]).toMatchObject({ id: 1 });
       await tried[1]!.come(new Error('the process died'));

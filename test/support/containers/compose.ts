@@ -5,25 +5,25 @@ import { docker, projectRoot } from './docker.ts';
 const succeeds = (command: string, ...args: string[]) =>
   spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 
-/** The command that compose is here, by its own name or Docker's; null: there is none. */
+/** The command that runs compose here, standalone or a plugin of Docker; null if there is none. */
 export function composeCommand(): string[] | null {
   if (succeeds('docker-compose', 'version')) return ['docker-compose'];
   return succeeds('docker', 'compose', 'version') ? ['docker', 'compose'] : null;
 }
 
-/** docker-compose.yml as a project of its own. */
+/** docker-compose.yml as a separate project. */
 export class ComposeProject {
   readonly #command: readonly string[];
   readonly #name = `altup-test-${process.pid}`;
   readonly #environment: Record<string, string>;
 
-  /** @param environment what its variables are set to */
+  /** @param environment values of the variables in docker-compose.yml */
   constructor(command: readonly string[], environment: Record<string, string>) {
     this.#command = command;
     this.#environment = environment;
   }
 
-  /** @returns what it printed @throws Error with what it complained about */
+  /** @returns its output @throws Error with its error output */
   async run(...args: string[]): Promise<string> {
     const [program, ...first] = this.#command;
     const { stdout } = await promisify(execFile)(
@@ -37,7 +37,7 @@ export class ComposeProject {
     return stdout.trim();
   }
 
-  /** Docker's word on a service's health. */
+  /** Docker's health status of a service. */
   async healthOf(service: string): Promise<string> {
     const id = await this.run('ps', '-q', service);
     return docker('inspect', '--format', '{{.State.Health.Status}}', id);

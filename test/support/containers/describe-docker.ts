@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { docker, dockerIsMissing } from './docker.ts';
 
-// Nothing is pulled for the tests' own sake, and ports are those of this machine.
+// The test library pulls no image of its own, and ports are published on this machine.
 process.env.TESTCONTAINERS_RYUK_DISABLED = 'true';
 process.env.TESTCONTAINERS_HOST_OVERRIDE ??= '127.0.0.1';
 
-/** On everything that tests start, so that what an interrupted run left is found. */
+/** Label on everything that tests start, to find what an interrupted run left behind. */
 export const testLabel = 'altup-serve.test';
 
-/** A group of tests that needs a Docker engine; where there is none the group is skipped and its name says why. */
+/** A group of tests that needs a Docker engine; without one the group is skipped and its name says why. */
 export function describeDocker(name: string, tests: () => void): void {
   const missing = dockerIsMissing();
   if (missing !== null) {

@@ -5,10 +5,10 @@ import { promisify } from 'node:util';
 
 export const projectRoot = join(import.meta.dirname, '../../..');
 
-// Debian's client builds with BuildKit; another that comes first in PATH may not.
+// Debian's client builds with BuildKit; another one earlier in PATH may not.
 const client = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 
-/** Runs Docker's client in the project's folder. @returns what it printed @throws Error with what it complained about */
+/** Runs Docker's client in the project's folder. @returns its output @throws Error with its error output */
 export async function docker(...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(client, args, {
     cwd: projectRoot,
@@ -18,7 +18,7 @@ export async function docker(...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
-/** Why no container can be run here; null: they can. */
+/** Why no container can run here; null if containers can run. */
 export function dockerIsMissing(): string | null {
   const { error, status, stderr } = spawnSync(client, ['info'], { encoding: 'utf8', timeout: 10_000 });
   if (error) return 'no docker client is installed; see scripts/get-docker.sh';

@@ -6,18 +6,18 @@ import { docker } from './docker.ts';
 import { serviceImage } from './images.ts';
 
 const port = 8080;
-/** Where test/support/mortal-engine.ts is in a container. */
+/** Path of test/support/mortal-engine.ts in a container. */
 const mortalEngine = '/test/mortal-engine.ts';
 
 type BindMounts = Parameters<GenericContainer['withBindMounts']>[0];
 
 interface ServiceContainerOptions {
-  /** What to add to the image's own settings. */
+  /** Settings to add to those of the image. */
   settings?: Record<string, string>;
-  /** A folder of models of this machine, instead of the shipped ones. */
+  /** A folder of models on this machine, instead of the shipped ones. */
   models?: string;
   network?: { of: StartedNetwork; alias: string };
-  /** Its engine can be killed by SIGWINCH: test/support/mortal-engine.ts is mounted and preloaded. */
+  /** SIGWINCH kills the engine: test/support/mortal-engine.ts is mounted and preloaded. */
   mortal?: boolean;
 }
 
@@ -30,7 +30,7 @@ class HardenedContainer extends GenericContainer {
   }
 }
 
-/** The service in a container of the image under test, with as few rights as it is meant to have. */
+/** The service in a container of the image under test, with the minimum rights it should need. */
 export class ServiceContainer {
   readonly #container: StartedTestContainer;
 
@@ -38,7 +38,7 @@ export class ServiceContainer {
     this.#container = container;
   }
 
-  /** Resolves when it is ready to answer. */
+  /** Resolves when the service is ready to answer. */
   static async start(options: ServiceContainerOptions = {}): Promise<ServiceContainer> {
     const { settings = {}, models, network, mortal = false } = options;
     const mounts: BindMounts = [];
@@ -69,7 +69,7 @@ export class ServiceContainer {
     return `http://127.0.0.1:${this.#container.getMappedPort(port)}`;
   }
 
-  /** Its own address on Docker's network: behind `url` there is a proxy of Docker's, which takes connections for it. */
+  /** The container's own address on Docker's network. Connections to `url` go through a proxy of Docker instead. */
   async address(): Promise<string> {
     const { NetworkSettings } = await this.inspect();
     const [network] = Object.values(NetworkSettings.Networks);
@@ -84,7 +84,7 @@ export class ServiceContainer {
     });
   }
 
-  /** What Docker knows of it. */
+  /** Docker's description of the container. */
   async inspect(): Promise<ContainerState> {
     return JSON.parse(await docker('inspect', '--format', '{{json .}}', this.id));
   }
@@ -95,7 +95,7 @@ export class ServiceContainer {
     return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
   }
 
-  /** The first log record with this message, once it is there. */
+  /** Resolves with the first log record with this message. */
   async logged(message: string): Promise<Record<string, unknown>> {
     for (;;) {
       const record = (await this.log()).find(({ msg }) => msg === message);
@@ -108,17 +108,17 @@ export class ServiceContainer {
     await docker('kill', '--signal', name, this.id);
   }
 
-  /** Resolves when it has ended. @returns its exit code */
+  /** Resolves when the container has ended. @returns its exit code */
   async exited(): Promise<number> {
     return Number(await docker('wait', this.id));
   }
 
-  /** Evaluates an expression in a process of its own in it: Node is the only program there. @returns its value as text */
+  /** Evaluates an expression with Node, the container's only program, in a new process. @returns its value as text */
   async evaluate(expression: string): Promise<string> {
     return docker('exec', this.id, 'node', '-p', expression);
   }
 
-  /** Asks it to end in order. @returns its exit code */
+  /** Stops the container gracefully. @returns its exit code */
   async stop(): Promise<number> {
     await this.signal('SIGTERM');
     return this.exited();

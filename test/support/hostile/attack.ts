@@ -1,20 +1,20 @@
 import type { Attacker, Outcome } from './attacker.ts';
 
 /**
- * One way to do harm. To add one, add it to the list of its kind; the hostile suite and the soak benchmark run all of
- * them.
+ * One kind of attack. To add one, add it to the list of its kind; the hostile suite and the soak benchmark run them
+ * all.
  */
 export interface Attack {
   name: string;
-  /** How its requests may end. */
+  /** Outcomes that its requests may have. */
   outcomes: readonly Outcome[];
-  /** How many attackers strike at the same time, each again and again. */
+  /** How many attackers strike at the same time, each repeatedly. */
   attackers: number;
-  /** Longest wait for an answer, milliseconds. */
+  /** Maximum wait for an answer, milliseconds. */
   withinMs?: number;
-  /** How long it goes on, milliseconds, where the harm takes longer to show than others'. */
+  /** Duration in milliseconds, if the harm takes longer to show than with other attacks. */
   forMs?: number;
-  /** Longest that a neighbour's first tokens and small requests may take meanwhile, milliseconds, if not as ever. */
+  /** Maximum time of a neighbour's first tokens and small requests, milliseconds, if not the usual one. */
   neighbourMs?: number;
   /** Sends its requests once. @returns how they ended */
   strike(attacker: Attacker): Promise<Outcome | readonly Outcome[]>;
@@ -23,7 +23,7 @@ export interface Attack {
 /** The good models that run beside the attacked ones. */
 export const goodModels = { encoderDecoder: 'austen-t5-dense', decoder: 'austen-gemma3n' } as const;
 
-/** Runs `count` times `strike` at once. */
+/** Runs `strike` `count` times in parallel. */
 export function atOnce(
   count: number,
   strike: (index: number) => Promise<Outcome>,

@@ -4,42 +4,42 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 
-/** How a request of an attacker ended: a status, or what happened instead of one. */
+/** How an attacker's request ended: a status, or a description of what happened instead. */
 export type Outcome = string;
 
 interface AskOptions {
   method?: 'POST' | 'GET';
   headers?: Record<string, string>;
-  /** Goes away this long after the request is sent. */
+  /** Disconnects this long after the request is sent. */
   leaveAfterMs?: number;
 }
 
-/** A client that means harm. It takes every answer, and says what is wrong with one that breaks our contract. */
+/** A hostile client. It accepts every answer, and reports what is wrong with one that breaks the API's contract. */
 export class Attacker {
   readonly url: string;
   readonly #key: string | null;
   readonly #withinMs: number;
   static #count = 0;
 
-  /** @param withinMs an answer that takes longer counts as none */
+  /** @param withinMs an answer that takes longer counts as missing */
   constructor(url: string, key: string | null, withinMs = 10_000) {
     this.url = url;
     this.#key = key;
     this.#withinMs = withinMs;
   }
 
-  /** As a header line of a request by hand. */
+  /** The header line for a hand-written request. */
   get authorization(): string {
     return this.#key === null ? '' : `Authorization: Bearer ${this.#key}\r\n`;
   }
 
-  /** A number no attacker got before: what is made of it is in no cache. */
+  /** A number that no attacker got before, so that requests made from it are in no cache. */
   unique(): number {
     Attacker.#count += 1;
     return Attacker.#count;
   }
 
-  /** @param body sent as it is if it is a text or bytes, else as JSON */
+  /** @param body sent unchanged if it is a string or bytes, otherwise as JSON */
   async ask(path: string, body: unknown, options: AskOptions = {}): Promise<Outcome> {
     const { method = 'POST', headers = {}, leaveAfterMs } = options;
     const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
@@ -69,7 +69,7 @@ export class Attacker {
     }
   }
 
-  /** A connection by hand, on which `bytes` were sent. */
+  /** Opens a raw connection and sends `bytes` on it. */
   async connect(bytes: string): Promise<Socket> {
     const { hostname, port } = new URL(this.url);
     const socket = connect(Number(port), hostname).on('error', () => {});

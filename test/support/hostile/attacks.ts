@@ -14,5 +14,5 @@ export const attacks: readonly Attack[] = [
   ...checkpointAttacks,
 ];
 
-/** Those on a service without keys that has nowhere to write its log to. */
+/** Attacks on a service without keys that cannot write its log. */
 export const loglessAttacks: readonly Attack[] = keylessAttacks;

@@ -5,14 +5,14 @@ import { type Attack, atOnce, goodModels } from './attack.ts';
 
 const models = join(import.meta.dirname, '../../../models');
 
-/** A checkpoint by somebody else: a good one with one file changed. */
+/** A third party's checkpoint: a good one with one file changed. */
 interface HostileCheckpoint {
-  /** Of its folder. */
+  /** Name of its folder. */
   name: string;
   file: 'chat_template.jinja' | 'tokenizer.json' | 'config.json';
-  /** @param content of the good file; empty if there is none */
+  /** @param content content of the good file; empty if it does not exist */
   change(content: string): string;
-  /** What clients ask of it; null where it cannot be served. */
+  /** The request that clients send to it; null if it cannot be served. */
   ask: { path: string; body: object } | null;
 }
 
@@ -23,7 +23,7 @@ const template = (name: string, source: string): HostileCheckpoint => ({
   change: () => source,
   ask: chat,
 });
-/** @param prompt the text that brings it out */
+/** @param prompt the text that triggers the fault */
 const tokenizer = (name: string, change: object, prompt: string): HostileCheckpoint => ({
   name: `tokenizer-${name}`,
   file: 'tokenizer.json',
@@ -75,10 +75,10 @@ const hostileCheckpoints: readonly HostileCheckpoint[] = [
   config('infinite', { num_layers: 1e300 }),
 ];
 
-/** Writes them below `folder`, which the service then serves. */
+/** Writes the hostile checkpoints into `folder`, which the service then serves. */
 export async function writeHostileCheckpoints(folder: string): Promise<void> {
   const good = join(models, goodModels.encoderDecoder);
-  // The copies bring their exports along.
+  // Exported first, so that the copies include the export.
   await ensureExport(good, 'fp32');
   for (const { name, file, change } of hostileCheckpoints) {
     const copy = join(folder, name);
@@ -88,7 +88,7 @@ export async function writeHostileCheckpoints(folder: string): Promise<void> {
   }
 }
 
-/** How the checkpoint's own fault may show. */
+/** Possible outcomes of the checkpoint's own fault. */
 const outcomes = ['200', '400', '404', '422', '429', '500', '503', '504'];
 
 function attackOn(name: string, file: HostileCheckpoint['file']): Attack {
@@ -100,7 +100,7 @@ function attackOn(name: string, file: HostileCheckpoint['file']): Attack {
     outcomes,
     attackers: 1,
     withinMs: 20_000,
-    // Two of these may have processes to themselves; behind a third, others wait while it uses up its two seconds.
+    // Two of these get their own processes; others wait behind a third one until its two seconds are over.
     neighbourMs: 4000,
     strike: (attacker) =>
       atOnce(asked.length, (i) =>

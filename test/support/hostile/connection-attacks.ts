@@ -2,14 +2,14 @@ import { setTimeout } from 'node:timers/promises';
 import { type Attack, atOnce, goodModels } from './attack.ts';
 import type { Attacker, Outcome } from './attacker.ts';
 
-/** What the service gives a connection to send its headers (docs/configuration.md), and to be looked at. */
+/** Time the service gives a connection to send its headers (docs/configuration.md), and extra time until it notices. */
 const headersMs = 10_000;
 const lateMs = 4000;
 
 const startOf = (path: string, length: number) =>
   `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n`;
 
-/** Connections that send this much and nothing more. */
+/** Connections that send these bytes and nothing more. */
 const silent: readonly [count: number, bytes: string][] = [
   [200, ''],
   [200, startOf('/v1/completions', 10)],
@@ -24,7 +24,7 @@ const stream = {
   stream: true,
 };
 
-/** Asks for streams and never reads them, for a while. */
+/** Requests a stream and does not read it for a while. */
 async function neverRead(attacker: Attacker): Promise<Outcome> {
   const body = JSON.stringify({ ...stream, seed: attacker.unique() });
   const head = startOf('/v1/completions', body.length) + attacker.authorization;
@@ -37,7 +37,7 @@ async function neverRead(attacker: Attacker): Promise<Outcome> {
 
 const almostMebibyte = Buffer.alloc(1_000_000, 'a');
 
-/** Sends a large body but for its end, for a while. */
+/** Sends a large body without its end, and keeps the connection open for a while. */
 async function neverFinish(attacker: Attacker): Promise<Outcome> {
   const head = startOf('/v1/completions', almostMebibyte.length + 1) + attacker.authorization;
   const socket = await attacker.connect(`${head}\r\n`);

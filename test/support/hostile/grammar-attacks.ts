@@ -1,6 +1,6 @@
 import { type Attack, goodModels } from './attack.ts';
 
-/** 400: refused by name, at a limit or as nonsense. 200: it was none after all. 503: its turn did not come. */
+/** 400: refused because of a limit or as invalid. 200: harmless after all. 503: its turn did not come in time. */
 const outcomes = ['200', '400', '429', '503'];
 
 type Structure = { structured_outputs: object } | { response_format: object };
@@ -11,7 +11,7 @@ const schemaFormat = (schema: object): Structure => ({
 const lark = (grammar: string): Structure => ({ structured_outputs: { grammar } });
 const regex = (pattern: string): Structure => ({ structured_outputs: { regex: pattern } });
 
-/** @param structure made anew for each request, from a number that none before had */
+/** @param structure creates the structure of each request from a number that no earlier request had */
 function grammarAttack(name: string, attackers: number, structure: (unique: number) => Structure): Attack {
   const body = (unique: number) => ({
     model: goodModels.encoderDecoder,

@@ -19,7 +19,7 @@ export interface Besieged {
   exited: Promise<number | null>;
 }
 
-/** A service that cannot get rid of its log: every write fails for want of space, or nobody reads what it writes. */
+/** Starts a service that cannot write its log: each write fails because the disk is full, or nobody reads the pipe. */
 export async function startLogless(
   log: 'full disk' | 'unread pipe',
   settings: Record<string, string>,
@@ -29,7 +29,7 @@ export async function startLogless(
   const child = spawn(process.execPath, [join(root, 'src/cli.ts'), 'serve'], {
     cwd: root,
     env: { PATH, HOME, ALTUP_PORT: String(port), ...settings },
-    // Without a listener Node takes a few dozen KiB out of the pipe, and no more.
+    // Without a listener Node reads only a few dozen KiB from the pipe.
     stdio: ['ignore', log === 'full disk' ? openSync('/dev/full', 'w') : 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit').then(([code]) => code as number | null);

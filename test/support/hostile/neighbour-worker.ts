@@ -7,20 +7,20 @@ import { StreamAnswer } from '../../../src/loadtest/load/stream-answer.ts';
 import { goodModels } from './attack.ts';
 import { type NeighbourOptions, type Observations, observations } from './neighbour.ts';
 
-/** Entry point of the neighbour's thread, of its own so that attackers in this process don't hold it up. */
+/** Entry point of the neighbour's thread. It has its own thread so that attackers in this process do not delay it. */
 const { url, key } = workerData as NeighbourOptions;
 const agent = new Agent({ keepAlive: true });
 const streams = 2;
 const liveEveryMs = 25;
 const smallEveryMs = 100;
-/** An answer that takes longer never comes. */
+/** An answer that takes longer counts as lost. */
 const lostAfterMs = 15_000;
-/** How late a timer of this thread may be; what is beyond, the machine held the thread. */
+/** How late a timer of this thread may be. If it is later, the machine held up the thread. */
 const tickMs = 5;
 
 let observed: Observations = observations();
 
-/** A clock that stands still while the machine gives this thread no time: that is not the service's doing. */
+/** A clock that stops while the machine gives this thread no time, because that is not the service's fault. */
 let heldMs = 0;
 let tickedAt = performance.now();
 setInterval(() => {
@@ -54,7 +54,7 @@ async function answerOf(method: 'GET' | 'POST', path: string, body: object | nul
 
 let unique = 0;
 
-/** Streams of a few hundred milliseconds, one after another. */
+/** One stream of a few hundred milliseconds. */
 async function stream(): Promise<void> {
   unique += 1;
   const prompt = `Chapter ${unique}. Elizabeth was not long in the drawing-room before`;
@@ -71,7 +71,7 @@ async function stream(): Promise<void> {
   observed.firstTokenMs.push(answer.firstContentAt! - sentAt);
 }
 
-/** Small requests of each kind that attackers send large ones of. */
+/** Small requests of each kind of which attackers send large ones. */
 const small: readonly (() => Promise<void>)[] = [
   async () => {
     const choice = [`left ${unique}`, `right ${unique}`];

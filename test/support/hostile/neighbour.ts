@@ -7,16 +7,16 @@ export interface NeighbourOptions {
   key: string | null;
 }
 
-/** What a client saw, in milliseconds. */
+/** A client's measurements, in milliseconds. */
 export interface Observations {
-  /** Between two pieces of text of a stream. */
+  /** Times between two pieces of text of a stream. */
   gapsMs: number[];
   firstTokenMs: number[];
-  /** Of whole answers to small requests of several kinds. */
+  /** Times of whole answers to small requests of several kinds. */
   smallMs: number[];
-  /** Of answers of /health/live. */
+  /** Times of answers from /health/live. */
   liveMs: number[];
-  /** What went otherwise than it should. */
+  /** Descriptions of everything that failed. */
   failures: string[];
 }
 
@@ -34,8 +34,8 @@ export function percentile(values: readonly number[], share: number): number {
 }
 
 /**
- * A well-behaved client next to attackers: streams without pause, small requests of several kinds, and the probe of an
- * orchestrator.
+ * A well-behaved client next to attackers: continuous streams, small requests of several kinds, and an orchestrator's
+ * probe.
  */
 export class Neighbour {
   readonly #worker: Worker;
@@ -48,14 +48,14 @@ export class Neighbour {
     return new Neighbour(options);
   }
 
-  /** What it saw since it was last asked. */
+  /** Its measurements since the last call. */
   async observed(): Promise<Observations> {
     this.#worker.postMessage('observed');
     const [seen] = await once(this.#worker, 'message');
     return seen;
   }
 
-  /** What it sees within the next `milliseconds`, and until it has seen `gaps` gaps. */
+  /** Its measurements over the next `milliseconds`, or longer until there are `gaps` gaps. */
   async watch(milliseconds: number, gaps = 0): Promise<Observations> {
     await this.observed();
     await setTimeout(milliseconds);

@@ -6,9 +6,9 @@ import { familyOf } from '../process-usage.ts';
 const ticksPerSecond = 100;
 
 interface ProcessorTime {
-  /** Seconds of all processors, those that another machine took included. */
+  /** Busy seconds of all processors, including those that another machine took. */
   busy: number;
-  /** Of them, seconds of this process, the service and what it started. */
+  /** The part of them used by this process, the service and the service's children. */
   ours: number;
   at: number;
 }
@@ -27,14 +27,14 @@ export function processorTime(service: number): ProcessorTime {
   return { busy, ours, at: performance.now() / 1000 };
 }
 
-/** The share of the machine that others took since `before`, from 0 to 1. */
+/** The share of the machine that other programs used since `before`, from 0 to 1. */
 export function takenByOthers(service: number, before: ProcessorTime): number {
   const now = processorTime(service);
   const others = now.busy - before.busy - (now.ours - before.ours);
   return Math.min(1, Math.max(0, others / (now.at - before.at) / availableParallelism()));
 }
 
-/** Children that have ended are counted with their parent. */
+/** Processor seconds of a process and its ended children. */
 function secondsOf(pid: number): number {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ').map(Number);

@@ -4,11 +4,11 @@ import type { Outcome } from './attacker.ts';
 
 const { encoderDecoder, decoder } = goodModels;
 const mebibyte = 2 ** 20;
-/** Room for the other fields of a body. */
+/** Leaves room for the other fields of a body. */
 const almostTheLimit = mebibyte - 1000;
 
 const json = { 'content-type': 'application/json' };
-/** Requests of nonsense: each a path, a body and headers. */
+/** Nonsense requests: each has a path, a body and headers. */
 const nonsense: readonly ((unique: number) => [path: string, body: string | Buffer, headers?: object])[] = [
   () => ['/v1/completions', '['.repeat(almostTheLimit)],
   () => ['/v1/completions', `{"model":"${encoderDecoder}","prompt":${'['.repeat(5000)}${']'.repeat(5000)}}`],
@@ -91,7 +91,7 @@ export const requestAttacks: readonly Attack[] = [
   },
 ];
 
-/** Against a service on a loopback address without keys. */
+/** Attacks on a service on a loopback address without keys. */
 export const keylessAttacks: readonly Attack[] = [
   {
     name: 'tenants: DNS rebinding, what a page of another site makes a browser send',

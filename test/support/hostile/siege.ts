@@ -8,39 +8,39 @@ import { processorTime, takenByOthers } from './processor-time.ts';
 
 const sampleMs = 200;
 const idleMs = 1500;
-/** Fewer say nothing of the slowest in a hundred. */
+/** With fewer gaps the 99th percentile means nothing. */
 const idleGaps = 200;
 const attackMs = 4000;
 const warmUpMs = 8000;
-/** Of each attack by itself, after all together. */
+/** Warm-up of each attack alone, after all attacks together. */
 const warmUpEachMs = 500;
-/** Longest wait for memory and descriptors to be given back. */
+/** Maximum wait until memory and descriptors are released. */
 const settleMs = 6000;
 
 export interface SiegeOptions {
   service: Besieged;
   neighbour: Neighbour;
-  /** The attackers'. */
+  /** The attackers' API key. */
   key: string | null;
 }
 
-/** How an attack went. */
+/** The measurements of one attack. */
 export interface Figures {
   gapP99: { idle: number; attacked: number };
-  /** The longest of each, in milliseconds, while attacked. */
+  /** The maximum of each during the attack, in milliseconds. */
   max: { gap: number; firstToken: number; small: number; live: number };
   failures: readonly string[];
-  /** How often the attackers' requests ended how. */
+  /** How many of the attackers' requests had each outcome. */
   outcomes: ReadonlyMap<Outcome, number>;
   before: ServiceUsage;
   after: ServiceUsage;
-  /** Most memory it took at a time, bytes. */
+  /** Peak memory of the service, bytes. */
   peak: number;
-  /** The share of the machine that other programs took meanwhile, from 0 to 1. */
+  /** The share of the machine that other programs used during the attack, from 0 to 1. */
   others: number;
 }
 
-/** Strikes until `isOver`, and waits for what is under way. */
+/** Strikes until `isOver`, then waits for running strikes to finish. */
 export async function strikeUntil(
   attack: Attack,
   url: string,
@@ -61,7 +61,7 @@ export async function strikeUntil(
 
 const connectionLost = (error: NodeJS.ErrnoException): Outcome => `connection ${error.code ?? error}`;
 
-/** Attacks the service while its neighbour watches, idle first, and then waits for it to give back what it took. */
+/** Lets the neighbour watch the idle service, then attacks it, then waits until the service releases its resources. */
 export async function besiege(attack: Attack, { service, neighbour, key }: SiegeOptions): Promise<Figures> {
   const { pid, url } = service;
   const idle = await neighbour.watch(idleMs, idleGaps);
@@ -93,11 +93,11 @@ export async function besiege(attack: Attack, { service, neighbour, key }: Siege
   };
 }
 
-/** NaN where there was none: nothing came through at all. */
+/** The maximum of the measured times; NaN if there are none, because nothing came through. */
 const longest = (seen: Observations, what: Exclude<keyof Observations, 'failures'>) =>
   percentile(seen[what], 1);
 
-/** All attacks together, then each: what pools and heaps take until they are as large as they get is held against none. */
+/** Runs all attacks together, then each alone, so that no attack is charged for the first growth of pools and heaps. */
 export async function warmUp(
   attacks: readonly Attack[],
   { service, key }: SiegeOptions,
@@ -116,8 +116,8 @@ export async function warmUp(
 export const residentOf = ({ own, helpers }: ServiceUsage) => own.resident + helpers.resident;
 
 /**
- * The share by which memory may have grown, the descriptors that the neighbour's coming and going takes, and those by
- * which a process is held that the service started. Such processes come and go; how many, and how large, has its limit.
+ * Allowed growth: the factor for memory, descriptors for the neighbour's reconnections, and descriptors for each helper
+ * process that the service started. Helpers come and go; `helpers` and `helperBytes` limit their number and size.
  */
 const slack = { memory: 1.2, descriptors: 8, byHelper: 5, helpers: 6, helperBytes: 320 * 2 ** 20 };
 
@@ -131,7 +131,7 @@ export function isBack(now: ServiceUsage, before: ServiceUsage): boolean {
   );
 }
 
-/** What it holds once it has given back what it took, or the time for that is over. */
+/** The service's usage once it has released its resources, or when the time for that is over. */
 export async function settled(pid: number, before: ServiceUsage): Promise<ServiceUsage> {
   const until = performance.now() + settleMs;
   for (;;) {

@@ -1,19 +1,19 @@
 import { type Attack, atOnce, goodModels } from './attack.ts';
 
 const { encoderDecoder, decoder } = goodModels;
-/** Room for the other fields of a body. */
+/** Leaves room for the other fields of a body. */
 const almostTheLimit = 2 ** 20 - 1000;
 const sentence = 'It is a truth universally acknowledged, that a single man must be in want of a wife. ';
 const megabyte = sentence.repeat(Math.floor(1_000_000 / sentence.length));
 const prompt = (length: number, first: number) => Array.from({ length }, (_, i) => 300 + ((first + i) % 900));
 
-/** Words that no text before had, `characters` long. */
+/** A text of `characters` characters that no earlier text equals. */
 function words(unique: number, characters: number): string {
   const some = `the ${unique}th long walk to the house of her friend was in vain, and ${unique} more came; `;
   return some.repeat(Math.ceil(characters / some.length)).slice(0, characters);
 }
 
-/** What makes tokenizers, chat templates and the writing of answers work long. */
+/** Requests that take tokenizers, chat templates and the writing of answers a long time. */
 export const textAttacks: readonly Attack[] = [
   {
     name: 'texts: 1 MB to /tokenize by eight clients that leave',

@@ -19,7 +19,7 @@ export const variants: readonly Variant[] = [
     .sort(),
 ];
 
-/** The chart, and helm to render it. */
+/** The Helm chart, with helm to render it. */
 export class Chart {
   readonly #helm: string;
   readonly schemas: KubernetesSchemas;
@@ -29,7 +29,7 @@ export class Chart {
     this.schemas = new KubernetesSchemas(tools);
   }
 
-  /** @returns what helm said @throws Error with what it complained about */
+  /** @returns helm's output @throws Error with helm's error output */
   async lint(variant: Variant, ...args: string[]): Promise<string> {
     return this.#run('lint', '--strict', chart, ...valuesOf(variant), ...args);
   }
@@ -57,7 +57,7 @@ export class Chart {
 const valuesOf = (variant: Variant) =>
   variant === null ? [] : ['--values', join(chart, 'ci', `${variant}-values.yaml`)];
 
-/** A group of tests of the chart; where its tools cannot be had the group is skipped and its name says why. */
+/** A group of tests of the chart; if its tools are not available the group is skipped and its name says why. */
 export function describeChart(name: string, tests: (chart: () => Chart) => void): void {
   const fetched = spawnSync('bash', ['scripts/get-kubernetes-tools.sh'], {
     cwd: projectRoot,

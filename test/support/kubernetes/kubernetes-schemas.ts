@@ -17,17 +17,17 @@ interface CustomResourceDefinition {
 export const kubernetesVersions = ['v1.30.0', 'v1.33.0', 'v1.37.0'] as const;
 export type KubernetesVersion = (typeof kubernetesVersions)[number];
 
-/** What an API server would say of an object, as far as schemas tell: unknown fields are errors. */
+/** Checks objects as an API server would, as far as schemas allow: unknown fields are errors. */
 export class KubernetesSchemas {
   readonly #folder: string;
   readonly #validators = new Map<string, ValidateFunction>();
 
-  /** @param folder what scripts/get-kubernetes-tools.sh has fetched */
+  /** @param folder the files that scripts/get-kubernetes-tools.sh fetched */
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** What is wrong with an object; empty: nothing. @throws Error when its kind has no schema */
+  /** The errors in an object; empty if it is valid. @throws Error when its kind has no schema */
   complaints(manifest: Manifest, version: KubernetesVersion): string[] {
     const validate = this.#validator(manifest, version);
     if (validate(manifest)) return [];
@@ -42,7 +42,7 @@ export class KubernetesSchemas {
     if (known) return known;
     const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
     const [version_, group] = apiVersion.split('/').reverse();
-    // As the schemas' files are named: networkpolicy-networking-v1.json.
+    // The schemas' files have names such as networkpolicy-networking-v1.json.
     const name = [kind.toLowerCase(), group?.split('.')[0], version_].filter(Boolean).join('-');
     const file = join(this.#folder, version, `${name}.json`);
     const schema = existsSync(file) ? this.#builtIn(ajv, file, version) : this.#custom(apiVersion, kind);
@@ -67,13 +67,13 @@ export class KubernetesSchemas {
   }
 }
 
-/** The same schema, in which an object has no properties but those it names; `metadata` is checked by Kubernetes itself. */
+/** The same schema without additional properties in its objects. Kubernetes itself checks `metadata`. */
 function closed(schema: Schema, isRoot = true): Schema {
   const open = schema['x-kubernetes-preserve-unknown-fields'] === true;
   const result: Schema = { ...schema };
-  // Written as Kubernetes has it; to JSON Schema it is a choice of types.
+  // Kubernetes' type for an integer or a string; in JSON Schema it would be a choice of types.
   if (schema['x-kubernetes-int-or-string']) delete result.type;
-  // Go's way of ignoring case.
+  // Go's syntax for ignoring case.
   const { pattern } = schema;
   if (typeof pattern === 'string' && pattern.includes('(?i)')) {
     result.pattern = `(?i:${pattern.replace('(?i)', '')})`;

@@ -1,6 +1,6 @@
 type Labels = Record<string, string>;
 
-/** A rendered object of any kind; tests know what they look for. */
+/** A rendered object of any kind; tests know the fields they read. */
 export interface Manifest {
   apiVersion: string;
   kind: string;

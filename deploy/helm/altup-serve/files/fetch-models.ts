@@ -1,5 +1,5 @@
-// Run by an init container: node fetch-models.ts DOWNLOADS_JSON FOLDER. Fetches files into FOLDER; a file whose SHA-256 is not
-// the expected one never gets its name there, and ends the pod's start.
+// An init container runs this: node fetch-models.ts DOWNLOADS_JSON FOLDER. It fetches files into FOLDER. A file with an
+// unexpected SHA-256 never gets its name there, and the pod's start fails.
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
@@ -14,10 +14,10 @@ interface ModelFile {
 }
 
 interface Credential {
-  /** With its port, where that is not the protocol's own. */
+  /** Includes the port unless it is the protocol's default. */
   host: string;
   scheme: 'Bearer' | 'Basic';
-  /** Holds a token, or for Basic `user:password`. */
+  /** Contains a token, or for Basic `user:password`. */
   file: string;
 }
 
@@ -27,7 +27,7 @@ interface Downloads {
 }
 
 const attempts = 5;
-/** Client errors worth another attempt; any other 4xx is final. */
+/** Client errors that are retried; any other 4xx is final. */
 const retried = new Set([408, 425, 429]);
 
 class FinalError extends Error {}

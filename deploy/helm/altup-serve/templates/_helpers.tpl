@@ -21,7 +21,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{- /* The chart's labels merged with others; takes (list . others). The chart's own win, because selectors rely on them. */ -}}
+{{- /* Merges the chart's labels with others; takes (list . others). Its own take precedence: selectors use them. */ -}}
 {{- define "altup.labelsWith" -}}
 {{- $own := fromYaml (include "altup.labels" (first .)) }}
 {{- toYaml (merge $own (default dict (last .))) }}
@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . }}{{ else }}{{ . }}{{ end }}
 {{- end }}
 
-{{- /* What the restricted pod security standard asks of a container, and a read-only root. */ -}}
+{{- /* The requirements of the restricted pod security standard for a container, and a read-only root. */ -}}
 {{- define "altup.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -102,7 +102,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- if ne $models.source "baked" }}
 - name: models
   mountPath: /models
-  {{- /* What was downloaded is exported in place; the others come exported. */}}
+  {{- /* Downloaded models are exported in place; the other sources contain exported models. */}}
   readOnly: {{ ne $models.source "download" }}
   {{- if and (eq $models.source "pvc") $models.pvc.subPath }}
   subPath: {{ $models.pvc.subPath | quote }}

@@ -49,6 +49,7 @@ impl Device for Emulation {
     ) -> Result<(), String> {
         let _one = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let kernel = program.0[function as usize][usize::from(!is_aligned)];
+        // SAFETY: the caller promises this kernel's struct with valid addresses. The lock keeps other grids out.
         unsafe { kernel(grid, arguments) };
         Ok(())
     }

@@ -165,7 +165,9 @@ fn written(model: &[u8]) -> PathBuf {
 
 struct Domain(*mut OrtCustomOpDomain);
 
+// SAFETY: ONNX Runtime only reads a domain once it is made, and nothing releases this one.
 unsafe impl Send for Domain {}
+// SAFETY: as for Send.
 unsafe impl Sync for Domain {}
 
 /// Every operator on the emulated device, instead of the CPU kernels.

@@ -7,6 +7,7 @@ pub struct Portable;
 
 const WIDTH: usize = 8;
 
+// SAFETY: a vector has 8 lanes, at most `MAX_WIDTH`. Loads and stores touch just these and need no alignment.
 unsafe impl Lanes for Portable {
     const WIDTH: usize = WIDTH;
     type Vector = [f32; WIDTH];
@@ -62,33 +63,39 @@ unsafe impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn load_f32(from: *const f32) -> Self::Vector {
+        // SAFETY: the caller promises 8 readable f32 at `from`. An unaligned read needs no alignment.
         unsafe { from.cast::<Self::Vector>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn load_f16(from: *const f16) -> Self::Vector {
+        // SAFETY: the caller promises 8 readable f16 at `from`. An unaligned read needs no alignment.
         let halves = unsafe { from.cast::<[f16; WIDTH]>().read_unaligned() };
         halves.map(f16::to_f32)
     }
 
     #[inline(always)]
     unsafe fn load_bf16(from: *const bf16) -> Self::Vector {
+        // SAFETY: the caller promises 8 readable bf16 at `from`. An unaligned read needs no alignment.
         let halves = unsafe { from.cast::<[bf16; WIDTH]>().read_unaligned() };
         halves.map(bf16::to_f32)
     }
 
     #[inline(always)]
     unsafe fn store_f32(to: *mut f32, value: Self::Vector) {
+        // SAFETY: the caller promises 8 writable f32 at `to`. An unaligned write needs no alignment.
         unsafe { to.cast::<Self::Vector>().write_unaligned(value) }
     }
 
     #[inline(always)]
     unsafe fn store_f16(to: *mut f16, value: Self::Vector) {
+        // SAFETY: the caller promises 8 writable f16 at `to`. An unaligned write needs no alignment.
         unsafe { to.cast::<[f16; WIDTH]>().write_unaligned(value.map(f16::from_f32)) }
     }
 
     #[inline(always)]
     unsafe fn store_bf16(to: *mut bf16, value: Self::Vector) {
+        // SAFETY: the caller promises 8 writable bf16 at `to`. An unaligned write needs no alignment.
         unsafe { to.cast::<[bf16; WIDTH]>().write_unaligned(value.map(bf16::from_f32)) }
     }
 }

@@ -69,6 +69,8 @@ fn run<T: Element>(mixer: &Mixer<T>, matrix: &Matrix, ins: &[Vec<T>], in_place: 
         .enumerate()
         .map(|(r, row)| if in_place && r + 1 < read.len() { read[r].cast_mut() } else { row.as_mut_ptr() })
         .collect();
+    // SAFETY: all rows have `length` elements. A written row is a read row or a fresh vector, each written once. The
+    // mixers are made for available sets only.
     unsafe { mixer.run(matrix, &read, &written, length) };
     (0..matrix.rows())
         .map(|r| if in_place && r + 1 < rows.len() { rows[r].clone() } else { fresh[r].clone() })

@@ -156,6 +156,8 @@ impl<T: Storage> Cache<T> {
         let length = shape.capacity * shape.head_size;
         let present = self.present.at(head * length);
         let past = self.past.at(head * length).cast_const();
+        // SAFETY: the caller's tensors fit `shape`, and `lengths` put the new rows within the capacity. The present is
+        // the past's memory or apart from it: ONNX Runtime and `Layers::bind` see to it, nothing here checks it.
         unsafe {
             if present.cast_const() != past {
                 past.copy_to_nonoverlapping(present, length);

@@ -85,7 +85,7 @@ function refuseUnsupported(text: ConfigReader, outer: ConfigReader): void {
   if (text.boolean('use_bidirectional_attention', unsaid(false))) {
     throw text.refuse(
       'use_bidirectional_attention',
-      'false: a generator cannot see what it has yet to write',
+      'false: a generator cannot attend to tokens that it has not written yet',
     );
   }
   // Hugging Face's code reads this field but does not use it.

@@ -40,7 +40,7 @@ export interface MediaDefaults {
 }
 
 /** Maximum number of tokens for one kind of media. */
-const mostTokens = 4096;
+const maxMediaTokens = 4096;
 
 /**
  * Tokens that stand for an image or a sound, enclose one, or have their embeddings in another tower (ids from
@@ -63,7 +63,8 @@ export function mediaTokens(
   const image = vision.tokenId('vocab_offset') ?? offsets.image;
   const audio = outer.object('audio_config')?.tokenId('vocab_offset') ?? offsets.audio;
   const ids = (from: number, to: number) => {
-    if (to - from > mostTokens) throw vision.refuse('vocab_offset', `at most ${mostTokens} tokens behind it`);
+    if (to - from > maxMediaTokens)
+      throw vision.refuse('vocab_offset', `at most ${maxMediaTokens} tokens after it`);
     return Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
   };
   return {

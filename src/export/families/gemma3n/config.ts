@@ -101,7 +101,7 @@ function readSharedLayers(text: ConfigReader, layers: readonly GemmaLayer[]): (n
     if (source < 0) {
       throw text.refuse(
         'num_kv_shared_layers',
-        `so few that a ${attention} layer is left before layer ${index}`,
+        `fewer, so that a ${attention} layer precedes layer ${index}`,
       );
     }
     return source;

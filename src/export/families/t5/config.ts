@@ -159,7 +159,7 @@ function readMoe(moe: ConfigReader | null): MoeConfig | null {
   moe.allowOnly(['num_experts', 'expert_d_ff', 'top_k']);
   const numExperts = moe.integer('num_experts', [1, modelLimits.experts]);
   const topK = moe.integer('top_k', [1, modelLimits.experts], { missing: 1 });
-  if (topK > numExperts) throw moe.refuse('top_k', `at most the ${numExperts} experts there are`);
+  if (topK > numExperts) throw moe.refuse('top_k', `at most ${numExperts}, the number of experts`);
   return { numExperts, expertDFf: moe.integer('expert_d_ff', [1, modelLimits.width]), topK };
 }
 

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { KeptTurns } from '../../src/engine/client/queue-bound.ts';
+import { RetryReservations } from '../../src/engine/client/queue-bound.ts';
 
-describe('KeptTurns', () => {
-  let turns: KeptTurns;
+describe('RetryReservations', () => {
+  let turns: RetryReservations;
   beforeEach(() => {
-    turns = new KeptTurns();
+    turns = new RetryReservations();
     turns.add('a', 1000);
     turns.add('b', 2000);
   });
