@@ -187,7 +187,11 @@ describe.each<[string, EngineUnderTestOptions]>([
           maxTokens: 1 + random.below(12),
           cacheSalt: random.next() < 0.8 ? '' : 'x',
           isReproducible: random.next() < 0.7,
-          promptLogprobs: options.encoderCapacity === undefined && random.next() < 0.1 ? 0 : null,
+          promptLogprobs: random.next() < 0.1 ? 0 : null,
+          completionPrefix:
+            options.encoderCapacity !== undefined && random.next() < 0.4
+              ? Array.from({ length: 1 + random.below(20) }, () => 5 + random.below(200))
+              : [],
         });
         requests.push(each);
         engine.engine.submit(each);

@@ -116,6 +116,27 @@ describe('Scheduler, decoder-only', () => {
     expect([1, 2, 3].map(() => lengthsOf(beside))).toEqual([[['a', 8]], [['a', 8]], [['a', 4]]]);
   });
 
+  it.each([
+    ['requests of one client', () => 'other'],
+    ['requests of new clients', (step: number) => `other ${step}`],
+  ])('lets a prompt that needs whole chunks go on beside short %s without pause', (_, clientAt) => {
+    const scheduler = schedulerWith({ slots: 8, capacity: 400 }, request('z', 3, { maxTokens: 300 }));
+    scheduler.next(0);
+    scheduler.add(request('a', 80, { isReproducible: true, client: 'patient' }));
+    let done = false;
+    let steps = 0;
+    for (; !done && steps < 40; steps += 1) {
+      const id = `${String.fromCharCode(1000 + steps)} short`;
+      scheduler.add(request(id, 4, { client: clientAt(steps) }));
+      const { chunks } = scheduler.next(0);
+      done = chunks.some((chunk) => chunk.id === 'a' && chunk.isLast);
+      // Short requests end in the step that computes their prompt.
+      for (const chunk of chunks) if (chunk.id !== 'a' && chunk.isLast) scheduler.release(chunk.id);
+    }
+    expect(done).toBe(true);
+    expect(steps).toBeLessThanOrEqual(21);
+  });
+
   it('never stops prompts altogether, however small the budget', () => {
     const scheduler = schedulerWith({ stepTokens: 1 }, request('a', 1), request('b', 6));
     scheduler.next(0);

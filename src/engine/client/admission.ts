@@ -144,5 +144,8 @@ function tokensOf(requests: readonly Arriving[]): number {
 function turnKey(requests: readonly Arriving[]): string {
   const [first] = requests;
   const hash = createHash('sha256').update(`${requests.length} ${first?.client}\0`);
-  return hash.update(Int32Array.from(first?.promptTokens ?? [])).digest('base64');
+  for (const tokens of [first?.promptTokens, first?.completionPrefix]) {
+    hash.update(Int32Array.from(tokens ?? [])).update('\0');
+  }
+  return hash.digest('base64');
 }

@@ -65,6 +65,9 @@ interface PrefillPlan {
   cost: number;
 }
 
+/** Clients whose turn is remembered, and the number of steps after which it may be forgotten. */
+const maxTurns = 1000;
+
 /**
  * Decides what each step of one model computes. Pure: no clock, no I/O. Assumes that each plan is carried out; before
  * the next plan the caller removes requests that failed or ended, with release().
@@ -76,8 +79,11 @@ export class Scheduler {
   readonly #contents: SlotContents;
   /** By id, in the order they started. */
   readonly #holders = new Map<string, RunningSequence>();
-  /** By client: the last step that computed part of one of its prompts. */
-  readonly #prefilledIn = new Map<string, number>();
+  /**
+   * By client, the step that last computed part of one of its prompts, or in which it came. Without the latter, clients
+   * that come and go at every step would always go before a prompt that needs a whole chunk.
+   */
+  readonly #turns = new Map<string, number>();
   #step = 0;
   #now = 0;
 
@@ -119,6 +125,13 @@ export class Scheduler {
       throw new RangeError(`A prompt of ${length} tokens does not fit a slot of ${limit}.`);
     }
     this.#queue.add(request);
+    if (!this.#turns.has(request.client)) this.#turns.set(request.client, this.#step);
+    if (this.#turns.size > maxTurns) this.#forgetTurns();
+  }
+
+  /** Forgets clients that have waited for nothing in a while. */
+  #forgetTurns(): void {
+    for (const [client, step] of this.#turns) if (step < this.#step - maxTurns) this.#turns.delete(client);
   }
 
   /**
@@ -188,11 +201,8 @@ export class Scheduler {
 
   /** Charges a client only for what its request computed. */
   #settle({ request, filled, isEncoded }: RunningSequence): void {
-    const { client, promptTokens } = request;
-    const encoded = isEncoded ? promptTokens.length : 0;
+    const encoded = isEncoded ? request.promptTokens.length : 0;
     this.#queue.release(request, encoded + filled, this.#now);
-    const isLast = ![...this.#holders.values()].some((other) => other.request.client === client);
-    if (isLast) this.#prefilledIn.delete(client);
   }
 
   get #hasEncoder(): boolean {
@@ -251,7 +261,7 @@ export class Scheduler {
   #planPrefill(budget: number): PrefillPlan {
     const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0, cost: 0 };
     const left = () => budget - plan.cost;
-    const turnOf = ({ client }: Schedulable) => this.#prefilledIn.get(client) ?? -1;
+    const turnOf = ({ client }: Schedulable) => this.#turns.get(client) ?? -1;
     const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
     for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {
       const hasTurnBefore = (next: Schedulable) => turnOf(next) < turnOf(holder.request);
@@ -269,7 +279,7 @@ export class Scheduler {
     const shared = this.#contents.find(next);
     // An encoder cannot stop half-way, so a prompt over budget waits for a step that starts no other.
     const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
-    if (isLong && plan.started.length > 0) return false;
+    if (isLong && plan.cost > 0) return false;
     const holder = this.#start(next, shared, plan);
     if (holder === null) return false;
     plan.started.push(next.id);
@@ -312,7 +322,7 @@ export class Scheduler {
     if (!this.#hasEncoder || holder.isEncoded) this.#planChunk(holder, budget, plan);
     else {
       const { id, client, promptTokens } = holder.request;
-      this.#prefilledIn.set(client, this.#step);
+      this.#turns.set(client, this.#step);
       plan.encodes.push({ id, slot: this.#table.slotOf(holder) });
       plan.prefillTokens += promptTokens.length;
       plan.cost += promptTokens.length;
@@ -335,7 +345,7 @@ export class Scheduler {
     const step = { budget, cost: plan.cost, prefillChunk: this.#options.prefillChunk };
     const end = chunkEnd(holder.request, { start, length }, step);
     if (end === start) return;
-    this.#prefilledIn.set(client, this.#step);
+    this.#turns.set(client, this.#step);
     const isScored = promptLogprobs !== null;
     // Scored tokens are computed in pieces of a chunk, so they never count as exact.
     if (!isScored && !this.#hasEncoder) this.#contents.toCompute(holder.content, start, end);

@@ -50,7 +50,7 @@ function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyMo
   return Math.max(apart ?? 0, echoed ?? 0);
 }
 
-/** The prefix of each prompt's completion; null if none is given. @throws ServiceError `invalid_request` */
+/** The prefix of all completions, or one for each prompt; null if none is given. @throws ServiceError `invalid_request` */
 function separatePrefixes(
   body: CompletionRequest,
   prompts: number,
@@ -66,8 +66,7 @@ function separatePrefixes(
   }
   const isList = typeof prefix !== 'string' && typeof prefix[0] !== 'number';
   const prefixes = separatePrompts(prefix);
-  if (!isList) return Array<SinglePrompt>(prompts).fill(prefixes[0]!);
-  if (prefixes.length === prompts) return prefixes;
+  if (!isList || prefixes.length === prompts) return prefixes;
   throw refuse(
     `\`completion_prefix\` is a list of ${prefixes.length}, but there ${prompts === 1 ? 'is 1 prompt' : `are ${prompts} prompts`}; send one prefix for each prompt.`,
   );
@@ -101,11 +100,14 @@ async function createCompletion(
     toGenerate,
   });
   const givenPrefixes = separatePrefixes(body, prompts.length, model);
-  const prefixes =
+  const total = prompts.reduce((sum, { length }) => sum + length, 0);
+  // One prefix for all prompts is read once, and counts once for each.
+  const shares = givenPrefixes === null ? 1 : prompts.length / givenPrefixes.length;
+  const readPrefixes =
     givenPrefixes &&
     (await readPrompts(
       givenPrefixes,
-      { ...limits, tokens: limits.tokens - prompts.reduce((sum, { length }) => sum + length, 0) },
+      { ...limits, tokens: Math.floor((limits.tokens - total) / shares) },
       {
         model,
         owner,
@@ -117,6 +119,7 @@ async function createCompletion(
         toGenerate,
       },
     ));
+  const prefixes = readPrefixes && prompts.map((_, i) => readPrefixes[i % readPrefixes.length]!);
   const logprobs = body.logprobs ?? null;
   const job = await createJob(
     body,
@@ -133,13 +136,14 @@ async function createCompletion(
     context,
   );
   const echo = (text: SinglePrompt, i: number) =>
-    echoPrompt(text, (prefixes ?? prompts)[i]!, model.vocabulary, {
-      isWhole: (body.truncate_prompt_tokens ?? null) === null,
+    echoPrompt(text, (readPrefixes ?? prompts)[i]!, model.vocabulary, {
+      isWhole: readPrefixes !== null || (body.truncate_prompt_tokens ?? null) === null,
       skipSpecialTokens: body.skip_special_tokens ?? true,
       hasLogprobs: logprobs !== null,
     });
+  const echoed = body.echo ? await Promise.all((givenPrefixes ?? given).map(echo)) : null;
   const format = new CompletionFormat(job, {
-    echo: body.echo ? await Promise.all((givenPrefixes ?? given).map(echo)) : null,
+    echo: echoed && prompts.map((_, i) => echoed[i % echoed.length]!),
     logprobs,
     promptLogprobs: body.prompt_logprobs ?? null,
   });

@@ -134,7 +134,7 @@ export function readJsonBodies(app: App): void {
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'buffer' },
-    async ({ headers }: FastifyRequest, bytes: Buffer) => {
+    async ({ headers, raw }: FastifyRequest, bytes: Buffer) => {
       const encoding = headers['content-encoding']?.trim() || 'identity';
       if (encoding.toLowerCase() !== 'identity') {
         throw unsupported(
@@ -146,7 +146,11 @@ export function readJsonBodies(app: App): void {
         throw unsupported(`The body has the charset '${shortName(charset)}'; send it as UTF-8.`);
       }
       if (bytes.length === 0) throw invalidRequest(null, 'The body is empty; send a JSON object.');
-      if (bytes.length > maxSmallBody) await wholeTurn();
+      if (bytes.length > maxSmallBody) {
+        await wholeTurn();
+        // Nobody reads the error of a client that left meanwhile.
+        if (raw.socket.destroyed) throw invalidRequest(null, 'The connection was closed.');
+      }
       if (!isUtf8(bytes)) {
         throw invalidRequest(
           null,
