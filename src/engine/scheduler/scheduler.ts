@@ -129,7 +129,7 @@ export class Scheduler {
     if (this.#turns.size > maxTurns) this.#forgetTurns();
   }
 
-  /** Forgets clients that have waited for nothing in a while. */
+  /** Forgets clients whose last turn was long ago. */
   #forgetTurns(): void {
     for (const [client, step] of this.#turns) if (step < this.#step - maxTurns) this.#turns.delete(client);
   }
@@ -277,7 +277,7 @@ export class Scheduler {
     const next = this.#queue.first(this.#now, this.#table.free.length <= this.#options.spareSlots);
     if (next === null || !isWanted(next)) return false;
     const shared = this.#contents.find(next);
-    // An encoder cannot stop half-way, so a prompt over budget waits for a step that starts no other.
+    // An encoder cannot stop half-way, so a prompt over budget waits for a step that computes no other.
     const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
     if (isLong && plan.cost > 0) return false;
     const holder = this.#start(next, shared, plan);

@@ -84,10 +84,10 @@ async function createCompletion(
   const promptLogprobs = readPromptLogprobs(body, model);
   const sequences = sequencesPerPrompt(body, body.best_of ?? null, config);
   const given = separatePrompts(body.prompt);
-  const most = clientQueueLimit(config);
+  const queueLimit = clientQueueLimit(config);
   const limits = {
-    prompts: Math.floor(most.requests / sequences),
-    tokens: Math.floor(most.tokens / sequences),
+    prompts: Math.floor(queueLimit.requests / sequences),
+    tokens: Math.floor(queueLimit.tokens / sequences),
   };
   const toGenerate = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
   const prompts = await readPrompts(given, limits, {
