@@ -3,7 +3,6 @@ import { Admission } from '../../src/engine/client/admission.ts';
 import type { EngineClient } from '../../src/engine/client/engine-client.ts';
 import { startEngine } from '../../src/engine/client/start-engine.ts';
 import { sharedClock } from '../../src/engine/protocol/clock.ts';
-import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import type { EngineOptions, StepReport } from '../../src/engine/protocol/messages.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { chooseRuntime } from '../../src/runtime/choose-runtime.ts';
@@ -46,11 +45,9 @@ export class EngineAlone {
         observer: {
           admitted: ignore,
           rejected: ignore,
-          started: ignore,
-          token: ignore,
+          happened: ignore,
           restarted: ignore,
           stepped: (step) => alone.steps.push(step),
-          ended: ignore,
         },
         clock: sharedClock,
         onModelState: (_, state) => {
@@ -87,15 +84,11 @@ export class EngineAlone {
       ...more,
     });
     const tokens: number[] = [];
-    let firstTokenMs = Number.NaN;
-    let end: GenerationEvent | null = null;
-    for await (const event of this.#engine.generate([request], new AbortController().signal)) {
-      if (event.type === 'tokens') tokens.push(...event.tokens);
-      if (event.type === 'tokens' && Number.isNaN(firstTokenMs)) firstTokenMs = event.at - arrivedAt;
-      end = event;
-    }
+    const events = this.#engine.generate([request], new AbortController().signal);
+    for await (const event of events) if (event.type === 'tokens') tokens.push(...event.tokens);
+    const { end, firstTokenAt, cachedTokens } = events.lives[0]!;
     if (end?.type !== 'finished') throw new Error(`a request ended in ${JSON.stringify(end)}`);
-    return { tokens, firstTokenMs, cachedTokens: end.timings.cachedTokens };
+    return { tokens, firstTokenMs: (firstTokenAt ?? Number.NaN) - arrivedAt, cachedTokens };
   }
 
   async close(): Promise<void> {

@@ -34,7 +34,7 @@ export interface ServerDependencies {
   models: ReadonlyMap<string, ServedModel>;
   engine: Engine;
   compileGrammar: CompileGrammar;
-  metrics: Pick<Metrics, 'render' | 'responded' | 'clientResponded' | 'rejected'>;
+  metrics: Pick<Metrics, 'render' | 'answered' | 'rejected'>;
   /** null: tracing is off. */
   traces: Pick<OtlpExporter, 'add'> | null;
   logger: Logger;

@@ -1,34 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { type Attributes, double, type OtlpSpan, spanAttributes, unixNano } from './otlp-span.ts';
+import type { AnsweredRequest } from './request-life.ts';
 
-/** A finished request for generated text. Moments are on the shared clock, in milliseconds. */
-export interface GenerationTrace {
-  operation: 'text_completion' | 'chat';
-  model: string;
-  requestId: string;
-  /** The request's `traceparent` header. */
-  traceparent: string | undefined;
-  route: string;
-  status: number;
-  errorCode: string | null;
-  /** The name of the API key. */
-  keyName: string | null;
-  /** The client's address. */
-  address: string;
-  arrivedAt: number;
-  queuedAt: number | null;
-  startedAt: number | null;
-  firstTokenAt: number | null;
-  lastTokenAt: number | null;
-  endedAt: number;
-  /** By their names in the conventions, without `gen_ai.request.`; never a prompt or a completion. */
-  parameters: Attributes;
-  responseId: string | null;
-  finishReasons: readonly string[];
-  promptTokens: number | null;
-  generatedTokens: number | null;
-  cachedTokens: number;
-}
+/** Parameters that the conventions define as doubles, even when they are whole. */
+const doubles = new Set(['temperature', 'top_p', 'frequency_penalty', 'presence_penalty']);
 
 interface TraceParent {
   traceId: string;
@@ -50,30 +25,35 @@ function readTraceparent(header: string | undefined): TraceParent {
   };
 }
 
-function attributesOf(trace: GenerationTrace): Attributes {
-  const { firstTokenAt, arrivedAt, errorCode, status, finishReasons } = trace;
+type Task = NonNullable<AnsweredRequest['generation']>;
+
+function attributesOf(life: AnsweredRequest, { operation, parameters }: Task): Attributes {
+  const { model, firstTokenAt, arrivedAt, errorCode, status, finishReasons } = life;
   return {
-    'gen_ai.operation.name': trace.operation,
+    'gen_ai.operation.name': operation,
     'gen_ai.provider.name': 'altup-serve',
-    'gen_ai.request.model': trace.model,
-    'gen_ai.response.model': trace.model,
+    'gen_ai.request.model': model,
+    'gen_ai.response.model': model,
     ...Object.fromEntries(
-      Object.entries(trace.parameters).map(([name, value]) => [`gen_ai.request.${name}`, value]),
+      Object.entries(parameters).map(([name, value]) => [
+        `gen_ai.request.${name}`,
+        typeof value === 'number' && doubles.has(name) ? double(value) : value,
+      ]),
     ),
-    'gen_ai.response.id': trace.responseId,
+    'gen_ai.response.id': life.completionId,
     'gen_ai.response.finish_reasons': finishReasons.length === 0 ? null : finishReasons,
     'gen_ai.response.time_to_first_chunk': double(
       firstTokenAt === null ? null : (firstTokenAt - arrivedAt) / 1000,
     ),
-    'gen_ai.usage.input_tokens': trace.promptTokens,
-    'gen_ai.usage.output_tokens': trace.generatedTokens,
-    'gen_ai.usage.cache_read.input_tokens': trace.cachedTokens,
-    'http.request.method': 'POST',
-    'http.route': trace.route,
+    'gen_ai.usage.input_tokens': life.promptTokens,
+    'gen_ai.usage.output_tokens': life.generatedTokens,
+    'gen_ai.usage.cache_read.input_tokens': life.cachedTokens,
+    'http.request.method': life.method,
+    'http.route': life.route,
     'http.response.status_code': status,
-    'client.address': trace.address,
-    'altup.client.name': trace.keyName,
-    'altup.request.id': trace.requestId,
+    'client.address': life.address,
+    'altup.client.name': life.keyName,
+    'altup.request.id': life.id,
     'error.type': errorCode ?? (status >= 400 ? String(status) : null),
   };
 }
@@ -82,23 +62,25 @@ function attributesOf(trace: GenerationTrace): Attributes {
  * A request as a span by OpenTelemetry's GenAI conventions, with a child span for each stage it reached: prepare (its
  * text, its grammar), queue, prefill and decode.
  * @param clockOffset milliseconds from the shared clock to the time since the epoch
- * @returns no spans if the caller's trace is not sampled
+ * @returns no spans unless the request asked a known model for text, or if the caller's trace is not sampled
  */
-export function generationSpans(trace: GenerationTrace, clockOffset: number): OtlpSpan[] {
-  const { traceId, parentSpanId, isSampled } = readTraceparent(trace.traceparent);
+export function generationSpans(life: AnsweredRequest, clockOffset: number): OtlpSpan[] {
+  const { generation, model } = life;
+  if (generation === null || model === null) return [];
+  const { traceId, parentSpanId, isSampled } = readTraceparent(life.traceparent);
   if (!isSampled) return [];
   const spanId = newId(8);
   const time = (at: number) => unixNano(at + clockOffset);
-  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt, endedAt, errorCode, status } = trace;
+  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt, endedAt, errorCode, status } = life;
   const whole: OtlpSpan = {
     traceId,
     spanId,
     ...(parentSpanId ? { parentSpanId } : {}),
-    name: `${trace.operation} ${trace.model}`,
+    name: `${generation.operation} ${model}`,
     kind: 2,
     startTimeUnixNano: time(arrivedAt),
     endTimeUnixNano: time(endedAt),
-    attributes: spanAttributes(attributesOf(trace)),
+    attributes: spanAttributes(attributesOf(life, generation)),
     // By the conventions for servers, a client's fault is not an error of the span.
     status:
       status >= 500 || (status < 400 && errorCode !== null) ? { code: 2, message: errorCode ?? '' } : {},

@@ -1,16 +1,15 @@
 import type { ModelState, ServedModel } from '../catalog/served-model.ts';
 import type { TextObserver } from '../catalog/texts/text-workers.ts';
 import type { EngineObserver } from '../engine/protocol/engine.ts';
-import { type EndEvent, type GenerationRequest, promptLength } from '../engine/protocol/generation.ts';
+import { type EndEvent, type GenerationEvent, isEnd, promptLength } from '../engine/protocol/generation.ts';
 import type { StepReport } from '../engine/protocol/messages.ts';
+import type { SequenceLife } from '../engine/protocol/sequence-life.ts';
 import type { MetricsCatalogue } from './metrics-catalogue.ts';
 import { modelVariant } from './model-variant.ts';
+import type { AnsweredRequest } from './request-life.ts';
 
-/** Observed state of a request that has not ended. */
-interface RequestProgress {
-  isRunning: boolean;
-  lastTokenAt: number | null;
-}
+/** What metrics read of an answered HTTP request. A `client` that is not distinguished is the empty string. */
+type Answer = Pick<AnsweredRequest, 'model' | 'route' | 'status' | 'client'>;
 
 interface ModelLoad {
   waiting: number;
@@ -29,10 +28,9 @@ const modelStates: readonly ModelState['state'][] = ['loading', 'ready', 'restar
 
 const seconds = (milliseconds: number) => milliseconds / 1000;
 
-/** The only place that observes: it turns the engine's reports and answered HTTP requests into metrics. */
+/** The only place that observes: it turns the lives of sequences and requests and the engine's reports into metrics. */
 export class Metrics implements EngineObserver, TextObserver {
   readonly #catalogue: MetricsCatalogue;
-  readonly #progress = new Map<string, RequestProgress>();
   readonly #loads = new Map<string, ModelLoad>();
   /** Names of API keys with their own label. */
   readonly #clients = new Set<string>();
@@ -103,24 +101,25 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.vllmCacheConfig.set(infos.cacheConfig, 1);
   }
 
-  /** @param model the empty string if the request named no served model */
-  responded(model: string, route: string, status: number): void {
-    this.#catalogue.requests.inc({ model, route, status });
+  /** Counts an answered HTTP request, and bytes that were none. */
+  answered({ model, route, status, client }: Answer): void {
+    this.#catalogue.requests.inc({ model: model ?? '', route, status });
+    if (client !== '') this.#catalogue.clientRequests.inc({ client: this.#clientLabel(client), status });
   }
 
-  /** @param client as requests identify it */
-  clientResponded(client: string, status: number): void {
-    this.#catalogue.clientRequests.inc({ client: this.#clientLabel(client), status });
-  }
-
-  admitted(request: GenerationRequest): void {
-    const { id, model, client } = request;
+  admitted({ request }: SequenceLife): void {
+    const { model, client } = request;
     this.#catalogue.clientWaiting.inc({ client: this.#clientLabel(client) });
-    this.#progress.set(id, { isRunning: false, lastTokenAt: null });
     const load = this.#loadOf(model);
     load.waiting++;
     load.queueTokens += promptLength(request);
     this.#showLoad(model);
+  }
+
+  happened(sequence: SequenceLife, event: GenerationEvent): void {
+    if (event.type === 'started') this.#started(sequence, event.at);
+    else if (event.type === 'tokens') this.#generated(sequence, event.at, event.tokens.length);
+    else if (isEnd(event)) this.#ended(sequence, event);
   }
 
   textWaiting(model: string, change: 1 | -1): void {
@@ -151,41 +150,6 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.engineRestarts.inc();
   }
 
-  started(request: GenerationRequest, at: number): void {
-    const { id, model, queuedAt, client: name } = request;
-    const progress = this.#progress.get(id);
-    if (!progress || progress.isRunning) return;
-    progress.isRunning = true;
-    const load = this.#loadOf(model);
-    load.waiting--;
-    load.running++;
-    load.queueTokens -= promptLength(request);
-    this.#showLoad(model);
-    this.#catalogue.queueSeconds.observe({ model }, seconds(at - queuedAt));
-    this.#catalogue.promptTokens.inc({ model }, promptLength(request));
-    const client = this.#clientLabel(name);
-    this.#catalogue.clientWaiting.dec({ client });
-    this.#catalogue.clientQueueSeconds.observe({ client }, seconds(at - queuedAt));
-    this.#catalogue.clientPromptTokens.inc({ client }, promptLength(request));
-  }
-
-  token({ id, model, arrivedAt, client: name }: GenerationRequest, at: number, count: number): void {
-    const progress = this.#progress.get(id);
-    if (!progress || count === 0) return;
-    const client = this.#clientLabel(name);
-    if (progress.lastTokenAt === null) {
-      this.#catalogue.clientTimeToFirstToken.observe({ client }, seconds(at - arrivedAt));
-      this.#catalogue.timeToFirstToken.observe({ model }, seconds(at - arrivedAt));
-    } else {
-      for (let i = 0; i < count; i++) {
-        this.#catalogue.interToken.observe({ model }, seconds(at - progress.lastTokenAt) / count);
-      }
-    }
-    progress.lastTokenAt = at;
-    this.#catalogue.generatedTokens.inc({ model }, count);
-    this.#catalogue.clientGeneratedTokens.inc({ client }, count);
-  }
-
   stepped(step: StepReport): void {
     const { model, prefillMs, decodeMs, decodeRows } = step;
     if (prefillMs !== null)
@@ -198,13 +162,41 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#showCacheUsage(model, this.#loadOf(model).running === 0 ? 0 : step.cacheUsage);
   }
 
-  ended(request: GenerationRequest, event: EndEvent): void {
-    const { id, model, client } = request;
-    const progress = this.#progress.get(id);
-    if (!progress) return;
-    this.#progress.delete(id);
+  #started({ request }: SequenceLife, at: number): void {
+    const { model, queuedAt } = request;
     const load = this.#loadOf(model);
-    if (progress.isRunning) load.running--;
+    load.waiting--;
+    load.running++;
+    load.queueTokens -= promptLength(request);
+    this.#showLoad(model);
+    this.#catalogue.queueSeconds.observe({ model }, seconds(at - queuedAt));
+    this.#catalogue.promptTokens.inc({ model }, promptLength(request));
+    const client = this.#clientLabel(request.client);
+    this.#catalogue.clientWaiting.dec({ client });
+    this.#catalogue.clientQueueSeconds.observe({ client }, seconds(at - queuedAt));
+    this.#catalogue.clientPromptTokens.inc({ client }, promptLength(request));
+  }
+
+  #generated({ request, lastTokenAt }: SequenceLife, at: number, count: number): void {
+    if (count === 0) return;
+    const { model, arrivedAt } = request;
+    const client = this.#clientLabel(request.client);
+    if (lastTokenAt === null) {
+      this.#catalogue.clientTimeToFirstToken.observe({ client }, seconds(at - arrivedAt));
+      this.#catalogue.timeToFirstToken.observe({ model }, seconds(at - arrivedAt));
+    } else {
+      for (let i = 0; i < count; i++) {
+        this.#catalogue.interToken.observe({ model }, seconds(at - lastTokenAt) / count);
+      }
+    }
+    this.#catalogue.generatedTokens.inc({ model }, count);
+    this.#catalogue.clientGeneratedTokens.inc({ client }, count);
+  }
+
+  #ended({ request, startedAt, prefilledAt, cachedTokens }: SequenceLife, event: EndEvent): void {
+    const { model, client, arrivedAt } = request;
+    const load = this.#loadOf(model);
+    if (startedAt !== null) load.running--;
     else {
       load.waiting--;
       load.queueTokens -= promptLength(request);
@@ -213,12 +205,11 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#showLoad(model);
     if (load.running === 0) this.#showCacheUsage(model, 0);
 
-    const { arrivedAt, startedAt, prefilledAt, finishedAt, cachedTokens } = event.timings;
     this.#catalogue.prefixReusedTokens.inc({ model }, cachedTokens);
-    this.#catalogue.requestSeconds.observe({ model }, seconds(finishedAt - arrivedAt));
+    this.#catalogue.requestSeconds.observe({ model }, seconds(event.at - arrivedAt));
     if (startedAt !== null && prefilledAt !== null) {
       this.#catalogue.prefillSeconds.observe({ model }, seconds(prefilledAt - startedAt));
-      this.#catalogue.decodeSeconds.observe({ model }, seconds(finishedAt - prefilledAt));
+      this.#catalogue.decodeSeconds.observe({ model }, seconds(event.at - prefilledAt));
     }
     if (event.type === 'aborted') this.#catalogue.aborted.inc({ model, stage: event.stage });
     if (event.type === 'failed') this.#catalogue.failed.inc({ model, code: event.code });

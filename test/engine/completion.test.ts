@@ -17,9 +17,9 @@ async function complete(said: string | readonly number[], overrides: RequestOver
   await engine.finish(generationRequest({ promptTokens, maxTokens: 20, ...overrides }));
   const end = engine.endOf('request')!;
   if (end.type !== 'finished') throw new Error(`ended with ${JSON.stringify(end)}`);
-  const { reason, stopReason, timings } = end;
+  const { reason, stopReason } = end;
   const tokens = engine.tokensOf('request');
-  return { text: engine.textOf('request'), reason, stopReason, tokens, timings, engine };
+  return { text: engine.textOf('request'), reason, stopReason, tokens, engine };
 }
 
 describe('a completion', () => {
@@ -31,7 +31,6 @@ describe('a completion', () => {
       stopReason: null,
       tokens: tokensOf('hello$'),
     });
-    expect(result.timings.generatedTokens).toBe(6);
   });
 
   it('goes on past it when asked to', async () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ModelState } from '../../src/catalog/served-model.ts';
 import { Admission } from '../../src/engine/client/admission.ts';
 import { EngineClient, type EngineClientOptions } from '../../src/engine/client/engine-client.ts';
-import type { GenerationEvent, Timings } from '../../src/engine/protocol/generation.ts';
+import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import type { EngineCommand, EngineReport } from '../../src/engine/protocol/messages.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
 import { noTokens } from '../support/fake-tokenizer.ts';
@@ -11,17 +11,8 @@ import { generationRequest } from '../support/generation-request.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RecordingObserver } from '../support/recording-observer.ts';
 
-const timings: Timings = {
-  arrivedAt: 0,
-  startedAt: 1,
-  prefilledAt: 2,
-  firstTokenAt: 2,
-  finishedAt: 3,
-  promptTokens: 3,
-  cachedTokens: 0,
-  generatedTokens: 1,
-};
 const started = (id: string): GenerationEvent => ({ type: 'started', id, at: 5 });
+const prefilled = (id: string): GenerationEvent => ({ type: 'prefilled', id, at: 6 });
 const token = (id: string): GenerationEvent => ({
   type: 'tokens',
   id,
@@ -33,10 +24,10 @@ const token = (id: string): GenerationEvent => ({
 const finished = (id: string): GenerationEvent => ({
   type: 'finished',
   id,
+  at: 7,
   reason: 'length',
   stopReason: null,
   text: '',
-  timings,
 });
 const request = (id: string, model = 'm') => generationRequest({ id, model });
 const limits = { slots: 2, capacity: 50, encoderCapacity: 0 };
@@ -144,7 +135,7 @@ describe('EngineClient', () => {
     say(started('a'));
     expect(client.load()).toEqual({ waiting: 1, running: 1, queuedTokens: 3 });
     say(finished('a'));
-    say({ type: 'failed', id: 'b', code: 'deadline_exceeded', message: '', stage: 'queued', timings });
+    say({ type: 'failed', id: 'b', at: 7, code: 'deadline_exceeded', message: '', stage: 'queued' });
     expect(client.load()).toEqual({ waiting: 0, running: 0, queuedTokens: 0 });
   });
 
@@ -179,7 +170,7 @@ describe('EngineClient', () => {
     say(started('a'), finished('a'));
     controller.abort();
     expect(sent.at(-1)).toEqual({ type: 'abort', ids: ['b'] });
-    say({ type: 'aborted', id: 'b', stage: 'queued', timings });
+    say({ type: 'aborted', id: 'b', at: 7, stage: 'queued' });
     expect(await consumed).toEqual(['started a', 'finished a', 'aborted b']);
 
     const late = new AbortController();
@@ -198,18 +189,18 @@ describe('EngineClient', () => {
 
   it('aborts what still runs when the consumer leaves, and counts it until the engine has let go', async () => {
     const stream = client.generate([request('a')], never);
-    say(started('a'), token('a'));
+    say(started('a'), prefilled('a'), token('a'));
     for await (const event of stream) if (event.type === 'tokens') break;
     expect(sent.at(-1)).toEqual({ type: 'abort', ids: ['a'] });
     expect(client.load().running).toBe(1);
-    say({ type: 'aborted', id: 'a', stage: 'decode', timings });
+    say({ type: 'aborted', id: 'a', at: 7, stage: 'decode' });
     expect(client.load().running).toBe(0);
     expect(observer.ends.map(({ type }) => type)).toEqual(['aborted']);
   });
 
   it('reports each request once: admitted, started, its tokens, ended', () => {
     client.generate([request('a')], never);
-    say(started('a'), token('a'));
+    say(started('a'), prefilled('a'), token('a'));
     say(token('a'), finished('a'));
     say(token('a'), finished('a'));
     expect(observer.admittedIds).toEqual(['a']);
@@ -227,14 +218,19 @@ describe('EngineClient', () => {
 
     it('fails what ran, keeps what waited for the next worker, and refuses what comes meanwhile', async () => {
       clock.advance(50);
-      const consumed = consume(client.generate([request('a'), request('b')], never));
-      say(started('a'), token('a'));
+      const stream = client.generate([request('a'), request('b')], never);
+      const consumed = consume(stream);
+      say(started('a'), prefilled('a'), token('a'));
       end();
+      expect(stream.lives).toMatchObject([
+        { startedAt: 5, prefilledAt: 6, firstTokenAt: 6, generatedTokens: 1, end: { at: 50 } },
+        { startedAt: null, generatedTokens: 0, end: null },
+      ]);
       expect(observer.ends).toMatchObject([
         {
           code: 'engine_failure',
           stage: 'decode',
-          timings: { startedAt: 5, finishedAt: 50, generatedTokens: 1 },
+          at: 50,
         },
       ]);
       expect(client.load()).toEqual({ waiting: 1, running: 0, queuedTokens: 3 });
@@ -255,6 +251,7 @@ describe('EngineClient', () => {
       say(started('b'), token('b'), finished('b'));
       expect(await consumed).toEqual([
         'started a',
+        'prefilled a',
         'tokens a',
         'failed a',
         'started b',
@@ -489,7 +486,7 @@ describe('EngineClient', () => {
 
   it('fails what outlasts the drain', async () => {
     const stream = client.generate([request('a')], never);
-    say(started('a'), token('a'));
+    say(started('a'), prefilled('a'), token('a'));
     const drained = client.drain(0, 0, 0);
     const events: GenerationEvent[] = [];
     for await (const event of stream) events.push(event);

@@ -5,7 +5,7 @@ const event = (at: number) => ({ type: 'started', id: 'a', at }) as const;
 
 describe('EventStream', () => {
   it('delivers events in order, those before and those after they are asked for', async () => {
-    const stream = new EventStream(() => {});
+    const stream = new EventStream([], () => {});
     stream.push(event(1));
     const seen: number[] = [];
     const consumed = (async () => {
@@ -20,7 +20,7 @@ describe('EventStream', () => {
   });
 
   it('ends a consumer that waits', async () => {
-    const stream = new EventStream(() => {});
+    const stream = new EventStream([], () => {});
     const waiting = stream.next();
     stream.close();
     expect(await waiting).toEqual({ done: true, value: undefined });
@@ -29,7 +29,7 @@ describe('EventStream', () => {
 
   it('tells once when a consumer leaves early, and not when the events have ended', async () => {
     const onLeave = vi.fn();
-    const left = new EventStream(onLeave);
+    const left = new EventStream([], onLeave);
     left.push(event(1));
     left.push(event(2));
     for await (const _ of left) break;
@@ -37,7 +37,7 @@ describe('EventStream', () => {
     expect(onLeave).toHaveBeenCalledTimes(1);
     expect(await left.next()).toEqual({ done: true, value: undefined });
 
-    const finished = new EventStream(onLeave);
+    const finished = new EventStream([], onLeave);
     finished.push(event(1));
     finished.close();
     for await (const _ of finished) break;

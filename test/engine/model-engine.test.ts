@@ -33,10 +33,11 @@ describe.each([
     expect(await tokensAlone(kind, { promptTokens })).toEqual(expected);
   });
 
-  it('tells of a request in order: started, tokens, one end', async () => {
+  it('tells of a request in order: started, prefilled, tokens, one end', async () => {
     const engine = new EngineUnderTest(kind);
     await engine.finish(request('a', { maxTokens: 2 }));
-    expect(engine.events.map(({ type }) => type)).toEqual(['started', 'tokens', 'tokens', 'finished']);
+    const types = engine.events.map(({ type }) => type);
+    expect(types).toEqual(['started', 'prefilled', 'tokens', 'tokens', 'finished']);
   });
 
   it('runs a batch to the same tokens as each request alone', async () => {
@@ -83,11 +84,10 @@ describe.each([
       'aborted c',
       'started b',
     ]);
-    expect(engine.endOf('a')).toMatchObject({
-      stage: 'decode',
-      timings: { generatedTokens: 'encoderCapacity' in kind ? 0 : 1 },
-    });
-    expect(engine.endOf('c')).toMatchObject({ stage: 'queued', timings: { startedAt: null } });
+    expect(engine.endOf('a')).toMatchObject({ stage: 'decode' });
+    expect(engine.lifeOf(request('a')).generatedTokens).toBe('encoderCapacity' in kind ? 0 : 1);
+    expect(engine.endOf('c')).toMatchObject({ stage: 'queued' });
+    expect(engine.lifeOf(request('c')).startedAt).toBeNull();
     await engine.finish();
     expect(engine.tokensOf('b')).toEqual(
       await tokensAlone(kind, { promptTokens: request('b').promptTokens }),
@@ -210,18 +210,14 @@ describe.each([
       running: 2,
     });
     expect(engine.steps[1]).toMatchObject({ prefillMs: null, decodeMs: 3, decodeRows: 2, prefillTokens: 0 });
-    const end = engine.endOf('b');
     const isDecoderOnly = !('encoderCapacity' in kind);
-    expect(end).toMatchObject({
-      timings: {
-        arrivedAt: 95,
-        startedAt: 100,
-        prefilledAt: 120,
-        firstTokenAt: isDecoderOnly ? 120 : 123,
-        finishedAt: isDecoderOnly ? 126 : 129,
-        promptTokens: 4,
-        generatedTokens: 3,
-      },
+    expect(engine.lifeOf(request('b'))).toMatchObject({
+      startedAt: 100,
+      prefilledAt: 120,
+      firstTokenAt: isDecoderOnly ? 120 : 123,
+      lastTokenAt: isDecoderOnly ? 126 : 129,
+      end: { at: isDecoderOnly ? 126 : 129 },
+      generatedTokens: 3,
     });
   });
 });
@@ -257,7 +253,7 @@ describe('ModelEngine', () => {
     };
     const engine: EngineUnderTest = new EngineUnderTest({ during });
     engine.engine.submit(request('a'));
-    expect((await engine.step()).map(({ type }) => type)).toEqual(['started', 'tokens']);
+    expect((await engine.step()).map(({ type }) => type)).toEqual(['started', 'prefilled', 'tokens']);
     expect((await engine.step()).map(({ type }) => type)).toEqual(['aborted']);
   });
 });
@@ -277,7 +273,6 @@ describe('a completion that begins with what is given', () => {
     const others = [0, 1, 2].map((i) => request(`other ${i}`, { promptTokens: prompt(5, 20 * i) }));
     await engine.finish(others[0]!, others[1]!, request('a', { promptTokens, completionPrefix }), others[2]!);
     expect(engine.tokensOf('a')).toEqual(expected);
-    expect(engine.endOf('a')).toMatchObject({ timings: { promptTokens: 20, generatedTokens: 5 } });
     for (const { id, promptTokens } of others)
       expect(engine.tokensOf(id)).toEqual(await tokensAlone(kind, { promptTokens }));
     expect(engine.steps.at(-1)).toMatchObject({ waiting: 0, running: 0, cacheUsage: 0 });

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { EngineUnderTest, type EngineUnderTestOptions } from '../support/engine-under-test.ts';
 import type { FakeCall } from '../support/fake-session.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
@@ -21,10 +20,7 @@ async function alone(options: EngineUnderTestOptions, overrides: RequestOverride
   return engine.tokensOf('alone');
 }
 
-const cachedOf = (engine: EngineUnderTest, id: string) => {
-  const end = engine.endOf(id) as Extract<GenerationEvent, { type: 'finished' }>;
-  return end.timings.cachedTokens;
-};
+const cachedOf = (engine: EngineUnderTest, id: string) => engine.lifeOf(request(id)).cachedTokens;
 
 /** Number of prompt tokens that the session computed. */
 const computed = (engine: EngineUnderTest) =>
@@ -210,7 +206,7 @@ describe.each<[string, EngineUnderTestOptions]>([
         const end = engine.endOf(each.id)!;
         const expected = await alone(options, each);
         expect(tokens).toEqual(end.type === 'finished' ? expected : expected.slice(0, tokens.length));
-        if (end.type === 'finished') reused += end.timings.cachedTokens;
+        if (end.type === 'finished') reused += cachedOf(engine, each.id);
       }
       expect(reused).toBeGreaterThan(50);
       expect(engine.steps.at(-1)).toMatchObject({ waiting: 0, running: 0 });

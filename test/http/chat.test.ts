@@ -2,7 +2,7 @@ import { createParser } from 'eventsource-parser';
 import { describe, expect, it } from 'vitest';
 import { noDefaults } from '../../src/catalog/generation-defaults.ts';
 import { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
-import { type FakeEngine, textEvents, timings } from '../support/fake-engine.ts';
+import { type FakeEngine, textEvents } from '../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 import { eos, fakeTexts, fakeTokenizer, tokenOf } from '../support/fake-tokenizer.ts';
 
@@ -168,7 +168,7 @@ describe('the answer', () => {
       reason: 'stop',
       stopReason: null,
       text: '!',
-      timings: timings(request, 1),
+      at: 4,
     },
   ];
   const logprobs = {

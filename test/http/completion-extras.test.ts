@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PromptTokenLogprobs } from '../../src/sampling/sampled-token.ts';
-import { type FakeEngine, textEvents, timings } from '../support/fake-engine.ts';
+import { type FakeEngine, textEvents } from '../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 import { eos, tokenOf } from '../support/fake-tokenizer.ts';
 
@@ -51,7 +51,7 @@ const scoredScript: FakeEngine['script'] = (request) => [
     reason: 'length',
     stopReason: null,
     text: '',
-    timings: timings(request, 1),
+    at: 4,
   },
 ];
 
@@ -172,7 +172,7 @@ describe('best_of', () => {
         reason: 'stop',
         stopReason: null,
         text: '',
-        timings: timings(request, 2),
+        at: 4,
       },
     ];
   };

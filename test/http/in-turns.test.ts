@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
 import { WrittenJson, wholeTurn, writeInTurns, writeListInTurns } from '../../src/http/json/in-turns.ts';
-import { timings } from '../support/fake-engine.ts';
 import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
 import { longestTurn } from '../support/longest-turn.ts';
 import { oddCharacters } from '../support/odd-characters.ts';
@@ -66,7 +65,7 @@ function scored(request: GenerationRequest): GenerationEvent[] {
   return [
     { type: 'started', id, at: 1 },
     { type: 'scored', id, logprobs },
-    { type: 'finished', id, reason: 'length', stopReason: null, text: '', timings: timings(request, 0) },
+    { type: 'finished', id, reason: 'length', stopReason: null, text: '', at: 4 },
   ];
 }
 

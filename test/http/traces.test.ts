@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLogger } from '../../src/observability/logger.ts';
 import { OtlpExporter } from '../../src/observability/otlp-exporter.ts';
 import type { OtlpSpan } from '../../src/observability/otlp-span.ts';
-import { textEvents, timings } from '../support/fake-engine.ts';
+import { textEvents } from '../support/fake-engine.ts';
 import { fakeServer } from '../support/fake-server.ts';
 
 interface Export {
@@ -133,7 +133,7 @@ describe('traces', () => {
         code: 'engine_failure',
         message: 'broken',
         stage: 'decode',
-        timings: timings(request, 0),
+        at: 4,
       },
     ];
     await post('/v1/completions', { prompt: 'a' });

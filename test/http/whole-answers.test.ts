@@ -4,7 +4,6 @@ import type { ServedModel } from '../../src/catalog/served-model.ts';
 import { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
 import type { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
-import { timings } from '../support/fake-engine.ts';
 import { fakeManifest, fakeModel, fakeServer } from '../support/fake-server.ts';
 import { fakeTexts } from '../support/fake-tokenizer.ts';
 import { oddCharacters } from '../support/odd-characters.ts';
@@ -56,7 +55,7 @@ function script(request: GenerationRequest): GenerationEvent[] {
       reason: 'stop',
       stopReason: allText,
       text: '',
-      timings: timings(request, ids.length),
+      at: 4,
     },
   ];
 }

@@ -1,9 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { EndEvent, GenerationRequest, Timings } from '../../src/engine/protocol/generation.ts';
+import type { AbortStage, GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import type { StepReport } from '../../src/engine/protocol/messages.ts';
+import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
 import { fakeModel } from '../support/fake-server.ts';
+import { generationRequest } from '../support/generation-request.ts';
 
 let metrics: Metrics;
 beforeEach(() => {
@@ -21,31 +23,40 @@ async function samples(prefix: string): Promise<Record<string, number>> {
 const value = async (name: string) => (await samples(`${name}{model="m"}`))[`${name}{model="m"}`];
 const histogram = async (name: string) => [await value(`${name}_count`), await value(`${name}_sum`)];
 
-const request = (id: string, promptTokens = 5): GenerationRequest =>
-  ({
-    id,
+/** An admitted sequence that arrived at 1000. */
+function admit(promptTokens = 5): SequenceLife {
+  const request = generationRequest({
+    id: 'id',
     model: 'm',
-    promptTokens: Array.from({ length: promptTokens }, () => 7),
-    completionPrefix: [],
+    promptTokens: new Array(promptTokens).fill(7),
     arrivedAt: 1000,
-    client: 'alice',
     queuedAt: 1000,
-  }) as never;
-
-const timings = (reached: Partial<Timings> = {}): Timings => ({
-  arrivedAt: 1000,
-  startedAt: null,
-  prefilledAt: null,
-  firstTokenAt: null,
-  finishedAt: 4000,
-  promptTokens: 5,
-  cachedTokens: 0,
-  generatedTokens: 0,
-  ...reached,
-});
-const finished = (id: string, reached?: Partial<Timings>): EndEvent => {
-  return { type: 'finished', id, reason: 'stop', stopReason: null, text: '', timings: timings(reached) };
+    client: 'alice',
+  });
+  const life = new SequenceLife(request);
+  metrics.admitted(life);
+  return life;
+}
+/** Reports an event as the engine client does. */
+function happen(life: SequenceLife, event: GenerationEvent): void {
+  metrics.happened(life, event);
+  life.add(event);
+}
+const started = (at: number): GenerationEvent => ({ type: 'started', id: 'id', at });
+const prefilled = (at: number): GenerationEvent => ({ type: 'prefilled', id: 'id', at });
+const tokens = (at: number, count = 1): GenerationEvent => {
+  return { type: 'tokens', id: 'id', at, tokens: new Array(count).fill(8), text: '', logprobs: null };
 };
+const at = 4000;
+const finished: GenerationEvent = {
+  type: 'finished',
+  id: 'id',
+  at,
+  reason: 'stop',
+  stopReason: null,
+  text: '',
+};
+const aborted = (stage: AbortStage): GenerationEvent => ({ type: 'aborted', id: 'id', at, stage });
 const step = (report: Partial<StepReport>): StepReport => ({
   model: 'm',
   prefillMs: null,
@@ -66,22 +77,19 @@ describe('waiting and running', () => {
   ];
 
   it('follow each sequence from admission to its end', async () => {
-    const [a, b] = [request('a'), request('b', 3)];
-    metrics.admitted(a);
-    metrics.admitted(b);
+    const [a, b] = [admit(), admit(3)];
     expect(await load()).toEqual([2, 0, 8]);
-    metrics.started(a, 1500);
+    happen(a, started(1500));
     expect(await load()).toEqual([1, 1, 3]);
-    metrics.ended(b, { type: 'aborted', id: 'b', stage: 'queued', timings: timings() });
+    happen(b, aborted('queued'));
     expect(await load()).toEqual([0, 1, 0]);
-    metrics.ended(a, finished('a'));
+    happen(a, finished);
     expect(await load()).toEqual([0, 0, 0]);
   });
 
   it('have the names the endpoint picker knows', async () => {
-    metrics.admitted(request('a'));
-    metrics.admitted(request('b'));
-    metrics.started(request('b'), 1500);
+    admit();
+    happen(admit(), started(1500));
     metrics.stepped(step({ cacheUsage: 0.25 }));
     expect(await samples('vllm:')).toEqual({
       'vllm:num_requests_waiting{model_name="m"}': 1,
@@ -89,28 +97,18 @@ describe('waiting and running', () => {
       'vllm:kv_cache_usage_perc{model_name="m"}': 0.25,
     });
   });
-
-  it('are not thrown off by an end told twice', async () => {
-    metrics.admitted(request('a'));
-    metrics.ended(request('a'), finished('a'));
-    metrics.ended(request('a'), finished('a'));
-    expect(await load()).toEqual([0, 0, 0]);
-    expect(await histogram('altup_request_seconds')).toEqual([1, 3]);
-  });
 });
 
 describe('a sequence', () => {
   it('has its times and tokens measured', async () => {
-    const a = request('a');
-    metrics.admitted(a);
-    metrics.started(a, 1500);
-    metrics.token(a, 2100, 1);
-    metrics.token(a, 2110, 1);
-    metrics.token(a, 2130, 2);
-    metrics.ended(
-      a,
-      finished('a', { startedAt: 1500, prefilledAt: 2000, firstTokenAt: 2100, cachedTokens: 3 }),
-    );
+    const a = admit();
+    happen(a, started(1500));
+    happen(a, { type: 'reused', id: 'id', tokens: 3 });
+    happen(a, prefilled(2000));
+    happen(a, tokens(2100));
+    happen(a, tokens(2110));
+    happen(a, tokens(2130, 2));
+    happen(a, finished);
     expect(await value('altup_prefix_reused_tokens_total')).toBe(3);
     expect(await histogram('altup_queue_seconds')).toEqual([1, 0.5]);
     expect(await histogram('altup_prefill_seconds')).toEqual([1, 0.5]);
@@ -125,8 +123,7 @@ describe('a sequence', () => {
   });
 
   it('that never started has no prefill, decode or prompt tokens', async () => {
-    metrics.admitted(request('a'));
-    metrics.ended(request('a'), { type: 'aborted', id: 'a', stage: 'queued', timings: timings() });
+    happen(admit(), aborted('queued'));
     expect(await value('altup_prefill_seconds_count')).toBeUndefined();
     expect(await value('altup_prompt_tokens_total')).toBeUndefined();
     expect(await histogram('altup_request_seconds')).toEqual([1, 3]);
@@ -134,17 +131,9 @@ describe('a sequence', () => {
 
   it('is counted by how it was refused, given up or failed', async () => {
     metrics.rejected('m', 'queue_full', 3);
-    metrics.admitted(request('a'));
-    metrics.ended(request('a'), { type: 'aborted', id: 'a', stage: 'prefill', timings: timings() });
-    metrics.admitted(request('b'));
-    metrics.ended(request('b'), {
-      type: 'failed',
-      id: 'b',
-      code: 'deadline_exceeded',
-      message: '',
-      stage: 'queued',
-      timings: timings(),
-    });
+    happen(admit(), aborted('prefill'));
+    const failed = { type: 'failed', id: 'id', at, message: '', stage: 'queued' } as const;
+    happen(admit(), { ...failed, code: 'deadline_exceeded' });
     expect(await samples('altup_requests_')).toMatchObject({
       'altup_requests_rejected_total{model="m",reason="queue_full"}': 3,
       'altup_requests_aborted_total{model="m",stage="prefill"}': 1,
@@ -166,11 +155,11 @@ describe('a step', () => {
 
   it('shows the cache’s use, which is none when nothing runs', async () => {
     const usage = () => value('altup_kv_cache_usage_ratio');
-    metrics.admitted(request('a'));
-    metrics.started(request('a'), 1500);
+    const a = admit();
+    happen(a, started(1500));
     metrics.stepped(step({ cacheUsage: 0.5 }));
     expect(await usage()).toBe(0.5);
-    metrics.ended(request('a'), finished('a'));
+    happen(a, finished);
     expect(await usage()).toBe(0);
     metrics.stepped(step({ cacheUsage: 0.5 }));
     expect(await usage()).toBe(0);
@@ -198,31 +187,25 @@ describe('what is loaded', () => {
 });
 
 it('tells tokens of half a millisecond and of one apart', async () => {
-  for (const [id, gap] of [
-    ['a', 0.4],
-    ['b', 0.9],
-  ] as const) {
-    metrics.admitted(request(id));
-    metrics.token(request(id), 2000, 1);
-    metrics.token(request(id), 2000 + gap, 1);
+  for (const gap of [0.4, 0.9]) {
+    const life = admit();
+    happen(life, tokens(2000));
+    happen(life, tokens(2000 + gap));
   }
   const buckets = await samples('altup_inter_token_seconds_bucket');
   expect(Object.values(buckets).slice(0, 2)).toEqual([1, 2]);
 });
 
 describe('clients', () => {
-  const of = (id: string, client: string) => ({ ...request(id), client });
-
   it('have what they wait, take and get', async () => {
-    metrics.admitted(of('a', 'alice'));
-    metrics.admitted(of('b', 'alice'));
+    const [a, b] = [admit(), admit()];
     const waiting = 'altup_client_requests_waiting{client="alice"}';
     expect((await samples('altup_client'))[waiting]).toBe(2);
-    metrics.started(of('a', 'alice'), 3000);
-    metrics.token(of('a', 'alice'), 4000, 1);
-    metrics.token(of('a', 'alice'), 4500, 2);
-    metrics.ended(of('b', 'alice'), finished('b'));
-    metrics.ended(of('a', 'alice'), finished('a'));
+    happen(a, started(3000));
+    happen(a, tokens(4000));
+    happen(a, tokens(4500, 2));
+    happen(b, finished);
+    happen(a, finished);
     const found = await samples('altup_client');
     expect(found).toMatchObject({
       [waiting]: 0,
@@ -236,9 +219,9 @@ describe('clients', () => {
 
   it('that are addresses share a label, and so do those beyond a hundred names', async () => {
     for (let i = 0; i < 150; i++) {
-      metrics.clientResponded(`team-${i}`, 200);
-      metrics.clientResponded(`address 192.0.2.${i}`, 200);
-      metrics.clientResponded(`address 2001:db8:${i}::/64`, 200);
+      for (const client of [`team-${i}`, `address 192.0.2.${i}`, `address 2001:db8:${i}::/64`]) {
+        metrics.answered({ model: 'm', route: '/v1/completions', status: 200, client });
+      }
     }
     const found = await samples('altup_client_requests_total');
     expect(Object.keys(found)).toHaveLength(102);
@@ -264,7 +247,7 @@ describe('a model', () => {
   it('that is removed leaves its counters alone', async () => {
     metrics.modelState('m', 'ready');
     metrics.loaded(ready, 1);
-    metrics.responded('m', '/v1/completions', 200);
+    metrics.answered({ model: 'm', route: '/v1/completions', status: 200, client: '' });
     metrics.removed('m');
     const { text } = await metrics.render();
     const left = text.split('\n').filter((line) => /="m"/.test(line));

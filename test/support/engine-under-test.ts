@@ -1,6 +1,7 @@
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import type { GenerationEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
 import type { StepReport } from '../../src/engine/protocol/messages.ts';
+import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler/scheduler.ts';
 import { ModelEngine } from '../../src/engine/worker/model-engine.ts';
 import { FakeSession, type FakeSessionOptions } from './fake-session.ts';
@@ -80,5 +81,11 @@ export class EngineUnderTest {
 
   endOf(id: string): GenerationEvent | undefined {
     return this.eventsOf(id).at(-1);
+  }
+
+  lifeOf(request: GenerationRequest): SequenceLife {
+    const life = new SequenceLife(request);
+    for (const event of this.eventsOf(request.id)) life.add(event);
+    return life;
   }
 }

@@ -1,22 +1,7 @@
-import type { Engine } from '../../src/engine/protocol/engine.ts';
-import {
-  type GenerationEvent,
-  type GenerationRequest,
-  isEnd,
-  type Timings,
-} from '../../src/engine/protocol/generation.ts';
+import type { Engine, Generation } from '../../src/engine/protocol/engine.ts';
+import { type GenerationEvent, type GenerationRequest, isEnd } from '../../src/engine/protocol/generation.ts';
+import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import type { ServiceError } from '../../src/errors.ts';
-
-export const timings = (request: GenerationRequest, generatedTokens: number): Timings => ({
-  arrivedAt: request.arrivedAt,
-  startedAt: request.arrivedAt + 1,
-  prefilledAt: request.arrivedAt + 2,
-  firstTokenAt: request.arrivedAt + 3,
-  finishedAt: request.arrivedAt + 4,
-  promptTokens: request.promptTokens.length,
-  cachedTokens: 0,
-  generatedTokens,
-});
 
 /** One token per character of `text`, then an end. */
 export function textEvents(request: GenerationRequest, text: string): GenerationEvent[] {
@@ -34,19 +19,12 @@ export function textEvents(request: GenerationRequest, text: string): Generation
         logprobs: null,
       }),
     ),
-    {
-      type: 'finished',
-      id,
-      reason: 'stop',
-      stopReason: null,
-      text: '',
-      timings: timings(request, pieces.length),
-    },
+    { type: 'finished', id, at: arrivedAt + 4, reason: 'stop', stopReason: null, text: '' },
   ];
 }
 
 interface Call {
-  requests: readonly GenerationRequest[];
+  lives: readonly SequenceLife[];
   signal: AbortSignal;
   open: Set<string>;
   events: GenerationEvent[];
@@ -68,10 +46,10 @@ export class FakeEngine implements Engine {
   #onSubmit: (() => void)[] = [];
   #onAbort: (() => void)[] = [];
 
-  generate(requests: readonly GenerationRequest[], signal: AbortSignal): AsyncIterable<GenerationEvent> {
+  generate(requests: readonly GenerationRequest[], signal: AbortSignal): Generation {
     if (this.refusal) throw this.refusal;
     const call: Call = {
-      requests,
+      lives: requests.map((request) => new SequenceLife(request)),
       signal,
       open: new Set(requests.map(({ id }) => id)),
       events: [],
@@ -83,7 +61,7 @@ export class FakeEngine implements Engine {
     if (signal.aborted) this.#abort(call);
     for (const request of requests) for (const event of this.script(request)) this.#push(call, event);
     for (const resolve of this.#onSubmit.splice(0)) resolve();
-    return this.#iterate(call);
+    return Object.assign(this.#iterate(call), { lives: call.lives });
   }
 
   load() {
@@ -107,15 +85,16 @@ export class FakeEngine implements Engine {
   }
 
   #push(call: Call, event: GenerationEvent): void {
+    call.lives.find(({ request }) => request.id === event.id)!.add(event);
     call.events.push(event);
     if (isEnd(event)) call.open.delete(event.id);
     call.wake();
   }
 
   #abort(call: Call): void {
-    for (const request of call.requests.filter(({ id }) => call.open.has(id))) {
-      this.aborted.push(request.id);
-      this.#push(call, { type: 'aborted', id: request.id, stage: 'decode', timings: timings(request, 0) });
+    for (const id of [...call.open]) {
+      this.aborted.push(id);
+      this.#push(call, { type: 'aborted', id, at: 4, stage: 'decode' });
     }
     for (const resolve of this.#onAbort.splice(0)) resolve();
   }

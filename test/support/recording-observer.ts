@@ -1,6 +1,7 @@
 import type { EngineObserver } from '../../src/engine/protocol/engine.ts';
-import type { EndEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
+import { type EndEvent, type GenerationEvent, isEnd } from '../../src/engine/protocol/generation.ts';
 import type { StepReport } from '../../src/engine/protocol/messages.ts';
+import type { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 
 /** Records the reports of the engine client. */
 export class RecordingObserver implements EngineObserver {
@@ -12,20 +13,18 @@ export class RecordingObserver implements EngineObserver {
   readonly ends: EndEvent[] = [];
   restarts = 0;
 
-  admitted({ id }: GenerationRequest): void {
-    this.admittedIds.push(id);
+  admitted({ request }: SequenceLife): void {
+    this.admittedIds.push(request.id);
   }
 
   rejected(model: string, reason: string, count: number): void {
     this.rejections.push({ model, reason, count });
   }
 
-  started({ id }: GenerationRequest): void {
-    this.startedIds.push(id);
-  }
-
-  token({ id }: GenerationRequest, _at: number, count: number): void {
-    this.tokenCounts.set(id, (this.tokenCounts.get(id) ?? 0) + count);
+  happened({ request: { id }, generatedTokens }: SequenceLife, event: GenerationEvent): void {
+    if (event.type === 'started') this.startedIds.push(id);
+    if (event.type === 'tokens') this.tokenCounts.set(id, generatedTokens + event.tokens.length);
+    if (isEnd(event)) this.ends.push(event);
   }
 
   restarted(): void {
@@ -34,9 +33,5 @@ export class RecordingObserver implements EngineObserver {
 
   stepped(step: StepReport): void {
     this.steps.push(step);
-  }
-
-  ended(_request: GenerationRequest, event: EndEvent): void {
-    this.ends.push(event);
   }
 }

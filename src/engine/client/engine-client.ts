@@ -1,7 +1,7 @@
 import { ServiceError } from '../../errors.ts';
 import type { Clock } from '../protocol/clock.ts';
-import type { Engine, EngineObserver } from '../protocol/engine.ts';
-import type { GenerationEvent, GenerationRequest } from '../protocol/generation.ts';
+import type { Engine, EngineObserver, Generation } from '../protocol/engine.ts';
+import type { GenerationRequest } from '../protocol/generation.ts';
 import type { EngineReport, ModelSpec } from '../protocol/messages.ts';
 import type { Admission } from './admission.ts';
 import { EngineModels, type OnModelState } from './engine-models.ts';
@@ -80,7 +80,7 @@ export class EngineClient implements Engine {
     await left;
   }
 
-  generate(requests: readonly GenerationRequest[], signal: AbortSignal): AsyncIterable<GenerationEvent> {
+  generate(requests: readonly GenerationRequest[], signal: AbortSignal): Generation {
     this.#admit(requests);
     const stream = this.#requests.open(requests, signal, (ids) => this.#abort(ids));
     this.#worker.post({ type: 'submit', requests });

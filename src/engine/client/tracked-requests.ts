@@ -1,14 +1,8 @@
 import type { ErrorCode } from '../../errors.ts';
 import type { Clock } from '../protocol/clock.ts';
-import type { EngineObserver } from '../protocol/engine.ts';
-import {
-  type AbortStage,
-  type EndEvent,
-  type GenerationEvent,
-  type GenerationRequest,
-  isEnd,
-} from '../protocol/generation.ts';
-import { RequestTimings } from '../worker/completion.ts';
+import type { EngineObserver, Generation } from '../protocol/engine.ts';
+import { type GenerationEvent, type GenerationRequest, isEnd } from '../protocol/generation.ts';
+import { SequenceLife } from '../protocol/sequence-life.ts';
 import type { Admission } from './admission.ts';
 
 /** Requests of one call, which share a stream of events. */
@@ -21,9 +15,8 @@ interface Group {
 }
 
 interface Tracked {
-  readonly request: GenerationRequest;
+  readonly life: SequenceLife;
   readonly group: Group;
-  readonly timings: RequestTimings;
 }
 
 /** A wait until nothing is open for `model`; undefined: for any model. */
@@ -69,14 +62,15 @@ export class TrackedRequests {
     const leave = () => {
       if (group.open.size > 0) abort([...group.open]);
     };
+    const lives = requests.map((request) => new SequenceLife(request));
     const group: Group = {
-      stream: new EventStream(leave),
+      stream: new EventStream(lives, leave),
       open: new Set(requests.map(({ id }) => id)),
       forget: () => signal.removeEventListener('abort', leave),
     };
-    for (const request of requests) {
-      this.#tracked.set(request.id, { request, group, timings: new RequestTimings(request) });
-      this.#observer.admitted(request);
+    for (const life of lives) {
+      this.#tracked.set(life.request.id, { life, group });
+      this.#observer.admitted(life);
     }
     signal.addEventListener('abort', leave);
     return group.stream;
@@ -86,22 +80,18 @@ export class TrackedRequests {
   deliver(event: GenerationEvent): void {
     const tracked = this.#tracked.get(event.id);
     if (!tracked) return;
-    const { request, group, timings } = tracked;
-    if (event.type === 'started') {
-      this.#admission.leave(request);
-      timings.started(event.at);
-      this.#observer.started(request, event.at);
-    } else if (event.type === 'tokens') {
-      timings.generated(event.tokens.length, event.at);
-      this.#observer.token(request, event.at, event.tokens.length);
-    }
+    const { life, group } = tracked;
+    const isLeavingQueue = life.startedAt === null && (event.type === 'started' || isEnd(event));
+    if (isLeavingQueue) this.#admission.leave(life.request);
+    this.#observer.happened(life, event);
+    life.add(event);
     group.stream.push(event);
-    if (isEnd(event)) this.#end(tracked, event);
+    if (isEnd(event)) this.#forget(event.id, group);
   }
 
   /** Requests for `model` that have no slot yet, in order of arrival. */
   waitingFor(model: string): GenerationRequest[] {
-    return this.#pick(({ request, timings }) => request.model === model && !timings.hasStarted).map(
+    return this.#pick(({ request, startedAt }) => request.model === model && startedAt === null).map(
       ({ request }) => request,
     );
   }
@@ -112,19 +102,19 @@ export class TrackedRequests {
   }
 
   failStarted(code: ErrorCode, message: string): void {
-    this.#fail(({ timings }) => timings.hasStarted, code, message);
+    this.#fail(({ startedAt }) => startedAt !== null, code, message);
   }
 
   failWaiting(model: string, code: ErrorCode, message: string): void {
-    this.#fail(({ request, timings }) => request.model === model && !timings.hasStarted, code, message);
+    this.#fail(({ request, startedAt }) => request.model === model && startedAt === null, code, message);
   }
 
   /** Fails requests that are past their deadline by more than the engine needs to notice. @returns their ids */
   failLate(): string[] {
     const noticedBefore = this.#clock() - lateGraceMs;
     return this.#fail(
-      ({ request: { queueDeadline, deadline }, timings }) =>
-        noticedBefore > (timings.hasStarted ? deadline : Math.min(queueDeadline, deadline)),
+      ({ request: { queueDeadline, deadline }, startedAt }) =>
+        noticedBefore > (startedAt === null ? Math.min(queueDeadline, deadline) : deadline),
       'deadline_exceeded',
       'The engine did not start or finish the request before its deadline.',
     );
@@ -133,9 +123,8 @@ export class TrackedRequests {
   /** Aborts the open requests among `ids`, in place of an engine that is away. */
   abort(ids: readonly string[]): void {
     const at = this.#clock();
-    for (const { request, timings } of this.#pick(({ request: { id } }) => ids.includes(id))) {
-      const stage = stageOf(timings);
-      this.deliver({ type: 'aborted', id: request.id, stage, timings: timings.finished(at) });
+    for (const { request, stage } of this.#pick(({ request: { id } }) => ids.includes(id))) {
+      this.deliver({ type: 'aborted', id: request.id, at, stage });
     }
   }
 
@@ -148,53 +137,47 @@ export class TrackedRequests {
   }
 
   #settleEmpty(): void {
-    const open = new Set([...this.#tracked.values()].map(({ request }) => request.model));
+    const open = new Set(this.#pick(() => true).map(({ request }) => request.model));
     const isEmpty = ({ model }: EmptyWait) => (model === undefined ? open.size === 0 : !open.has(model));
     for (const { resolve } of this.#onEmpty.filter(isEmpty)) resolve();
     this.#onEmpty = this.#onEmpty.filter((wait) => !isEmpty(wait));
   }
 
-  #pick(isWanted: (tracked: Tracked) => boolean): Tracked[] {
-    return [...this.#tracked.values()].filter(isWanted);
+  #pick(isWanted: (life: SequenceLife) => boolean): SequenceLife[] {
+    return [...this.#tracked.values()].map(({ life }) => life).filter(isWanted);
   }
 
-  #fail(isFailing: (tracked: Tracked) => boolean, code: ErrorCode, message: string): string[] {
+  #fail(isFailing: (life: SequenceLife) => boolean, code: ErrorCode, message: string): string[] {
     const at = this.#clock();
-    return this.#pick(isFailing).map(({ request: { id }, timings }) => {
-      const stage = stageOf(timings);
-      this.deliver({ type: 'failed', id, code, message, stage, timings: timings.finished(at) });
+    return this.#pick(isFailing).map(({ request: { id }, stage }) => {
+      this.deliver({ type: 'failed', id, at, code, message, stage });
       return id;
     });
   }
 
-  #end({ request, group, timings }: Tracked, event: EndEvent): void {
-    if (!timings.hasStarted) this.#admission.leave(request);
-    this.#tracked.delete(request.id);
-    this.#observer.ended(request, event);
-    group.open.delete(request.id);
-    if (group.open.size === 0) {
-      group.stream.close();
-      group.forget();
+  #forget(id: string, { open, stream, forget }: Group): void {
+    this.#tracked.delete(id);
+    open.delete(id);
+    if (open.size === 0) {
+      stream.close();
+      forget();
     }
     if (this.#onEmpty.length > 0) this.#settleEmpty();
   }
 }
 
-function stageOf(timings: RequestTimings): AbortStage {
-  if (!timings.hasStarted) return 'queued';
-  return timings.generatedTokens === 0 ? 'prefill' : 'decode';
-}
-
 type Result = IteratorResult<GenerationEvent, undefined>;
 
 /** Passes events from the engine to one consumer; calls `onLeave` if the consumer leaves the loop early. */
-export class EventStream implements AsyncIterableIterator<GenerationEvent> {
+export class EventStream implements AsyncIterableIterator<GenerationEvent>, Generation {
+  readonly lives: readonly SequenceLife[];
   readonly #onLeave: () => void;
   readonly #events: GenerationEvent[] = [];
   readonly #consumers: ((result: Result) => void)[] = [];
   #isClosed = false;
 
-  constructor(onLeave: () => void) {
+  constructor(lives: readonly SequenceLife[], onLeave: () => void) {
+    this.lives = lives;
     this.#onLeave = onLeave;
   }
 

@@ -59,24 +59,15 @@ export type FinishReason = 'stop' | 'length';
 /** Where a request was when it was aborted or failed. */
 export type AbortStage = 'queued' | 'prefill' | 'decode';
 
-/** Times in milliseconds on the shared clock; null when not reached. */
-export interface Timings {
-  arrivedAt: number;
-  startedAt: number | null;
-  prefilledAt: number | null;
-  firstTokenAt: number | null;
-  finishedAt: number;
-  promptTokens: number;
-  /** Prompt tokens reused from another request. */
-  cachedTokens: number;
-  generatedTokens: number;
-}
-
-/** Events of one request, in order: started, scored…, tokens…, then one of finished, failed, aborted. */
+/** Events of one request, in order: started, reused, scored…, prefilled, tokens…, then one of finished, failed, aborted. */
 export type GenerationEvent =
   | { type: 'started'; id: string; at: number }
+  /** This many prompt tokens are taken over from another request, if any are. */
+  | { type: 'reused'; id: string; tokens: number }
   /** Log probabilities of the next given tokens, if requested; null for a first token, which has no context. */
   | { type: 'scored'; id: string; logprobs: readonly (PromptTokenLogprobs | null)[] }
+  /** All tokens given to the model are computed. */
+  | { type: 'prefilled'; id: string; at: number }
   | {
       type: 'tokens';
       id: string;
@@ -89,15 +80,15 @@ export type GenerationEvent =
   | {
       type: 'finished';
       id: string;
+      at: number;
       reason: FinishReason;
       /** The stop string or token id that matched; null for length and the model's own end token. */
       stopReason: string | number | null;
       /** Text held back until now. */
       text: string;
-      timings: Timings;
     }
-  | { type: 'failed'; id: string; code: ErrorCode; message: string; stage: AbortStage; timings: Timings }
-  | { type: 'aborted'; id: string; stage: AbortStage; timings: Timings };
+  | { type: 'failed'; id: string; at: number; code: ErrorCode; message: string; stage: AbortStage }
+  | { type: 'aborted'; id: string; at: number; stage: AbortStage };
 
 export type EndEvent = Extract<GenerationEvent, { type: 'finished' | 'failed' | 'aborted' }>;
 

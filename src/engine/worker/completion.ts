@@ -1,14 +1,15 @@
 import type { ErrorCode } from '../../errors.ts';
 import type { Sampling } from '../../runtime/session.ts';
-import type { SampledToken } from '../../sampling/sampled-token.ts';
+import type { PromptTokenLogprobs, SampledToken } from '../../sampling/sampled-token.ts';
+import { GrammarFaultError, NoTokenAllowedError, SamplingError } from '../../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
-import {
-  type AbortStage,
-  type FinishReason,
-  type GenerationEvent,
-  type GenerationRequest,
-  promptLength,
-  type Timings,
+import type { Clock } from '../protocol/clock.ts';
+import type {
+  AbortStage,
+  EndEvent,
+  FinishReason,
+  GenerationEvent,
+  GenerationRequest,
 } from '../protocol/generation.ts';
 import { Detokenizer, StopStrings, type TokenBytes } from './output-text.ts';
 
@@ -32,7 +33,8 @@ export class Completion {
   readonly samplingRequest: SamplingRequest;
   /** Belongs to the session; null until started. */
   sampling: Sampling | null = null;
-  readonly timings: RequestTimings;
+  /** Whether all tokens given to the model are computed. */
+  isPrefilled = false;
   /** Tokens that the decoder reads before it generates any. */
   readonly given: readonly number[];
   /** Token that the decoder reads next. */
@@ -55,7 +57,6 @@ export class Completion {
       minTokens: stop.minTokens,
       logprobs: request.logprobs,
     };
-    this.timings = new RequestTimings(request);
     this.given = decoderStart === null ? promptTokens : [decoderStart, ...completionPrefix];
     this.nextInput = decoderStart ?? -1;
     this.#eosTokens = new Set(eosTokens);
@@ -63,11 +64,6 @@ export class Completion {
     const startsText = decoderStart !== null && completionPrefix.length === 0;
     this.#detokenizer = new Detokenizer(model.tokenizer, { skipSpecialTokens, startsText });
     this.#stopStrings = new StopStrings(stop.strings, stop.includeInOutput);
-  }
-
-  start(at: number): GenerationEvent {
-    this.timings.started(at);
-    return { type: 'started', id: this.request.id, at };
   }
 
   /**
@@ -79,11 +75,10 @@ export class Completion {
     { token, logprobs }: SampledToken,
     at: number,
     isFull: boolean,
-  ): { tokens: GenerationEvent; end: GenerationEvent | null } {
+  ): { tokens: GenerationEvent; end: EndEvent | null } {
     const { id } = this.request;
     this.nextInput = token;
     this.generated.push(token);
-    this.timings.generated(1, at);
     const piece = this.#isHidden(token) ? '' : this.#detokenizer.add(token);
     const { text, matched } = this.#stopStrings.add(piece, this.#isSuspended);
     const tokens: GenerationEvent = {
@@ -100,21 +95,13 @@ export class Completion {
   }
 
   /** Ends a request that asks for no tokens. */
-  finishEmpty(at: number): GenerationEvent {
+  finishEmpty(at: number): EndEvent {
     return this.#finished({ reason: 'length', stopReason: null }, '', at);
-  }
-
-  fail(code: ErrorCode, message: string, stage: AbortStage, at: number): GenerationEvent {
-    return { type: 'failed', id: this.request.id, code, message, stage, timings: this.timings.finished(at) };
-  }
-
-  abort(stage: AbortStage, at: number): GenerationEvent {
-    return { type: 'aborted', id: this.request.id, stage, timings: this.timings.finished(at) };
   }
 
   /** Stop strings are ignored in the text of the first minTokens tokens. */
   get #isSuspended(): boolean {
-    return this.timings.generatedTokens <= this.request.stop.minTokens;
+    return this.generated.length <= this.request.stop.minTokens;
   }
 
   /** The text leaves out end tokens, except stop tokens if the request includes them in the output. */
@@ -127,7 +114,7 @@ export class Completion {
     if (this.#eosTokens.has(token)) return { reason: 'stop', stopReason: null };
     if (this.#stopTokens.has(token)) return { reason: 'stop', stopReason: token };
     if (matched !== null) return { reason: 'stop', stopReason: matched };
-    const isLong = this.timings.generatedTokens >= this.request.maxTokens;
+    const isLong = this.generated.length >= this.request.maxTokens;
     return isLong || isFull ? { reason: 'length', stopReason: null } : null;
   }
 
@@ -137,58 +124,116 @@ export class Completion {
     return matched === null ? text + this.#stopStrings.flush() : text;
   }
 
-  #finished({ reason, stopReason }: Finish, text: string, at: number): GenerationEvent {
-    const timings = this.timings.finished(at);
-    return { type: 'finished', id: this.request.id, reason, stopReason, text, timings };
+  #finished(finish: Finish, text: string, at: number): EndEvent {
+    return { type: 'finished', id: this.request.id, at, ...finish, text };
   }
 }
 
-type Timed = Pick<GenerationRequest, 'arrivedAt' | 'promptTokens' | 'completionPrefix'>;
+interface EndedCompletion {
+  id: string;
+  /** null: its slot's contents cannot be trusted. */
+  generated: readonly number[] | null;
+}
 
-/** Collects the times of one request; each keeps its first value. */
-export class RequestTimings {
-  generatedTokens = 0;
-  cachedTokens = 0;
-  readonly #request: Timed;
-  #startedAt: number | null = null;
-  #prefilledAt: number | null = null;
-  #firstTokenAt: number | null = null;
+/** The open completions of one model, and their events to report after the step. */
+export class OpenCompletions {
+  readonly #clock: Clock;
+  readonly #onFault: (error: unknown) => void;
+  readonly #open = new Map<string, Completion>();
+  #ended: EndedCompletion[] = [];
+  #events: GenerationEvent[] = [];
 
-  constructor(request: Timed) {
-    this.#request = request;
+  /** @param onFault receives causes; clients get a message without details */
+  constructor(clock: Clock, onFault: (error: unknown) => void) {
+    this.#clock = clock;
+    this.#onFault = onFault;
   }
 
-  get hasStarted(): boolean {
-    return this.#startedAt !== null;
+  get ids(): string[] {
+    return [...this.#open.keys()];
   }
 
-  get hasPrefilled(): boolean {
-    return this.#prefilledAt !== null;
+  /** Undefined once ended. */
+  get(id: string): Completion | undefined {
+    return this.#open.get(id);
   }
 
-  started(at: number): void {
-    this.#startedAt ??= at;
+  add(completion: Completion): void {
+    this.#open.set(completion.request.id, completion);
   }
 
-  prefilled(at: number): void {
-    this.#prefilledAt ??= at;
+  start(id: string): void {
+    this.#events.push({ type: 'started', id, at: this.#clock() });
   }
 
-  generated(count: number, at: number): void {
-    this.#firstTokenAt ??= at;
-    this.generatedTokens += count;
+  /** @param tokens of its prompt, taken over from another request */
+  reuse(id: string, tokens: number): void {
+    this.#events.push({ type: 'reused', id, tokens });
   }
 
-  finished(at: number): Timings {
-    return {
-      arrivedAt: this.#request.arrivedAt,
-      startedAt: this.#startedAt,
-      prefilledAt: this.#prefilledAt,
-      firstTokenAt: this.#firstTokenAt,
-      finishedAt: at,
-      promptTokens: promptLength(this.#request),
-      cachedTokens: this.cachedTokens,
-      generatedTokens: this.generatedTokens,
-    };
+  prefilled(completion: Completion): void {
+    completion.isPrefilled = true;
+    this.#events.push({ type: 'prefilled', id: completion.request.id, at: this.#clock() });
+  }
+
+  score(id: string, logprobs: readonly (PromptTokenLogprobs | null)[]): void {
+    this.#events.push({ type: 'scored', id, logprobs });
+  }
+
+  /** @param isFull the slot has no position left for another token */
+  advance(completion: Completion, sampled: SampledToken, isFull: boolean): void {
+    const { tokens, end } = completion.take(sampled, this.#clock(), isFull);
+    this.#events.push(tokens);
+    if (end) this.#end(completion, end);
+  }
+
+  finishEmpty(completion: Completion): void {
+    this.#end(completion, completion.finishEmpty(this.#clock()));
+  }
+
+  abort(id: string, stage: AbortStage): void {
+    const completion = this.#open.get(id);
+    if (completion) this.#end(completion, { type: 'aborted', id, at: this.#clock(), stage });
+  }
+
+  /** @param isSound whether its slot's contents can be trusted */
+  fail(id: string, code: ErrorCode, message: string, stage: AbortStage, isSound = true): void {
+    const completion = this.#open.get(id);
+    if (!completion) return;
+    this.#end(completion, { type: 'failed', id, at: this.#clock(), code, message, stage }, isSound);
+  }
+
+  /** Fails the open completions among `ids` because of an error thrown inside the engine. */
+  breakDown(ids: readonly string[], error: unknown): void {
+    const isRequests = error instanceof NoTokenAllowedError || error instanceof GrammarFaultError;
+    if (!isRequests) this.#onFault(error);
+    const isNamed = error instanceof SamplingError;
+    const message = isNamed ? error.message : 'The model failed while it ran the request.';
+    for (const id of ids) {
+      const isPrefilled = this.#open.get(id)?.isPrefilled ?? false;
+      const code = isRequests ? 'invalid_request' : 'engine_failure';
+      this.fail(id, code, message, isPrefilled ? 'decode' : 'prefill', isRequests && isPrefilled);
+    }
+  }
+
+  /** Completions that ended since the last call. */
+  takeEnded(): EndedCompletion[] {
+    const ended = this.#ended;
+    this.#ended = [];
+    return ended;
+  }
+
+  takeEvents(): GenerationEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  #end(completion: Completion, event: EndEvent, isSound = true): void {
+    const { request, generated } = completion;
+    this.#events.push(event);
+    this.#open.delete(request.id);
+    completion.sampling?.end();
+    this.#ended.push({ id: request.id, generated: isSound ? generated : null });
   }
 }

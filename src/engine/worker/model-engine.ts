@@ -6,8 +6,7 @@ import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
 import type { EngineReport, StepReport } from '../protocol/messages.ts';
 import type { Scheduler, SlotLimits } from '../scheduler/scheduler.ts';
 import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
-import { Completion, type CompletionModel } from './completion.ts';
-import { OpenCompletions } from './open-completions.ts';
+import { Completion, type CompletionModel, OpenCompletions } from './completion.ts';
 
 export interface ModelEngineParts {
   /** Name as served. */
@@ -160,9 +159,8 @@ export class ModelEngine {
       if (from !== slot) this.#copySlot(id, from, slot, length);
       const completion = this.#completions.get(id);
       if (!completion) continue;
-      const { timings, request } = completion;
-      timings.cachedTokens = tokens;
-      if (isWhole && request.completionPrefix.length === 0) timings.prefilled(this.#clock());
+      this.#completions.reuse(id, tokens);
+      if (isWhole) this.#encoded(completion);
     }
   }
 
@@ -178,20 +176,26 @@ export class ModelEngine {
 
   async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
     for (const { id, slot } of encodes) {
-      await this.#runPrompt(id, async ({ request, timings }) => {
-        await this.#inSession('prefillMs', () => this.#session.encode(slot, request.promptTokens));
-        if (request.completionPrefix.length === 0) timings.prefilled(this.#clock());
+      await this.#runPrompt(id, async (completion) => {
+        const { promptTokens } = completion.request;
+        await this.#inSession('prefillMs', () => this.#session.encode(slot, promptTokens));
+        this.#encoded(completion);
       });
     }
     for (const chunk of chunks) {
       await this.#runPrompt(chunk.id, async (completion) => {
         const sampled = await this.#prefillChunk(completion, chunk);
         if (!chunk.isLast) return;
-        completion.timings.prefilled(this.#clock());
+        this.#completions.prefilled(completion);
         if (sampled === null) this.#completions.finishEmpty(completion);
         else this.#advance(completion, sampled, chunk.end);
       });
     }
+  }
+
+  /** Without a completion prefix the decoder has nothing to prefill. */
+  #encoded(completion: Completion): void {
+    if (completion.request.completionPrefix.length === 0) this.#completions.prefilled(completion);
   }
 
   /**

@@ -1,9 +1,7 @@
 import type { PromptTokenLogprobs } from '../../sampling/sampled-token.ts';
-import { type AnswerFormat, answerHead } from '../generation/answer-generation.ts';
-import type { Usage } from '../generation/answer-parts.ts';
+import { type AnswerFormat, answerHead, finite, TokenTexts, type Usage } from '../generation/answer-parts.ts';
 import type { ChoiceDelta } from '../generation/choice-deltas.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
-import { finite, TokenTexts } from '../generation/token-texts.ts';
 import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
 import type { Completion, CompletionChoice } from './completion-response.ts';
 import type { EchoedPrompt } from './echoed-prompt.ts';

@@ -1,6 +1,6 @@
 import { Detokenizer } from '../../engine/worker/output-text.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
-import { finite, type TokenTexts } from '../generation/token-texts.ts';
+import { finite, type TokenTexts } from '../generation/answer-parts.ts';
 import { type WrittenJson, writeListInTurns } from '../json/in-turns.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { CompletionLogprobs } from './completion-response.ts';

@@ -6,7 +6,7 @@ import { errorBody, retryAfterSeconds, toServiceError } from './error-response.t
 import { invalidRequest } from './invalid-request.ts';
 
 function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceError): FastifyReply {
-  request.context.errorCode = error.code;
+  request.life.errorCode = error.code;
   // The access log has refusals such as `not_ready`. Only a fault of the service needs its cause and stack logged.
   if (error.status === 500) request.log.error({ err: error.cause ?? error }, error.message);
   const retryAfter = retryAfterSeconds(error);

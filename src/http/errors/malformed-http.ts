@@ -33,7 +33,7 @@ export function refuseMalformedHttp({ logger, metrics }: Pick<ServerDependencies
     const status = statuses[code] ?? 400;
     const requestId = randomUUID();
     const error = invalidRequest(null, `The service could not read the HTTP request: ${reasons[status]}.`);
-    metrics.responded('', 'none', status);
+    metrics.answered({ model: null, route: 'none', status, client: '' });
     logger.info({ requestId, status, reason: code, errorCode: error.code }, 'no HTTP request');
     const body = JSON.stringify(errorBody(error));
     const headers = [

@@ -1,5 +1,20 @@
 import Type from 'typebox';
+import { tokenText } from '../../catalog/tokenizer/vocabulary.ts';
+import { between, type RequestLife } from '../../observability/request-life.ts';
+import type { ReadyModel } from '../models/find-model.ts';
 import { nullable } from '../schema-field.ts';
+import type { ChoiceDelta, WholeChoice } from './choice-deltas.ts';
+import type { GenerationJob } from './generation-job.ts';
+
+/** How an API writes generated text. Each answer has its own instance, which may keep state. */
+export interface AnswerFormat {
+  /** The whole answer, not streamed. */
+  whole(choices: readonly WholeChoice[], usage: Usage): Promise<object>;
+  /** The chunks for one delta: the entry of each in `choices`, as JSON. */
+  choices(delta: ChoiceDelta): Promise<string[]>;
+  /** The fields that every chunk begins with. */
+  readonly head: object;
+}
 
 /** Token counts of an answer, the same for completions and chat. */
 export const UsageSchema = Type.Object({
@@ -54,5 +69,74 @@ export const head = {
   system_fingerprint: Type.String({ description: 'Changes with the model’s weights.' }),
 };
 
+/** The fields that all chunks of an answer share. */
+export function answerHead<T extends string>({ id, created, model }: GenerationJob, object: T) {
+  return {
+    id,
+    object,
+    created,
+    model: model.name,
+    system_fingerprint: `fp_${model.manifest.digest.replace(/^sha256:/, '').slice(0, 12)}`,
+  };
+}
+
 export type Usage = Type.Static<typeof UsageSchema>;
+
+/** @param generated the tokens to count, by default all */
+export function answerUsage(life: RequestLife, generated = life.generatedTokens ?? 0): Usage {
+  const prompt = life.promptTokens ?? 0;
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: generated,
+    total_tokens: prompt + generated,
+    prompt_tokens_details: { cached_tokens: life.cachedTokens },
+    completion_tokens_details: { reasoning_tokens: 0 },
+  };
+}
+
 export type RequestMetrics = Type.Static<typeof RequestMetricsSchema>;
+
+/** @param now on the shared clock, ms */
+export function requestMetrics(life: RequestLife, now: number): RequestMetrics {
+  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt } = life;
+  const tokens = life.generatedTokens ?? 0;
+  const generation = between(firstTokenAt, lastTokenAt);
+  const running = between(startedAt, lastTokenAt);
+  const sequences = life.sequences.length;
+  const gaps = tokens - sequences;
+  return {
+    queue_time_ms: between(queuedAt, startedAt),
+    time_to_first_token_ms: between(arrivedAt, firstTokenAt),
+    generation_time_ms: generation,
+    // Sequences run in parallel, so their gaps add up to about `sequences` times the elapsed time.
+    mean_itl_ms: generation === null || gaps <= 0 ? null : round((generation * sequences) / gaps),
+    total_time_ms: between(arrivedAt, now),
+    tokens_per_second: running === null || running <= 0 ? null : round((1000 * tokens) / running),
+  };
+}
+
+const round = (value: number) => Math.round(value * 1000) / 1000;
+
+/** The lowest log probability in answers, because JSON has no −∞. */
+const floor = -9999;
+
+/** A log probability as answers contain it. */
+export const finite = (logprob: number): number => Math.max(floor, logprob);
+
+/** The text of each single token, decoded once for an answer that contains it many times. */
+export class TokenTexts {
+  readonly #vocabulary: Pick<ReadyModel['vocabulary'], 'tokenBytes'>;
+  readonly #texts = new Map<number, string>();
+
+  constructor(vocabulary: Pick<ReadyModel['vocabulary'], 'tokenBytes'>) {
+    this.#vocabulary = vocabulary;
+  }
+
+  of(token: number): string {
+    const known = this.#texts.get(token);
+    if (known !== undefined) return known;
+    const text = tokenText(this.#vocabulary.tokenBytes(token));
+    this.#texts.set(token, text);
+    return text;
+  }
+}

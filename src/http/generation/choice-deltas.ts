@@ -1,7 +1,6 @@
 import type { FinishReason, GenerationEvent } from '../../engine/protocol/generation.ts';
 import { ServiceError } from '../../errors.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-token.ts';
-import type { RequestContext } from '../requests/request-context.ts';
 import type { GenerationJob } from './generation-job.ts';
 
 /** The new part of one choice. */
@@ -19,13 +18,11 @@ export interface ChoiceDelta {
 
 /**
  * Turns the engine's events into deltas of choices.
- * @param context receives the times of the start, the first and the last token, the token counts and finish reasons
  * @throws ServiceError when a sequence fails or is aborted, which fails the whole answer
  */
 export async function* choiceDeltas(
   events: AsyncIterable<GenerationEvent>,
   job: GenerationJob,
-  context: RequestContext,
 ): AsyncGenerator<ChoiceDelta, void, undefined> {
   const indexes = new Map(job.requests.map(({ id }, index) => [id, index]));
   const scores = job.requests.map(({ promptLogprobs }): (PromptTokenLogprobs | null)[] | null =>
@@ -36,31 +33,20 @@ export async function* choiceDeltas(
     scores[index] = null;
     return own;
   };
-  const cached = new CachedTokens(job.bestOf);
-  context.generatedTokens = 0;
   for await (const event of events) {
     const index = indexes.get(event.id)!;
     switch (event.type) {
-      case 'started':
-        context.startedAt ??= event.at;
-        break;
       case 'scored':
         scores[index]?.push(...event.logprobs);
         break;
       case 'tokens': {
-        const { text, tokens, logprobs, at } = event;
-        context.firstTokenAt ??= at;
-        context.lastTokenAt = at;
-        context.generatedTokens += tokens.length;
+        const { text, tokens, logprobs } = event;
         const promptLogprobs = takeScores(index);
         yield { index, text, tokens, logprobs, promptLogprobs, finishReason: null, stopReason: null };
         break;
       }
       case 'finished': {
-        const { text, reason, stopReason, timings } = event;
-        cached.take(index, timings.cachedTokens);
-        context.cachedTokens = cached.total;
-        context.generation?.finishReasons.push(reason);
+        const { text, reason, stopReason } = event;
         const promptLogprobs = takeScores(index);
         yield { index, text, tokens: [], logprobs: null, promptLogprobs, finishReason: reason, stopReason };
         break;
@@ -70,29 +56,6 @@ export async function* choiceDeltas(
       case 'aborted':
         throw new ServiceError('shutting_down', 'The service stopped before the answer was finished.');
     }
-  }
-}
-
-/**
- * Counts the prompt tokens that were not computed for an answer. Each prompt counts once, as in `prompt_tokens`, with
- * the smallest number among its choices: the others reused tokens that were computed for this answer.
- */
-export class CachedTokens {
-  readonly #choices: number;
-  readonly #byPrompt = new Map<number, number>();
-
-  /** @param choices number of sequences per prompt; they have consecutive indexes */
-  constructor(choices: number) {
-    this.#choices = choices;
-  }
-
-  take(index: number, tokens: number): void {
-    const prompt = Math.floor(index / this.#choices);
-    this.#byPrompt.set(prompt, Math.min(tokens, this.#byPrompt.get(prompt) ?? tokens));
-  }
-
-  get total(): number {
-    return [...this.#byPrompt.values()].reduce((sum, tokens) => sum + tokens, 0);
   }
 }
 
@@ -128,4 +91,28 @@ export async function collectChoices(
     choice.stopReason ??= delta.stopReason;
   }
   return choices;
+}
+
+/** Mean over the tokens; 0, the best possible value, for a choice without tokens. */
+function meanLogprob({ logprobs }: WholeChoice): number {
+  if (!logprobs || logprobs.length === 0) return 0;
+  return logprobs.reduce((sum, { logprob }) => sum + logprob, 0) / logprobs.length;
+}
+
+/**
+ * For each prompt, the `n` of its `bestOf` choices with the highest mean log probability, best first. Ties keep their
+ * order. If `n` equals `bestOf`, returns all choices in their order.
+ */
+export function bestChoices(
+  choices: readonly WholeChoice[],
+  { prompts, n, bestOf }: Pick<GenerationJob, 'prompts' | 'n' | 'bestOf'>,
+): WholeChoice[] {
+  if (n === bestOf) return [...choices];
+  return prompts.flatMap((_, prompt) =>
+    choices
+      .slice(prompt * bestOf, (prompt + 1) * bestOf)
+      .sort((a, b) => meanLogprob(b) - meanLogprob(a))
+      .slice(0, n)
+      .map((choice, i) => ({ ...choice, index: prompt * n + i })),
+  );
 }

@@ -1,12 +1,14 @@
 import type { onRequestAsyncHookHandler } from 'fastify';
 import type Type from 'typebox';
 import { ServiceError } from '../../errors.ts';
+import type { RequestLife } from '../../observability/request-life.ts';
+import { clientGone, textOwner } from '../access.ts';
 import { errorResponses } from '../errors/error-schema.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
 import { findModel, requireReady } from '../models/find-model.ts';
-import { clientGone, textOwner, traceParameters } from '../requests/request-context.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
-import { type AnswerFormat, answerGeneration } from './answer-generation.ts';
+import { answerGeneration } from './answer-generation.ts';
+import type { AnswerFormat } from './answer-parts.ts';
 import type { GenerationFields } from './generation-fields.ts';
 import type { GenerationJob, JobContext } from './generation-job.ts';
 
@@ -74,11 +76,9 @@ export function generationRoute<Body extends Type.TSchema>(
     },
   };
   app.post(route.url, { schema, onRequest: refuseWhileDraining(isDraining) }, async (request, reply) => {
-    const { context } = request;
     const fields = request.body as Type.Static<Body> & GenerationFields;
     const served = findModel(models, fields.model);
-    const { operation } = route;
-    context.generation = { operation, parameters: traceParameters(fields), finishReasons: [] };
+    request.life.generation = { operation: route.operation, parameters: tracedParameters(fields) };
     const gone = clientGone(reply.raw);
     try {
       const { job, format } = await route.create(fields, {
@@ -86,7 +86,7 @@ export function generationRoute<Body extends Type.TSchema>(
         config,
         compileGrammar,
         clock,
-        arrivedAt: context.arrivedAt,
+        arrivedAt: request.life.arrivedAt,
         owner: textOwner(request, served.name, gone, dependencies),
       });
       const release = takeSequences(job);
@@ -101,6 +101,24 @@ export function generationRoute<Body extends Type.TSchema>(
       return reply.hijack();
     }
   });
+}
+
+/** A request's parameters, under the names of OpenTelemetry's GenAI conventions. */
+function tracedParameters(
+  fields: GenerationFields & { max_tokens?: number | null; max_completion_tokens?: number | null },
+): NonNullable<RequestLife['generation']>['parameters'] {
+  return {
+    max_tokens: fields.max_completion_tokens ?? fields.max_tokens ?? null,
+    temperature: fields.temperature ?? null,
+    top_p: fields.top_p ?? null,
+    top_k: fields.top_k ?? null,
+    seed: fields.seed ?? null,
+    stop_sequences: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? null),
+    stream: fields.stream ?? false,
+    'choice.count': fields.n ?? 1,
+    frequency_penalty: fields.frequency_penalty ?? null,
+    presence_penalty: fields.presence_penalty ?? null,
+  };
 }
 
 /** After the stop signal, no new request starts; another instance takes the retry. */

@@ -29,7 +29,7 @@ export function boundBodies(
 
   app.addHook('preParsing', (request, reply, payload, done) => {
     const bytes = announcedBytes(request, bodyLimit);
-    const { client } = request.context;
+    const { client } = request.life;
     const held = heldBy.get(client) ?? 0;
     if (bytes > 0 && held + bytes > free) {
       metrics.rejected('', 'queue_full', 1);

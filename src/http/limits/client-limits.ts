@@ -80,7 +80,7 @@ export class ClientLimits {
 export function limitRate(limits: ClientLimits, metrics: Pick<Metrics, 'rejected'>): onRequestHookHandler {
   return (request, reply, done) => {
     try {
-      const allowance = limits.admit(request.context.client);
+      const allowance = limits.admit(request.life.client);
       if (allowance) {
         reply.header('x-ratelimit-limit-requests', allowance.count);
         reply.header('x-ratelimit-remaining-requests', allowance.left);

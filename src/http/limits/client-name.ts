@@ -61,10 +61,10 @@ class Guesses {
 export function nameClient({ apiKeys }: Pick<ServerConfig, 'apiKeys'>, clock: Clock): onRequestHookHandler {
   const guesses = new Guesses(clock);
   return (request, reply, done) => {
-    const { context } = request;
-    const network = networkOf(context.address);
+    const { life } = request;
+    const network = networkOf(life.address);
     if (apiKeys.isOpen) {
-      context.client = network;
+      life.client = network;
       done();
       return;
     }
@@ -77,8 +77,8 @@ export function nameClient({ apiKeys }: Pick<ServerConfig, 'apiKeys'>, clock: Cl
       return;
     }
     if (name !== null) {
-      context.client = name;
-      context.keyName = name;
+      life.client = name;
+      life.keyName = name;
       done();
       return;
     }

@@ -50,14 +50,14 @@ export function findModel(models: Models, name: string | null | undefined): Serv
 
 /** Records which model a request is for before its fields are checked, so that refusals count for that model. */
 export function noteModel(models: Models): preValidationAsyncHookHandler {
-  return async ({ body, params, query, context }) => {
+  return async ({ body, params, query, life }) => {
     const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
     const { id: name } = params as { id?: string };
     const { model: queried } = query as { model?: string };
     const asked = name ?? queried ?? (isObject ? (body as { model?: unknown }).model : false) ?? null;
     if (asked !== null && typeof asked !== 'string') return;
     try {
-      context.model = findModel(models, asked).name;
+      life.model = findModel(models, asked).name;
     } catch {
       // The handler reports the error.
     }

@@ -1,7 +1,7 @@
+import { clientGone, textOwner } from '../access.ts';
 import { errorResponses } from '../errors/error-schema.ts';
 import { checkTokenIds } from '../generation/read-prompt.ts';
 import { findModel, maxModelLength, requireTokenizer } from '../models/find-model.ts';
-import { clientGone, textOwner } from '../requests/request-context.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import {
   DetokenizeRequestSchema,

@@ -3,7 +3,7 @@ import { Tokenizer } from '../../../src/catalog/tokenizer/tokenizer.ts';
 import { Detokenizer } from '../../../src/engine/worker/output-text.ts';
 import { echoPrompt } from '../../../src/http/completions/echoed-prompt.ts';
 import { LogprobsWriter } from '../../../src/http/completions/logprobs-writer.ts';
-import { TokenTexts } from '../../../src/http/generation/token-texts.ts';
+import { TokenTexts } from '../../../src/http/generation/answer-parts.ts';
 import { eos, fakeTokenizer } from '../../support/fake-tokenizer.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 
