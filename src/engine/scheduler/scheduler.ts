@@ -1,26 +1,10 @@
-import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
-import { chunkEnd, costOf, prefillBudget } from './cut-prompt.ts';
-import { type SharedPrefix, type SlotContent, SlotContents } from './slot-contents.ts';
+import type { AbortStage } from '../protocol/generation.ts';
+import { prefillBudget } from './cut-prompt.ts';
+import { PrefillPlanner, type RunningSequence, type Schedulable } from './prefill-planner.ts';
+import { SlotContents } from './slot-contents.ts';
 import { type SlotMove, SlotTable } from './slot-table.ts';
-import type { PrefillChunk, PrefixReuse, StepPlan } from './step-plan.ts';
+import type { StepPlan } from './step-plan.ts';
 import { WaitingQueue } from './waiting-queue.ts';
-
-/** The parts of a request that the scheduler reads. */
-export type Schedulable = Pick<
-  GenerationRequest,
-  | 'id'
-  | 'promptTokens'
-  | 'completionPrefix'
-  | 'maxTokens'
-  | 'promptLogprobs'
-  | 'cacheSalt'
-  | 'isReproducible'
-  | 'priority'
-  | 'client'
-  | 'arrivedAt'
-  | 'queueDeadline'
-  | 'deadline'
->;
 
 export interface SlotLimits {
   slots: number;
@@ -42,32 +26,6 @@ export interface SchedulerOptions extends SlotLimits {
   prefillChunk: number;
 }
 
-interface RunningSequence {
-  readonly request: Schedulable;
-  /** Whether the encoder has read the prompt after the steps planned so far. */
-  isEncoded: boolean;
-  /** Decoder positions filled after those steps. */
-  filled: number;
-  /** ready: all given tokens are computed, but the request is not in the decode batch yet. */
-  stage: 'prefill' | 'ready' | 'decode';
-  readonly content: SlotContent;
-  /** Part of the prompt to take over from a slot before the rest is computed. */
-  shared: SharedPrefix | null;
-}
-
-interface PrefillPlan {
-  started: string[];
-  reuses: PrefixReuse[];
-  encodes: { id: string; slot: number }[];
-  chunks: PrefillChunk[];
-  prefillTokens: number;
-  /** The part of the step's budget that the prompts use, in unscored tokens. */
-  cost: number;
-}
-
-/** Clients whose turn is remembered, and the number of steps after which it may be forgotten. */
-const maxTurns = 1000;
-
 /**
  * Decides what each step of one model computes. Pure: no clock, no I/O. Assumes that each plan is carried out; before
  * the next plan the caller removes requests that failed or ended, with release().
@@ -79,18 +37,19 @@ export class Scheduler {
   readonly #contents: SlotContents;
   /** By id, in the order they started. */
   readonly #holders = new Map<string, RunningSequence>();
-  /**
-   * By client, the step that last computed part of one of its prompts, or in which it came. Without the latter, clients
-   * that come and go at every step would always go before a prompt that needs a whole chunk.
-   */
-  readonly #turns = new Map<string, number>();
-  #step = 0;
+  readonly #prefill: PrefillPlanner;
   #now = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#contents = new SlotContents(options.slots, this.#hasEncoder ? null : options.prefillChunk);
     this.#table = new SlotTable(options.slots, (free) => this.#contents.oldest(free));
+    this.#prefill = new PrefillPlanner(options, {
+      queue: this.#queue,
+      table: this.#table,
+      contents: this.#contents,
+      holders: this.#holders,
+    });
   }
 
   get waiting(): number {
@@ -125,13 +84,7 @@ export class Scheduler {
       throw new RangeError(`A prompt of ${length} tokens does not fit a slot of ${limit}.`);
     }
     this.#queue.add(request);
-    if (!this.#turns.has(request.client)) this.#turns.set(request.client, this.#step);
-    if (this.#turns.size > maxTurns) this.#forgetTurns();
-  }
-
-  /** Forgets clients whose last turn was long ago. */
-  #forgetTurns(): void {
-    for (const [client, step] of this.#turns) if (step < this.#step - maxTurns) this.#turns.delete(client);
+    this.#prefill.arrived(request.client);
   }
 
   /**
@@ -170,14 +123,12 @@ export class Scheduler {
    */
   next(now: number, othersDecode = false): StepPlan {
     this.#now = now;
-    this.#step += 1;
     this.#recordDone();
     const expired = this.#expire(now);
     const moves = this.#arrangeSlots();
     const rows = this.#planDecode();
     const budget = prefillBudget(rows.length, othersDecode, this.#options);
-    const { cost: _, ...prefill } = this.#planPrefill(budget);
-    return { expired, moves, rows, ...prefill };
+    return { expired, moves, rows, ...this.#prefill.plan(budget, now) };
   }
 
   /** Makes what earlier plans computed available to other requests. */
@@ -252,145 +203,4 @@ export class Scheduler {
   #planDecode(): StepPlan['rows'] {
     return this.#table.decoding().map((holder) => ({ id: holder.request.id, past: holder.filled++ }));
   }
-
-  /**
-   * Continues started prompts, then starts queued ones, as far as `budget` tokens and the slots allow. Clients take
-   * turns: the one whose prompts were computed least recently goes first, so that a short prompt waits for only one
-   * chunk of another client's.
-   */
-  #planPrefill(budget: number): PrefillPlan {
-    const plan: PrefillPlan = { started: [], reuses: [], encodes: [], chunks: [], prefillTokens: 0, cost: 0 };
-    const left = () => budget - plan.cost;
-    const turnOf = ({ client }: Schedulable) => this.#turns.get(client) ?? -1;
-    const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
-    for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {
-      const hasTurnBefore = (next: Schedulable) => turnOf(next) < turnOf(holder.request);
-      while (left() > 0 && this.#startNext(left(), plan, hasTurnBefore));
-      this.#planPrompt(holder, left(), plan);
-    }
-    while (left() > 0 && this.#startNext(left(), plan));
-    return plan;
-  }
-
-  /** Gives the next queued request a slot and plans what `budget` allows of its prompt. @returns whether it could */
-  #startNext(budget: number, plan: PrefillPlan, isWanted = (_next: Schedulable) => true): boolean {
-    const next = this.#queue.first(this.#now, this.#table.free.length <= this.#options.spareSlots);
-    if (next === null || !isWanted(next)) return false;
-    const shared = this.#contents.find(next);
-    // An encoder cannot stop half-way, so a prompt over budget waits for a step that computes no other.
-    const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
-    if (isLong && plan.cost > 0) return false;
-    const holder = this.#start(next, shared, plan);
-    if (holder === null) return false;
-    plan.started.push(next.id);
-    this.#planPrompt(holder, budget, plan);
-    return true;
-  }
-
-  /** Gives `request` a slot; null when none is free. */
-  #start(request: Schedulable, shared: SharedPrefix | null, plan: PrefillPlan): RunningSequence | null {
-    const slot = this.#slotFor(shared);
-    if (slot === null) return null;
-    const isThere = shared !== null && this.#contents.at(slot) === shared.content;
-    const content = this.#contents.begin(slot, request);
-    const holder: RunningSequence = {
-      request,
-      isEncoded: false,
-      filled: 0,
-      stage: 'prefill',
-      content,
-      shared,
-    };
-    this.#table.take(holder, slot);
-    this.#queue.take(request);
-    this.#holders.set(request.id, holder);
-    if (isThere) this.#takeOver(holder, slot, shared, plan);
-    return holder;
-  }
-
-  /** The slot that holds the shared part, if it may be overwritten; else the oldest free slot, or null. */
-  #slotFor(shared: SharedPrefix | null): number | null {
-    const { free } = this.#table;
-    const source = shared && this.#contents.slotOf(shared.content);
-    const others = free.filter((slot) => slot !== source);
-    if (free.length > others.length && (others.length === 0 || isMostOf(shared!))) return source;
-    return others.length === 0 ? null : this.#contents.oldest(others);
-  }
-
-  #planPrompt(holder: RunningSequence, budget: number, plan: PrefillPlan): void {
-    if (this.#isToWait(holder, plan) || budget < 1) return;
-    if (!this.#hasEncoder || holder.isEncoded) this.#planChunk(holder, budget, plan);
-    else {
-      const { id, client, promptTokens } = holder.request;
-      this.#turns.set(client, this.#step);
-      plan.encodes.push({ id, slot: this.#table.slotOf(holder) });
-      plan.prefillTokens += promptTokens.length;
-      plan.cost += promptTokens.length;
-      this.#encoded(holder);
-    }
-  }
-
-  /** Without a completion prefix the decoder has nothing to prefill: its start token goes with the batch. */
-  #encoded(holder: RunningSequence): void {
-    holder.isEncoded = true;
-    if (holder.request.completionPrefix.length === 0) holder.stage = 'ready';
-  }
-
-  /** Plans the next chunk of the tokens given to the decoder. */
-  #planChunk(holder: RunningSequence, budget: number, plan: PrefillPlan): void {
-    const { id, client, promptLogprobs } = holder.request;
-    const slot = this.#table.slotOf(holder);
-    const start = holder.filled;
-    const length = this.#givenLength(holder.request);
-    const step = { budget, cost: plan.cost, prefillChunk: this.#options.prefillChunk };
-    const end = chunkEnd(holder.request, { start, length }, step);
-    if (end === start) return;
-    this.#turns.set(client, this.#step);
-    const isScored = promptLogprobs !== null;
-    // Scored tokens are computed in pieces of a chunk, so they never count as exact.
-    if (!isScored && !this.#hasEncoder) this.#contents.toCompute(holder.content, start, end);
-    const isLast = end === length;
-    plan.chunks.push({ id, slot, start, end, isLast });
-    plan.prefillTokens += end - start;
-    plan.cost += costOf(holder.request, end - start);
-    holder.filled = end;
-    if (isLast) holder.stage = 'ready';
-  }
-
-  /** Number of tokens given to the decoder: the prompt, or the start token and the completion prefix. */
-  #givenLength({ promptTokens, completionPrefix }: Schedulable): number {
-    return this.#hasEncoder ? 1 + completionPrefix.length : promptTokens.length;
-  }
-
-  /** Takes over the shared part of the prompt. @returns whether this step must compute nothing of the prompt */
-  #isToWait(holder: RunningSequence, plan: PrefillPlan): boolean {
-    while (holder.shared !== null) {
-      const { content, length } = holder.shared;
-      const from = this.#contents.slotOf(content);
-      if (from !== null && content.filled >= length) this.#takeOver(holder, from, holder.shared, plan);
-      else if (from !== null && content.isLive) return true;
-      // This source will not deliver; another slot may hold a shared part.
-      else holder.shared = this.#contents.find(holder.request, holder.content);
-    }
-    return holder.stage !== 'prefill';
-  }
-
-  #takeOver(
-    holder: RunningSequence,
-    from: number,
-    { content, length }: SharedPrefix,
-    plan: PrefillPlan,
-  ): void {
-    const { id } = holder.request;
-    const slot = this.#table.slotOf(holder);
-    const isWhole = this.#hasEncoder;
-    plan.reuses.push({ id, from, slot, length: isWhole ? 0 : length, tokens: length, isWhole });
-    this.#contents.takenOver(holder.content, content, length);
-    holder.shared = null;
-    if (isWhole) this.#encoded(holder);
-    else holder.filled = length;
-  }
 }
-
-/** At least half of the slot's contents: continuing in that slot overwrites the rest. */
-const isMostOf = ({ content, length }: SharedPrefix) => 2 * length >= content.filled;

@@ -20,7 +20,7 @@ export interface StepPlan {
   rows: readonly DecodeRow[];
 }
 
-export interface PrefixReuse {
+interface PrefixReuse {
   id: string;
   from: number;
   slot: number;
