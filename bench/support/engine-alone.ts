@@ -1,7 +1,6 @@
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { Admission } from '../../src/engine/client/admission.ts';
-import type { EngineClient } from '../../src/engine/client/engine-client.ts';
-import { startEngine } from '../../src/engine/client/start-engine.ts';
+import { type EngineClient, startEngine } from '../../src/engine/client/engine-client.ts';
 import { sharedClock } from '../../src/engine/protocol/clock.ts';
 import type { EngineOptions, StepReport } from '../../src/engine/protocol/messages.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';

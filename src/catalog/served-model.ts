@@ -1,7 +1,7 @@
 import { ServiceError } from '../errors.ts';
 import type { GenerationDefaults } from './generation-defaults.ts';
 import type { Manifest, Precision } from './manifest.ts';
-import type { TextWork } from './texts/model-texts.ts';
+import type { TextWork } from './texts/text-workers.ts';
 import type { Vocabulary } from './tokenizer/vocabulary.ts';
 
 /** A model's state. Only a ready model takes requests. */

@@ -1,8 +1,7 @@
 import closeWithGrace from 'close-with-grace';
 import packageJson from '../../package.json' with { type: 'json' };
 import { configHelp, loadConfig } from '../config/config.ts';
-import { LogOutput } from '../observability/log-output.ts';
-import { createLogger } from '../observability/logger.ts';
+import { createLogger, LogOutput } from '../observability/logger.ts';
 import { Service } from '../service/app.ts';
 
 /** Maximum time that a log which takes no lines may delay the exit. */

@@ -17,8 +17,7 @@ import { healthLiveRoute, healthReadyRoutes, versionRoute } from './health/healt
 import { ReadySchema } from './health/health-schemas.ts';
 import { readJsonBodies } from './json/json-body.ts';
 import { checkHosts } from './limits/allowed-hosts.ts';
-import { boundBodies } from './limits/body-memory.ts';
-import { ClientLimits, limitRate } from './limits/client-limits.ts';
+import { boundBodies, ClientLimits, limitRate } from './limits/client-limits.ts';
 import { nameClient } from './limits/client-name.ts';
 import { noteModel } from './models/find-model.ts';
 import { ModelSchema } from './models/model-schema.ts';

@@ -1,17 +1,17 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { TextWorkers } from '../catalog/texts/text-workers.ts';
 import type { Config } from '../config/config.ts';
 import { Admission } from '../engine/client/admission.ts';
-import type { EngineClient } from '../engine/client/engine-client.ts';
-import { startEngine } from '../engine/client/start-engine.ts';
+import { type EngineClient, startEngine } from '../engine/client/engine-client.ts';
 import { within } from '../engine/client/supervised-worker.ts';
 import { sharedClock } from '../engine/protocol/clock.ts';
 import type { Engine } from '../engine/protocol/engine.ts';
 import { ConfigurationError, ServiceError } from '../errors.ts';
-import { UnusedConnections } from '../http/limits/unused-connections.ts';
 import { buildServer } from '../http/server.ts';
 import type { App } from '../http/server-dependencies.ts';
-import type { LogOutputListener } from '../observability/log-output.ts';
+import type { LogOutputListener } from '../observability/logger.ts';
 import { Metrics } from '../observability/metrics.ts';
 import { createMetricsCatalogue } from '../observability/metrics-catalogue.ts';
 import { OtlpExporter } from '../observability/otlp-exporter.ts';
@@ -206,5 +206,30 @@ export class Service {
         onFault: (model, detail) => this.#logger.error({ model, detail }, 'engine fault'),
       },
     );
+  }
+}
+
+/**
+ * Connections without a request in progress. Node's closeIdleConnections skips connections that never sent a request.
+ * HTTP clients open those in advance, and they would delay the server's stop.
+ */
+class UnusedConnections {
+  readonly #unused = new Set<Socket>();
+
+  constructor(server: Server) {
+    server.on('connection', (socket) => {
+      this.#unused.add(socket);
+      socket.once('close', () => this.#unused.delete(socket));
+    });
+    server.on('request', ({ socket }, response) => {
+      this.#unused.delete(socket);
+      response.once('close', () => {
+        if (!socket.destroyed) this.#unused.add(socket);
+      });
+    });
+  }
+
+  close(): void {
+    for (const socket of this.#unused) socket.destroy();
   }
 }

@@ -1,8 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type ModelTexts, readTexts } from '../../src/catalog/texts/model-texts.ts';
-import { type TextOwner, TextWorkers } from '../../src/catalog/texts/text-workers.ts';
+import {
+  type ModelTexts,
+  readTexts,
+  type TextOwner,
+  TextWorkers,
+} from '../../src/catalog/texts/text-workers.ts';
 import { ChatTemplateError } from '../../src/catalog/tokenizer/chat-template.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { longestTurn } from '../support/longest-turn.ts';

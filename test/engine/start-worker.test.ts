@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Admission } from '../../src/engine/client/admission.ts';
-import { startEngine } from '../../src/engine/client/start-engine.ts';
+import { startEngine } from '../../src/engine/client/engine-client.ts';
 import { sharedClock } from '../../src/engine/protocol/clock.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
 import { noTokens } from '../support/fake-tokenizer.ts';

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { Admission } from '../../src/engine/client/admission.ts';
-import { startEngine } from '../../src/engine/client/start-engine.ts';
+import { startEngine } from '../../src/engine/client/engine-client.ts';
 import { sharedClock } from '../../src/engine/protocol/clock.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { generationRequest } from '../support/generation-request.ts';

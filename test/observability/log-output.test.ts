@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { LogOutput } from '../../src/observability/log-output.ts';
+import { LogOutput } from '../../src/observability/logger.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const lineBytes = 1000;

@@ -1,4 +1,4 @@
-import type { TextWork } from '../../src/catalog/texts/model-texts.ts';
+import type { TextWork } from '../../src/catalog/texts/text-workers.ts';
 import type { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
 import type { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { tokenText, Vocabulary } from '../../src/catalog/tokenizer/vocabulary.ts';

@@ -1,8 +1,10 @@
+import { Worker } from 'node:worker_threads';
 import { ServiceError } from '../../errors.ts';
+import { interruptNativeSessions } from '../../runtime/native/native-addon.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { Engine, EngineObserver, Generation } from '../protocol/engine.ts';
 import type { GenerationRequest } from '../protocol/generation.ts';
-import type { EngineReport, ModelSpec } from '../protocol/messages.ts';
+import { type EngineReport, errorDetail, type ModelSpec, type WorkerData } from '../protocol/messages.ts';
 import type { Admission } from './admission.ts';
 import { EngineModels, type OnModelState } from './engine-models.ts';
 import { type StartWorker, SupervisedWorker, within } from './supervised-worker.ts';
@@ -199,4 +201,27 @@ export class EngineClient implements Engine {
   #failWaiting(model: string): void {
     this.#requests.failWaiting(model, 'not_ready', 'The engine stopped before it started the request.');
   }
+}
+
+/** Starts the engine thread and connects to it. The thread prints to this process's own output. */
+export function startEngine(
+  data: WorkerData,
+  options: Omit<EngineClientOptions, 'startWorker' | 'interrupt'>,
+): EngineClient {
+  // ONNX Runtime reads the process's environment when its library loads, and sends telemetry by default.
+  process.env.ORT_DISABLE_TELEMETRY = '1';
+  return new EngineClient({
+    ...options,
+    interrupt: interruptNativeSessions,
+    startWorker: (onReport, onEnd) => {
+      const worker = new Worker(new URL('../worker/worker.ts', import.meta.url), {
+        workerData: data,
+        name: 'engine',
+      });
+      worker.on('message', (report: EngineReport) => onReport(report));
+      worker.on('error', (error) => options.onFault(null, errorDetail(error)));
+      worker.once('exit', onEnd);
+      return worker;
+    },
+  });
 }

@@ -1,6 +1,12 @@
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
-import { type AnswerFormat, answerHead, finite, TokenTexts, type Usage } from '../generation/answer-parts.ts';
-import type { ChoiceDelta } from '../generation/choice-deltas.ts';
+import {
+  type AnswerFormat,
+  answerHead,
+  type ChoiceDelta,
+  finite,
+  TokenTexts,
+  type Usage,
+} from '../generation/answer-parts.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
 import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
 import type { ChatChoice, ChatCompletion, ChatLogprobs } from './chat-response.ts';

@@ -1,10 +1,30 @@
 import Type from 'typebox';
 import { tokenText } from '../../catalog/tokenizer/vocabulary.ts';
+import type { FinishReason } from '../../engine/protocol/generation.ts';
 import { between, type RequestLife } from '../../observability/request-life.ts';
+import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-token.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import { nullable } from '../schema-field.ts';
-import type { ChoiceDelta, WholeChoice } from './choice-deltas.ts';
 import type { GenerationJob } from './generation-job.ts';
+
+/** The new part of one choice. */
+export interface ChoiceDelta {
+  /** Index of the sequence within its job. */
+  index: number;
+  text: string;
+  tokens: readonly number[];
+  logprobs: readonly TokenLogprobs[] | null;
+  /** Those of all tokens that the decoder is given, if requested; only in the choice's first delta. */
+  promptLogprobs: readonly (PromptTokenLogprobs | null)[] | null;
+  finishReason: FinishReason | null;
+  stopReason: string | number | null;
+}
+
+/** A complete choice. */
+export type WholeChoice = ChoiceDelta & {
+  tokens: number[];
+  logprobs: NonNullable<ChoiceDelta['logprobs']>[number][] | null;
+};
 
 /** How an API writes generated text. Each answer has its own instance, which may keep state. */
 export interface AnswerFormat {

@@ -3,7 +3,7 @@ import ipaddr from 'ipaddr.js';
 import type { Clock } from '../../engine/protocol/clock.ts';
 import { ServiceError } from '../../errors.ts';
 import type { ServerConfig } from '../server-dependencies.ts';
-import { Allowances } from './allowances.ts';
+import { Allowances } from './client-limits.ts';
 
 /** How many wrong or missing keys an address may send. */
 const refusals = { count: 20, withinMs: 60_000 };

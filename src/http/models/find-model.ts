@@ -2,7 +2,7 @@ import type { preValidationAsyncHookHandler } from 'fastify';
 import type { GenerationDefaults } from '../../catalog/generation-defaults.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import { notReady, type ServedModel } from '../../catalog/served-model.ts';
-import type { TextWork } from '../../catalog/texts/model-texts.ts';
+import type { TextWork } from '../../catalog/texts/text-workers.ts';
 import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
 import { ServiceError } from '../../errors.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
