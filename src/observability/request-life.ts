@@ -41,7 +41,7 @@ export class RequestLife implements Arrival {
   generation: GenerationTask | null = null;
   /** The answer's `id`. */
   completionId: string | null = null;
-  /** When its sequences were ready for the queue: its text tokenized, its grammar compiled. */
+  /** When its sequences were ready for the queue. */
   queuedAt: number | null = null;
   /** Tokens of all prompts, each counted once. */
   promptTokens: number | null = null;

@@ -40,7 +40,7 @@ export interface GenerationRequest {
   cacheSalt: string;
   /** Milliseconds on the shared clock (engine/protocol/clock.ts), as all times below. */
   arrivedAt: number;
-  /** When its prompt was tokenized and it joined the queue. */
+  /** When it was ready for the queue: its prompt tokenized, its grammar compiled. */
   queuedAt: number;
   /** Latest time to leave the queue. */
   queueDeadline: number;

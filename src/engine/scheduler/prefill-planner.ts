@@ -57,7 +57,7 @@ interface PrefillUnderWay {
   cost: number;
 }
 
-/** Clients whose turn is remembered, and the number of steps after which it may be forgotten. */
+/** Above this many clients, forgets those whose last turn is this many steps ago. */
 const maxTurns = 1000;
 
 /** Decides which prompts each step of one model computes, and how much of each. Gives queued requests their slots. */
@@ -91,7 +91,8 @@ export class PrefillPlanner {
   /** Records that a client has sent a request. */
   arrived(client: string): void {
     if (!this.#turns.has(client)) this.#turns.set(client, this.#step);
-    if (this.#turns.size > maxTurns) this.#forgetTurns();
+    if (this.#turns.size <= maxTurns) return;
+    for (const [other, step] of this.#turns) if (step < this.#step - maxTurns) this.#turns.delete(other);
   }
 
   /**
@@ -240,11 +241,6 @@ export class PrefillPlanner {
     holder.shared = null;
     if (isWhole) this.#encoded(holder);
     else holder.filled = length;
-  }
-
-  /** Forgets clients whose last turn was long ago. */
-  #forgetTurns(): void {
-    for (const [client, step] of this.#turns) if (step < this.#step - maxTurns) this.#turns.delete(client);
   }
 }
 

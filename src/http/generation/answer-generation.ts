@@ -41,7 +41,7 @@ export async function answerGeneration(
 ): Promise<FastifyReply> {
   const { life } = request;
   life.completionId = job.id;
-  life.queuedAt = job.queuedAt;
+  life.queuedAt = job.requests[0]!.queuedAt;
   life.promptTokens = job.promptTokens;
   life.choicesPerPrompt = job.bestOf;
   const events = engine.generate(job.requests, gone);

@@ -63,8 +63,6 @@ export interface GenerationJob {
   bestOf: number;
   /** Choice i of prompt p is at index p·bestOf + i. */
   requests: readonly GenerationRequest[];
-  /** When the requests were ready for the queue, on the shared clock, ms. */
-  queuedAt: number;
   /** Keeps the grammar alive until the answer is complete: the requests only have its id. */
   grammar: Grammar | null;
   /** Whether the answer contains token ids. */
@@ -201,7 +199,6 @@ export async function createJob(
     n: fields.n ?? 1,
     bestOf,
     requests,
-    queuedAt,
     grammar,
     givesTokenIds: fields.return_token_ids ?? false,
   };
