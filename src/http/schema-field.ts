@@ -27,7 +27,6 @@ interface FieldOptions {
 export const optional = <T>(type: string | undefined, options: FieldOptions) =>
   Type.Optional(Type.Unsafe<T | null>({ ...(type ? { type: [type, 'null'] } : {}), ...options }));
 
-export const optionalNumber = (options: FieldOptions) => optional<number>('number', options);
 export const optionalInteger = (options: FieldOptions) => optional<number>('integer', options);
 export const optionalBoolean = (options: FieldOptions) => optional<boolean>('boolean', options);
 

@@ -39,7 +39,7 @@ export class Candidates {
     for (let i = 0; i < this.#count; i++) values[i] = exponential((values[i]! - highest) / temperature);
   }
 
-  /** Keeps weights of at least `minimum`: probabilities of at least `minimum` times the highest one. */
+  /** Keeps values of at least `minimum`. A weight is a probability as a fraction of the highest one. */
   keepAtLeast(minimum: number): void {
     this.#keepFrom(minimum, Number.POSITIVE_INFINITY);
   }

@@ -1,19 +1,98 @@
+export interface NumberDeclaration {
+  /** Its name in requests. */
+  field: string;
+  type: 'number' | 'integer';
+  /** The default; it switches the parameter off. */
+  neutral: number;
+  minimum?: number;
+  exclusiveMinimum?: number;
+  maximum?: number;
+  /** For clients. */
+  description: string;
+}
+
+/**
+ * Every sampling parameter that is a number, in the order in which they apply. The HTTP schema, the reading of requests,
+ * the random cases of the tests and the table in docs/api.md follow from this.
+ */
+export const samplingNumbers = {
+  // CTRL, arXiv 1909.05858.
+  repetitionPenalty: {
+    field: 'repetition_penalty',
+    type: 'number',
+    neutral: 1,
+    exclusiveMinimum: 0,
+    maximum: 100,
+    description:
+      'Divides positive and multiplies negative logits of tokens in the prompt or output; 1 is off.',
+  },
+  presencePenalty: {
+    field: 'presence_penalty',
+    type: 'number',
+    neutral: 0,
+    minimum: -2,
+    maximum: 2,
+    description: 'Subtracted from the logits of tokens in the output.',
+  },
+  frequencyPenalty: {
+    field: 'frequency_penalty',
+    type: 'number',
+    neutral: 0,
+    minimum: -2,
+    maximum: 2,
+    description: 'Subtracted from the logits of tokens in the output, once for each time they occur.',
+  },
+  temperature: {
+    field: 'temperature',
+    type: 'number',
+    neutral: 1,
+    minimum: 0,
+    maximum: 2,
+    description: '0 always takes the most likely token.',
+  },
+  minP: {
+    field: 'min_p',
+    type: 'number',
+    neutral: 0,
+    minimum: 0,
+    maximum: 1,
+    description: 'Exclude tokens whose probability is below this fraction of the most likely token’s.',
+  },
+  topK: {
+    field: 'top_k',
+    type: 'integer',
+    neutral: 0,
+    minimum: -1,
+    description: 'Sample from this many of the most likely tokens; 0 or -1: from all.',
+  },
+  topP: {
+    field: 'top_p',
+    type: 'number',
+    neutral: 1,
+    // A checkpoint's default may be 0, which keeps only the most likely token.
+    exclusiveMinimum: 0,
+    maximum: 1,
+    description:
+      'Sample from the smallest set of most likely tokens whose probabilities add up to at least this.',
+  },
+} as const satisfies Record<string, NumberDeclaration>;
+
+export type SamplingNumber = keyof typeof samplingNumbers;
+
+/** One value for each number. */
+export function eachSamplingNumber<T>(
+  value: (
+    declaration: (typeof samplingNumbers)[SamplingNumber] & NumberDeclaration,
+    name: SamplingNumber,
+  ) => T,
+): Record<SamplingNumber, T> {
+  const names = Object.keys(samplingNumbers) as SamplingNumber[];
+  const entries = names.map((name) => [name, value(samplingNumbers[name], name)]);
+  return Object.fromEntries(entries) as Record<SamplingNumber, T>;
+}
+
 /** How to choose the next token. Neutral values switch a control off; http/ checks the ranges. */
-export interface SamplingParameters {
-  /** 0 is greedy. */
-  temperature: number;
-  /** 0 is off. */
-  topK: number;
-  /** 1 is off. */
-  topP: number;
-  /** 0 is off. */
-  minP: number;
-  /** 1 is off; divides positive and multiplies negative logits of tokens seen in prompt or output (CTRL, arXiv 1909.05858). */
-  repetitionPenalty: number;
-  /** 0 is off; subtracted once per token seen in the output. */
-  presencePenalty: number;
-  /** 0 is off; subtracted per occurrence in the output. */
-  frequencyPenalty: number;
+export interface SamplingParameters extends Record<SamplingNumber, number> {
   /** Added to the logits, by token id. */
   logitBias: readonly (readonly [tokenId: number, bias: number])[];
   /** The only tokens allowed; null: all. */
@@ -30,13 +109,8 @@ export interface SamplingParameters {
 
 /** Greedy, with every control off. */
 export const greedy: SamplingParameters = {
+  ...eachSamplingNumber(({ neutral }) => neutral),
   temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
   logitBias: [],
   allowedTokens: null,
   badWords: [],

@@ -112,7 +112,7 @@ describe('what the engine is asked', () => {
     });
     const own = { temperature: 0, top_k: -1, top_p: 1, min_p: 0, repetition_penalty: 1 };
     expect((await chat({ messages: [user('a')], ...own }, model)).engine.submitted[0]).toMatchObject({
-      sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 },
+      sampling: { temperature: 0, topK: -1, topP: 1, minP: 0, repetitionPenalty: 1 },
     });
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { ServiceError } from '../../src/errors.ts';
+import { eachSamplingNumber, greedy, samplingNumbers } from '../../src/sampling/sampling-request.ts';
 import { textEvents } from '../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 import { eos, tokenOf } from '../support/fake-tokenizer.ts';
@@ -10,6 +11,7 @@ async function complete(payload: object, server = fakeServer()) {
   return { ...server, response, status: response.statusCode, body: response.json() };
 }
 
+const samplingFields = Object.values(samplingNumbers).map(({ field }) => field);
 const errorLines = (log: Record<string, unknown>[]) => log.filter(({ level }) => level === 'error');
 
 describe('what the engine is asked', () => {
@@ -34,17 +36,8 @@ describe('what the engine is asked', () => {
         completionPrefix: [],
         maxTokens: 16,
         sampling: {
+          ...greedy,
           temperature: 1,
-          topK: 0,
-          topP: 1,
-          minP: 0,
-          repetitionPenalty: 1,
-          presencePenalty: 0,
-          frequencyPenalty: 0,
-          logitBias: [],
-          allowedTokens: null,
-          badWords: [],
-          grammar: null,
           seed: [expect.any(Number), expect.any(Number)],
         },
         stop: { strings: [], tokenIds: [], includeInOutput: false, ignoreEos: false, minTokens: 0 },
@@ -65,7 +58,8 @@ describe('what the engine is asked', () => {
 
   it('is the same when every optional field is null', async () => {
     const names = [
-      'max_tokens n temperature top_p top_k min_p presence_penalty frequency_penalty repetition_penalty logit_bias seed',
+      ...samplingFields,
+      'max_tokens n logit_bias seed',
       'stop stop_token_ids include_stop_str_in_output min_tokens ignore_eos skip_special_tokens logprobs stream',
       'stream_options user best_of echo suffix prompt_logprobs allowed_token_ids bad_words truncate_prompt_tokens',
       'return_token_ids return_metrics priority request_id cache_salt add_special_tokens safety_identifier',
@@ -127,9 +121,14 @@ describe('what the engine is asked', () => {
     });
   });
 
-  it('reads the off value of top_k', async () => {
-    const { engine } = await complete({ prompt: 'ab', top_k: -1, temperature: 0 });
-    expect(engine.submitted[0]!.sampling).toMatchObject({ topK: 0, temperature: 0 });
+  it.each(Object.entries(samplingNumbers))('reads %s from its field', async (name, number) => {
+    const value = 'maximum' in number ? number.maximum : number.minimum;
+    const { engine } = await complete({ prompt: 'ab', [number.field]: value });
+    expect(engine.submitted[0]!.sampling).toEqual({
+      ...engine.submitted[0]!.sampling,
+      ...eachSamplingNumber(({ neutral }) => neutral),
+      [name]: value,
+    });
   });
 
   it.each([

@@ -80,7 +80,7 @@ describe('a value that changes nothing is taken', () => {
     { detokenize: true },
     { model: null },
     { logit_bias: {}, bad_words: [], stop_token_ids: [] },
-    { n: 1, best_of: 1, echo: false, top_k: -1, top_p: 1, temperature: 1, presence_penalty: 0 },
+    { n: 1, best_of: 1, echo: false, top_k: 0, top_p: 1, temperature: 1, presence_penalty: 0 },
     { user: 'me', metadata: { run: '7' }, prompt_cache_key: 'k', store: false, service_tier: 'default' },
     { stream: null, stream_options: null },
     { stream_options: {} },

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { Sampler } from '../../src/sampling/sampler.ts';
 import { SamplingError } from '../../src/sampling/sampling-error.ts';
+import { type SamplingParameters, samplingNumbers } from '../../src/sampling/sampling-request.ts';
 import { SamplingState } from '../../src/sampling/sampling-state.ts';
 import { naiveSample } from '../sampling/naive-sampler.ts';
 import { randomLogits, randomSampling } from '../sampling/random-case.ts';
@@ -60,6 +61,26 @@ describeNative('the native sampler gives the bits of the TypeScript one', ({ add
     for (const threads of [1, 2, 3, 16]) expect(chosen(threads)).toEqual(alone);
   });
 
+  it('chooses under a grammar what it chooses from the tokens that the grammar allows', async () => {
+    const vocabSize = 128;
+    const bytes = Uint8Array.from({ length: vocabSize }, (_, id) => id);
+    addon.keepTokenBytes('bytes', bytes, new Int32Array(vocabSize).fill(1), [0]);
+    const { id: grammar } = await addon.compileGrammar('bytes', { regex: '[a-z]' });
+    const letters = Array.from({ length: 26 }, (_, letter) => 97 + letter);
+    const native = new addon.NativeRowSampler(1);
+    const random = seededRandom(12);
+    for (let round = 0; round < 500; round++) {
+      const { parameters, ...others } = randomSampling(random, vocabSize);
+      const logits = randomLogits(random, vocabSize);
+      const choose = (restriction: Partial<SamplingParameters>) => {
+        const request = samplingRequest({ ...others, parameters: { ...parameters, ...restriction } });
+        return native.sample(logits, [new addon.NativeSampling(request, vocabSize)])[0];
+      };
+      const expected = choose({ allowedTokens: letters });
+      expect(choose({ allowedTokens: null, grammar }), JSON.stringify(parameters)).toEqual(expected);
+    }
+  });
+
   it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
     'refuses a logit of %d as it does',
     (bad) => {
@@ -74,6 +95,11 @@ describeNative('the native sampler gives the bits of the TypeScript one', ({ add
       }
     },
   );
+
+  it.each(Object.keys(samplingNumbers))('reads %s', (name) => {
+    const request = samplingRequest({ parameters: { [name]: undefined } });
+    expect(() => new addon.NativeSampling(request, 9)).toThrow(name);
+  });
 
   it('refuses a request that names a token outside the vocabulary', () => {
     for (const parameters of [

@@ -1,4 +1,10 @@
-import type { SamplingRequest } from '../../src/sampling/sampling-request.ts';
+import {
+  eachSamplingNumber,
+  type NumberDeclaration,
+  type SamplingNumber,
+  type SamplingRequest,
+  samplingNumbers,
+} from '../../src/sampling/sampling-request.ts';
 import { samplingRequest } from '../support/sampling-request.ts';
 import type { SeededRandom } from '../support/seeded-random.ts';
 
@@ -14,6 +20,26 @@ export function randomLogits(random: SeededRandom, vocabSize: number, spread?: n
   });
 }
 
+/** Values that a range alone would hardly ever give: the most common ones, and those near the limits of a double. */
+const notable: Partial<Record<SamplingNumber, readonly number[]>> = {
+  temperature: [1e-5, 1e-320],
+  topK: [1, 2, 40, 700, 100_000],
+  topP: [0, Number.MIN_VALUE, 0.999999],
+};
+
+/** Off in half of all cases; otherwise an end of the range, or a value anywhere in it or close to its lower end. */
+function randomNumber(random: SeededRandom, name: SamplingNumber): number {
+  const { neutral, type, minimum, exclusiveMinimum = 0, maximum }: NumberDeclaration = samplingNumbers[name];
+  if (random.next() < 0.5) return neutral;
+  const low = minimum ?? exclusiveMinimum;
+  const between = (share: number) => {
+    const value = low + ((maximum ?? 10) - low) * share;
+    return type === 'integer' ? Math.round(value) : value;
+  };
+  const inside = [between(random.next()), between(10 ** (-6 * random.next()))];
+  return pick(random, [...inside, minimum ?? neutral, maximum ?? neutral, ...(notable[name] ?? [])]);
+}
+
 /** A random sampling request: each control is on or off, mild or extreme. */
 export function randomSampling(random: SeededRandom, vocabSize: number): SamplingRequest {
   const token = () => random.below(vocabSize);
@@ -24,13 +50,7 @@ export function randomSampling(random: SeededRandom, vocabSize: number): Samplin
     minTokens: pick(random, [0, 0, 4]),
     logprobs: pick(random, [null, null, 0, 5]),
     parameters: {
-      temperature: pick(random, [0, 0.1, 0.7, 1, 1.3, 2, 1e-5, 1e-320]),
-      topK: pick(random, [0, 0, 1, 2, 5, 40, 700, 100_000]),
-      topP: pick(random, [1, 1, 0.95, 0.5, 0.1, 0.001, 0.999999, Number.MIN_VALUE]),
-      minP: pick(random, [0, 0, 0.02, 0.3, 1]),
-      repetitionPenalty: pick(random, [1, 1, 1.3, 0.8, 100]),
-      presencePenalty: pick(random, [0, 0, 0.5, -1]),
-      frequencyPenalty: pick(random, [0, 0, 0.7, -0.2]),
+      ...eachSamplingNumber((_, name) => randomNumber(random, name)),
       logitBias: pick(random, [[], [], [[token(), 4] as const, [token(), -100] as const]]),
       allowedTokens: pick(random, [null, null, null, tokens(6)]),
       badWords: pick(random, [[], [], [tokens(1), tokens(2)]]),

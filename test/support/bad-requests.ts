@@ -1,3 +1,5 @@
+import { eachSamplingNumber } from '../../src/sampling/sampling-request.ts';
+
 /** A bad request for a completion, and the field its refusal must name. */
 export interface BadRequest {
   what: string;
@@ -8,18 +10,20 @@ export interface BadRequest {
 const bad = (param: string, ...bodies: Record<string, unknown>[]): BadRequest[] =>
   bodies.map((body) => ({ what: JSON.stringify(body).slice(0, 80), body, param }));
 
+const outOfRange = Object.values(
+  eachSamplingNumber(({ field, minimum, exclusiveMinimum, maximum }) => [
+    ...(minimum === undefined ? [] : bad(field, { [field]: minimum - 1 })),
+    ...(exclusiveMinimum === undefined ? [] : bad(field, { [field]: exclusiveMinimum })),
+    ...(maximum === undefined ? [] : bad(field, { [field]: maximum + 1 })),
+  ]),
+).flat();
+
 const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`unknown${i}`, 'x'.repeat(40)]));
 
 /** Requests that vLLM answers with 400, and bodies designed to cause a large or slow answer. */
 export const badRequests: readonly BadRequest[] = [
   ...bad('n', { n: 0 }, { n: -1 }, { n: 16_385 }, { n: 2, temperature: 0 }),
-  ...bad('presence_penalty', { presence_penalty: -2.1 }, { presence_penalty: 2.1 }),
-  ...bad('frequency_penalty', { frequency_penalty: -2.1 }, { frequency_penalty: 2.1 }),
-  ...bad('repetition_penalty', { repetition_penalty: 0 }, { repetition_penalty: -1 }),
-  ...bad('temperature', { temperature: -0.1 }),
-  ...bad('top_p', { top_p: 0 }, { top_p: -0.1 }, { top_p: 1.1 }),
-  ...bad('top_k', { top_k: -2 }),
-  ...bad('min_p', { min_p: -0.1 }, { min_p: 1.1 }),
+  ...outOfRange,
   ...bad('max_tokens', { max_tokens: 0 }, { max_tokens: -1 }),
   ...bad('min_tokens', { min_tokens: -1 }, { min_tokens: 9, max_tokens: 8 }),
   ...bad('logprobs', { logprobs: -1 }, { logprobs: 1000 }),

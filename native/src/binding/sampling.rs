@@ -6,35 +6,7 @@ use napi_derive::napi;
 
 use crate::grammar::find_grammar;
 use crate::ort::{Error, Result};
-use crate::sampling::{
-    Fault, Logprobs, Parameters, RowSampler, Sampled, SamplingRequest, SamplingState, logprobs, rank,
-};
-
-#[napi(object, use_nullable = true)]
-pub struct NativeSamplingParameters {
-    pub temperature: f64,
-    pub top_k: f64,
-    pub top_p: f64,
-    pub min_p: f64,
-    pub repetition_penalty: f64,
-    pub presence_penalty: f64,
-    pub frequency_penalty: f64,
-    pub logit_bias: Vec<(u32, f64)>,
-    pub allowed_tokens: Option<Vec<u32>>,
-    pub bad_words: Vec<Vec<u32>>,
-    /// The id of a NativeGrammar.
-    pub grammar: Option<u32>,
-    pub seed: (u32, u32),
-}
-
-#[napi(object, use_nullable = true)]
-pub struct NativeSamplingRequest {
-    pub parameters: NativeSamplingParameters,
-    pub prompt_tokens: Vec<u32>,
-    pub end_tokens: Vec<u32>,
-    pub min_tokens: f64,
-    pub logprobs: Option<u32>,
-}
+use crate::sampling::{Fault, Logprobs, RowSampler, Sampled, SamplingRequest, SamplingState, logprobs, rank};
 
 #[napi(object)]
 pub struct NativeAlternative {
@@ -89,12 +61,11 @@ pub struct NativeSampling {
 #[napi]
 impl NativeSampling {
     #[napi(constructor)]
-    pub fn new(request: NativeSamplingRequest, vocab_size: u32) -> napi::Result<Self> {
+    pub fn new(request: SamplingRequest, vocab_size: u32) -> napi::Result<Self> {
         let grammar = request.parameters.grammar.map(|id| {
             find_grammar(id).ok_or_else(|| Error(format!("the grammar {id} is not there any more")))
         });
         let place = grammar.transpose()?.map(|grammar| grammar.begin());
-        let request = SamplingRequest::from(request);
         if let Some(token) = request.tokens().find(|token| *token >= vocab_size) {
             return Err(Error(format!("token {token} of a vocabulary of {vocab_size}")).into());
         }
@@ -151,31 +122,6 @@ pub fn scores(
         Ok(NativeScore { logprob, top, rank: rank(logits, token) as u32 })
     };
     logits.chunks(vocabulary).zip(followers).map(score).collect()
-}
-
-impl From<NativeSamplingRequest> for SamplingRequest {
-    fn from(given: NativeSamplingRequest) -> Self {
-        let parameters = given.parameters;
-        Self {
-            parameters: Parameters {
-                temperature: parameters.temperature,
-                top_k: parameters.top_k as usize,
-                top_p: parameters.top_p,
-                min_p: parameters.min_p,
-                repetition_penalty: parameters.repetition_penalty,
-                presence_penalty: parameters.presence_penalty,
-                frequency_penalty: parameters.frequency_penalty,
-                logit_bias: parameters.logit_bias,
-                allowed_tokens: parameters.allowed_tokens,
-                bad_words: parameters.bad_words,
-                seed: parameters.seed.into(),
-            },
-            prompt_tokens: given.prompt_tokens,
-            end_tokens: given.end_tokens,
-            min_tokens: given.min_tokens as usize,
-            logprobs: given.logprobs.map(|alternatives| alternatives as usize),
-        }
-    }
 }
 
 impl From<Logprobs> for NativeLogprobs {

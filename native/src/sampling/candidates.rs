@@ -47,7 +47,7 @@ impl Candidates {
         weigh(&mut self.values, highest, temperature);
     }
 
-    /// Keeps weights of at least `minimum`.
+    /// Keeps values of at least `minimum`.
     pub fn keep_at_least(&mut self, minimum: f64) {
         self.keep_from(minimum, usize::MAX);
     }

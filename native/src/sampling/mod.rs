@@ -1,13 +1,13 @@
 //! The sampler of src/sampling in Rust, bit for bit: the same double-precision operations in the same order. A request
 //! gets the same tokens and log probabilities from both; only the speed differs.
 
-mod adjust;
 mod candidates;
 mod exponential;
 mod fault;
 mod highest;
 mod logarithm;
 mod logprobs;
+mod parameters;
 mod random;
 mod request;
 mod rows;
@@ -18,7 +18,7 @@ mod vectorized;
 
 pub use fault::Fault;
 pub use logprobs::{Logprobs, logprobs, rank};
-pub use request::{Parameters, SamplingRequest};
+pub use request::SamplingRequest;
 pub use rows::{Choice, RowSampler};
 pub use sampler::{Sampled, Sampler};
 pub use state::SamplingState;

@@ -1,29 +1,16 @@
-/// SamplingParameters of src/sampling/sampling-request.ts, which documents each field.
-#[derive(Debug, Clone)]
-pub struct Parameters {
-    pub temperature: f64,
-    /// 0 is off.
-    pub top_k: usize,
-    pub top_p: f64,
-    pub min_p: f64,
-    pub repetition_penalty: f64,
-    pub presence_penalty: f64,
-    pub frequency_penalty: f64,
-    pub logit_bias: Vec<(u32, f64)>,
-    pub allowed_tokens: Option<Vec<u32>>,
-    pub bad_words: Vec<Vec<u32>>,
-    /// Low half first.
-    pub seed: [u32; 2],
-}
+use napi_derive::napi;
 
-/// SamplingRequest of the same file.
+use super::parameters::Parameters;
+
+/// SamplingRequest of src/sampling/sampling-request.ts, which documents each field.
 #[derive(Debug, Clone)]
+#[napi(object, object_to_js = false, use_nullable = true)]
 pub struct SamplingRequest {
     pub parameters: Parameters,
     pub prompt_tokens: Vec<u32>,
     pub end_tokens: Vec<u32>,
-    pub min_tokens: usize,
-    pub logprobs: Option<usize>,
+    pub min_tokens: u32,
+    pub logprobs: Option<u32>,
 }
 
 impl SamplingRequest {

@@ -2,11 +2,10 @@ use std::time::Instant;
 
 use llguidance::toktrie::SimpleVob;
 
-use super::adjust::{adjust, is_neutral};
 use super::candidates::Candidates;
 use super::fault::Fault;
 use super::logprobs::{Logprobs, logprobs};
-use super::random::uniform;
+use super::parameters::{adjust, draw, is_neutral};
 use super::scan::{highest_f64, place_of_highest, take_finite};
 use super::state::SamplingState;
 
@@ -58,28 +57,11 @@ impl Sampler {
         if highest == f64::NEG_INFINITY {
             return Err(Fault::NoTokenAllowed);
         }
-        Ok(if is_greedy { place_of(highest, &self.logits) } else { self.draw(state) as usize })
-    }
-
-    fn draw(&mut self, state: &SamplingState) -> u32 {
-        let parameters = &state.parameters;
-        let candidates = &mut self.candidates;
-        // Temperature and min_p keep the order, so top_k can go first and save exponentials.
-        if parameters.top_k > 0 {
-            candidates.load_highest(&self.logits, parameters.top_k);
-        } else if state.has_grammar() {
-            candidates.load_possible(&self.logits);
+        Ok(if is_greedy {
+            place_of(highest, &self.logits)
         } else {
-            candidates.load(&self.logits);
-        }
-        candidates.weigh(parameters.temperature);
-        if parameters.min_p > 0.0 {
-            candidates.keep_at_least(parameters.min_p);
-        }
-        if parameters.top_p < 1.0 {
-            candidates.keep_nucleus(parameters.top_p);
-        }
-        candidates.draw(uniform(parameters.seed, state.position()))
+            draw(&self.logits, state, &mut self.candidates) as usize
+        })
     }
 }
 
@@ -94,7 +76,8 @@ fn first_non_finite(raw: &[f32]) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Parameters, SamplingRequest};
+    use super::super::SamplingRequest;
+    use super::super::parameters::Parameters;
     use super::*;
 
     fn state(temperature: f64, allowed_tokens: Option<Vec<u32>>) -> SamplingState {
@@ -102,16 +85,10 @@ mod tests {
             SamplingRequest {
                 parameters: Parameters {
                     temperature,
-                    top_k: 0,
                     top_p: 1.0,
-                    min_p: 0.0,
                     repetition_penalty: 1.0,
-                    presence_penalty: 0.0,
-                    frequency_penalty: 0.0,
-                    logit_bias: Vec::new(),
                     allowed_tokens,
-                    bad_words: Vec::new(),
-                    seed: [1, 2],
+                    ..Parameters::default()
                 },
                 prompt_tokens: Vec::new(),
                 end_tokens: vec![0],

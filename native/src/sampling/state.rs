@@ -4,7 +4,8 @@ use std::time::Instant;
 use llguidance::toktrie::SimpleVob;
 
 use super::fault::Fault;
-use super::request::{Parameters, SamplingRequest};
+use super::parameters::Parameters;
+use super::request::SamplingRequest;
 use crate::grammar::Place;
 
 /// A completion's sampling request and the tokens chosen so far.
@@ -33,13 +34,13 @@ impl SamplingState {
         };
         Self {
             parameters,
-            alternatives: logprobs,
+            alternatives: logprobs.map(|alternatives| alternatives as usize),
             seen,
             counts: HashMap::new(),
             output: Vec::new(),
             place,
             end_tokens,
-            min_tokens,
+            min_tokens: min_tokens as usize,
         }
     }
 

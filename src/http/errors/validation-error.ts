@@ -121,7 +121,7 @@ function typeExpectation(type: string, schema: FieldSchema): string {
 }
 
 /** What a schema accepts, in words. */
-function schemaExpectation(schema: FieldSchema): string {
+export function schemaExpectation(schema: FieldSchema): string {
   if (schema['x-expects']) return schema['x-expects'];
   if (schema.enum) return `one of ${schema.enum.map((value) => JSON.stringify(value)).join(', ')}`;
   const types = typeof schema.type === 'string' ? [schema.type] : (schema.type ?? []);

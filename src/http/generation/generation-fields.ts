@@ -1,5 +1,10 @@
 import type Type from 'typebox';
-import { optional, optionalBoolean, optionalInteger, optionalNumber } from '../schema-field.ts';
+import {
+  eachSamplingNumber,
+  type SamplingNumber,
+  type samplingNumbers,
+} from '../../sampling/sampling-request.ts';
+import { optional, optionalBoolean, optionalInteger } from '../schema-field.ts';
 import { withoutEffectInStreamOptions } from './fields-without-effect.ts';
 import { structureFields } from './structure-fields.ts';
 
@@ -12,6 +17,17 @@ interface StreamOptions {
   include_obfuscation?: boolean | null;
 }
 
+type SamplingField = (typeof samplingNumbers)[SamplingNumber]['field'];
+
+const samplingFields = Object.fromEntries(
+  Object.values(
+    eachSamplingNumber(({ field, type, neutral, description, ...range }) => [
+      field,
+      optional<number>(type, { ...range, default: neutral, description }),
+    ]),
+  ),
+) as Record<SamplingField, ReturnType<typeof optional<number>>>;
+
 /** The fields of every request for generated text, whatever the form of its prompt. */
 export const generationFields = {
   model: optional<string>('string', {
@@ -23,49 +39,7 @@ export const generationFields = {
     default: 1,
     description: 'Number of choices for each prompt. More than one needs a `temperature` above 0.',
   }),
-  temperature: optionalNumber({
-    minimum: 0,
-    maximum: 2,
-    default: 1,
-    description: '0 always takes the most likely token.',
-  }),
-  top_p: optionalNumber({
-    exclusiveMinimum: 0,
-    maximum: 1,
-    default: 1,
-    description:
-      'Sample from the smallest set of most likely tokens whose probabilities add up to at least this.',
-  }),
-  top_k: optionalInteger({
-    minimum: -1,
-    default: 0,
-    description: 'Sample from this many of the most likely tokens; 0 or -1: from all.',
-  }),
-  min_p: optionalNumber({
-    minimum: 0,
-    maximum: 1,
-    default: 0,
-    description: 'Exclude tokens whose probability is below this fraction of the most likely token’s.',
-  }),
-  presence_penalty: optionalNumber({
-    minimum: -2,
-    maximum: 2,
-    default: 0,
-    description: 'Subtracted from the logits of tokens in the output.',
-  }),
-  frequency_penalty: optionalNumber({
-    minimum: -2,
-    maximum: 2,
-    default: 0,
-    description: 'Subtracted from the logits of tokens in the output, once for each time they occur.',
-  }),
-  repetition_penalty: optionalNumber({
-    exclusiveMinimum: 0,
-    maximum: 100,
-    default: 1,
-    description:
-      'Divides positive and multiplies negative logits of tokens in the prompt or output; 1 is off.',
-  }),
+  ...samplingFields,
   logit_bias: optional<Record<string, number>>('object', {
     additionalProperties: { type: 'number', minimum: -100, maximum: 100 },
     description: 'Added to the logits of these token ids.',

@@ -1,5 +1,9 @@
 import type { TextOwner } from '../../catalog/texts/text-workers.ts';
-import type { SamplingParameters } from '../../sampling/sampling-request.ts';
+import {
+  eachSamplingNumber,
+  type SamplingNumber,
+  type SamplingParameters,
+} from '../../sampling/sampling-request.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { GenerationFields } from './generation-fields.ts';
@@ -48,16 +52,10 @@ export async function readSampling(
   model: ReadyModel,
   owner: TextOwner,
 ): Promise<Omit<SamplingParameters, 'seed' | 'grammar'>> {
-  const { defaults, manifest } = model;
+  const { manifest } = model;
+  const own: Partial<Record<SamplingNumber, number | null>> = model.defaults;
   return {
-    temperature: fields.temperature ?? defaults.temperature ?? 1,
-    topK: Math.max(0, fields.top_k ?? defaults.topK ?? 0),
-    // A checkpoint's 0 means the most likely token, which any value below that token's probability gives.
-    topP: Math.max(Number.MIN_VALUE, fields.top_p ?? defaults.topP ?? 1),
-    minP: fields.min_p ?? defaults.minP ?? 0,
-    repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty ?? 1,
-    presencePenalty: fields.presence_penalty ?? 0,
-    frequencyPenalty: fields.frequency_penalty ?? 0,
+    ...eachSamplingNumber(({ field, neutral }, name) => fields[field] ?? own[name] ?? neutral),
     logitBias: readLogitBias(fields.logit_bias ?? null, manifest.vocabSize),
     allowedTokens: readAllowedTokens(fields.allowed_token_ids ?? null, manifest.vocabSize),
     badWords: await readBadWords(fields.bad_words ?? [], model, owner),

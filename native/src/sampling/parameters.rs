@@ -1,6 +1,30 @@
 use llguidance::toktrie::SimpleVob;
+use napi_derive::napi;
 
+use super::candidates::Candidates;
+use super::random::uniform;
 use super::state::SamplingState;
+
+/// SamplingParameters of src/sampling/sampling-request.ts, read from JavaScript by name. This file is all that has to
+/// know a new number.
+#[derive(Debug, Clone, Default)]
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct Parameters {
+    pub repetition_penalty: f64,
+    pub presence_penalty: f64,
+    pub frequency_penalty: f64,
+    pub temperature: f64,
+    pub min_p: f64,
+    pub top_k: f64,
+    pub top_p: f64,
+    pub logit_bias: Vec<(u32, f64)>,
+    pub allowed_tokens: Option<Vec<u32>>,
+    pub bad_words: Vec<Vec<u32>>,
+    /// The id of a NativeGrammar.
+    pub grammar: Option<u32>,
+    /// Low half first.
+    pub seed: (u32, u32),
+}
 
 /// Whether the request leaves the model's logits unchanged at this position.
 pub fn is_neutral(state: &SamplingState) -> bool {
@@ -42,6 +66,27 @@ pub fn adjust(logits: &mut [f64], state: &SamplingState, mask: Option<&SimpleVob
                 parameters.presence_penalty + parameters.frequency_penalty * f64::from(*count);
         }
     }
+}
+
+/// Draws a token from adjusted logits, of which one is above −∞: temperature, min_p, top_k, top_p and a draw.
+pub fn draw(logits: &[f64], state: &SamplingState, candidates: &mut Candidates) -> u32 {
+    let parameters = &state.parameters;
+    // Temperature and min_p keep the order, so top_k can go first and save exponentials.
+    if parameters.top_k > 0.0 {
+        candidates.load_highest(logits, parameters.top_k as usize);
+    } else if state.has_grammar() {
+        candidates.load_possible(logits);
+    } else {
+        candidates.load(logits);
+    }
+    candidates.weigh(parameters.temperature);
+    if parameters.min_p > 0.0 {
+        candidates.keep_at_least(parameters.min_p);
+    }
+    if parameters.top_p < 1.0 {
+        candidates.keep_nucleus(parameters.top_p);
+    }
+    candidates.draw(uniform(parameters.seed.into(), state.position()))
 }
 
 fn apply(mask: &SimpleVob, logits: &mut [f64]) {
