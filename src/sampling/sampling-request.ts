@@ -42,6 +42,15 @@ export const samplingNumbers = {
     maximum: 2,
     description: 'Subtracted from the logits of tokens in the output, once for each time they occur.',
   },
+  // Top-nσ, arXiv 2411.07641, with llama.cpp's rules for what is off and what counts.
+  topNSigma: {
+    field: 'top_n_sigma',
+    type: 'number',
+    neutral: 0,
+    minimum: -1,
+    description:
+      'Exclude tokens whose logit is more than this many standard deviations below the highest; 0 or -1: none. Tokens that are already ruled out do not count.',
+  },
   temperature: {
     field: 'temperature',
     type: 'number',

@@ -40,10 +40,25 @@ export function naiveSample(
   if (highest === Number.NEGATIVE_INFINITY) return null;
   if (parameters.temperature === 0) return sorted[0]!.id;
 
-  let weighted = sorted.map(({ id, logit }) => ({
-    id,
-    weight: exponential((logit - highest) / parameters.temperature),
-  }));
+  const isPossible = (logit: number) => logit > Number.NEGATIVE_INFINITY;
+  // In the order of the samplers: every eighth token first.
+  const sumOf = (term: (logit: number) => number) => {
+    const terms = logits.map((logit) => (isPossible(logit) ? term(logit) : 0));
+    const eighths = [0, 1, 2, 3, 4, 5, 6, 7].map((lane) => terms.filter((_, id) => id % 8 === lane));
+    return eighths.reduce((total, lane) => total + lane.reduce((sum, value) => sum + value, 0), 0);
+  };
+  const count = logits.filter(isPossible).length;
+  const mean = sumOf((logit) => logit) / count;
+  const deviation = Math.sqrt(sumOf((logit) => (logit - mean) * (logit - mean)) / count);
+  const { topNSigma } = parameters;
+  const least = topNSigma > 0 ? highest - topNSigma * deviation : Number.NEGATIVE_INFINITY;
+
+  let weighted = sorted
+    .filter(({ logit }) => logit >= least)
+    .map(({ id, logit }) => ({
+      id,
+      weight: exponential((logit - highest) / parameters.temperature),
+    }));
   weighted = weighted.filter(({ weight }) => weight >= parameters.minP);
   if (parameters.topK > 0) weighted = weighted.slice(0, parameters.topK);
   const byId = () => [...weighted].sort((a, b) => a.id - b.id);

@@ -3,7 +3,9 @@ use napi_derive::napi;
 
 use super::candidates::Candidates;
 use super::random::uniform;
+use super::scan::highest_f64;
 use super::state::SamplingState;
+use super::vectorized::vectorized;
 
 /// SamplingParameters of src/sampling/sampling-request.ts, read from JavaScript by name. This file is all that has to
 /// know a new number.
@@ -13,6 +15,7 @@ pub struct Parameters {
     pub repetition_penalty: f64,
     pub presence_penalty: f64,
     pub frequency_penalty: f64,
+    pub top_n_sigma: f64,
     pub temperature: f64,
     pub min_p: f64,
     pub top_k: f64,
@@ -68,16 +71,20 @@ pub fn adjust(logits: &mut [f64], state: &SamplingState, mask: Option<&SimpleVob
     }
 }
 
-/// Draws a token from adjusted logits, of which one is above −∞: temperature, min_p, top_k, top_p and a draw.
+/// Draws a token from adjusted logits, of which one is above −∞: top_n_sigma, temperature, min_p, top_k, top_p and a
+/// draw.
 pub fn draw(logits: &[f64], state: &SamplingState, candidates: &mut Candidates) -> u32 {
     let parameters = &state.parameters;
-    // Temperature and min_p keep the order, so top_k can go first and save exponentials.
+    // The steps before top_k keep the order, so it can go first and save exponentials.
     if parameters.top_k > 0.0 {
         candidates.load_highest(logits, parameters.top_k as usize);
     } else if state.has_grammar() {
         candidates.load_possible(logits);
     } else {
         candidates.load(logits);
+    }
+    if parameters.top_n_sigma > 0.0 {
+        candidates.keep_at_least(highest_f64(logits) - parameters.top_n_sigma * deviation(logits));
     }
     candidates.weigh(parameters.temperature);
     if parameters.min_p > 0.0 {
@@ -87,6 +94,31 @@ pub fn draw(logits: &[f64], state: &SamplingState, candidates: &mut Candidates) 
         candidates.keep_nucleus(parameters.top_p);
     }
     candidates.draw(uniform(parameters.seed.into(), state.position()))
+}
+
+vectorized! {
+    /// Standard deviation of the logits above −∞.
+    pub fn deviation(logits: &[f64]) -> f64 {
+        let count = sum(logits, |_| 1.0);
+        let mean = sum(logits, |logit| logit) / count;
+        let squares = sum(logits, |logit| (logit - mean) * (logit - mean));
+        (squares / count).sqrt()
+    }
+}
+
+/// Sum over the logits above −∞, in the lanes of src/sampling/sampler.ts.
+#[inline(always)]
+fn sum(logits: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0.0; 8];
+    let mut add = |logits: &[f64]| {
+        for (lane, logit) in lanes.iter_mut().zip(logits) {
+            *lane += if *logit > f64::NEG_INFINITY { term(*logit) } else { 0.0 };
+        }
+    };
+    let (chunks, rest) = logits.as_chunks::<8>();
+    chunks.iter().for_each(|chunk| add(chunk));
+    add(rest);
+    lanes.iter().fold(0.0, |total, lane| total + lane)
 }
 
 fn apply(mask: &SimpleVob, logits: &mut [f64]) {
