@@ -44,6 +44,26 @@ describeNative('the native sampler gives the bits of the TypeScript one', ({ add
     }
   });
 
+  it('rounds the bound of top_n_sigma alike, where the last bit decides about a token', () => {
+    const vocabSize = 100;
+    const random = seededRandom(13);
+    const sampler = new Sampler(vocabSize);
+    const native = new addon.NativeRowSampler(1);
+    for (let round = 0; round < 1000; round++) {
+      const logits = randomLogits(random, vocabSize, 1);
+      logits.set([4, 3]);
+      const mean = logits.reduce((sum, logit) => sum + logit, 0) / vocabSize;
+      const variance = logits.reduce((sum, logit) => sum + (logit - mean) ** 2, 0) / vocabSize;
+      // The bound is token 1's logit, but for rounding.
+      const topNSigma = 1 / Math.sqrt(variance);
+      const request = samplingRequest({ parameters: { temperature: 2, topNSigma, seed: [round, 0] } });
+      const sampling = new addon.NativeSampling(request, vocabSize);
+      const { token } = native.sample(logits, [sampling])[0]!;
+      expect(token, `round ${round}`).toBe(sampler.sample(logits, new SamplingState(request)).token);
+      expect(token, `round ${round}`).toBe(naiveSample(logits, request, []));
+    }
+  });
+
   it('gives each row of a batch its own, however many threads share them', () => {
     const vocabSize = 300_000;
     const random = seededRandom(9);
