@@ -32,6 +32,6 @@ if (reason !== null) {
   console.error(`no CUDA device: ${reason}`);
   process.exitCode = 1;
 } else {
-  run('cargo', ['test', '--release', '--locked', '--lib', 'cuda::tests::operators'], nativeFolder);
+  run('cargo', ['test', '--release', '--locked', '--lib', 'ops::'], nativeFolder);
   run('npx', ['vitest', 'run', '--project', 'cuda'], join(import.meta.dirname, '..'));
 }

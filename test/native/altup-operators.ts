@@ -1,3 +1,4 @@
+import type { FunctionSet } from '../../src/export/altup/domain.ts';
 import { type Attributes, float, int, text } from '../../src/export/onnx/attributes.ts';
 
 /** A node of `ai.altup` with the shapes of its inputs and outputs. */
@@ -7,7 +8,7 @@ export interface OperatorCase {
   outputs: Record<string, number[]>;
   attributes: Attributes;
   /** The set of function bodies that defines the operator. */
-  set: 'paper' | 'gemma3n';
+  set: FunctionSet;
 }
 
 export interface AltUpShape {

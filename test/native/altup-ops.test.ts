@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { operators } from '../../src/export/altup/functions.ts';
 import { type FloatType, rounding } from '../support/float-storage.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { type AltUpShape, altupOperators, type OperatorCase } from './altup-operators.ts';
@@ -24,6 +25,12 @@ const shapes: AltUpShape[] = [
   { blocks: 4, tokens: [1, 70], d: 640 },
   { blocks: 2, tokens: [3, 0], d: 8 },
 ];
+
+it('there is a case for every operator but attention, which attention-ops.test.ts tests', () => {
+  const cases = new Set(altupOperators(shapes[0]!, 0, 0).map(({ op }) => op));
+  const names = operators.map(({ name }) => name).filter((name) => !name.endsWith('Attention'));
+  expect([...cases].sort()).toEqual(names.sort());
+});
 
 describeNative('kernels of ai.altup and their function bodies agree', (native) => {
   /** Compares kernels with function bodies, which compute in float32 on the same, rounded inputs. */

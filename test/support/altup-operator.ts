@@ -1,6 +1,6 @@
 import { Tensor } from 'onnxruntime-node';
 import { expect } from 'vitest';
-import { altupDomain } from '../../src/export/altup/domain.ts';
+import { altupDomain, type FunctionSet } from '../../src/export/altup/domain.ts';
 import type { Attributes } from '../../src/export/onnx/attributes.ts';
 import { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { weightOf } from '../../src/export/onnx/weight.ts';
@@ -20,7 +20,7 @@ interface AltUpOperator {
   attributes?: Attributes;
   /** Name and rank of each output. */
   outputs: Record<string, number>;
-  set?: 'paper' | 'gemma3n';
+  set?: FunctionSet;
 }
 
 /** Runs one operator through its function body. */

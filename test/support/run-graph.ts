@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, type Tensor } from 'onnxruntime-node';
-import { altupOpset } from '../../src/export/altup/domain.ts';
+import { altupOpset, type FunctionSet } from '../../src/export/altup/domain.ts';
 import { altupFunctions } from '../../src/export/altup/functions.ts';
 import type { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { writeModel } from '../../src/export/onnx/model-file.ts';
@@ -11,7 +11,7 @@ import { writeModel } from '../../src/export/onnx/model-file.ts';
 export async function runGraph(
   graph: GraphBuilder,
   feeds: Record<string, Tensor>,
-  set: 'paper' | 'gemma3n' = 'paper',
+  set: FunctionSet = 'paper',
 ): Promise<Record<string, Tensor>> {
   const folder = await mkdtemp(join(tmpdir(), 'altup-graph-'));
   try {

@@ -24,55 +24,11 @@ impl Variant {
     }
 }
 
-/// The kernels of kernels.cu.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    Predict,
-    Correct,
-    CorrectPredict,
-    Sum,
-    MoveRows,
-    ExpandMatch,
-    CollapseMatch,
-    GaussianTopK,
-    SequencePredictCorrect,
-}
-
-impl Function {
-    pub const ALL: [Self; 9] = [
-        Self::Predict,
-        Self::Correct,
-        Self::CorrectPredict,
-        Self::Sum,
-        Self::MoveRows,
-        Self::ExpandMatch,
-        Self::CollapseMatch,
-        Self::GaussianTopK,
-        Self::SequencePredictCorrect,
-    ];
-
-    /// Its names in kernels.cu: the vector version, then the element-by-element version.
-    pub fn names(self) -> [&'static CStr; 2] {
-        match self {
-            Self::Predict => [c"predict", c"predict_unaligned"],
-            Self::Correct => [c"correct", c"correct_unaligned"],
-            Self::CorrectPredict => [c"correct_predict", c"correct_predict_unaligned"],
-            Self::Sum => [c"sum", c"sum_unaligned"],
-            Self::MoveRows => [c"move_rows", c"move_rows_unaligned"],
-            Self::ExpandMatch => [c"expand_match", c"expand_match_unaligned"],
-            Self::CollapseMatch => [c"collapse_match", c"collapse_match_unaligned"],
-            Self::GaussianTopK => [c"gaussian_top_k", c"gaussian_top_k_unaligned"],
-            Self::SequencePredictCorrect => {
-                [c"sequence_predict_correct", c"sequence_predict_correct_unaligned"]
-            }
-        }
-    }
-}
-
 /// A kernel and the thread blocks that it runs in.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
-    pub function: Function,
+    /// Its name in kernels.cu.
+    pub kernel: &'static str,
     pub is_aligned: bool,
     pub grid: u32,
     pub threads: usize,

@@ -5,15 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use cudarc::driver::result::{DriverError, device, init, launch_kernel, module};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUfunction};
 
-use super::device::{Device, Function, Launch, Variant};
-use super::program::compile;
+use super::device::{Device, Launch, Variant};
+use super::program::{Kernels, compile};
 use crate::ops::Compute;
 
 /// NVIDIA's driver.
 pub struct Cuda;
 
-/// Kernels by [`Function`]: the vector version and the element-by-element version of each.
-pub struct Loaded([[CUfunction; 2]; Function::ALL.len()]);
+pub struct Loaded(Kernels<CUfunction>);
 
 // SAFETY: CUDA lets any thread use these handles, and their module is never unloaded.
 unsafe impl Send for Loaded {}
@@ -48,11 +47,12 @@ impl Device for Cuda {
 
     unsafe fn launch(
         program: &Loaded,
-        Launch { function, is_aligned, grid, threads }: Launch,
+        launch: Launch,
         stream: *mut c_void,
         arguments: *const c_void,
     ) -> Result<(), String> {
-        let kernel = program.0[function as usize][usize::from(!is_aligned)];
+        let kernel = program.0.of(&launch)?;
+        let Launch { grid, threads, .. } = launch;
         let mut parameters = [arguments.cast_mut()];
         // SAFETY: the kernel takes one struct, which CUDA copies before this returns.
         unsafe {
@@ -80,16 +80,11 @@ fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
     let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
     let (mut image, _) = compile(variant, 10 * major + minor)?;
     image.push(0); // PTX ends with a zero.
-    let mut kernels = [[std::ptr::null_mut(); 2]; Function::ALL.len()];
     // SAFETY: NVRTC made the image; the module is never unloaded.
-    unsafe {
+    let kernels = unsafe {
         let module = module::load_data(image.as_ptr().cast()).map_err(words)?;
-        for function in Function::ALL {
-            for (kernel, name) in kernels[function as usize].iter_mut().zip(function.names()) {
-                *kernel = module::get_function(module, name.to_owned()).map_err(words)?;
-            }
-        }
-    }
+        Kernels::load(|name| module::get_function(module, name).map_err(words))?
+    };
     Ok(Loaded(kernels))
 }
 

@@ -1,7 +1,5 @@
 use ort_sys::ONNXTensorElementDataType as Type;
 
-use crate::ops::Storage;
-
 /// Element types of the kernels, with their numbers in kernels.cu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
@@ -11,8 +9,8 @@ pub enum Element {
 }
 
 impl Element {
-    pub const fn of<T: Storage>() -> Self {
-        match T::TYPE {
+    pub const fn of(element: Type) -> Self {
+        match element {
             Type::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT => Self::Float,
             Type::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 => Self::Float16,
             _ => Self::Bfloat16,

@@ -10,7 +10,7 @@
 #define BFLOAT16 2
 
 #ifdef __CUDACC_RTC__
-// A kernel takes one struct; arguments.rs declares the same struct in Rust.
+// A kernel takes one struct; its operator, mix.rs or moves.rs declares the same struct in Rust.
 #define KERNEL(name, Arguments, threads) \
     extern "C" __global__ void __launch_bounds__(threads) name(const Arguments arguments)
 

@@ -1,6 +1,6 @@
 use std::ffi::c_void;
 
-use super::device::{Device, Function, Launch, Variant};
+use super::device::{Device, Launch, Variant};
 use crate::ops::{Compute, Tensor};
 use crate::ort::Result;
 
@@ -52,14 +52,14 @@ impl<D: Device> Call<'_, D> {
     /// As [`Device::launch`].
     pub unsafe fn spread<A>(
         &self,
-        function: Function,
+        kernel: &'static str,
         rows: usize,
         spread: Spread,
         arguments: &A,
     ) -> Result<()> {
         let grid = rows * spread.chunks as usize;
         // SAFETY: the caller promises what `Device::launch` needs. Kernels ignore columns beyond the end of a row.
-        unsafe { self.launch(function, spread.is_aligned, grid, THREADS, arguments) }
+        unsafe { self.launch(kernel, spread.is_aligned, grid, THREADS, arguments) }
     }
 
     /// Launches one thread block for each row.
@@ -68,20 +68,20 @@ impl<D: Device> Call<'_, D> {
     /// As [`Device::launch`].
     pub unsafe fn row_by_row<A>(
         &self,
-        function: Function,
+        kernel: &'static str,
         rows: usize,
         is_aligned: bool,
         arguments: &A,
     ) -> Result<()> {
         // SAFETY: the caller promises what `Device::launch` needs, for `rows` rows.
-        unsafe { self.launch(function, is_aligned, rows, ROW_THREADS, arguments) }
+        unsafe { self.launch(kernel, is_aligned, rows, ROW_THREADS, arguments) }
     }
 
     /// # Safety
     /// As [`Device::launch`].
     unsafe fn launch<A>(
         &self,
-        function: Function,
+        kernel: &'static str,
         is_aligned: bool,
         grid: usize,
         threads: usize,
@@ -94,7 +94,7 @@ impl<D: Device> Call<'_, D> {
         let failed = |message: String| self.context.error(format_args!("{name} {dims:?}: {message}"));
         // CUDA limits the thread blocks in the first dimension.
         let grid = i32::try_from(grid).map_err(|_| failed(format!("{grid} thread blocks are too many")))?;
-        let launch = Launch { function, is_aligned, grid: grid as u32, threads };
+        let launch = Launch { kernel, is_aligned, grid: grid as u32, threads };
         let stream = D::stream(self.context)?;
         // SAFETY: the caller promises the kernel's struct with valid addresses. The work runs later, on the stream of
         // this call: ONNX Runtime reuses the memory of its tensors in the order of that stream.

@@ -10,9 +10,11 @@ use crate::kernels::matrix::MAX_BLOCKS;
 use crate::ops::{Compute, Kernel, KernelInfo, Shapes, Tensor};
 use crate::ort::Result;
 
+/// The number of blocks for operators without blocks.
+pub const NO_BLOCKS: usize = 1;
+
 /// An operator that has kernels in kernels.cu.
 pub trait DeviceKernel: Kernel {
-    const ELEMENT: Element;
     /// [`Kernel::IN_PLACE`] for the device's kernels.
     const DEVICE_IN_PLACE: usize = Self::IN_PLACE;
 
@@ -77,10 +79,10 @@ impl<K: DeviceKernel, D: Device> Kernel for OnDevice<K, D> {
     /// Compiles for the number of blocks that the graph states, so that a loaded model has all its kernels.
     fn create(info: &KernelInfo) -> Result<Self> {
         let kernel = K::create(info)?;
-        let programs = Programs { element: K::ELEMENT, first: OnceLock::new() };
+        let programs = Programs { element: Element::of(K::TYPE), first: OnceLock::new() };
         if let Some(blocks) = kernel.blocks(info)?.filter(|blocks| (1..=MAX_BLOCKS).contains(blocks)) {
             programs
-                .load(Variant { element: K::ELEMENT, blocks })
+                .load(Variant { element: Element::of(K::TYPE), blocks })
                 .map_err(|message| info.error(format_args!("{message}")))?;
         }
         Ok(Self { kernel, programs })

@@ -5,10 +5,34 @@ use std::ffi::{CStr, CString, c_char};
 use cudarc::nvrtc::result::NvrtcError;
 use cudarc::nvrtc::{result, sys};
 
-use super::device::Variant;
+use super::device::{Launch, Variant};
 use super::launch::{ROW_THREADS, THREADS};
 
 const SOURCE: &str = include_str!("kernels.cu");
+
+/// The kernels of a compiled variant, by name: the vector version and the element-by-element version of each.
+pub struct Kernels<F>(Vec<(&'static str, [F; 2])>);
+
+impl<F: Copy> Kernels<F> {
+    /// Finds every kernel of kernels.cu with `find`.
+    pub fn load(mut find: impl FnMut(CString) -> Result<F, String>) -> Result<Self, String> {
+        let mut version = |name: String| find(CString::new(name).expect("kernels.cu holds no zero byte"));
+        let kernels =
+            names().map(|name| Ok((name, [version(name.into())?, version(format!("{name}_unaligned"))?])));
+        kernels.collect::<Result<_, String>>().map(Self)
+    }
+
+    pub fn of(&self, launch: &Launch) -> Result<F, String> {
+        let found = self.0.iter().find(|(name, _)| *name == launch.kernel);
+        let (_, versions) = found.ok_or_else(|| format!("kernels.cu has no kernel {}", launch.kernel))?;
+        Ok(versions[usize::from(!launch.is_aligned)])
+    }
+}
+
+/// The kernels that kernels.cu defines with its macro KERNELS.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SOURCE.lines().filter_map(|line| line.strip_prefix("KERNELS(")?.split(',').next())
+}
 
 /// The macros that kernels.cu needs, with their values for a variant.
 pub fn definitions(variant: Variant) -> [(&'static str, usize); 6] {

@@ -12,12 +12,15 @@ use super::mixing::mix_constant;
 use super::rows::Rows;
 use super::shapes::{Dimension, Shapes};
 use super::storage::Storage;
+use crate::cuda::mix::{mix_of, queue_mix};
+use crate::cuda::moves::{Match, Move, queue_match, queue_move};
+use crate::cuda::{Device, DeviceKernel, Programs};
 use crate::kernels::Matrix;
 use crate::kernels::matrix::MAX_BLOCKS;
 use crate::ort::Result;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+enum Mode {
     /// The blocks of a token side by side, [..., K·d]: plain AltUp.
     Concatenate,
     /// The sum of a token's blocks, [..., d]: Recycled-AltUp.
@@ -39,12 +42,12 @@ impl Mode {
 
 /// X [K, …, d] → x.
 pub struct Collapse<T> {
-    pub(crate) mode: Mode,
+    mode: Mode,
     _storage: PhantomData<T>,
 }
 
 /// X, and the dims of the output x.
-pub(crate) struct Collapsing<'a> {
+struct Collapsing<'a> {
     pub x: Tensor<'a>,
     pub blocks: Blocks,
     dims: [i64; 8],
@@ -57,7 +60,7 @@ impl Collapsing<'_> {
 }
 
 impl<T> Collapse<T> {
-    pub(crate) fn inputs<'a>(&self, context: &'a Compute) -> Result<Collapsing<'a>> {
+    fn inputs<'a>(&self, context: &'a Compute) -> Result<Collapsing<'a>> {
         let x = context.input(0)?;
         let blocks = Blocks::of(context, "blocks", &x)?;
         let (mut dims, rank) = ([0_i64; 8], x.dims.len() - 1);
@@ -123,6 +126,48 @@ impl<T: Storage> Kernel for Collapse<T> {
                     });
                     Ok(())
                 }
+            }
+        }
+    }
+}
+
+impl<T: Storage> DeviceKernel for Collapse<T> {
+    fn queue<D: Device>(&self, context: &Compute, programs: &Programs<D>) -> Result<()> {
+        let collapsing = self.inputs(context)?;
+        let (x, blocks) = (collapsing.x, collapsing.blocks);
+        let Blocks { count, tokens, width } = blocks;
+        let call = programs.call(context, count, ("blocks", x))?;
+        let to = context.output(0, collapsing.dims())?;
+        match self.mode {
+            // SAFETY: X has the shape in `blocks`; the output is one block, which is all that the sum writes.
+            Mode::Sum => unsafe { queue_mix(&call, "sum", &blocks, mix_of(&x, &blocks, to), false) },
+            Mode::Match => {
+                let matched = Match {
+                    from: x.data(),
+                    to,
+                    width: width as i64,
+                    from_block: (tokens * width) as i64,
+                    from_row: width as i64,
+                    to_block: 0,
+                    to_row: width as i64,
+                };
+                // SAFETY: X is [count, tokens, width], from its dims; the output is [tokens, width].
+                unsafe { queue_match(&call, "collapse_match", tokens, &matched) }
+            }
+            Mode::Concatenate => {
+                let rows = Move {
+                    from: x.data(),
+                    to,
+                    width: width as i64,
+                    rows: tokens as i64,
+                    from_block: (tokens * width) as i64,
+                    from_row: width as i64,
+                    to_block: width as i64,
+                    to_row: (count * width) as i64,
+                    chunks: 0,
+                };
+                // SAFETY: X is [count, tokens, width], from its dims; the output is [tokens, count · width].
+                unsafe { queue_move(&call, count, rows) }
             }
         }
     }

@@ -12,17 +12,19 @@ use super::rows::Rows;
 use super::shapes::Shapes;
 use super::storage::Storage;
 use super::tokens::Place;
+use crate::cuda::mix::{mix_of, queue_mix};
+use crate::cuda::{Device, DeviceKernel, Programs};
 use crate::kernels::Matrix;
 use crate::ort::Result;
 
 /// X̂ [K, …, d], Y [..., d], G [K] or [..., K] → X: xⁱ = x̂ⁱ + G[i]·(y − x̂^active).
 pub struct Correct<T> {
-    pub(crate) active: usize,
+    active: usize,
     _storage: PhantomData<T>,
 }
 
 /// X̂, Y and G, checked against each other.
-pub(crate) struct CorrectInputs<'a> {
+struct CorrectInputs<'a> {
     pub x: Tensor<'a>,
     pub y: Tensor<'a>,
     pub g: Tensor<'a>,
@@ -75,5 +77,49 @@ impl<T: Storage> Kernel for Correct<T> {
             }
         }
         Ok(())
+    }
+}
+
+impl<T: Storage> DeviceKernel for Correct<T> {
+    fn queue<D: Device>(&self, context: &Compute, programs: &Programs<D>) -> Result<()> {
+        let CorrectInputs { x, y, g, blocks, coefs } = CorrectInputs::read(context, self.active)?;
+        let call = programs.call(context, blocks.count, ("predicted", x))?;
+        let mut mix = mix_of(&x, &blocks, context.output(0, x.dims)?);
+        (mix.y, mix.gains, mix.active) = (y.data(), g.data(), self.active as i32);
+        mix.gains_step = coefs.step(blocks.count) as i64;
+        // SAFETY: `CorrectInputs::read` has checked Y, G and `active` against X̂, and the output has its dims.
+        unsafe { queue_mix(&call, "correct", &blocks, mix, coefs == Coefficients::PerToken) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cuda::tests::{Attribute, Case, SHAPES, Type, by_token, coefficient_dims, set, types};
+    use crate::kernels::reference;
+
+    #[test]
+    fn correct() {
+        for Type { check, tensor, .. } in types() {
+            for dims in SHAPES {
+                let (own, active) = ([dims[0]], dims[0] / 2);
+                for (in_place, g_dims) in coefficient_dims(dims, &own).iter().enumerate() {
+                    let (x, y) = (tensor("predicted", dims, 4), tensor("computed", &dims[1..], 5));
+                    let g = tensor("correction_coefs", g_dims, 6);
+                    let expected = vec![by_token(&x.values, dims, |token, blocks| {
+                        let width = blocks[0].len();
+                        let y = &y.values[token * width..][..width];
+                        reference::correct(&blocks, y, set(&g, &own, token), active as usize)
+                    })];
+                    let case = Case {
+                        op: "Correct",
+                        attributes: vec![("active", Attribute::Int(active))],
+                        inputs: vec![x, y, g],
+                        outputs: vec![("corrected", dims.to_vec())],
+                        in_place,
+                    };
+                    check(&case, &expected);
+                }
+            }
+        }
     }
 }

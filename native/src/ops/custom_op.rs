@@ -80,6 +80,13 @@ impl CustomOp {
         Self { raw, api }
     }
 
+    #[cfg(test)]
+    pub fn name(&self) -> &str {
+        let name = self.raw.GetName.expect("an operator has a name");
+        // SAFETY: every operator returns the static string `Kernel::NAME`.
+        unsafe { CStr::from_ptr(name(&self.raw)) }.to_str().expect("UTF-8")
+    }
+
     pub fn as_ptr(&self) -> *const OrtCustomOp {
         &raw const self.raw
     }

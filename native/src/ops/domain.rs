@@ -4,38 +4,10 @@ use std::sync::Mutex;
 use half::{bf16, f16};
 use ort_sys::{OrtApi, OrtApiBase, OrtCustomOpDomain, OrtSessionOptions, OrtStatusPtr};
 
-use super::attention::{CrossAttention, SelfAttention};
-use super::collapse::Collapse;
-use super::correct::Correct;
-use super::correct_predict::CorrectPredict;
 use super::custom_op::CustomOp;
-use super::expand::Expand;
-use super::expand_rule;
-use super::gaussian_top_k::GaussianTopK;
-use super::predict::Predict;
-use super::select::Select;
-use super::sequence_predict_correct::SequencePredictCorrect;
-use super::storage::Storage;
-use crate::cuda::{self, Cuda};
+use super::{Operator, expand_rule, operators};
+use crate::cuda::Cuda;
 use crate::ort::{Api, Result};
-
-fn ops_of<T: Storage>(api: Api) -> [CustomOp; 8] {
-    [
-        CustomOp::new::<Expand<T>>(api),
-        CustomOp::new::<Select<T>>(api),
-        CustomOp::new::<Predict<T>>(api),
-        CustomOp::new::<Correct<T>>(api),
-        CustomOp::new::<CorrectPredict<T>>(api),
-        CustomOp::new::<Collapse<T>>(api),
-        CustomOp::new::<GaussianTopK<T>>(api),
-        CustomOp::new::<SequencePredictCorrect<T>>(api),
-    ]
-}
-
-/// Operators with kernels only for the CPU. In a session on a device, they would copy its data to the CPU and back.
-fn cpu_ops_of<T: Storage>(api: Api) -> [CustomOp; 2] {
-    [CustomOp::new::<SelfAttention<T>>(api), CustomOp::new::<CrossAttention<T>>(api)]
-}
 
 /// The operators that a session gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,24 +32,20 @@ struct Registered {
 // ONNX Runtime must stay loaded too; nothing checks that.
 unsafe impl Send for Registered {}
 
-fn domain(api: Api, operators: Operators) -> Result<*mut OrtCustomOpDomain> {
+fn domain(api: Api, wanted: Operators) -> Result<*mut OrtCustomOpDomain> {
     let mut domains = DOMAINS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let key = ptr::from_ref::<OrtApi>(&*api);
-    if let Some(found) = domains.iter().find(|own| own.api == key && own.operators == operators) {
+    if let Some(found) = domains.iter().find(|own| own.api == key && own.operators == wanted) {
         return Ok(found.domain);
     }
-    let cpu = [ops_of::<f32>(api), ops_of::<f16>(api), ops_of::<bf16>(api)].into_iter().flatten();
+    let all =
+        [operators::<f32, Cuda>(api), operators::<f16, Cuda>(api), operators::<bf16, Cuda>(api)].into_iter();
+    let fits = |operator: &Operator| wanted == Operators::OfCpu || operator.device.is_some();
     // ONNX Runtime makes kernels for a provider only in sessions that have it.
-    let gpu =
-        [cuda::ops_of::<f32, Cuda>(api), cuda::ops_of::<f16, Cuda>(api), cuda::ops_of::<bf16, Cuda>(api)];
-    let mut ops: Vec<_> = cpu.chain(gpu.into_iter().flatten()).collect();
-    if operators == Operators::OfCpu {
-        ops.extend(
-            [cpu_ops_of::<f32>(api), cpu_ops_of::<f16>(api), cpu_ops_of::<bf16>(api)].into_iter().flatten(),
-        );
-    }
+    let kernels = |Operator { cpu, device }: Operator| std::iter::once(cpu).chain(device);
+    let ops = all.flatten().filter(fits).flat_map(kernels).collect();
     let domain = domain_of(api, ops)?;
-    domains.push(Registered { api: key, operators, domain });
+    domains.push(Registered { api: key, operators: wanted, domain });
     Ok(domain)
 }
 

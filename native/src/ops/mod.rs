@@ -1,23 +1,23 @@
-//! The operators of domain `ai.altup`, version 1, as ONNX Runtime custom operators, and their kernels on the CPU.
+//! The operators of domain `ai.altup`, version 1, as ONNX Runtime custom operators.
 
 mod attention;
 pub(crate) mod blocks;
-pub(crate) mod collapse;
+mod collapse;
 mod compute;
-pub(crate) mod correct;
-pub(crate) mod correct_predict;
+mod correct;
+mod correct_predict;
 mod custom_op;
 pub(crate) mod domain;
-pub(crate) mod expand;
+mod expand;
 mod expand_rule;
-pub(crate) mod gaussian_top_k;
+mod gaussian_top_k;
 mod kernel_info;
 mod match_blocks;
-pub(crate) mod mixing;
-pub(crate) mod predict;
+mod mixing;
+mod predict;
 mod rows;
-pub(crate) mod select;
-pub(crate) mod sequence_predict_correct;
+mod select;
+mod sequence_predict_correct;
 mod shapes;
 mod storage;
 mod tokens;
@@ -29,3 +29,69 @@ pub(crate) use kernel_info::KernelInfo;
 pub(crate) use shapes::Shapes;
 pub(crate) use storage::Storage;
 pub(crate) use tokens::{PIECE, SERIAL};
+
+use attention::{CrossAttention, SelfAttention};
+use collapse::Collapse;
+use correct::Correct;
+use correct_predict::CorrectPredict;
+use expand::Expand;
+use gaussian_top_k::GaussianTopK;
+use predict::Predict;
+use select::Select;
+use sequence_predict_correct::SequencePredictCorrect;
+
+use crate::cuda::{Device, DeviceKernel, OnDevice};
+use crate::ort::Api;
+
+/// Every operator, with its kernels for elements of type `T`.
+pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 10] {
+    [
+        Operator::everywhere::<Expand<T>, D>(api),
+        Operator::everywhere::<Select<T>, D>(api),
+        Operator::everywhere::<Predict<T>, D>(api),
+        Operator::everywhere::<Correct<T>, D>(api),
+        Operator::everywhere::<CorrectPredict<T>, D>(api),
+        Operator::everywhere::<Collapse<T>, D>(api),
+        Operator::everywhere::<GaussianTopK<T>, D>(api),
+        Operator::everywhere::<SequencePredictCorrect<T>, D>(api),
+        Operator::on_cpu::<SelfAttention<T>>(api),
+        Operator::on_cpu::<CrossAttention<T>>(api),
+    ]
+}
+
+/// An operator's kernels.
+pub(crate) struct Operator {
+    pub cpu: CustomOp,
+    /// Without one, sessions on a device get no kernel at all: they would copy its data to the CPU and back.
+    pub device: Option<CustomOp>,
+}
+
+impl Operator {
+    fn everywhere<K: DeviceKernel, D: Device>(api: Api) -> Self {
+        Self { cpu: CustomOp::new::<K>(api), device: Some(CustomOp::new::<OnDevice<K, D>>(api)) }
+    }
+
+    fn on_cpu<K: Kernel>(api: Api) -> Self {
+        Self { cpu: CustomOp::new::<K>(api), device: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::cuda::Cuda;
+    use crate::cuda::tests::library;
+
+    #[test]
+    fn the_contract_describes_every_operator_and_no_other() {
+        let contract = include_str!("../../../docs/graphs.md");
+        let (_, section) =
+            contract.split_once("## Operators of `ai.altup`").expect("the section on operators");
+        let described = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let operators = operators::<f32, Cuda>(library().api);
+        let listed: BTreeSet<_> = operators.iter().map(|operator| operator.cpu.name()).collect();
+        assert_eq!(listed, described.collect());
+    }
+}

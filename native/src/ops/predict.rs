@@ -12,6 +12,8 @@ use super::rows::Rows;
 use super::shapes::Shapes;
 use super::storage::Storage;
 use super::tokens::Place;
+use crate::cuda::mix::{mix_of, queue_mix};
+use crate::cuda::{Device, DeviceKernel, Programs};
 use crate::kernels::Matrix;
 use crate::ort::Result;
 
@@ -19,7 +21,7 @@ use crate::ort::Result;
 pub struct Predict<T>(PhantomData<T>);
 
 /// X and P, checked against each other.
-pub(crate) struct PredictInputs<'a> {
+struct PredictInputs<'a> {
     pub x: Tensor<'a>,
     pub p: Tensor<'a>,
     pub blocks: Blocks,
@@ -66,5 +68,46 @@ impl<T: Storage> Kernel for Predict<T> {
             }
         }
         Ok(())
+    }
+}
+
+impl<T: Storage> DeviceKernel for Predict<T> {
+    fn queue<D: Device>(&self, context: &Compute, programs: &Programs<D>) -> Result<()> {
+        let PredictInputs { x, p, blocks, coefs } = PredictInputs::read(context)?;
+        let call = programs.call(context, blocks.count, ("blocks", x))?;
+        let mut mix = mix_of(&x, &blocks, context.output(0, x.dims)?);
+        mix.weights = p.data();
+        mix.weights_step = coefs.step(blocks.count * blocks.count) as i64;
+        // SAFETY: `PredictInputs::read` has checked P against X, and the output has the dims of X.
+        unsafe { queue_mix(&call, "predict", &blocks, mix, coefs == Coefficients::PerToken) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cuda::tests::{Case, SHAPES, Type, by_token, coefficient_dims, set, types};
+    use crate::kernels::reference;
+
+    #[test]
+    fn predict() {
+        for Type { check, tensor, .. } in types() {
+            for dims in SHAPES {
+                let own = [dims[0]; 2];
+                for (in_place, p_dims) in coefficient_dims(dims, &own).iter().enumerate() {
+                    let (x, p) = (tensor("blocks", dims, 2), tensor("prediction_coefs", p_dims, 3));
+                    let expected = vec![by_token(&x.values, dims, |token, blocks| {
+                        reference::predict(&blocks, set(&p, &own, token))
+                    })];
+                    let case = Case {
+                        op: "Predict",
+                        attributes: vec![],
+                        inputs: vec![x, p],
+                        outputs: vec![("predicted", dims.to_vec())],
+                        in_place,
+                    };
+                    check(&case, &expected);
+                }
+            }
+        }
     }
 }

@@ -1,53 +1,53 @@
 import { callersFloat, callersInt } from '../onnx/attributes.ts';
-import { FunctionBody } from '../onnx/function-body.ts';
 import { microsoftDomain } from '../onnx/opset.ts';
-import { altupDomain } from './domain.ts';
+import type { AltUpOperator } from './domain.ts';
+
+const cacheInputs = ['query', 'key', 'value', 'past_key', 'past_value', 'seqlens_k', 'total_sequence_length'];
+const cacheOutputs = ['mixed', 'present_key', 'present_value'];
 
 /**
  * SelfAttention, computed by GroupQueryAttention: query, key, value [batch, sequence, heads·d] of new tokens, past_key,
  * past_value [batch, heads, capacity, d], seqlens_k int32 [batch], total_sequence_length int32 [1], bias [batch, heads,
  * sequence, total] → mixed [batch, sequence, heads·d], present_key, present_value.
  */
-export function selfAttentionFunction() {
-  const outputs = ['mixed', 'present_key', 'present_value'];
-  const inputs = ['query', 'key', 'value', 'past_key', 'past_value', 'seqlens_k', 'total_sequence_length'];
-  const body = new FunctionBody({
-    domain: altupDomain,
-    name: 'SelfAttention',
-    inputs: [...inputs, 'bias'],
-    outputs,
-    attributes: ['num_heads', 'scale'],
-    doc: 'Causal attention over a cache per row that the new keys and values are put into, with a bias for each pair.',
-  });
-  body.add('GroupQueryAttention', 'attention', [...inputs, '', '', '', 'bias'], {
-    domain: microsoftDomain,
-    attributes: {
-      num_heads: callersInt('num_heads'),
-      kv_num_heads: callersInt('num_heads'),
-      scale: callersFloat('scale'),
+export const selfAttention: AltUpOperator = {
+  name: 'SelfAttention',
+  inputs: [...cacheInputs, 'bias'],
+  outputs: cacheOutputs,
+  attributes: ['num_heads', 'scale'],
+  doc: 'Causal attention over a cache per row that the new keys and values are put into, with a bias for each pair.',
+  bodies: {
+    paper: (body) => {
+      body.add('GroupQueryAttention', 'attention', [...cacheInputs, '', '', '', 'bias'], {
+        domain: microsoftDomain,
+        attributes: {
+          num_heads: callersInt('num_heads'),
+          kv_num_heads: callersInt('num_heads'),
+          scale: callersFloat('scale'),
+        },
+        outputs: cacheOutputs,
+      });
     },
-    outputs,
-  });
-  return body.toProto();
-}
+  },
+};
 
 /**
  * CrossAttention: query [batch, sequence, heads·d], keys, values [batch, heads, capacity, d], lengths int32 [batch],
  * padding [batch, 1, sequence, capacity] → mixed [batch, sequence, heads·d]. Every query attends to the first `lengths`
  * keys of its row. MultiHeadAttention computes over the whole capacity; the bias `padding` hides the later keys.
  */
-export function crossAttentionFunction() {
-  const body = new FunctionBody({
-    domain: altupDomain,
-    name: 'CrossAttention',
-    inputs: ['query', 'keys', 'values', 'lengths', 'padding'],
-    outputs: ['mixed'],
-    attributes: ['num_heads', 'scale'],
-    doc: 'Attention to the first "lengths" keys of each row; "padding" is a bias that hides the others.',
-  });
-  body.add('MultiHeadAttention', 'mixed', ['query', 'keys', 'values', '', '', 'padding'], {
-    domain: microsoftDomain,
-    attributes: { num_heads: callersInt('num_heads'), scale: callersFloat('scale') },
-  });
-  return body.toProto();
-}
+export const crossAttention: AltUpOperator = {
+  name: 'CrossAttention',
+  inputs: ['query', 'keys', 'values', 'lengths', 'padding'],
+  outputs: ['mixed'],
+  attributes: ['num_heads', 'scale'],
+  doc: 'Attention to the first "lengths" keys of each row; "padding" is a bias that hides the others.',
+  bodies: {
+    paper: (body) => {
+      body.add('MultiHeadAttention', 'mixed', ['query', 'keys', 'values', '', '', 'padding'], {
+        domain: microsoftDomain,
+        attributes: { num_heads: callersInt('num_heads'), scale: callersFloat('scale') },
+      });
+    },
+  },
+};

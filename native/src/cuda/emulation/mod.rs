@@ -8,15 +8,15 @@ use std::process::Command;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
-use super::device::{Device, Function, Launch, Variant};
-use super::program::definitions;
+use super::device::{Device, Launch, Variant};
+use super::program::{Kernels, definitions};
 use crate::ops::Compute;
 
 pub struct Emulation;
 
 type Kernel = unsafe extern "C" fn(grid: u32, arguments: *const c_void);
 
-pub struct Loaded([[Kernel; 2]; Function::ALL.len()]);
+pub struct Loaded(Kernels<Kernel>);
 
 static LOADED: Mutex<Option<HashMap<Variant, &'static Loaded>>> = Mutex::new(None);
 /// Grids share the emulated indices, so only one runs at a time.
@@ -43,14 +43,14 @@ impl Device for Emulation {
 
     unsafe fn launch(
         program: &Loaded,
-        Launch { function, is_aligned, grid, .. }: Launch,
+        launch: Launch,
         _: *mut c_void,
         arguments: *const c_void,
     ) -> Result<(), String> {
         let _one = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernel = program.0[function as usize][usize::from(!is_aligned)];
+        let kernel = program.0.of(&launch)?;
         // SAFETY: the caller promises this kernel's struct with valid addresses. The lock keeps other grids out.
-        unsafe { kernel(grid, arguments) };
+        unsafe { kernel(launch.grid, arguments) };
         Ok(())
     }
 }
@@ -76,11 +76,10 @@ fn load(variant: Variant) -> Loaded {
     // SAFETY: the library is built from our own source, its functions have this type, and it stays loaded.
     unsafe {
         let opened = libloading::Library::new(&library).expect("a library that was just made");
-        let kernels = Function::ALL.map(|function| {
-            function
-                .names()
-                .map(|name| *opened.get::<Kernel>(name.to_bytes()).expect("a kernel of that name"))
-        });
+        let kernels = Kernels::load(|name| {
+            opened.get::<Kernel>(name.as_bytes()).map(|kernel| *kernel).map_err(|error| error.to_string())
+        })
+        .expect("every kernel of kernels.cu");
         std::mem::forget(opened);
         let _ = std::fs::remove_file(&library);
         Loaded(kernels)

@@ -8,10 +8,9 @@ use half::{bf16, f16};
 use ort_sys::{ONNXTensorElementDataType, OrtCustomOpDomain};
 
 use crate::cuda::emulation::Emulation;
-use crate::cuda::ops_of;
 use crate::kernels::Element as Storage;
 use crate::ops::domain::{add_domain, domain_of};
-use crate::ops::{Operators, Storage as OnnxStorage};
+use crate::ops::{Operators, Storage as OnnxStorage, operators};
 use crate::ort::{
     Api, Binding, Element, Library, Provider, Result, RunOptions, Session, SessionOptions, Value,
 };
@@ -143,7 +142,7 @@ fn model(case: &Case, element: ONNXTensorElementDataType) -> Vec<u8> {
 }
 
 /// ONNX Runtime from onnxruntime-node: run `npm ci` before the tests.
-fn library() -> Library {
+pub fn library() -> Library {
     let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
     let machine = if cfg!(target_arch = "x86_64") { "x64" } else { "arm64" };
     let bin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules/onnxruntime-node/bin");
@@ -174,9 +173,13 @@ unsafe impl Sync for Domain {}
 fn emulated(api: Api) -> *mut OrtCustomOpDomain {
     static DOMAIN: OnceLock<Domain> = OnceLock::new();
     let domain = DOMAIN.get_or_init(|| {
-        let ops =
-            [ops_of::<f32, Emulation>(api), ops_of::<f16, Emulation>(api), ops_of::<bf16, Emulation>(api)];
-        Domain(domain_of(api, ops.into_iter().flatten().collect()).expect("a domain"))
+        let all = [
+            operators::<f32, Emulation>(api),
+            operators::<f16, Emulation>(api),
+            operators::<bf16, Emulation>(api),
+        ];
+        let ops = all.into_iter().flatten().filter_map(|operator| operator.device).collect();
+        Domain(domain_of(api, ops).expect("a domain"))
     });
     domain.0
 }

@@ -1,0 +1,27 @@
+import { int } from '../onnx/attributes.ts';
+import { elementTypes } from '../onnx/values.ts';
+import { type AltUpOperator, inEverySet } from './domain.ts';
+
+/**
+ * GaussianTopK: gate [..., n] → relu(gate − (mean + std_multiplier·std)), with mean and population standard deviation
+ * over the last axis, in float32. With multiplier Φ⁻¹(s), about a fraction s of a Gaussian row becomes zero. Gemma 3n
+ * uses it in its sparse feed-forward layers (Gemma3nTextMLP in Hugging Face Transformers).
+ */
+export const gaussianTopK: AltUpOperator = {
+  name: 'GaussianTopK',
+  inputs: ['gate'],
+  outputs: ['sparse'],
+  attributes: ['std_multiplier'],
+  doc: 'relu(gate - (mean + std_multiplier * std)) over the last axis, population standard deviation, in float32.',
+  bodies: inEverySet((body) => {
+    const wide = body.add('Cast', 'wide', ['gate'], { attributes: { to: int(elementTypes.float32) } });
+    const last = body.integers('last', [-1]);
+    const mean = body.add('ReduceMean', 'mean', [wide, last]);
+    const centred = body.add('Sub', 'centred', [wide, mean]);
+    const squares = body.add('Mul', 'squares', [centred, centred]);
+    const std = body.add('Sqrt', 'std', [body.add('ReduceMean', 'variance', [squares, last])]);
+    const margin = body.add('Mul', 'margin', [std, body.floatAttribute('std_multiplier')]);
+    const above = body.add('Sub', 'above', [wide, body.add('Add', 'cutoff', [mean, margin])]);
+    body.add('CastLike', 'sparse', [body.add('Relu', 'kept', [above]), 'gate']);
+  }),
+};
