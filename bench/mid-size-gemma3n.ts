@@ -6,10 +6,9 @@ import { writeRandomGemma3n } from '../scripts/random-gemma3n/write-checkpoint.t
 import { ConfigReader } from '../src/catalog/config-reader.ts';
 import type { Manifest } from '../src/catalog/manifest.ts';
 import { listSourceFiles } from '../src/export/checkpoint/checkpoint-digest.ts';
-import type { FamilyExport } from '../src/export/families/family.ts';
-import { gemmaExport } from '../src/export/families/gemma/export.ts';
+import { gemmaFamily } from '../src/export/families/gemma/export.ts';
 import { buildDecoder } from '../src/export/families/gemma3n/decoder.ts';
-import { exportGemma3n, gemma3n } from '../src/export/families/gemma3n/export.ts';
+import { gemma3n, gemma3nParts } from '../src/export/families/gemma3n/export.ts';
 import type { Gemma3nGraph } from '../src/export/families/gemma3n/graph.ts';
 import type { Gemma3nStream } from '../src/export/families/gemma3n/stream.ts';
 import { writeExport } from '../src/export/write-export.ts';
@@ -52,11 +51,11 @@ class PlainStream implements Gemma3nStream {
   }
 }
 
-const exportPlain: FamilyExport = gemmaExport({
-  ...gemma3n,
+const plain = gemmaFamily({
+  ...gemma3nParts,
   buildDecoder: (gemma) => buildDecoder(gemma, new PlainStream(gemma)),
   altup: () => null,
-  isUnused: (config, name) => /(^|\.)altup/.test(name) || gemma3n.isUnused(config, name),
+  isUnused: (config, name) => /(^|\.)altup/.test(name) || gemma3nParts.isUnused(config, name),
 });
 
 export interface ExportedModel {
@@ -84,7 +83,7 @@ export class MidSizeGemma3n {
     const manifest = await writeExport(folder, {
       checkpoint: this.checkpoint,
       config: await ConfigReader.open(join(this.checkpoint, 'config.json')),
-      family: { name: 'gemma3n', export: kind === 'altup' ? exportGemma3n : exportPlain, specialTokens: {} },
+      family: kind === 'altup' ? gemma3n : plain,
       precision: 'fp32',
       source: await listSourceFiles(this.checkpoint),
       digest: kind,

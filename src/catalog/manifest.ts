@@ -26,7 +26,8 @@ export const ManifestSchema = Type.Object({
   source: Type.Array(Type.Object({ file: Type.String(), size: count, mtimeMs: Type.Number() })),
   /** The export's own files, so that a truncated or foreign one is noticed. */
   files: Type.Array(Type.Object({ file: Type.String(), size: count, sha256: Type.String() })),
-  family: Type.Union([Type.Literal('t5'), Type.Literal('gemma3'), Type.Literal('gemma3n')]),
+  /** Only a name, for people: what differs between families is in the other fields. */
+  family: Type.String({ pattern: '^[a-z0-9]+$' }),
   precision: Type.Union([
     Type.Literal('fp32'),
     Type.Literal('fp16'),
@@ -39,6 +40,8 @@ export const ManifestSchema = Type.Object({
       numBlocks: upTo(modelLimits.blocks),
       selection: Type.Union([Type.Literal('alternating'), Type.Literal('same')]),
       recycled: Type.Boolean(),
+      /** All tokens share the coefficients, or a router computes them for each token. */
+      coefficients: Type.Union([Type.Literal('shared'), Type.Literal('perToken')]),
     }),
   ),
   /** How the encoder reduces the tokens it computes; null: it computes all of them. */

@@ -11,8 +11,7 @@ import { CheckpointWeights } from './checkpoint/checkpoint-weights.ts';
 import { WeightSource } from './checkpoint/weight-source.ts';
 import { describeFiles, type ExportedFiles } from './export-files.ts';
 import { exporterVersion } from './exporter-version.ts';
-import type { Family } from './families/families.ts';
-import type { FamilyModel } from './families/family.ts';
+import type { Family, FamilyModel } from './families/family.ts';
 import { writeModel } from './onnx/model-file.ts';
 import { byteLengthOf } from './onnx/weight.ts';
 
@@ -108,6 +107,7 @@ function describe(
     digest: job.digest,
     source: job.source,
     files,
+    family: job.family.name,
     precision: job.precision,
     graphs: { decoder: 'decoder.onnx', encoder: hasEncoder ? 'encoder.onnx' : null },
     specialTokens,

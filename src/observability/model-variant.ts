@@ -15,11 +15,11 @@ export function modelVariant(manifest: Manifest): string {
 
 const sequenceKinds = { altup: 'sequence-altup', skip: 'stride-skip', average: 'average-pool' };
 
-function inWidth({ family, altup }: Manifest): string | null {
+function inWidth({ altup }: Manifest): string | null {
   if (altup === null) return null;
   const kind = altup.recycled
     ? 'recycled'
-    : altup.selection === 'same' && family !== 'gemma3n'
+    : altup.selection === 'same' && altup.coefficients === 'shared'
       ? 'sameup'
       : 'altup';
   return `${kind}-k${altup.numBlocks}`;

@@ -37,7 +37,7 @@ describe('ensureExport', () => {
       format: 1,
       family: 't5',
       precision: 'fp32',
-      altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+      altup: { numBlocks: 2, selection: 'alternating', recycled: false, coefficients: 'shared' },
       parameters: 29_860,
       graphs: { decoder: 'decoder.onnx', encoder: 'encoder.onnx' },
       vocabSize: 64,

@@ -17,6 +17,7 @@ const written: Record<string, string> = {
   '7': 'ef5ccd57713ef9ef5a2c7dc6410cef143e992598b68a6e59c5bc9a5d73cb5933',
   '8': '73703e395cb7aa0b8a6295fc89d2325ec28997fec090f6e5b25ddd61ce56f27e',
   '9': '3afe5636d2989b98f6bd398417cbd78ca941788a3bfa004aa0dc0f886a78e299',
+  '10': '29367382606b793adc593aa89a729e7a444892851e27d5ff0f34c86b57ae9d6e',
 };
 
 // Exports are kept until the version changes. If the exporter changes without it, the service keeps using old graphs.

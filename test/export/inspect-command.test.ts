@@ -28,7 +28,7 @@ describe('altup inspect', () => {
       name: 'altup-k2',
       kind: 'checkpoint',
       family: 't5',
-      altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+      altup: { numBlocks: 2, selection: 'alternating', recycled: false, coefficients: 'shared' },
       parameters: { total: 29_860, ...parameters },
       cacheBytesPerToken: 3 * 2 * 3 * 8 * 4,
       crossBytesPerToken: 3 * 2 * 3 * 8 * 4,

@@ -4,9 +4,13 @@ import { fakeManifest } from '../support/fake-server.ts';
 
 it.each([
   [null, 'dense'],
-  [{ numBlocks: 2, selection: 'alternating', recycled: false } as const, 'altup-k2'],
-  [{ numBlocks: 4, selection: 'alternating', recycled: true } as const, 'recycled-k4'],
-  [{ numBlocks: 2, selection: 'same', recycled: false } as const, 'sameup-k2'],
+  [{ numBlocks: 2, selection: 'alternating', recycled: false, coefficients: 'shared' } as const, 'altup-k2'],
+  [
+    { numBlocks: 4, selection: 'alternating', recycled: true, coefficients: 'shared' } as const,
+    'recycled-k4',
+  ],
+  [{ numBlocks: 2, selection: 'same', recycled: false, coefficients: 'shared' } as const, 'sameup-k2'],
+  [{ numBlocks: 4, selection: 'same', recycled: false, coefficients: 'perToken' } as const, 'altup-k4'],
 ])('%j is %s', (altup, variant) => {
   expect(modelVariant({ ...fakeManifest(), altup })).toBe(variant);
 });

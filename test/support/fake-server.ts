@@ -28,7 +28,7 @@ export function fakeManifest(kind: 'encoder-decoder' | 'decoder-only' = 'encoder
     files: [],
     family: isPair ? 't5' : 'gemma3',
     precision: 'fp32',
-    altup: { numBlocks: 2, selection: 'alternating', recycled: false },
+    altup: { numBlocks: 2, selection: 'alternating', recycled: false, coefficients: 'shared' },
     sequence: null,
     moe: null,
     parameters: 1234,

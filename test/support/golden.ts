@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
@@ -38,7 +39,7 @@ export const goldenVariants = [
 ] as const;
 
 /** Models that training/gemma_golden.py writes. */
-export const gemmaVariants = ['gemma3', 'gemma3-capped', 'gemma3n-k4', 'gemma3n-k2'] as const;
+export const gemmaVariants = readdirSync(join(import.meta.dirname, '../golden/gemma'));
 
 /** The number of encoder output positions for rows of these lengths; a model that averages tokens has fewer. */
 export async function encoderPositions(variant: string, lengths: Iterable<number>): Promise<number[]> {

@@ -5,6 +5,7 @@ import { ConfigurationError } from '../../errors.ts';
 import type { CheckpointWeights } from '../checkpoint/checkpoint-weights.ts';
 import { bytesPerElement } from '../checkpoint/dtypes.ts';
 import { exportError } from '../export-error.ts';
+import { gemma3n } from '../families/gemma3n/export.ts';
 import {
   type DerivedOptions,
   type DerivedTensor,
@@ -30,7 +31,7 @@ export async function sliceCheckpoint(
   try {
     const file = join(checkpoint, 'config.json');
     const outer = await ConfigReader.open(file);
-    outer.oneOf('model_type', ['gemma3n', 'gemma3n_text']);
+    outer.oneOf('model_type', gemma3n.modelTypes);
     const model = readSliceable(outer.object('text_config') ?? outer);
     const slice = await readSlice(asked, model, checkpoint);
     const config = JSON.parse(readFileSync(file, 'utf8')) as Json;

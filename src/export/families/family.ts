@@ -1,8 +1,19 @@
 import type { FunctionProto, OperatorSetIdProto } from 'onnx-buf';
 import type { ConfigReader } from '../../catalog/config-reader.ts';
 import type { Manifest, Precision } from '../../catalog/manifest.ts';
+import type { SpecialTokens } from '../../catalog/tokenizer/special-tokens.ts';
 import type { WeightSource } from '../checkpoint/weight-source.ts';
 import type { GraphBuilder } from '../onnx/graph-builder.ts';
+
+export interface Family {
+  /** Its name in manifests, which metrics and `altup inspect` show. */
+  name: string;
+  /** The values of `model_type` in config.json that it reads. */
+  modelTypes: readonly string[];
+  export: FamilyExport;
+  /** Defaults of the family's Hugging Face config class, for fields missing from the files. */
+  specialTokens: Partial<SpecialTokens>;
+}
 
 export interface FamilyModel {
   /** A graph named `decoder`, and optionally one named `encoder`. */
@@ -12,7 +23,6 @@ export interface FamilyModel {
   /** The manifest fields that only the family knows. */
   manifest: Pick<
     Manifest,
-    | 'family'
     | 'altup'
     | 'sequence'
     | 'moe'
@@ -26,7 +36,7 @@ export interface FamilyModel {
   >;
 }
 
-/** Builds the graphs of one model family. They only refer to weights. */
+/** Builds the graphs of one model. They only refer to weights. */
 export type FamilyExport = (
   config: ConfigReader,
   weights: WeightSource,

@@ -28,7 +28,7 @@ export function formatInspection(model: Inspection): string {
 function facts(model: Inspection): string[] {
   const { altup, sequence, moe, encoderContextLength: encoder } = model;
   const kind =
-    model.family === 'gemma3n'
+    altup?.coefficients === 'perToken'
       ? 'coefficients by token'
       : `${altup?.selection}, ${altup?.recycled ? 'recycled' : 'plain'}`;
   const blocks = altup && `K = ${altup.numBlocks}, ${kind}`;

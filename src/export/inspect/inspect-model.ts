@@ -107,12 +107,13 @@ async function inspectCheckpoint(folder: string, precision: Precision): Promise<
   const weights = await CheckpointWeights.open(folder);
   try {
     const model = await family.export(config, new WeightSource(weights), precision);
+    const described = { family: family.name, ...model.manifest };
     const exported = join('onnx', precision);
     return {
       name: basename(folder),
       kind: 'checkpoint',
-      ...describe(model.manifest, precision),
-      ...describeGraphs(model.manifest, model.graphs.map(summarizeGraph)),
+      ...describe(described, precision),
+      ...describeGraphs(described, model.graphs.map(summarizeGraph)),
       functions: inAnyGraph(
         model.graphs.map(({ nodes }) => functionsUsed(nodes, model.functions).map(summarizeFunction)),
       ),

@@ -18,6 +18,8 @@ export interface AttentionInputs {
 
 /** Differences in attention between families and layers. */
 export interface AttentionStyle {
+  /** Queries and keys are normalised per head. */
+  normalizesHeads: boolean;
   /** Values are also normalised per head, without a weight. */
   normalizesValues: boolean;
   /** The earlier layer that provides keys and values; null if this layer has its own. */
@@ -25,8 +27,8 @@ export interface AttentionStyle {
 }
 
 /**
- * W_o·attention(x) for a normalised x [batch, sequence, d], over the row's cache and the chunk itself. It normalises
- * queries and keys per head, then rotates them.
+ * W_o·attention(x) for a normalised x [batch, sequence, d], over the row's cache and the chunk itself. It rotates
+ * queries and keys.
  */
 export function attention(
   gemma: GemmaGraph,
@@ -36,13 +38,13 @@ export function attention(
   style: AttentionStyle,
 ): string {
   const { numHeads, headSize, hiddenSize } = gemma.config;
-  const layer = new AttentionLayer(gemma, index, inputs);
+  const layer = new AttentionLayer(gemma, index, inputs, style);
   const inner = numHeads * headSize;
   const compute = toCompute(gemma, x);
   const q = layer.rotated('q', layer.project('q', compute, inner), numHeads, `${layer.path}/q/rotated`);
   const mixed =
     style.sharedLayer === null
-      ? overOwnCache(layer, q, compute, style.normalizesValues)
+      ? overOwnCache(layer, q, compute)
       : overSharedCache(layer, q, style.sharedLayer);
   const out = `${gemma.prefix}layers.${index}.self_attn.o_proj.weight`;
   return toStream(gemma, linear(gemma, `${layer.path}/o`, mixed, out, [hiddenSize, inner]));
@@ -52,8 +54,8 @@ export function attention(
  * `present` may share the memory of `past_key_values`. `new` holds only the chunk's rows, for callers that manage the
  * cache themselves.
  */
-function overOwnCache(layer: AttentionLayer, query: string, x: string, normalizesValues: boolean): string {
-  const { gemma, index } = layer;
+function overOwnCache(layer: AttentionLayer, query: string, x: string): string {
+  const { gemma, index, style } = layer;
   const { graph, config } = gemma;
   const { kvHeads, headSize } = config;
   const type = computeType(gemma.precision);
@@ -67,7 +69,7 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string, normalize
   const made = parts.map((part) => newName(index, part));
   const [key, value] = made as [string, string];
   layer.rotated('k', layer.project('k', x, inner), kvHeads, key);
-  if (normalizesValues) layer.unweighted(layer.project('v', x, inner), kvHeads, value);
+  if (style.normalizesValues) layer.unweighted(layer.project('v', x, inner), kvHeads, value);
   else layer.project('v', x, inner, value);
   for (const name of made) graph.output(name, type, ['batch', 'sequence', inner]);
   return layer.attend(query, [key, value], past, present);
@@ -99,11 +101,13 @@ class AttentionLayer {
   readonly gemma: GemmaGraph;
   readonly index: number;
   readonly path: string;
+  readonly style: AttentionStyle;
   readonly #inputs: AttentionInputs;
 
-  constructor(gemma: GemmaGraph, index: number, inputs: AttentionInputs) {
+  constructor(gemma: GemmaGraph, index: number, inputs: AttentionInputs, style: AttentionStyle) {
     this.gemma = gemma;
     this.index = index;
+    this.style = style;
     this.path = `/layers.${index}/attention`;
     this.#inputs = inputs;
   }
@@ -114,14 +118,17 @@ class AttentionLayer {
     return linear(gemma, `${path}/${part}`, x, weight, [width, gemma.config.hiddenSize], output);
   }
 
-  /** Normalises and rotates the heads of x [batch, sequence, heads · head size]; the result has the compute type. */
+  /** Normalises, if the style says so, and rotates the heads of x [batch, sequence, heads · head size]; the result has the compute type. */
   rotated(part: 'q' | 'k', x: string, heads: number, output: string): string {
     const { gemma, index, path } = this;
     const { layers, headSize } = gemma.config;
     const weight = `layers.${index}.self_attn.${part}_norm.weight`;
-    const normed = this.#byHead(`${path}/${part}_norm`, toStream(gemma, x), heads, (name, split) =>
-      rmsNorm(gemma, name, split, weight, headSize),
-    );
+    const stream = toStream(gemma, x);
+    const normed = this.style.normalizesHeads
+      ? this.#byHead(`${path}/${part}_norm`, stream, heads, (name, split) =>
+          rmsNorm(gemma, name, split, weight, headSize),
+        )
+      : stream;
     const angles = this.#inputs.angles[layers[index]!.attention];
     return inCompute(gemma, output, (name) => rotate(gemma.graph, name, normed, angles, heads));
   }

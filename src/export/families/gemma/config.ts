@@ -1,8 +1,8 @@
 import { type ConfigReader, unsaid } from '../../../catalog/config-reader.ts';
 import { modelLimits } from '../../../catalog/model-limits.ts';
-import { type AttentionKind, attentionKinds, type Rope, readRope } from './rope-config.ts';
+import { type AttentionKind, attentionKinds, type Rope, readOneRope, readRope } from './rope-config.ts';
 
-/** Config fields that Gemma 3 and Gemma 3n share. */
+/** Config fields that all Gemma families share. */
 export interface GemmaConfig {
   vocabSize: number;
   hiddenSize: number;
@@ -35,17 +35,17 @@ export interface GemmaDefaults {
   hiddenSize: number;
   intermediateSize: number;
   layers: number;
+  numHeads: number;
   kvHeads: number;
   contextLength: number;
-  window: number;
-  /** n, if every n-th layer attends to all tokens. */
-  fullEvery: number;
+  /** Every `fullEvery`-th layer attends to all tokens, the others to a window; null: all layers attend to all tokens. */
+  sliding: { window: number; fullEvery: number } | null;
   logitCap: number | null;
 }
 
 /**
- * Reads the fields that both families share, with the names and defaults of Hugging Face's `Gemma3TextConfig` and
- * `Gemma3nTextConfig`. It honours or refuses every field that changes the computation, and ignores none.
+ * Reads the fields that all families share, with Hugging Face's names and the defaults of a family's config class. It
+ * honours or refuses every field that changes the computation, and ignores none.
  */
 export function readGemmaConfig(
   text: ConfigReader,
@@ -53,7 +53,9 @@ export function readGemmaConfig(
   defaults: GemmaDefaults,
 ): Omit<GemmaConfig, 'attentionScale'> {
   refuseUnsupported(text, outer);
-  const numHeads = text.integer('num_attention_heads', [1, modelLimits.heads], { missing: 8 });
+  const numHeads = text.integer('num_attention_heads', [1, modelLimits.heads], {
+    missing: defaults.numHeads,
+  });
   const kvHeads = text.integer('num_key_value_heads', [1, modelLimits.heads], { missing: defaults.kvHeads });
   if (numHeads % kvHeads !== 0) throw text.refuse('num_key_value_heads', `a divisor of ${numHeads} heads`);
   const headSize = text.integer('head_dim', [1, modelLimits.headSize], { missing: 256 });
@@ -66,7 +68,7 @@ export function readGemmaConfig(
     numHeads,
     kvHeads,
     headSize,
-    rope: readRope(text),
+    rope: defaults.sliding === null ? readOneRope(text) : readRope(text),
     epsilon: text.number('rms_norm_eps', [1e-12, 1], { missing: 1e-6 }),
     // An explicit null means no cap, even if the class has a default.
     logitCap: text.number('final_logit_softcapping', [1e-3, 1e6], { missing: defaults.logitCap, null: null }),
@@ -80,7 +82,7 @@ export function readGemmaConfig(
 }
 
 function refuseUnsupported(text: ConfigReader, outer: ConfigReader): void {
-  text.oneOf('hidden_activation', ['gelu_pytorch_tanh'], { missing: 'gelu_pytorch_tanh' });
+  text.oneOf('hidden_activation', ['gelu_pytorch_tanh'], unsaid('gelu_pytorch_tanh'));
   if (text.boolean('attention_bias', unsaid(false))) throw text.refuse('attention_bias', 'false');
   if (text.boolean('use_bidirectional_attention', unsaid(false))) {
     throw text.refuse(
@@ -99,10 +101,13 @@ function refuseUnsupported(text: ConfigReader, outer: ConfigReader): void {
 
 function readLayers(text: ConfigReader, defaults: GemmaDefaults): GemmaLayer[] {
   const count = text.integer('num_hidden_layers', [1, modelLimits.layers], { missing: defaults.layers });
-  const kinds = readKinds(text, count, defaults.fullEvery);
-  const window = kinds.includes('sliding_attention')
-    ? text.integer('sliding_window', [1, modelLimits.positions], { missing: defaults.window })
-    : null;
+  const { sliding } = defaults;
+  const kinds: readonly AttentionKind[] =
+    sliding === null ? Array(count).fill('full_attention') : readKinds(text, count, sliding.fullEvery);
+  const window =
+    sliding !== null && kinds.includes('sliding_attention')
+      ? text.integer('sliding_window', [1, modelLimits.positions], { missing: sliding.window })
+      : null;
   const widths = readWidths(text, count, defaults.intermediateSize);
   return kinds.map((attention, index) => ({
     attention,

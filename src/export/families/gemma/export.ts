@@ -4,7 +4,7 @@ import type { Manifest } from '../../../catalog/manifest.ts';
 import { altupOpset } from '../../altup/domain.ts';
 import type { WeightSource } from '../../checkpoint/weight-source.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
-import type { FamilyExport } from '../family.ts';
+import type { Family } from '../family.ts';
 import type { GemmaConfig } from './config.ts';
 import type { GemmaGraph } from './graph-parts.ts';
 import { headName, isOtherTower, type MediaDefaults, mediaTokens, weightPrefix } from './multimodal.ts';
@@ -18,7 +18,8 @@ const coarseEnough = /\.(q_proj|o_proj|gate_proj)\.weight$/;
 
 /** The differences between the families. */
 export interface GemmaFamily<Config extends GemmaConfig> {
-  name: 'gemma3' | 'gemma3n';
+  name: string;
+  modelTypes: readonly string[];
   /** Norm weights are stored as their difference from 1. */
   hasCentredNorms: boolean;
   readConfig(text: ConfigReader, outer: ConfigReader): Config;
@@ -32,8 +33,13 @@ export interface GemmaFamily<Config extends GemmaConfig> {
   media: MediaDefaults;
 }
 
-/** Exports the text model only, also from a multimodal checkpoint. */
-export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Config>): FamilyExport {
+/** The family that exports the text model only, also from a multimodal checkpoint. */
+export function gemmaFamily<Config extends GemmaConfig>(family: GemmaFamily<Config>): Family {
+  const { name, modelTypes } = family;
+  return { name, modelTypes, export: exportOf(family), specialTokens: { eos: [1], bos: 2, pad: 0 } };
+}
+
+function exportOf<Config extends GemmaConfig>(family: GemmaFamily<Config>): Family['export'] {
   return async (outer, weights, precision) => {
     const text = outer.object('text_config');
     const prefix = weightPrefix(weights);
@@ -52,7 +58,6 @@ export function gemmaExport<Config extends GemmaConfig>(family: GemmaFamily<Conf
       functions: family.functions,
       opsets: family.functions.length > 0 ? [altupOpset] : [],
       manifest: {
-        family: family.name,
         altup: family.altup(config),
         sequence: null,
         moe: null,

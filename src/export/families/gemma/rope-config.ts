@@ -18,7 +18,7 @@ const defaultTheta = { full_attention: 1e6, sliding_attention: 1e4 } as const;
  * `rope_local_base_freq` and `rope_scaling`, which applies only to full attention.
  */
 export function readRope(text: ConfigReader): Record<AttentionKind, Rope> {
-  if (text.has('partial_rotary_factor')) throw text.refuse('partial_rotary_factor', 'none');
+  refusePartial(text);
   const parameters = text.object('rope_parameters');
   parameters?.allowOnly(attentionKinds);
   const scaling = text.object('rope_scaling');
@@ -37,6 +37,22 @@ export function readRope(text: ConfigReader): Record<AttentionKind, Rope> {
     };
   };
   return { full_attention: of('full_attention'), sliding_attention: of('sliding_attention') };
+}
+
+/** Reads the single base of a model without windows, with the same old and new names. */
+export function readOneRope(text: ConfigReader): Record<AttentionKind, Rope> {
+  refusePartial(text);
+  const own = text.object('rope_parameters') ?? text.object('rope_scaling');
+  const theta = text.number('rope_theta', thetas, { missing: defaultTheta.sliding_attention });
+  const rope = {
+    theta: own?.number('rope_theta', thetas, { missing: theta }) ?? theta,
+    factor: own ? readFactor(own) : 1,
+  };
+  return { full_attention: rope, sliding_attention: rope };
+}
+
+function refusePartial(text: ConfigReader): void {
+  if (text.has('partial_rotary_factor')) throw text.refuse('partial_rotary_factor', 'none');
 }
 
 function readFactor(scaling: ConfigReader): number {

@@ -3,11 +3,11 @@ import { embeddingTable } from '../../layers/embedding.ts';
 import { attention } from '../gemma/attention.ts';
 import { type GemmaConfig, readGemmaConfig } from '../gemma/config.ts';
 import { decoderInputs } from '../gemma/decoder-inputs.ts';
-import { gemmaExport } from '../gemma/export.ts';
+import { gemmaFamily } from '../gemma/export.ts';
 import { feedForward, type GemmaGraph, pickRows, rmsNorm, scaleBy } from '../gemma/graph-parts.ts';
 import { outputHead } from '../gemma/output-head.ts';
 
-const style = { normalizesValues: false, sharedLayer: null };
+const style = { normalizesHeads: true, normalizesValues: false, sharedLayer: null };
 
 /**
  * decoder.onnx of Gemma 3 (arXiv 2503.19786; Gemma3ForCausalLM in Hugging Face Transformers): a chunk of tokens per row
@@ -35,8 +35,10 @@ function buildDecoder(gemma: GemmaGraph): void {
   outputHead(gemma, table, x);
 }
 
-export const exportGemma3 = gemmaExport({
+export const gemma3 = gemmaFamily({
   name: 'gemma3',
+  // In transformers, `_text` marks the text model without other towers.
+  modelTypes: ['gemma3', 'gemma3_text'],
   hasCentredNorms: true,
   readConfig: readGemma3Config,
   buildDecoder,
@@ -54,10 +56,10 @@ export function readGemma3Config(text: ConfigReader, outer: ConfigReader): Gemma
     hiddenSize: 2304,
     intermediateSize: 9216,
     layers: 26,
+    numHeads: 8,
     kvHeads: 4,
     contextLength: 131_072,
-    window: 4096,
-    fullEvery: 6,
+    sliding: { window: 4096, fullEvery: 6 },
     logitCap: null,
   });
   return {

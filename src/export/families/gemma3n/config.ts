@@ -52,10 +52,10 @@ export function readGemma3nConfig(text: ConfigReader, outer: ConfigReader): Gemm
     hiddenSize: 2048,
     intermediateSize: 16_384,
     layers: 35,
+    numHeads: 8,
     kvHeads: 2,
     contextLength: 32_768,
-    window: 512,
-    fullEvery: 5,
+    sliding: { window: 512, fullEvery: 5 },
     logitCap: 30,
   });
   return {

@@ -51,7 +51,7 @@ function attended(gemma: Gemma3nGraph, index: number, x: string, inputs: Decoder
   const { hiddenSize: d, sharedLayers } = config;
   const [path, layer] = [`/layers.${index}`, `layers.${index}`];
   const normed = rmsNorm(gemma, `${path}/input_layernorm`, x, `${layer}.input_layernorm.weight`, d);
-  const style = { normalizesValues: true, sharedLayer: sharedLayers[index] ?? null };
+  const style = { normalizesHeads: true, normalizesValues: true, sharedLayer: sharedLayers[index] ?? null };
   const mixed = attention(gemma, index, normed, inputs.attention, style);
   const behind = `${layer}.post_attention_layernorm.weight`;
   const gated = graph.add('Add', `${path}/attended`, [

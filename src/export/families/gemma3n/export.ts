@@ -1,14 +1,21 @@
 import { altupFunctions } from '../../altup/functions.ts';
-import { type GemmaFamily, gemmaExport } from '../gemma/export.ts';
+import { type GemmaFamily, gemmaFamily } from '../gemma/export.ts';
 import { type Gemma3nConfig, readGemma3nConfig } from './config.ts';
 import { buildDecoder } from './decoder.ts';
 
-export const gemma3n: GemmaFamily<Gemma3nConfig> = {
+/** The parts of the family, for benchmarks that replace some. */
+export const gemma3nParts: GemmaFamily<Gemma3nConfig> = {
   name: 'gemma3n',
+  modelTypes: ['gemma3n', 'gemma3n_text'],
   hasCentredNorms: false,
   readConfig: readGemma3nConfig,
   buildDecoder,
-  altup: ({ altup }) => ({ numBlocks: altup.numBlocks, selection: 'same', recycled: false }),
+  altup: ({ altup }) => ({
+    numBlocks: altup.numBlocks,
+    selection: 'same',
+    recycled: false,
+    coefficients: 'perToken',
+  }),
   functions: altupFunctions('gemma3n'),
   isUnused(config, name) {
     if (name.endsWith('.altup.correct_output_scale')) return !config.altup.scalesCorrected;
@@ -22,7 +29,7 @@ export const gemma3n: GemmaFamily<Gemma3nConfig> = {
   },
 };
 
-export const exportGemma3n = gemmaExport(gemma3n);
+export const gemma3n = gemmaFamily(gemma3nParts);
 
 function sharesCache({ sharedLayers }: Gemma3nConfig, layer: number): boolean {
   return (sharedLayers[layer] ?? null) !== null;

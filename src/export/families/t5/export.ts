@@ -3,15 +3,14 @@ import { ConfigurationError } from '../../../errors.ts';
 import { altupOpset } from '../../altup/domain.ts';
 import { altupFunctions } from '../../altup/functions.ts';
 import type { WeightSource } from '../../checkpoint/weight-source.ts';
-import type { FamilyExport } from '../family.ts';
-import { readT5Config, type T5Config } from './config.ts';
+import type { Family, FamilyExport } from '../family.ts';
+import { readT5Config, type T5Config, t5Types } from './config.ts';
 import { buildDecoder } from './decoder.ts';
 import { buildEncoder } from './encoder.ts';
 import { tableName, tableNames, tableWidth } from './graph-parts.ts';
 import { headName } from './output-head.ts';
 
-/** Exports T5, mT5 and UMT5: dense or with the paper's AltUp, Sequence-AltUp and its baselines, and sparse experts. */
-export const exportT5: FamilyExport = async (reader, weights, precision) => {
+const exportT5: FamilyExport = async (reader, weights, precision) => {
   const config = readT5Config(reader);
   await refuseOtherTables(weights, config);
   // Like transformers 5, use a head that differs from the table whatever tie_word_embeddings says.
@@ -26,6 +25,15 @@ export const exportT5: FamilyExport = async (reader, weights, precision) => {
     opsets: [altupOpset],
     manifest: describe(config, weights.parameters),
   };
+};
+
+/** T5, mT5 and UMT5: dense or with the paper's AltUp, Sequence-AltUp and its baselines, and sparse experts. */
+export const t5: Family = {
+  name: 't5',
+  modelTypes: t5Types,
+  export: exportT5,
+  // T5 starts decoding with the padding token.
+  specialTokens: { eos: [1], pad: 0, decoderStart: 0 },
 };
 
 /** Matches tensors that repeat another tensor, or that Hugging Face's loader also skips. */
@@ -54,8 +62,7 @@ function describe(config: T5Config, parameters: number): Awaited<ReturnType<Fami
     slidingWindow: null,
   }));
   return {
-    family: 't5',
-    altup: config.altup,
+    altup: config.altup && { ...config.altup, coefficients: 'shared' },
     sequence: sequence && { method: sequence.method, stride: sequence.stride },
     moe: moe && { numExperts: moe.numExperts, topK: moe.topK },
     parameters,
