@@ -1,4 +1,4 @@
-"""Golden data of Gemma 3 and Gemma 3n: tiny models with random weights, computed by `transformers`.
+"""Golden data of Gemma, Gemma 3 and Gemma 3n: tiny models with random weights, computed by `transformers`.
 
     python -m training.gemma_golden --out test/golden/gemma      write it
     python -m training.gemma_golden --check test/golden/gemma    make it again and compare
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import Gemma3ForCausalLM, Gemma3nForCausalLM, Gemma3nTextConfig, Gemma3TextConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, Gemma3nTextConfig, Gemma3TextConfig, GemmaConfig, PreTrainedModel
 
 from training.golden import random_noise, run
 
@@ -43,6 +43,11 @@ SHAPE = {
 }
 
 
+def gemma1() -> GemmaConfig:
+    shape = {name: value for name, value in SHAPE.items() if name != "sliding_window"}
+    return GemmaConfig(**shape, intermediate_size=48, num_hidden_layers=4)
+
+
 def gemma3(**options) -> Gemma3TextConfig:
     return Gemma3TextConfig(**SHAPE, intermediate_size=48, query_pre_attn_scalar=24, **options)
 
@@ -53,9 +58,10 @@ def gemma3n(**options) -> Gemma3nTextConfig:
     return Gemma3nTextConfig(**SHAPE, **own, **options)
 
 
-def variants() -> dict[str, Gemma3TextConfig | Gemma3nTextConfig]:
+def variants() -> dict[str, GemmaConfig | Gemma3TextConfig | Gemma3nTextConfig]:
     four_to_one = [SLIDING, SLIDING, SLIDING, FULL]
     return {
+        "gemma1": gemma1(),
         "gemma3": gemma3(num_hidden_layers=8, layer_types=2 * four_to_one),
         "gemma3-capped": gemma3(
             num_hidden_layers=8,
@@ -110,7 +116,7 @@ LEAST_DISTINCT = 8
 def random_weight(name: str, like: Tensor, is_centred: bool) -> Tensor:
     """A random weight. Scales keep activations and logits of order 1, and make every part affect the logits.
 
-    `is_centred`: norms multiply by 1 + weight, as in Gemma 3.
+    `is_centred`: norms multiply by 1 + weight, as in Gemma and Gemma 3.
     """
     noise = random_noise(name, like)
     width = like.shape[-1]
@@ -135,11 +141,11 @@ def random_weight(name: str, like: Tensor, is_centred: bool) -> Tensor:
     return torch.from_numpy(value.astype(np.float32))
 
 
-def build(config: Gemma3TextConfig | Gemma3nTextConfig) -> PreTrainedModel:
-    is_gemma3 = isinstance(config, Gemma3TextConfig)
-    model = (Gemma3ForCausalLM if is_gemma3 else Gemma3nForCausalLM)(config).eval()
+def build(config: GemmaConfig | Gemma3TextConfig | Gemma3nTextConfig) -> PreTrainedModel:
+    is_centred = not isinstance(config, Gemma3nTextConfig)
+    model = AutoModelForCausalLM.from_config(config).eval()
     # A tied head has two names but is one weight.
-    weights = {name: random_weight(name, weight, is_gemma3) for name, weight in model.named_parameters()}
+    weights = {name: random_weight(name, weight, is_centred) for name, weight in model.named_parameters()}
     model.load_state_dict(weights, strict=False)
     model.tie_weights()
     return model

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigReader } from '../../../src/catalog/config-reader.ts';
+import { readGemma1Config } from '../../../src/export/families/gemma1/export.ts';
 import { readGemma3Config } from '../../../src/export/families/gemma3/export.ts';
 import { readGemma3nConfig } from '../../../src/export/families/gemma3n/config.ts';
 import { goldenFolder } from '../../support/golden.ts';
@@ -10,7 +11,14 @@ type Change = Record<string, unknown>;
 
 const configOf = async (variant: string) =>
   JSON.parse(await readFile(join(goldenFolder(variant), 'config.json'), 'utf8'));
-const [plain, capped, nested] = await Promise.all(['gemma3', 'gemma3-capped', 'gemma3n-k4'].map(configOf));
+const [first, plain, capped, nested] = await Promise.all(
+  ['gemma1', 'gemma3', 'gemma3-capped', 'gemma3n-k4'].map(configOf),
+);
+
+function gemma1(fields: Change) {
+  const reader = new ConfigReader('config.json', fields);
+  return readGemma1Config(reader, reader);
+}
 
 function gemma3(fields: Change) {
   const reader = new ConfigReader('config.json', fields);
@@ -21,6 +29,45 @@ function gemma3n(fields: Change) {
   const reader = new ConfigReader('config.json', fields);
   return readGemma3nConfig(reader, reader);
 }
+
+describe('readGemma1Config', () => {
+  it('reads what checkpoints were published with', () => {
+    const { rope_parameters: _, ...rest } = first;
+    const legacy = { hidden_act: 'gelu', hidden_activation: null, rope_theta: 5e3, rope_scaling: null };
+    const config = gemma1({ ...rest, ...legacy });
+    expect(config).toMatchObject({
+      attentionScale: 1 / 4,
+      rope: { full_attention: { theta: 5e3, factor: 1 } },
+    });
+    expect(config.layers.every(({ window }) => window === null)).toBe(true);
+    const scaled = { ...legacy, rope_scaling: { type: 'linear', factor: 4 } };
+    expect(gemma1({ ...rest, ...scaled }).rope.full_attention).toEqual({ theta: 5e3, factor: 4 });
+  });
+
+  it("has Hugging Face's defaults where a field is missing", () => {
+    const config = gemma1({});
+    expect(config).toMatchObject({
+      vocabSize: 256_000,
+      hiddenSize: 3072,
+      numHeads: 16,
+      kvHeads: 16,
+      headSize: 256,
+      rope: { full_attention: { theta: 1e4, factor: 1 } },
+      contextLength: 8192,
+    });
+    expect(config.layers).toEqual(
+      Array(28).fill({ attention: 'full_attention', window: null, intermediateSize: 24_576 }),
+    );
+  });
+
+  it.each<[string, Change]>([
+    ['hidden_act', { hidden_act: 'silu' }],
+    ['rope_parameters.rope_type', { rope_parameters: { rope_type: 'yarn' } }],
+    ['use_bidirectional_attention', { use_bidirectional_attention: true }],
+  ])('refuses %s', (field, change) => {
+    expect(() => gemma1({ ...first, ...change })).toThrow(`config.json: ${field} is`);
+  });
+});
 
 describe('readGemma3Config', () => {
   it('reads what transformers 5 writes', () => {
