@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { providerNames } from '../runtime/execution-providers.ts';
 
 /** What a setting's schema contains next to its type. */
 type SettingOptions = {
@@ -41,7 +42,7 @@ const settings = {
     description:
       'Backend that runs the graphs: the native addon, or the slower stock onnxruntime-node. `auto` picks `native` if the addon is built.',
   }),
-  executionProvider: oneOf(['auto', 'cpu', 'cuda', 'tensorrt', 'webgpu'], {
+  executionProvider: oneOf(['auto', ...providerNames], {
     default: 'auto',
     description:
       'Execution provider of ONNX Runtime. `auto` picks `cuda` if it works and every precision is `fp16`, otherwise `cpu`.',

@@ -1,11 +1,10 @@
 import type { Precision } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
 import {
-  cudaPrecisionFault,
   type ExecutionProvider,
+  executionProviders,
   providerFault,
-  providerNeeds,
-  providerRequest,
+  providerNames,
 } from './execution-providers.ts';
 import { type LoadedAddon, loadNativeAddon, type MissingAddon } from './native/native-addon.ts';
 import type { Runtime } from './session.ts';
@@ -52,29 +51,30 @@ const asked = 'ALTUP_EXECUTION_PROVIDER sets it';
 
 async function nativeProvider(settings: RuntimeSettings, native: LoadedAddon): Promise<ChosenProvider> {
   const { executionProvider, precisions } = settings;
-  if (executionProvider === 'cpu') return { executionProvider, because: asked };
   if (executionProvider !== 'auto') {
     const fault = await faultOf(executionProvider, native);
     if (fault === null) return { executionProvider, because: asked };
+    const { needs } = executionProviders[executionProvider];
     throw new ConfigurationError(
-      `ALTUP_EXECUTION_PROVIDER: ${executionProvider} cannot be used: ${fault}; ${providerNeeds[executionProvider]}`,
+      `ALTUP_EXECUTION_PROVIDER: ${executionProvider} cannot be used: ${fault}; ${needs}`,
     );
   }
-  // `auto` never picks WebGPU, which may be a software device, or TensorRT, which takes minutes to start.
-  const because = precisions.map(cudaPrecisionFault).find((fault) => fault !== null);
-  if (because) return { executionProvider: 'cpu', because };
-  const fault = await faultOf('cuda', native);
-  if (fault === null)
-    return { executionProvider: 'cuda', because: 'the precision is fp16 and a GPU is available' };
-  return { executionProvider: 'cpu', because: `cuda cannot be used: ${fault}` };
+  const faults: string[] = [];
+  for (const name of providerNames) {
+    const { auto, precisionFault } = executionProviders[name];
+    if (auto === null) continue;
+    const unfit = precisions.map(precisionFault).find((fault) => fault !== null);
+    const fault = unfit === undefined ? await faultOf(name, native) : null;
+    if (unfit === undefined && fault === null) return { executionProvider: name, because: auto };
+    faults.push(unfit ?? `${name} cannot be used: ${fault}`);
+  }
+  return { executionProvider: 'cpu', because: faults.join('; ') };
 }
 
 /** Why the provider cannot compute here; null: it can. */
-async function faultOf(
-  provider: Exclude<ExecutionProvider, 'cpu'>,
-  native: LoadedAddon,
-): Promise<string | null> {
-  const request = providerRequest(provider, '', 'fp32')!;
+async function faultOf(name: ExecutionProvider, native: LoadedAddon): Promise<string | null> {
+  const request = executionProviders[name].request('', 'fp32');
+  if (request === null) return null;
   try {
     await native.addon.probeProvider(native.library, request.provider, request.providerOptions);
     return null;
@@ -86,9 +86,7 @@ async function faultOf(
 function portableProvider({ executionProvider }: RuntimeSettings, reason: string): ChosenProvider {
   if (executionProvider === 'auto')
     return { executionProvider: 'cpu', because: 'auto uses only cpu with onnxruntime-node' };
-  if (executionProvider === 'cpu' || executionProvider === 'webgpu') {
-    return { executionProvider, because: asked };
-  }
+  if (executionProviders[executionProvider].isPortable) return { executionProvider, because: asked };
   throw new ConfigurationError(
     `ALTUP_EXECUTION_PROVIDER: ${executionProvider} needs the native addon, which is not used: ${reason}`,
   );

@@ -1,8 +1,5 @@
 import { join } from 'node:path';
 import type { Precision } from '../catalog/manifest.ts';
-import type { Runtime } from './session.ts';
-
-export type ExecutionProvider = Runtime['executionProvider'];
 
 /** How the native addon requests a provider from ONNX Runtime. */
 interface ProviderRequest {
@@ -13,56 +10,82 @@ interface ProviderRequest {
   kernels: boolean;
 }
 
+interface Provider {
+  /** What it needs in addition to the addon, for the error message that says why it cannot be used. */
+  needs: string;
+  /** Whether onnxruntime-node has it too. */
+  isPortable: boolean;
+  /** Why `auto` takes it where it works; null: only by name. */
+  auto: string | null;
+  /** Why it cannot run exports of this precision; null: it can. */
+  precisionFault(precision: Precision): string | null;
+  /** @param folder the export folder @returns null for the CPU, which needs no request */
+  request(folder: string, precision: Precision): ProviderRequest | null;
+}
+
+const anyPrecision = () => null;
+
 /** Folder in which TensorRT keeps its engines, so that it builds them once. */
 const tensorrtFolder = 'tensorrt';
 
-/**
- * @param folder the export folder
- * @returns null for the CPU, which needs no request
- */
-export function providerRequest(
-  provider: ExecutionProvider,
-  folder: string,
-  precision: Precision,
-): ProviderRequest | null {
-  switch (provider) {
-    case 'cpu':
-      return null;
-    case 'cuda':
+const providers = {
+  cpu: {
+    needs: 'it needs nothing',
+    isPortable: true,
+    auto: null,
+    precisionFault: anyPrecision,
+    request: () => null,
+  },
+  cuda: {
+    needs:
+      'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries next to those of ONNX Runtime (docs/gpu.md)',
+    isPortable: false,
+    auto: 'the precision is fp16 and a GPU is available',
+    // Attention and cache would be on the CPU.
+    precisionFault: (precision) =>
+      precision === 'fp16'
+        ? null
+        : 'the CUDA provider supports attention only with fp16 caches, not with float32',
+    request: () => ({
+      provider: 'CUDA',
       // The arena grows by the requested size, not by doubling. Without TF32, float32 products match other providers'.
-      return request('CUDA', { arena_extend_strategy: 'kSameAsRequested', use_tf32: '0' }, true);
-    case 'tensorrt':
-      return request('TensorRT', {
+      providerOptions: { arena_extend_strategy: 'kSameAsRequested', use_tf32: '0' },
+      kernels: true,
+    }),
+  },
+  tensorrt: {
+    needs: 'it needs TensorRT 10 and everything that cuda needs (docs/configuration.md)',
+    isPortable: false,
+    // It takes minutes to start.
+    auto: null,
+    precisionFault: anyPrecision,
+    request: (folder, precision) => ({
+      provider: 'TensorRT',
+      providerOptions: {
         trt_fp16_enable: precision === 'fp16' ? '1' : '0',
         trt_engine_cache_enable: '1',
         trt_engine_cache_path: join(folder, tensorrtFolder),
         trt_timing_cache_enable: '1',
-      });
-    case 'webgpu':
-      return request('WebGPU', {});
-  }
-}
+      },
+      kernels: false,
+    }),
+  },
+  webgpu: {
+    needs: 'it needs a Vulkan, Metal or Direct3D 12 driver (docs/configuration.md)',
+    isPortable: true,
+    // It may be a software device.
+    auto: null,
+    precisionFault: anyPrecision,
+    request: () => ({ provider: 'WebGPU', providerOptions: {}, kernels: false }),
+  },
+} as const satisfies Record<string, Provider>;
 
-function request(
-  provider: string,
-  providerOptions: Record<string, string>,
-  kernels = false,
-): ProviderRequest {
-  return { provider, providerOptions, kernels };
-}
+export type ExecutionProvider = keyof typeof providers;
 
-/** Why the CUDA provider cannot run exports of this precision; null: it can. Attention and cache would be on the CPU. */
-export const cudaPrecisionFault = (precision: Precision): string | null =>
-  precision === 'fp16'
-    ? null
-    : 'the CUDA provider supports attention only with fp16 caches, not with float32';
+/** Every execution provider, by the name that `ALTUP_EXECUTION_PROVIDER` has for it. */
+export const executionProviders: Readonly<Record<ExecutionProvider, Provider>> = providers;
 
-/** What a provider needs in addition to the addon, for the error message that says why it cannot be used. */
-export const providerNeeds: Record<Exclude<ExecutionProvider, 'cpu'>, string> = {
-  cuda: 'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries next to those of ONNX Runtime (docs/gpu.md)',
-  tensorrt: 'it needs TensorRT 10 and everything that cuda needs (docs/configuration.md)',
-  webgpu: 'it needs a Vulkan, Metal or Direct3D 12 driver (docs/configuration.md)',
-};
+export const providerNames = Object.keys(providers) as ExecutionProvider[];
 
 /** The cause in ONNX Runtime's message, without its source locations. */
 export function providerFault(error: unknown): string {

@@ -1,12 +1,13 @@
 import type { PromptTokenLogprobs, SampledToken } from '../sampling/sampled-token.ts';
 import type { SamplingError } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
+import type { ExecutionProvider } from './execution-providers.ts';
 
 /** Backend and execution provider that run a model's graphs. */
 export interface Runtime {
   backend: 'native' | 'onnxruntime-node';
   /** As `ALTUP_EXECUTION_PROVIDER` names it. */
-  executionProvider: 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
+  executionProvider: ExecutionProvider;
 }
 
 /** Chooses a completion's tokens. Made by a session's `startSampling`, for that session only. */

@@ -9,7 +9,7 @@ import {
   SamplingError,
 } from '../../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
-import { cudaPrecisionFault, type ExecutionProvider, providerRequest } from '../execution-providers.ts';
+import { type ExecutionProvider, executionProviders } from '../execution-providers.ts';
 import type {
   DecodeRow,
   PrefillResult,
@@ -75,7 +75,8 @@ export class NativeSession implements Session {
     { executionProvider = 'cpu', kernels }: NativeSettings = {},
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
-    const fault = executionProvider === 'cuda' ? cudaPrecisionFault(manifest.precision) : null;
+    const provider = executionProviders[executionProvider];
+    const fault = provider.precisionFault(manifest.precision);
     if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
     const session = new NativeSession(manifest, options, addon, model, executionProvider);
@@ -88,7 +89,7 @@ export class NativeSession implements Session {
       vocabSize: manifest.vocabSize,
       threads: options.threads,
       config: { 'session.intra_op.spin_duration_us': spinDurationUs },
-      ...providerRequest(executionProvider, options.folder, manifest.precision),
+      ...provider.request(options.folder, manifest.precision),
       ...(kernels === undefined ? {} : { kernels }),
     });
     return session;
