@@ -1,7 +1,5 @@
 import { basename, dirname, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { type Precision, precisions } from '../catalog/manifest.ts';
-import { ConfigurationError } from '../errors.ts';
+import { precisions } from '../catalog/manifest.ts';
 import type { DerivedOptions } from '../export/derived/derived-checkpoint.ts';
 import { mergeAdapter } from '../export/derived/merge-adapter.ts';
 import { sliceCheckpoint } from '../export/derived/slice-checkpoint.ts';
@@ -9,6 +7,7 @@ import { ensureExport } from '../export/export-checkpoint.ts';
 import { type ProgressDisplay, progressDisplay } from '../export/progress.ts';
 import { downloadModel } from '../hub/download-model.ts';
 import { nameOfFolder, readHubName } from '../hub/hub-name.ts';
+import { readModelArguments, runCommand } from './command.ts';
 
 const usage = `Usage: altup export <checkpoint> [--precision ${precisions.join('|')}] [--out DIR] [--adapter DIR | --slice E2B|FILE]
 
@@ -31,16 +30,22 @@ google/gemma-3n-E2B-it or google/gemma-3n-E2B-it@<revision>, which is downloaded
 const stopSignals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 /** @returns the exit code: 0 done, 1 the checkpoint cannot be exported, 2 wrong usage, 128 + n stopped by signal n */
-export async function exportCommand(args: string[]): Promise<number> {
-  const parsed = parse(args);
-  if (typeof parsed === 'string') {
-    process.stderr.write(`altup export: ${parsed}\n\n${usage}`);
-    return 2;
-  }
-  if (parsed.isHelp) {
-    process.stdout.write(usage);
-    return 0;
-  }
+export const exportCommand = (args: string[]) => runCommand({ name: 'export', usage, read, run }, args);
+
+type Arguments = NonNullable<ReturnType<typeof read>>;
+
+function read(args: string[]) {
+  const parsed = readModelArguments(args, 'checkpoint', {
+    out: { type: 'string' },
+    adapter: { type: 'string' },
+    slice: { type: 'string' },
+  });
+  if (parsed?.adapter !== undefined && parsed.slice !== undefined)
+    throw new Error('--adapter and --slice cannot be combined; give one of them');
+  return parsed;
+}
+
+async function run(parsed: Arguments): Promise<number> {
   let display: ProgressDisplay | null = null;
   const stop = new AbortController();
   let stoppedBy: keyof typeof stopSignals | null = null;
@@ -50,12 +55,12 @@ export async function exportCommand(args: string[]): Promise<number> {
   };
   for (const signal of Object.keys(stopSignals)) process.once(signal, onSignal);
   try {
-    const hubName = readHubName(parsed.checkpoint);
+    const hubName = readHubName(parsed.model);
     if (hubName) display = progressDisplay(process.stderr, `downloading ${hubName.repo}`);
     const { signal } = stop;
     const checkpoint = hubName
       ? await downloadModel(hubName, { onProgress: display!.update, signal })
-      : parsed.checkpoint;
+      : parsed.model;
     display?.stop();
     const derived = derivation(parsed, checkpoint);
     if (derived !== null) {
@@ -79,23 +84,10 @@ export async function exportCommand(args: string[]): Promise<number> {
       process.stderr.write(`altup export: stopped by ${stoppedBy}; run it again to continue\n`);
       return stopSignals[stoppedBy];
     }
-    if (!(error instanceof ConfigurationError)) throw error;
-    process.stderr.write(`altup export: ${error.message}\n`);
-    return 1;
+    throw error;
   } finally {
     for (const signal of Object.keys(stopSignals)) process.off(signal, onSignal);
   }
-}
-
-interface Arguments {
-  isHelp: boolean;
-  checkpoint: string;
-  precision: Precision;
-  out: string | undefined;
-  /** Folder of the LoRA adapter. */
-  adapter: string | undefined;
-  /** `E2B` or a file. */
-  slice: string | undefined;
 }
 
 interface Derivation {
@@ -125,31 +117,4 @@ function derivation({ adapter, slice, out }: Arguments, checkpoint: string): Der
     out: sliced,
     write: (options) => sliceCheckpoint(checkpoint, slice, sliced, options),
   };
-}
-
-/** The arguments, or what is wrong with them. */
-function parse(args: string[]): Arguments | string {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        precision: { type: 'string', default: 'fp32' },
-        out: { type: 'string' },
-        adapter: { type: 'string' },
-        slice: { type: 'string' },
-        help: { type: 'boolean', default: false },
-      },
-    });
-    const precision = precisions.find((known) => known === values.precision);
-    if (!precision) return `--precision is "${values.precision}"; expected ${precisions.join(', ')}`;
-    if (!values.help && positionals.length !== 1)
-      return `expected one checkpoint folder, got ${positionals.length}`;
-    const { out, adapter, slice } = values;
-    if (adapter !== undefined && slice !== undefined)
-      return '--adapter and --slice cannot be combined; give one of them';
-    return { isHelp: values.help, checkpoint: positionals[0] ?? '', precision, out, adapter, slice };
-  } catch (error) {
-    return (error as Error).message;
-  }
 }

@@ -1,0 +1,65 @@
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
+import { type Precision, precisions } from '../catalog/manifest.ts';
+import { ConfigurationError } from '../errors.ts';
+
+interface Command<Arguments> {
+  name: string;
+  usage: string;
+  /** @returns null if the user asks for help @throws Error that says what is wrong with the arguments */
+  read(args: string[]): Arguments | null;
+  /** @returns the exit code */
+  run(parsed: Arguments): Promise<number>;
+}
+
+/** @returns the exit code: that of `run`, 1 if it throws a ConfigurationError, 2 for wrong usage */
+export async function runCommand<Arguments>(
+  { name, usage, read, run }: Command<Arguments>,
+  args: string[],
+): Promise<number> {
+  let parsed: Arguments | null;
+  try {
+    parsed = read(args);
+  } catch (error) {
+    process.stderr.write(`altup ${name}: ${(error as Error).message}\n\n${usage}`);
+    return 2;
+  }
+  if (parsed === null) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  try {
+    return await run(parsed);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    process.stderr.write(`altup ${name}: ${error.message}\n`);
+    return 1;
+  }
+}
+
+/**
+ * Reads the arguments of a command for one model: its folder, `--precision`, and the command's own `options`.
+ * @param what the folder in the error message
+ */
+export function readModelArguments<const Options extends ParseArgsOptionsConfig>(
+  args: string[],
+  what: string,
+  options: Options,
+) {
+  const common = {
+    precision: { type: 'string', default: 'fp32' },
+    help: { type: 'boolean', default: false },
+  } as const;
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { ...options, ...common },
+  });
+  const { precision: asked, help } = values as { precision: string; help: boolean };
+  const precision: Precision | undefined = precisions.find((known) => known === asked);
+  if (!precision) throw new Error(`--precision is "${asked}"; expected ${precisions.join(', ')}`);
+  if (help) return null;
+  const [model] = positionals;
+  if (model === undefined || positionals.length > 1)
+    throw new Error(`expected one ${what} folder, got ${positionals.length}`);
+  return { ...values, model, precision };
+}
