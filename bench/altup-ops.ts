@@ -1,5 +1,6 @@
 import { nodeTimes, requireAddon } from './altup-graph.ts';
 import { type BenchResult, median, spread } from './result.ts';
+import { timeMixing } from './support/native-timing.ts';
 
 const shapes = [
   { blocks: 4, width: 2048 },
@@ -36,7 +37,7 @@ export async function run(): Promise<BenchResult> {
       for (const threads of tokens === 512 ? [1, 2] : [1]) {
         const length = tokens * shape.width;
         const repeats = Math.max(3, Math.round(2_000_000 / length));
-        const times = await native.addon.timeMixing(shape.blocks, length, threads, 25, repeats);
+        const times = timeMixing(shape.blocks, length, threads, 25, repeats);
         const kernel = median(times.kernel);
         // The kernel's bytes per second over those of the faster plain copy.
         const name = `memcpy-k${shape.blocks}-d${shape.width}-t${tokens}${threadSuffix(threads)}`;

@@ -5,6 +5,7 @@ import { requireAddon } from './altup-graph.ts';
 import { type BaseVariant, bytesPerStep, cacheBytesPerStep, exportBaseModel } from './base-model.ts';
 import { decodeRows, greedySamplings } from './decode-rows.ts';
 import { type BenchResult, median, spread } from './result.ts';
+import { timeReading } from './support/native-timing.ts';
 
 const variant: BaseVariant = { name: 'dense', width: 768, altup: null };
 const threads = 2;
@@ -35,7 +36,7 @@ export async function run(): Promise<BenchResult> {
   const model = await exportBaseModel(variant);
   const rows: BenchResult['rows'] = [];
   const ratios: BenchResult['ratios'] = {};
-  const bandwidth = await addon.addon.timeReading(2 ** 29, threads, 5);
+  const bandwidth = timeReading(2 ** 29, threads, 5);
   for (const [batch, context] of [
     [1, 128],
     [8, 128],

@@ -6,6 +6,7 @@ pub mod ops;
 pub mod ort;
 pub mod sampling;
 pub mod session;
+#[cfg(any(test, feature = "timing"))]
 pub mod timing;
 // Entry points for Node: in a test binary there is no Node to link against.
 #[cfg(not(test))]

@@ -5,7 +5,6 @@ mod blocking;
 mod grammar;
 mod graph;
 mod live;
-mod mixing;
 mod model;
 mod provider;
 mod sampling;

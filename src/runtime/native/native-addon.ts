@@ -61,23 +61,10 @@ export interface NativeAddon {
     vocabSize: number,
   ) => NativeSampling;
   NativeRowSampler: new (threads: number) => NativeRowSampler;
-  /**
-   * Nanoseconds that the CorrectPredict kernel, memcpy and a plain copy loop take for the same bytes, split among the
-   * threads as in a node.
-   */
-  timeMixing(
-    blocks: number,
-    length: number,
-    threads: number,
-    runs: number,
-    repeats: number,
-  ): Promise<{ kernel: number[]; memcpy: number[]; copyLoop: number[] }>;
   /** Rejects with the reason when the execution provider cannot compute here. */
   probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
   /** Ends running calls on all threads early and fails all later ones. */
   interruptSessions(): void;
-  /** Bytes per second at which the threads read this much memory, which bounds the speed of a decode step. */
-  timeReading(bytes: number, threads: number, runs: number): Promise<number>;
 }
 
 export interface NativeTokenBytes {

@@ -1,0 +1,30 @@
+use std::time::Instant;
+
+/// Bytes per second at which `threads` threads read `bytes` bytes of memory: the best of `runs` tries.
+pub fn reading_speed(bytes: usize, threads: usize, runs: u32) -> f64 {
+    let words = vec![1_u64; bytes / 8];
+    let piece = words.len().div_ceil(threads);
+    let once = |_| {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for part in words.chunks(piece) {
+                scope.spawn(|| {
+                    std::hint::black_box(part.iter().fold(0_u64, |sum, word| sum.wrapping_add(*word)))
+                });
+            }
+        });
+        (words.len() * 8) as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..runs).map(once).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reading_speed;
+
+    #[test]
+    fn is_a_finite_speed_also_for_pieces_of_different_lengths() {
+        let speed = reading_speed(8 * 1001, 2, 3);
+        assert!(speed > 0.0 && speed.is_finite(), "{speed}");
+    }
+}
