@@ -45,6 +45,20 @@ describe.each(workflows)('%s', (file) => {
   });
 });
 
+it('the workflow runs every command of .ci/run, and waits for each of its jobs', () => {
+  const { jobs } = parse(read('.github/workflows/ci.yml'));
+  const { gate, ...working } = jobs as Record<string, { needs: string[]; steps: { run?: string }[] }>;
+  expect(gate!.needs).toEqual(Object.keys(working));
+  const runs = Object.values(working).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []));
+  // Without the places of reports and of the daemon's process id.
+  const commands = [...read('.ci/run').matchAll(/^ *step [\w-]+ (.+)$/gm)].map(([, command]) =>
+    command!.replace(/( --)? (\$\(junit \w+\)|"[^"]*\$(reports|docker)[^"]*")$/, ''),
+  );
+  expect(commands.length).toBeGreaterThan(10);
+  const isRun = (command: string) => runs.some((run) => run === command || run.startsWith(`${command} `));
+  expect(commands.filter((command) => !isRun(command))).toEqual([]);
+});
+
 it('each image that the Dockerfile begins with is named once, with a tag, for Dependabot', () => {
   const bases = [...read('Dockerfile').matchAll(/^FROM (\S+)/gm)].map(([, image]) => image!);
   const external = bases.filter((image) => image.includes(':'));
