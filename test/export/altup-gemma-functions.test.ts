@@ -39,7 +39,7 @@ describe.each([1, 2, 4])('ai.altup bodies of the gemma3n set with K = %i', (K) =
   const perTokenP = floatTensor([...lead, K, K], P.flat(2));
   const perTokenG = floatTensor([...lead, K], G.flat());
   const last = K - 1;
-  const set = 'gemma3n';
+  const set = 'gemma';
 
   it('Predict with coefficients per token', async () => {
     const { out } = await runAltUpOperator({

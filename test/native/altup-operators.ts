@@ -28,7 +28,7 @@ export function altupOperators(shape: AltUpShape, active: number, next: number):
   const stride = 2;
   const time = tokens.at(-1) ?? 1;
   const lead = tokens.slice(0, -1);
-  const mixing = (['paper', 'gemma3n'] as const).flatMap((set): OperatorCase[] => {
+  const mixing = (['paper', 'gemma'] as const).flatMap((set): OperatorCase[] => {
     const own = set === 'paper' ? [] : tokens;
     const [P, G] = [
       [...own, K, K],
@@ -85,16 +85,16 @@ export function altupOperators(shape: AltUpShape, active: number, next: number):
     ...mixing,
     expand('split', wide),
     expand('replicate', Y),
-    expand('match', wide, 'gemma3n'),
+    expand('match', wide, 'gemma'),
     collapse('concatenate', wide),
     collapse('sum', Y),
-    collapse('match', Y, 'gemma3n'),
+    collapse('match', Y, 'gemma'),
     {
       op: 'GaussianTopK',
       inputs: { gate: wide },
       outputs: { sparse: wide },
       attributes: { std_multiplier: float(0.5) },
-      set: 'gemma3n',
+      set: 'gemma',
     },
     {
       op: 'SequencePredictCorrect',

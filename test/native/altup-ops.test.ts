@@ -47,7 +47,7 @@ describeNative('kernels of ai.altup and their function bodies agree', (native) =
     }
   }
 
-  for (const set of ['paper', 'gemma3n'] as const) {
+  for (const set of ['paper', 'gemma'] as const) {
     const ofSet = (shape: AltUpShape, active: number, next: number) =>
       altupOperators(shape, active, next).filter((operator) => operator.set === set);
 

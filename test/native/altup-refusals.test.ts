@@ -16,7 +16,7 @@ interface Mistake {
   says: string;
 }
 
-const isPerToken = ({ set }: OperatorCase) => set === 'gemma3n';
+const isPerToken = ({ set }: OperatorCase) => set === 'gemma';
 const expandsWide = ({ inputs }: OperatorCase) => inputs.x?.[1] === K * d;
 
 const mistakes: Mistake[] = [

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { altupDomain, altupOpset } from '../../src/export/altup/domain.ts';
 import { altupFunctions } from '../../src/export/altup/functions.ts';
-import { float, int } from '../../src/export/onnx/attributes.ts';
+import { type Attributes, float, int } from '../../src/export/onnx/attributes.ts';
 import { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { writeModel } from '../../src/export/onnx/model-file.ts';
 import type { LoadedAddon, NativeTensor } from '../../src/runtime/native/native-addon.ts';
@@ -87,10 +87,94 @@ function crossFeeds(one: Case, element: FloatType): Feeds {
   };
 }
 
+interface GroupedCase extends Case {
+  kvHeads: number;
+  /** −1: none. */
+  window: number;
+  softcap: number;
+}
+
+const groupedCases: GroupedCase[] = [
+  { ...cases[0]!, kvHeads: 1, window: -1, softcap: 0 },
+  { ...cases[1]!, kvHeads: 3, window: 40, softcap: 0 },
+  { ...cases[2]!, kvHeads: 2, window: -1, softcap: 20 },
+  // A head size that fills no vector.
+  {
+    heads: 4,
+    headSize: 40,
+    capacity: 300,
+    sequence: 1,
+    lengths: [300, 129, 128, 1],
+    kvHeads: 2,
+    window: 130,
+    softcap: 0,
+  },
+  // Several tiles and blocks, on several threads.
+  {
+    heads: 8,
+    headSize: 64,
+    capacity: 700,
+    sequence: 150,
+    lengths: [650],
+    kvHeads: 2,
+    window: 200,
+    softcap: 0,
+  },
+  {
+    heads: 8,
+    headSize: 64,
+    capacity: 700,
+    sequence: 150,
+    lengths: [150],
+    kvHeads: 1,
+    window: -1,
+    softcap: 0,
+  },
+];
+
+function groupedFeeds(one: GroupedCase, element: FloatType): Feeds {
+  const { bias: _, ...feeds } = selfFeeds(one, element);
+  const { headSize, capacity, sequence, lengths, kvHeads } = one;
+  const token = [lengths.length, sequence, kvHeads * headSize];
+  const cache = [lengths.length, kvHeads, capacity, headSize];
+  return {
+    ...feeds,
+    key: noise(element, token, 2),
+    value: noise(element, token, 3),
+    past_key: noise(element, cache, 4),
+    past_value: noise(element, cache, 5),
+  };
+}
+
+const ungrouped = (one: Case): GroupedCase => ({ ...one, kvHeads: one.heads, window: 50, softcap: 0 });
+
+const groupedAttributes = ({ kvHeads, window, softcap }: GroupedCase) => ({
+  kv_num_heads: int(kvHeads),
+  local_window_size: int(window),
+  softcap: float(softcap),
+});
+
 const outputsOf = {
   SelfAttention: ['mixed', 'present_key', 'present_value'],
+  GroupedQueryAttention: ['mixed', 'present_key', 'present_value'],
   CrossAttention: ['mixed'],
 };
+
+/** The cache's content after a row's length is undefined. */
+function expectSameCaches(
+  kernel: Record<string, Float32Array>,
+  body: Record<string, Float32Array>,
+  { headSize, capacity, lengths }: Case,
+  heads: number,
+): void {
+  for (const part of ['present_key', 'present_value']) {
+    for (let head = 0; head < lengths.length * heads; head += 1) {
+      const start = head * capacity * headSize;
+      const end = start + lengths[Math.floor(head / heads)]! * headSize;
+      expect(kernel[part]!.subarray(start, end)).toEqual(body[part]!.subarray(start, end));
+    }
+  }
+}
 
 describeNative('attention of ai.altup', (native) => {
   /** Runs one node. @returns its outputs, except those that `aliases` writes over an input */
@@ -98,7 +182,7 @@ describeNative('attention of ai.altup', (native) => {
     op: keyof typeof outputsOf,
     feeds: Feeds,
     heads: number,
-    { kernels = true, aliases = {} as Record<string, string> } = {},
+    { kernels = true, aliases = {} as Record<string, string>, attributes = {} as Attributes } = {},
   ): Promise<Record<string, Float32Array>> {
     const graph = new GraphBuilder('attention');
     for (const [name, { element, dims }] of Object.entries(feeds)) {
@@ -111,7 +195,7 @@ describeNative('attention of ai.altup', (native) => {
     const outputs = outputsOf[op];
     graph.add(op, 'node', Object.keys(feeds), {
       domain: altupDomain,
-      attributes: { num_heads: int(heads), scale: float(0.7) },
+      attributes: { num_heads: int(heads), scale: float(0.7), ...attributes },
       outputs,
     });
     const element = feeds.query!.element as FloatType;
@@ -151,17 +235,105 @@ describeNative('attention of ai.altup', (native) => {
       await run('SelfAttention', feeds, one.heads, { kernels: false }),
     ];
     expect(worstDifference(kernel.mixed!, body.mixed!)).toBeLessThan(3e-6);
-    // The cache's content after a row's length is undefined.
-    const { heads, headSize, capacity, lengths } = one;
-    for (const part of ['present_key', 'present_value']) {
-      for (let head = 0; head < lengths.length * heads; head += 1) {
-        const start = head * capacity * headSize;
-        const end = start + lengths[Math.floor(head / heads)]! * headSize;
-        expect(kernel[part]!.subarray(start, end)).toEqual(body[part]!.subarray(start, end));
-      }
-    }
+    expectSameCaches(kernel, body, one, one.heads);
     const over = await run('SelfAttention', feeds, one.heads, inPlace);
     expect(over.mixed).toEqual(kernel.mixed);
+  });
+
+  it.each(groupedCases)('GroupedQueryAttention is GroupQueryAttention: %j', async (one) => {
+    const feeds = groupedFeeds(one, 'float32');
+    const attributes = groupedAttributes(one);
+    const [kernel, body] = [
+      await run('GroupedQueryAttention', feeds, one.heads, { attributes }),
+      await run('GroupedQueryAttention', feeds, one.heads, { attributes, kernels: false }),
+    ];
+    expect(worstDifference(kernel.mixed!, body.mixed!)).toBeLessThan(3e-6);
+    expectSameCaches(kernel, body, one, one.kvHeads);
+    const over = await run('GroupedQueryAttention', feeds, one.heads, { ...inPlace, attributes });
+    expect(over.mixed).toEqual(kernel.mixed);
+  });
+
+  it('a token gets the same bits in every chunk, in a batch and alone', async () => {
+    const { headSize, heads, kvHeads } = groupedCases[4]!;
+    for (const window of [-1, 200]) {
+      const whole: GroupedCase = { ...groupedCases[4]!, sequence: 400, lengths: [400], window };
+      const attributes = groupedAttributes(whole);
+      const feeds = groupedFeeds(whole, 'float32');
+      const together = await run('GroupedQueryAttention', feeds, heads, { attributes });
+      const caches = { past_key: together.present_key!, past_value: together.present_value! };
+      const cacheDims = [1, kvHeads, whole.capacity, headSize];
+      /** Tokens `from..to` behind the others, in row 1 of a batch of two rows if `batched`. */
+      const chunk = async (from: number, to: number, batched: boolean) => {
+        const rows = batched ? 2 : 1;
+        const cut = (name: string): NativeTensor => {
+          const width = name === 'query' ? heads * headSize : kvHeads * headSize;
+          const own = fromStorage('float32', feeds[name]!.data).slice(from * width, to * width);
+          const other = fromStorage('float32', noise('float32', [own.length], 8).data);
+          const data = Float32Array.from(batched ? [...other, ...own] : own);
+          return { element: 'float32', dims: [rows, to - from, width], data: toStorage('float32', data) };
+        };
+        const past = (name: 'past_key' | 'past_value'): NativeTensor => {
+          const own = toStorage('float32', caches[name]);
+          const data = batched ? Buffer.concat([noise('float32', cacheDims, 9).data, own]) : own;
+          return { element: 'float32', dims: [rows, ...cacheDims.slice(1)], data: new Uint8Array(data) };
+        };
+        const found = await run(
+          'GroupedQueryAttention',
+          {
+            ...Object.fromEntries(['query', 'key', 'value'].map((name) => [name, cut(name)])),
+            past_key: past('past_key'),
+            past_value: past('past_value'),
+            seqlens_k: int32([rows], batched ? [to + 100, to - 1] : [to - 1]),
+            total_sequence_length: int32([1], [batched ? to + 101 : to]),
+          },
+          heads,
+          { attributes },
+        );
+        return found.mixed!.slice(batched ? (to - from) * heads * headSize : 0);
+      };
+      const width = heads * headSize;
+      for (const [from, to] of [
+        [0, 1],
+        [0, 7],
+        [7, 130],
+        [127, 129],
+        [256, 400],
+        [399, 400],
+      ] as const) {
+        const wanted = together.mixed!.slice(from * width, to * width);
+        expect(await chunk(from, to, false), `${from} to ${to}`).toEqual(wanted);
+        expect(await chunk(from, to, true), `${from} to ${to} in a batch`).toEqual(wanted);
+      }
+    }
+  });
+
+  it.each([
+    ['kv_num_heads', { kv_num_heads: int(2) }, 'attribute kv_num_heads is 2, which does not divide 3'],
+    [
+      'local_window_size',
+      { local_window_size: int(0) },
+      'attribute local_window_size is 0, not -1 or at least 1',
+    ],
+    ['softcap', { softcap: float(-1) }, 'attribute softcap is -1, not 0 or above'],
+  ])('GroupedQueryAttention refuses its attribute %s', async (_, wrong, says) => {
+    const one = groupedCases[1]!;
+    const attributes = { ...groupedAttributes(one), ...wrong };
+    const running = run('GroupedQueryAttention', groupedFeeds(one, 'float32'), one.heads, { attributes });
+    await expect(running).rejects.toThrow(`ai.altup.GroupedQueryAttention: ${says}`);
+  });
+
+  it.each([
+    ['key', [3, 1, 32], 'key [3, 1, 32] does not fit query [3, 1, 48]'],
+    [
+      'past_key',
+      [3, 2, 70, 16],
+      'past_key [3, 2, 70, 16] does not fit query [3, 1, 48]: [3, 3, 70, 16] wanted',
+    ],
+  ])('GroupedQueryAttention refuses %s %j', async (name, dims, says) => {
+    const one = groupedCases[1]!;
+    const feeds = { ...groupedFeeds(one, 'float32'), [name]: noise('float32', dims, 9) };
+    const running = run('GroupedQueryAttention', feeds, one.heads, { attributes: groupedAttributes(one) });
+    await expect(running).rejects.toThrow(`ai.altup.GroupedQueryAttention: ${says}`);
   });
 
   it.each(cases)('CrossAttention is MultiHeadAttention: $lengths of $capacity', async (one) => {
@@ -186,8 +358,12 @@ describeNative('attention of ai.altup', (native) => {
       for (const [op, feeds] of [
         ['SelfAttention', selfFeeds(one, 'float16')],
         ['CrossAttention', crossFeeds(one, 'float16')],
+        ['GroupedQueryAttention', groupedFeeds(ungrouped(one), 'float16')],
       ] as const) {
-        const [half, float] = [await run(op, feeds, one.heads), await run(op, wide(feeds), one.heads)];
+        const options =
+          op === 'GroupedQueryAttention' ? { attributes: groupedAttributes(ungrouped(one)) } : {};
+        const half = await run(op, feeds, one.heads, options);
+        const float = await run(op, wide(feeds), one.heads, options);
         expect(worstDifference(half.mixed!, float.mixed!), op).toBeLessThan(5e-4);
       }
     }

@@ -28,12 +28,15 @@ pub unsafe trait Lanes {
     /// The greater one; b if either is NaN.
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a · b + c
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// 2ⁿ for whole numbers n in −126..=127
     unsafe fn power_of_two(n: Self::Vector) -> Self::Vector;
     /// The sum of all lanes.
     unsafe fn sum(a: Self::Vector) -> f32;
+    /// The sum of all lanes of each vector. Every vector's lanes are added in the same order.
+    unsafe fn sums(vectors: [Self::Vector; 4]) -> [f32; 4];
     /// The greatest lane; any lane if one is NaN.
     unsafe fn highest(a: Self::Vector) -> f32;
     /// Prefetches the cache line of an address that will be read soon. The address need not be valid.

@@ -1,6 +1,7 @@
 //! The arithmetic of `ai.altup`, without ONNX Runtime and Node, so that Miri and `cargo test` can run it.
 
 pub mod attention;
+pub mod blocked_attention;
 pub mod element;
 mod exponential;
 pub mod gaussian_top_k;

@@ -60,6 +60,25 @@ pub fn attention(query: &[f64], keys: &[f64], values: &[f64], bias: &[f64], scal
     let width = query.len();
     let dot = |key: &[f64]| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>();
     let scores: Vec<f64> = keys.chunks(width).zip(bias).map(|(key, bias)| scale * dot(key) + bias).collect();
+    weighted(&scores, values, width)
+}
+
+/// Σ softmax(cap(scale·q·kⱼ))·vⱼ of one query
+pub fn grouped_attention(
+    query: &[f64],
+    keys: &[f64],
+    values: &[f64],
+    scale: f64,
+    cap: impl Fn(f64) -> f64,
+) -> Vec<f64> {
+    let width = query.len();
+    let dot = |key: &[f64]| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>();
+    let scores: Vec<f64> = keys.chunks(width).map(|key| cap(scale * dot(key))).collect();
+    weighted(&scores, values, width)
+}
+
+/// Σ softmax(scores)ⱼ·valueⱼ
+fn weighted(scores: &[f64], values: &[f64], width: usize) -> Vec<f64> {
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
     let total: f64 = weights.iter().sum();

@@ -34,3 +34,13 @@ pub fn assert_close<T: Element>(set: InstructionSet, got: &[T], want: &[f64], sc
         assert!(error <= allowed, "{set:?} at {place}: {got:?} instead of {want}, {error:e} off");
     }
 }
+
+/// Numbers from −1 to 1, the same for the same seed.
+pub fn noise<T: Element>(count: usize, seed: u32) -> Vec<T> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..count).map(|_| T::from_f32(next())).collect()
+}

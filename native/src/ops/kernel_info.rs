@@ -22,21 +22,27 @@ impl KernelInfo {
         Error(format!("ai.altup.{}: {text}", self.op.to_string_lossy()))
     }
 
-    /// An integer attribute, at least 0: an index or a count.
-    pub fn index(&self, name: &CStr) -> Result<usize> {
+    pub fn integer(&self, name: &CStr) -> Result<i64> {
         let mut value = 0;
         // SAFETY: ONNX Runtime keeps `info` valid while it makes the kernel, which `self` is made for; `name` ends
         // with a zero, and one number is written.
         let status = unsafe { (self.api.KernelInfoGetAttribute_int64)(self.info, name.as_ptr(), &mut value) };
+        let missing = |_| self.error(format_args!("attribute {} is missing", name.to_string_lossy()));
+        self.api.check(status).map_err(missing)?;
+        Ok(value)
+    }
+
+    /// An integer attribute, at least 0: an index or a count.
+    pub fn index(&self, name: &CStr) -> Result<usize> {
+        let value = self.integer(name)?;
         let label = name.to_string_lossy();
-        self.api.check(status).map_err(|_| self.error(format_args!("attribute {label} is missing")))?;
         usize::try_from(value)
             .map_err(|_| self.error(format_args!("attribute {label} is {value}, below zero")))
     }
 
     pub fn float(&self, name: &CStr) -> Result<f32> {
         let mut value = 0.0;
-        // SAFETY: as in `index`.
+        // SAFETY: as in `integer`.
         let status = unsafe { (self.api.KernelInfoGetAttribute_float)(self.info, name.as_ptr(), &mut value) };
         let missing = |_| self.error(format_args!("attribute {} is missing", name.to_string_lossy()));
         self.api.check(status).map_err(missing)?;
@@ -47,7 +53,7 @@ impl KernelInfo {
         let label = name.to_string_lossy();
         let missing = |_| self.error(format_args!("attribute {label} is missing"));
         let mut size = 0;
-        // SAFETY: as in `index`; `buffer` is null, which asks for the size, or has room for `size` bytes.
+        // SAFETY: as in `integer`; `buffer` is null, which asks for the size, or has room for `size` bytes.
         let read = |buffer, size: &mut usize| unsafe {
             self.api.check((self.api.KernelInfoGetAttribute_string)(self.info, name.as_ptr(), buffer, size))
         };
@@ -61,7 +67,7 @@ impl KernelInfo {
     pub fn first_dim(&self, input: usize) -> Result<Option<usize>> {
         let api = &self.api;
         let (mut type_info, mut tensor, mut rank) = (ptr::null_mut(), ptr::null(), 0);
-        // SAFETY: as in `index`. `type_info` owns `tensor` and is released once, after both are read; `dims` has room
+        // SAFETY: as in `integer`. `type_info` owns `tensor` and is released once, after both are read; `dims` has room
         // for `rank` numbers.
         unsafe {
             api.check((api.KernelInfo_GetInputTypeInfo)(self.info, input, &mut type_info))?;
@@ -95,7 +101,7 @@ impl KernelInfo {
     pub fn constant(&self, input: usize) -> Result<Option<Tensor<'_>>> {
         let mut is_constant: c_int = 0;
         let mut value: *const OrtValue = ptr::null();
-        // SAFETY: as in `index`; ONNX Runtime writes one number and one pointer.
+        // SAFETY: as in `integer`; ONNX Runtime writes one number and one pointer.
         self.api.check(unsafe {
             (self.api.KernelInfoGetConstantInput_tensor)(self.info, input, &mut is_constant, &mut value)
         })?;

@@ -30,7 +30,7 @@ pub(crate) use shapes::Shapes;
 pub(crate) use storage::Storage;
 pub(crate) use tokens::{PIECE, SERIAL};
 
-use attention::{CrossAttention, SelfAttention};
+use attention::{CrossAttention, GroupedQueryAttention, SelfAttention};
 use collapse::Collapse;
 use correct::Correct;
 use correct_predict::CorrectPredict;
@@ -44,7 +44,7 @@ use crate::cuda::{Device, DeviceKernel, OnDevice};
 use crate::ort::Api;
 
 /// Every operator, with its kernels for elements of type `T`.
-pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 10] {
+pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 11] {
     [
         Operator::everywhere::<Expand<T>, D>(api),
         Operator::everywhere::<Select<T>, D>(api),
@@ -56,6 +56,7 @@ pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 10] {
         Operator::everywhere::<SequencePredictCorrect<T>, D>(api),
         Operator::on_cpu::<SelfAttention<T>>(api),
         Operator::on_cpu::<CrossAttention<T>>(api),
+        Operator::on_cpu::<GroupedQueryAttention<T>>(api),
     ]
 }
 

@@ -34,7 +34,7 @@ export const correctPredict: AltUpOperator = {
       mixBlocks(body, 'next_read', readRow, rows, body.add('Shape', 'block_shape', ['computed']));
     },
     /** CorrectPredict with coefficients per token: G [..., K] and P' [..., K, K]. */
-    gemma3n: (body) => {
+    gemma: (body) => {
       correctPerToken(body, 'corrected', 'predicted', 'computed', 'correction_coefs');
       predictPerToken(body, 'next_predicted', 'corrected', 'next_prediction_coefs');
       const next = body.integerAttribute('next');

@@ -12,10 +12,10 @@ export const altupOpset = create(OperatorSetIdProtoSchema, { domain: altupDomain
 
 /**
  * A model has one body per operator, so there are two sets of bodies. `paper`: Expand by `split` and `replicate`,
- * Collapse by `concatenate` and `sum`, and the same coefficients for all tokens. `gemma3n`: Expand and Collapse by
- * `match`, and coefficients per token.
+ * Collapse by `concatenate` and `sum`, and the same coefficients for all tokens. `gemma`: Expand and Collapse by
+ * `match`, and coefficients per token, as in Gemma 3n.
  */
-export type FunctionSet = 'paper' | 'gemma3n';
+export type FunctionSet = 'paper' | 'gemma';
 
 type WriteBody = (body: FunctionBody) => void;
 
@@ -24,4 +24,4 @@ export interface AltUpOperator extends Omit<FunctionSignature, 'domain'> {
   bodies: Partial<Record<FunctionSet, WriteBody>>;
 }
 
-export const inEverySet = (write: WriteBody): AltUpOperator['bodies'] => ({ paper: write, gemma3n: write });
+export const inEverySet = (write: WriteBody): AltUpOperator['bodies'] => ({ paper: write, gemma: write });

@@ -35,7 +35,7 @@ export const expand: AltUpOperator = {
      * Expand by `match` (Gemma 3n): x [..., K·d] holds the embedding and K−1 projections of it side by side. All become
      * blocks with the embedding's magnitude.
      */
-    gemma3n: (body) => {
+    gemma: (body) => {
       const count = blockCount(body);
       const { cut, shape } = cutInto(body, count, count);
       moveBlocksFirst(body, 'split', cut, shape);
@@ -79,7 +79,7 @@ export const collapse: AltUpOperator = {
       body.add('Reshape', 'x', [blocksInside, shape], { attributes: { allowzero: int(1) } });
     },
     /** Collapse by `match` (Gemma 3n): the mean [..., d] of block 0 and the others, scaled to its magnitude. */
-    gemma3n: (body) => {
+    gemma: (body) => {
       matchMagnitude(body, 'matched', 'blocks');
       const blockAxis = body.integers('block_axis', [0]);
       const mean = body.add('ReduceMean', 'mean', ['matched', blockAxis], {

@@ -2,7 +2,7 @@ import type { FunctionProto } from 'onnx-buf';
 import { int } from '../onnx/attributes.ts';
 import { FunctionBody } from '../onnx/function-body.ts';
 import { elementTypes } from '../onnx/values.ts';
-import { crossAttention, selfAttention } from './attention.ts';
+import { crossAttention, groupedQueryAttention, selfAttention } from './attention.ts';
 import { correctPredict } from './correct-predict.ts';
 import { type AltUpOperator, altupDomain, type FunctionSet, inEverySet } from './domain.ts';
 import { collapse, expand } from './expand-collapse.ts';
@@ -40,6 +40,7 @@ export const operators: readonly AltUpOperator[] = [
   sequencePredictCorrect,
   selfAttention,
   crossAttention,
+  groupedQueryAttention,
   expand,
   predict,
   correct,

@@ -15,7 +15,7 @@ export const predict: AltUpOperator = {
       mixBlocks(body, 'predicted', 'prediction_coefs', flat, body.add('Shape', 'shape', ['blocks']));
     },
     /** Predict with coefficients per token: P [..., K, K]. */
-    gemma3n: (body) => {
+    gemma: (body) => {
       predictPerToken(body, 'predicted', 'blocks', 'prediction_coefs');
     },
   },
@@ -49,7 +49,7 @@ export const correct: AltUpOperator = {
       mixBlocks(body, 'corrected', matrix, rows, body.add('Shape', 'shape', ['predicted']));
     },
     /** Correct with coefficients per token: G [..., K]. */
-    gemma3n: (body) => {
+    gemma: (body) => {
       correctPerToken(body, 'corrected', 'predicted', 'computed', 'correction_coefs');
     },
   },

@@ -38,6 +38,11 @@ unsafe impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         // f32::mul_add would call into the C library where the target has no fused instruction.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
@@ -51,6 +56,11 @@ unsafe impl Lanes for Portable {
     #[inline(always)]
     unsafe fn sum(a: Self::Vector) -> f32 {
         a.iter().sum()
+    }
+
+    #[inline(always)]
+    unsafe fn sums(vectors: [Self::Vector; 4]) -> [f32; 4] {
+        vectors.map(|vector| vector.iter().sum())
     }
 
     #[inline(always)]

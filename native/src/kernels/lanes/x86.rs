@@ -46,6 +46,12 @@ unsafe impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn div(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: needs AVX, which the caller promises with `Avx2`. Only registers are touched.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: needs FMA, which the caller promises with `Avx2`. Only registers are touched.
         unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -67,6 +73,18 @@ unsafe impl Lanes for Avx2 {
             let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+        // SAFETY: needs AVX, which the caller promises with `Avx2`. The array has room for the four sums.
+        unsafe {
+            let pairs = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
+            let mut out = [0.0; 4];
+            _mm_storeu_ps(out.as_mut_ptr(), sums);
+            out
         }
     }
 
@@ -173,6 +191,12 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: needs AVX-512F, which the caller promises with `Avx512`. Only registers are touched.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: needs AVX-512F, which the caller promises with `Avx512`. Only registers are touched.
         unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -191,6 +215,20 @@ unsafe impl Lanes for Avx512 {
     unsafe fn sum(a: __m512) -> f32 {
         // SAFETY: needs AVX-512F, which the caller promises with `Avx512`. Only registers are touched.
         unsafe { _mm512_reduce_add_ps(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn sums(vectors: [__m512; 4]) -> [f32; 4] {
+        // SAFETY: needs AVX-512F and AVX, which the caller promises with `Avx512`. Only registers are touched.
+        unsafe {
+            let mut halves = [_mm256_setzero_ps(); 4];
+            // Not map: its closure would not be compiled with these instructions.
+            for i in 0..4 {
+                let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(vectors[i])));
+                halves[i] = _mm256_add_ps(_mm512_castps512_ps256(vectors[i]), high);
+            }
+            Avx2::sums(halves)
+        }
     }
 
     #[inline(always)]

@@ -10,18 +10,23 @@ use crate::ort::Result;
 /// Number of shares with about as many keys each: enough for an even load on a few threads.
 const SHARES: usize = 64;
 
-/// The attributes `num_heads` and `scale`.
+/// The attributes `num_heads`, `kv_num_heads` and `scale`.
 pub struct Heads {
+    /// Of keys and values.
     count: usize,
+    /// Query heads for each of them.
+    group: usize,
     pub scale: f32,
 }
 
-/// query [rows, sequence, heads · head size], caches [rows, heads, capacity, head size]
+/// query [rows, sequence, heads · group · head size], caches [rows, heads, capacity, head size]
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub rows: usize,
     pub sequence: usize,
     pub heads: usize,
+    /// Query heads that share the keys and values of one head.
+    pub group: usize,
     pub capacity: usize,
     pub head_size: usize,
 }
@@ -32,7 +37,19 @@ impl Heads {
         if count == 0 {
             return Err(info.error(format_args!("attribute num_heads is 0, not 1 or more")));
         }
-        Ok(Self { count, scale: info.float(c"scale")? })
+        Ok(Self { count, group: 1, scale: info.float(c"scale")? })
+    }
+
+    /// Fewer heads of keys and values than of queries.
+    pub fn grouped(info: &KernelInfo) -> Result<Self> {
+        let heads = Self::of(info)?;
+        let count = info.index(c"kv_num_heads")?;
+        if count == 0 || !heads.count.is_multiple_of(count) {
+            let queries = heads.count;
+            return Err(info
+                .error(format_args!("attribute kv_num_heads is {count}, which does not divide {queries}")));
+        }
+        Ok(Self { count, group: heads.count / count, ..heads })
     }
 
     pub fn shape(
@@ -42,7 +59,7 @@ impl Heads {
         keys: (&str, &Tensor),
         values: (&str, &Tensor),
     ) -> Result<Shape> {
-        let heads = self.count;
+        let heads = self.count * self.group;
         let [rows, sequence, width] = query.dims else {
             return Err(context.error(format_args!(
                 "query {:?} is not [batch, sequence, {heads} heads · head size]",
@@ -57,28 +74,34 @@ impl Heads {
             )));
         }
         let capacity = keys.1.dims.get(2).copied().unwrap_or(-1);
-        let wanted = [*rows, heads as i64, capacity, head_size as i64];
+        let wanted = [*rows, self.count as i64, capacity, head_size as i64];
         for (name, tensor) in [keys, values] {
             if tensor.dims != wanted {
                 return Err(context.error(format_args!(
-                    "{name} {:?} does not fit query {:?}: [{rows}, {heads}, {}, {head_size}] wanted",
+                    "{name} {:?} does not fit query {:?}: [{rows}, {}, {}, {head_size}] wanted",
                     tensor.dims,
                     query.dims,
+                    self.count,
                     if capacity < 0 { "capacity".to_owned() } else { capacity.to_string() },
                 )));
             }
         }
         let [rows, sequence, capacity] = [*rows, *sequence, capacity].map(|dim| dim as usize);
-        Ok(Shape { rows, sequence, heads, capacity, head_size })
+        Ok(Shape { rows, sequence, heads: self.count, group: self.group, capacity, head_size })
     }
 }
 
 impl Shape {
-    /// Start of the part of `head`, counted across all rows, in token `token` of its row's [sequence, heads · head
-    /// size].
+    /// Start of the keys or values of `head`, counted across all rows, in token `token` of its row's [sequence, heads ·
+    /// head size].
     pub fn token(&self, head: usize, token: usize) -> usize {
         let (row, own) = (head / self.heads, head % self.heads);
         ((row * self.sequence + token) * self.heads + own) * self.head_size
+    }
+
+    /// Start of the queries that share `head`, in token `token` of its row: `group` times the head size.
+    pub fn queries(&self, head: usize, token: usize) -> usize {
+        self.token(head, token) * self.group
     }
 
     /// Runs `task(row · heads + head)` for all heads of all rows. Each head reads `keys(row)` keys, which divides the
@@ -132,7 +155,14 @@ mod tests {
     #[test]
     fn shares_hold_every_head_once_and_about_as_many_keys() {
         for lengths in [vec![1], vec![5, 900, 1, 1], vec![129; 8], vec![7, 1, 300, 2, 64]] {
-            let shape = Shape { rows: lengths.len(), sequence: 1, heads: 12, capacity: 1024, head_size: 64 };
+            let shape = Shape {
+                rows: lengths.len(),
+                sequence: 1,
+                heads: 12,
+                group: 1,
+                capacity: 1024,
+                head_size: 64,
+            };
             let keys = |row: usize| lengths[row];
             let total = 12 * lengths.iter().sum::<usize>();
             let starts: Vec<_> = (0..=16).map(|share| shape.head_behind(total * share / 16, &keys)).collect();

@@ -3,10 +3,11 @@ use std::marker::PhantomData;
 
 use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
 
-use super::heads::{Heads, Shape, check_dims};
+use super::appended::{Appended, lengths, new_rows, total};
+use super::heads::{Heads, check_dims};
 use crate::kernels::InstructionSet;
 use crate::kernels::attention::{Attention, Cached};
-use crate::ops::compute::{Compute, Tensor};
+use crate::ops::compute::Compute;
 use crate::ops::custom_op::Kernel;
 use crate::ops::kernel_info::KernelInfo;
 use crate::ops::shapes::Shapes;
@@ -54,19 +55,18 @@ impl<T: Storage> Kernel for SelfAttention<T> {
         let query = context.input(0)?;
         let past = [context.input(PAST[0])?, context.input(PAST[1])?];
         let shape = self.heads.shape(context, &query, ("past_key", &past[0]), ("past_value", &past[1]))?;
-        let new = [new_rows(context, 1, "key", &query)?, new_rows(context, 2, "value", &query)?];
-        let total = self.total(context)?;
-        let lengths = lengths(context, &query, &shape, total)?;
+        let new = [
+            new_rows(context, (1, "key"), &query, &shape)?,
+            new_rows(context, (2, "value"), &query, &shape)?,
+        ];
+        let total = total(context, TOTAL)?;
+        let lengths = lengths(context, LENGTHS, &query, &shape, total)?;
         let bias = context.input(BIAS)?;
         check_dims(context, ("bias", &bias), &query, &[shape.rows, shape.heads, shape.sequence, total])?;
 
         let out = Place::of(context.output::<T>(0, query.dims)?);
-        let caches = [0, 1].map(|part| -> Result<Cache<T>> {
-            let present = Place::of(context.output::<T>(1 + part, past[part].dims)?);
-            Ok(Cache { past: Place::of(past[part].data()), new: Place::of(new[part].data()), present })
-        });
-        let [keys, values] = caches;
-        let (keys, values) = (keys?, values?);
+        let keys = Appended::<T>::of(context, 1, &past[0], &new[0])?;
+        let values = Appended::<T>::of(context, 2, &past[1], &new[1])?;
         let (query, bias) = (Place::of(query.data::<T>()), Place::of(bias.data::<T>()));
         let length = |row: usize| lengths[row] as usize + 1;
         let cached = |head: usize, count: usize| Cached::<T> {
@@ -100,72 +100,5 @@ impl<T: Storage> Kernel for SelfAttention<T> {
                 unsafe { attention.run(set) };
             }
         })
-    }
-}
-
-impl<T> SelfAttention<T> {
-    fn total(&self, context: &Compute) -> Result<usize> {
-        let total = context.input(TOTAL)?;
-        if total.dims != [1] {
-            return Err(context.error(format_args!("total_sequence_length {:?} is not [1]", total.dims)));
-        }
-        // SAFETY: the tensor has one element.
-        let value = unsafe { total.data::<i32>().read() };
-        usize::try_from(value)
-            .map_err(|_| context.error(format_args!("total_sequence_length is {value}, below zero")))
-    }
-}
-
-/// `seqlens_k`, checked: each includes the new rows and lies within the cache and the bias.
-fn lengths<'a>(context: &'a Compute, query: &Tensor, shape: &Shape, total: usize) -> Result<&'a [i32]> {
-    let tensor = context.input(LENGTHS)?;
-    check_dims(context, ("seqlens_k", &tensor), query, &[shape.rows])?;
-    // SAFETY: there is one length for each row.
-    let lengths = unsafe { std::slice::from_raw_parts(tensor.data::<i32>().cast_const(), shape.rows) };
-    let (least, limit) = (shape.sequence as i64 - 1, shape.capacity.min(total) as i64 - 1);
-    match lengths.iter().position(|length| !(least..=limit).contains(&i64::from(*length))) {
-        Some(row) => Err(context.error(format_args!(
-            "seqlens_k[{row}] is {}, not {least} to {limit}: {} new tokens, a capacity of {}, a total of {total}",
-            lengths[row], shape.sequence, shape.capacity
-        ))),
-        None => Ok(lengths),
-    }
-}
-
-/// The keys or values of the new tokens.
-fn new_rows<'a>(context: &'a Compute, input: usize, name: &str, query: &Tensor) -> Result<Tensor<'a>> {
-    let tensor = context.input(input)?;
-    if tensor.dims != query.dims {
-        return Err(
-            context.error(format_args!("{name} {:?} does not fit query {:?}", tensor.dims, query.dims))
-        );
-    }
-    Ok(tensor)
-}
-
-/// Keys or values: the past, the new rows, and the memory for both.
-struct Cache<T> {
-    past: Place<T>,
-    new: Place<T>,
-    present: Place<T>,
-}
-
-impl<T: Storage> Cache<T> {
-    /// Writes the new rows of one head behind its first `first` rows.
-    unsafe fn append(&self, shape: &Shape, head: usize, first: usize) {
-        let length = shape.capacity * shape.head_size;
-        let present = self.present.at(head * length);
-        let past = self.past.at(head * length).cast_const();
-        // SAFETY: the caller's tensors fit `shape`, and `lengths` put the new rows within the capacity. The present is
-        // the past's memory or apart from it: ONNX Runtime and `Layers::bind` see to it, nothing here checks it.
-        unsafe {
-            if present.cast_const() != past {
-                past.copy_to_nonoverlapping(present, length);
-            }
-            for token in 0..shape.sequence {
-                let row = self.new.at(shape.token(head, token)).cast_const();
-                row.copy_to_nonoverlapping(present.add((first + token) * shape.head_size), shape.head_size);
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
+import { altupDomain } from '../../altup/domain.ts';
 import { linear } from '../../layers/linear.ts';
 import { computeType, inCompute, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int } from '../../onnx/attributes.ts';
-import { microsoftDomain } from '../../onnx/opset.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import { type GemmaGraph, normalize, rmsNorm } from './graph-parts.ts';
 import type { AttentionKind } from './rope-config.ts';
@@ -156,13 +156,14 @@ class AttentionLayer {
     const { window } = layers[index]!;
     const name = `${path}/attend`;
     const from = [query, ...keyAndValue, ...past, this.#inputs.seqlens, this.#inputs.total];
-    return gemma.graph.add('GroupQueryAttention', name, from, {
-      domain: microsoftDomain,
+    return gemma.graph.add('GroupedQueryAttention', name, from, {
+      domain: altupDomain,
       attributes: {
         num_heads: int(numHeads),
         kv_num_heads: int(kvHeads),
+        local_window_size: int(window ?? -1),
         scale: float(attentionScale),
-        ...(window === null ? {} : { local_window_size: int(window) }),
+        softcap: float(0),
       },
       outputs: [name, ...present],
     });

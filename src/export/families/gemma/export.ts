@@ -1,7 +1,7 @@
-import type { FunctionProto } from 'onnx-buf';
 import type { ConfigReader } from '../../../catalog/config-reader.ts';
 import type { Manifest } from '../../../catalog/manifest.ts';
 import { altupOpset } from '../../altup/domain.ts';
+import { altupFunctions } from '../../altup/functions.ts';
 import type { WeightSource } from '../../checkpoint/weight-source.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
 import type { Family } from '../family.ts';
@@ -25,7 +25,6 @@ export interface GemmaFamily<Config extends GemmaConfig> {
   readConfig(text: ConfigReader, outer: ConfigReader): Config;
   buildDecoder(gemma: GemmaGraph<Config>): void;
   altup(config: Config): Manifest['altup'];
-  functions: FunctionProto[];
   /** Whether published checkpoints hold this weight (name without the prefix) although no computation uses it. */
   isUnused(config: Config, name: string): boolean;
   /** Whether a layer reads the cache of an earlier layer. */
@@ -55,8 +54,8 @@ function exportOf<Config extends GemmaConfig>(family: GemmaFamily<Config>): Fami
     });
     return {
       graphs: [graph],
-      functions: family.functions,
-      opsets: family.functions.length > 0 ? [altupOpset] : [],
+      functions: altupFunctions('gemma'),
+      opsets: [altupOpset],
       manifest: {
         altup: family.altup(config),
         sequence: null,

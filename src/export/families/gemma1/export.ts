@@ -42,7 +42,6 @@ export const gemma1 = gemmaFamily({
   readConfig: readGemma1Config,
   buildDecoder,
   altup: () => null,
-  functions: [],
   isUnused: () => false,
   sharesCache: () => false,
   media: { tokens: { image: [], audio: [] }, offsets: null },

@@ -43,7 +43,6 @@ export const gemma3 = gemmaFamily({
   readConfig: readGemma3Config,
   buildDecoder,
   altup: () => null,
-  functions: [],
   isUnused: () => false,
   sharesCache: () => false,
   media: { tokens: { image: [262_144, 255_999, 256_000], audio: [] }, offsets: null },

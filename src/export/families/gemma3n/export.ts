@@ -1,4 +1,3 @@
-import { altupFunctions } from '../../altup/functions.ts';
 import { type GemmaFamily, gemmaFamily } from '../gemma/export.ts';
 import { type Gemma3nConfig, readGemma3nConfig } from './config.ts';
 import { buildDecoder } from './decoder.ts';
@@ -16,7 +15,6 @@ export const gemma3nParts: GemmaFamily<Gemma3nConfig> = {
     recycled: false,
     coefficients: 'perToken',
   }),
-  functions: altupFunctions('gemma3n'),
   isUnused(config, name) {
     if (name.endsWith('.altup.correct_output_scale')) return !config.altup.scalesCorrected;
     const layer = /^layers\.(\d+)\.self_attn\.(k_proj|v_proj|k_norm)\.weight$/.exec(name)?.[1];

@@ -1,0 +1,90 @@
+//! A cache that an operator appends new keys or values to.
+
+use super::heads::{Shape, check_dims};
+use crate::ops::compute::{Compute, Tensor};
+use crate::ops::storage::Storage;
+use crate::ops::tokens::Place;
+use crate::ort::Result;
+
+/// The maximum length of a row, input `input`, int32 [1].
+pub fn total(context: &Compute, input: usize) -> Result<usize> {
+    let total = context.input(input)?;
+    if total.dims != [1] {
+        return Err(context.error(format_args!("total_sequence_length {:?} is not [1]", total.dims)));
+    }
+    // SAFETY: the tensor has one element.
+    let value = unsafe { total.data::<i32>().read() };
+    usize::try_from(value)
+        .map_err(|_| context.error(format_args!("total_sequence_length is {value}, below zero")))
+}
+
+/// `seqlens_k`, a row's total length − 1, checked: each includes the new rows and lies within the cache and `total`.
+pub fn lengths<'a>(
+    context: &'a Compute,
+    input: usize,
+    query: &Tensor,
+    shape: &Shape,
+    total: usize,
+) -> Result<&'a [i32]> {
+    let tensor = context.input(input)?;
+    check_dims(context, ("seqlens_k", &tensor), query, &[shape.rows])?;
+    // SAFETY: there is one length for each row.
+    let lengths = unsafe { std::slice::from_raw_parts(tensor.data::<i32>().cast_const(), shape.rows) };
+    let (least, limit) = (shape.sequence as i64 - 1, shape.capacity.min(total) as i64 - 1);
+    match lengths.iter().position(|length| !(least..=limit).contains(&i64::from(*length))) {
+        Some(row) => Err(context.error(format_args!(
+            "seqlens_k[{row}] is {}, not {least} to {limit}: {} new tokens, a capacity of {}, a total of {total}",
+            lengths[row], shape.sequence, shape.capacity
+        ))),
+        None => Ok(lengths),
+    }
+}
+
+/// The keys or values of the new tokens, [rows, sequence, heads · head size].
+pub fn new_rows<'a>(
+    context: &'a Compute,
+    (input, name): (usize, &str),
+    query: &Tensor,
+    shape: &Shape,
+) -> Result<Tensor<'a>> {
+    let tensor = context.input(input)?;
+    if tensor.dims != [shape.rows, shape.sequence, shape.heads * shape.head_size].map(|dim| dim as i64) {
+        return Err(
+            context.error(format_args!("{name} {:?} does not fit query {:?}", tensor.dims, query.dims))
+        );
+    }
+    Ok(tensor)
+}
+
+/// Keys or values: the past, the new rows, and the memory for both.
+pub struct Appended<T> {
+    past: Place<T>,
+    new: Place<T>,
+    pub present: Place<T>,
+}
+
+impl<T: Storage> Appended<T> {
+    /// `output`: the operator's output for the present, which has the shape of the past.
+    pub fn of(context: &Compute, output: usize, past: &Tensor, new: &Tensor) -> Result<Self> {
+        let present = Place::of(context.output::<T>(output, past.dims)?);
+        Ok(Self { past: Place::of(past.data()), new: Place::of(new.data()), present })
+    }
+
+    /// Writes the new rows of one head behind its first `first` rows.
+    pub unsafe fn append(&self, shape: &Shape, head: usize, first: usize) {
+        let length = shape.capacity * shape.head_size;
+        let present = self.present.at(head * length);
+        let past = self.past.at(head * length).cast_const();
+        // SAFETY: the caller's tensors fit `shape`, and `lengths` put the new rows within the capacity. The present is
+        // the past's memory or apart from it: ONNX Runtime and `Layers::bind` see to it, nothing here checks it.
+        unsafe {
+            if present.cast_const() != past {
+                past.copy_to_nonoverlapping(present, length);
+            }
+            for token in 0..shape.sequence {
+                let row = self.new.at(shape.token(head, token)).cast_const();
+                row.copy_to_nonoverlapping(present.add((first + token) * shape.head_size), shape.head_size);
+            }
+        }
+    }
+}
