@@ -56,6 +56,11 @@ export interface Session {
   /** Encoder positions per slot; 0 for decoder-only models. */
   readonly encoderCapacity: number;
   readonly vocabSize: number;
+  /**
+   * A token gets the same bits in every chunk of a prompt, in a batch and alone, so it does not matter where prompts are
+   * cut and which parts of them are cached.
+   */
+  readonly hasEqualRows: boolean;
 
   /** Encoder-decoder models: runs the encoder over `tokens` and keeps the cross-attention keys and values in `slot`. */
   encode(slot: number, tokens: readonly number[]): Promise<void>;

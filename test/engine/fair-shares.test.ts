@@ -33,6 +33,7 @@ class TwoTenants {
       encoderCapacity,
       stepTokens: 2 * chunk,
       prefillChunk: chunk,
+      hasEqualRows: false,
     });
     for (let i = 0; i < 128; i++) {
       // All prompts begin differently, so none reuses another's cache.

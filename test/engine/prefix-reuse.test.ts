@@ -70,6 +70,16 @@ describe('prefix reuse, decoder-only', () => {
     }
   });
 
+  it('shares every token where rows are equal, whatever is promised', async () => {
+    const engine = new EngineUnderTest(options);
+    const same = { isReproducible: true };
+    await engine.finish(request('a', same));
+    const turn = [...request('a').promptTokens, ...engine.tokensOf('a'), 200, 201];
+    await engine.finish(request('b', { ...same, promptTokens: turn }));
+    expect(cachedOf(engine, 'b')).toBe(system.length + 1 + 3);
+    expect(engine.tokensOf('b')).toEqual(await alone(options, { promptTokens: turn }));
+  });
+
   it('takes nothing over that one of another kind has cut elsewhere, or taken over itself', async () => {
     const rounding = { ...options, isRounding: true };
     const engine = new EngineUnderTest(rounding);

@@ -9,6 +9,7 @@ const decoderOnly: SchedulerOptions = {
   encoderCapacity: 0,
   stepTokens: 16,
   prefillChunk: 8,
+  hasEqualRows: false,
 };
 const encoderDecoder: SchedulerOptions = { ...decoderOnly, encoderCapacity: 50 };
 
@@ -171,6 +172,20 @@ describe('Scheduler, decoder-only', () => {
     expect(scheduler.next(0).chunks.map(({ id, end }) => [id, end])).toEqual([
       ['c', 17],
       ['d', 3],
+    ]);
+  });
+
+  it('cuts a reproducible prompt like any other if rows are equal', () => {
+    const options = { stepTokens: 9, hasEqualRows: true };
+    const scheduler = schedulerWith(options, request('a', 3), request('b', 20, { isReproducible: true }));
+    const ends = Array.from({ length: 3 }, () => scheduler.next(0).chunks.map(({ id, end }) => [id, end]));
+    expect(ends).toEqual([
+      [
+        ['a', 3],
+        ['b', 6],
+      ],
+      [['b', 14]],
+      [['b', 20]],
     ]);
   });
 

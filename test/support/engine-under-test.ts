@@ -42,6 +42,7 @@ export class EngineUnderTest {
         spareSlots: 0,
         stepTokens: 32,
         prefillChunk: 8,
+        hasEqualRows: this.session.hasEqualRows,
         ...scheduling,
       }),
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },

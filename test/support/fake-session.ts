@@ -49,6 +49,7 @@ export class FakeSession implements Session {
   readonly capacity: number;
   readonly encoderCapacity: number;
   readonly vocabSize: number;
+  readonly hasEqualRows: boolean;
   readonly calls: FakeCall[] = [];
   isClosed = false;
   readonly #logitsOf: LogitsOf;
@@ -67,6 +68,7 @@ export class FakeSession implements Session {
     this.vocabSize = options.vocabSize ?? 263;
     this.#logitsOf = options.logitsOf ?? hashedLogits(this.vocabSize);
     this.#isRounding = options.isRounding ?? false;
+    this.hasEqualRows = !this.#isRounding;
     this.#during = options.during ?? (() => {});
     this.#isLate = options.isLate ?? (() => false);
     this.#encoded = new Array(this.slots).fill([]);

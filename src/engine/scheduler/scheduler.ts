@@ -24,6 +24,8 @@ export interface SchedulerOptions extends SlotLimits {
   stepTokens: number;
   /** Maximum prompt tokens of one request in one step; an encoder reads its prompt whole. */
   prefillChunk: number;
+  /** As the session's: reproducible requests need no care. */
+  hasEqualRows: boolean;
 }
 
 /**
@@ -83,7 +85,7 @@ export class Scheduler {
     if (length === 0 || length > limit) {
       throw new RangeError(`A prompt of ${length} tokens does not fit a slot of ${limit}.`);
     }
-    this.#queue.add(request);
+    this.#queue.add(this.#options.hasEqualRows ? { ...request, isReproducible: false } : request);
     this.#prefill.arrived(request.client);
   }
 

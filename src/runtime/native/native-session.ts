@@ -40,6 +40,7 @@ export class NativeSession implements Session {
   readonly capacity: number;
   readonly encoderCapacity: number;
   readonly vocabSize: number;
+  readonly hasEqualRows: boolean;
   readonly #model: NativeModel;
   readonly #addon: LoadedAddon['addon'];
   /** A step's inputs, by slot. They have their own ArrayBuffers, which V8 would otherwise allocate at every step. */
@@ -51,13 +52,14 @@ export class NativeSession implements Session {
     options: SessionOptions,
     addon: LoadedAddon['addon'],
     model: NativeModel,
-    executionProvider: ExecutionProvider,
+    { executionProvider, hasEqualRows }: { executionProvider: ExecutionProvider; hasEqualRows: boolean },
   ) {
     this.runtime = { backend: 'native', executionProvider };
     this.slots = options.slots;
     this.capacity = Math.min(options.maxContext, manifest.contextLength);
     this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
     this.vocabSize = manifest.vocabSize;
+    this.hasEqualRows = hasEqualRows;
     this.#model = model;
     this.#addon = addon;
     this.#tokens = new Int32Array(new ArrayBuffer(4 * options.slots));
@@ -79,7 +81,9 @@ export class NativeSession implements Session {
     const fault = provider.precisionFault(manifest.precision);
     if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
-    const session = new NativeSession(manifest, options, addon, model, executionProvider);
+    // Our attention has equal rows and so have ONNX Runtime's other operators on the CPU, except sparse experts.
+    const hasEqualRows = executionProvider === 'cpu' && kernels !== false && manifest.moe === null;
+    const session = new NativeSession(manifest, options, addon, model, { executionProvider, hasEqualRows });
     await model.load({
       decoder: join(options.folder, decoder),
       ...(encoder === null ? {} : { encoder: join(options.folder, encoder) }),

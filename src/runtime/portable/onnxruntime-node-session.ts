@@ -38,6 +38,8 @@ export class OnnxruntimeNodeSession implements Session {
   readonly capacity: number;
   readonly encoderCapacity: number;
   readonly vocabSize: number;
+  /** The last bits of ONNX Runtime's attention depend on the chunk. */
+  readonly hasEqualRows = false;
   readonly #decoder: InferenceSession;
   readonly #encoder: InferenceSession | null;
   readonly #self: LayerCache[];
