@@ -34,7 +34,15 @@ export class EngineAlone {
     const ignore = () => {};
     alone.#engine = startEngine(
       {
-        options: { runtime, threads: 2, maxContext: 2048, stepTokens: 512, prefillChunk: 256, ...options },
+        options: {
+          runtime,
+          threads: 2,
+          maxContext: 2048,
+          stepTokens: 512,
+          prefillChunk: 256,
+          promptLookup: false,
+          ...options,
+        },
       },
       {
         admission: new Admission(

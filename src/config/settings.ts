@@ -75,6 +75,11 @@ const settings = {
     description:
       'Maximum prompt tokens computed at a time; limits how long running sequences stall for a new prompt.',
   }),
+  promptLookup: flag({
+    default: true,
+    description:
+      'A sequence that generates alone gets a guess of its next tokens from its own text, which the model checks in one step. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on the CPU.',
+  }),
   maxQueuedRequests: whole(1, 1_000_000, {
     default: 256,
     description: 'Maximum sequences that wait for a slot; more are refused with 429.',

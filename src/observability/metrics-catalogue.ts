@@ -149,6 +149,16 @@ export function createMetricsCatalogue() {
       'Prompt tokens reused from an earlier sequence instead of being computed.',
       ofModel,
     ),
+    guessedTokens: counter(
+      'altup_guessed_tokens_total',
+      'Tokens guessed from a sequence’s own text and checked by the model (prompt lookup).',
+      ofModel,
+    ),
+    rightGuesses: counter(
+      'altup_right_guesses_total',
+      'Guessed tokens that were right; each saved a step.',
+      ofModel,
+    ),
     generatedTokens: counter('altup_generated_tokens_total', 'Tokens generated.', ofModel),
     cacheUsage: gauge('altup_kv_cache_usage_ratio', 'Share of the slot cache in use, 0 to 1.', ofModel),
     stepSeconds: histogram(

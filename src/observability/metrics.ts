@@ -119,6 +119,7 @@ export class Metrics implements EngineObserver, TextObserver {
   happened(sequence: SequenceLife, event: GenerationEvent): void {
     if (event.type === 'started') this.#started(sequence, event.at);
     else if (event.type === 'tokens') this.#generated(sequence, event.at, event.tokens.length);
+    else if (event.type === 'guessed') this.#guessed(sequence, event.tokens, event.right);
     else if (isEnd(event)) this.#ended(sequence, event);
   }
 
@@ -191,6 +192,11 @@ export class Metrics implements EngineObserver, TextObserver {
     }
     this.#catalogue.generatedTokens.inc({ model }, count);
     this.#catalogue.clientGeneratedTokens.inc({ client }, count);
+  }
+
+  #guessed({ request: { model } }: SequenceLife, tokens: number, right: number): void {
+    this.#catalogue.guessedTokens.inc({ model }, tokens);
+    this.#catalogue.rightGuesses.inc({ model }, right);
   }
 
   #ended({ request, startedAt, prefilledAt, cachedTokens }: SequenceLife, event: EndEvent): void {

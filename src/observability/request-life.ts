@@ -82,6 +82,16 @@ export class RequestLife implements Arrival {
     return this.sequences.reduce((sum, { generatedTokens }) => sum + generatedTokens, 0);
   }
 
+  /** Guessed tokens of all sequences: those that were right and those that were not. */
+  get guesses(): { right: number; wrong: number } {
+    let [right, all] = [0, 0];
+    for (const { guessedTokens, rightGuesses } of this.sequences) {
+      all += guessedTokens;
+      right += rightGuesses;
+    }
+    return { right, wrong: all - right };
+  }
+
   /**
    * Prompt tokens that were not computed. Each prompt counts once, as in `promptTokens`, with the smallest number among
    * its finished choices: the others took over tokens that were computed for this answer.

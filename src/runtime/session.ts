@@ -91,6 +91,14 @@ export interface Session {
    */
   decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]>;
 
+  /**
+   * Like `decode` for slot 0 alone, but computes a guess of the next tokens at the same time. Chooses the token behind
+   * `row.token` and, as long as the guess was right, behind each token of it. Only for sessions with equal rows, which
+   * choose the same tokens as one by one.
+   * @returns at least one; the last may be an error
+   */
+  verify(row: DecodeRow, guess: readonly number[]): Promise<(SampledToken | SamplingError)[]>;
+
   /** Copies the first `length` decoder positions (and the encoder side) of slot `from` to slot `to`. */
   copySlot(from: number, to: number, length: number): void;
 

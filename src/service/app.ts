@@ -194,8 +194,16 @@ export class Service {
   }
 
   #startEngine(runtime: Runtime): EngineClient {
-    const { threads, slots, context, stepTokens, prefillChunk } = this.#config;
-    const options = { runtime, threads, slots, maxContext: context, stepTokens, prefillChunk };
+    const { threads, slots, context, stepTokens, prefillChunk, promptLookup } = this.#config;
+    const options = {
+      runtime,
+      threads,
+      slots,
+      maxContext: context,
+      stepTokens,
+      prefillChunk,
+      promptLookup,
+    };
     return startEngine(
       { options },
       {

@@ -20,6 +20,7 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
         slots: 1,
         maxContext: 16,
         stepTokens: 16,
+        promptLookup: true,
         prefillChunk: 16,
       },
     },

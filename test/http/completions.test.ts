@@ -191,7 +191,11 @@ describe('the answer', () => {
         completion_tokens: 16,
         total_tokens: 21,
         prompt_tokens_details: { cached_tokens: 0 },
-        completion_tokens_details: { reasoning_tokens: 0 },
+        completion_tokens_details: {
+          reasoning_tokens: 0,
+          accepted_prediction_tokens: 0,
+          rejected_prediction_tokens: 0,
+        },
       },
     });
     expect(Math.abs(body.created - Date.now() / 1000)).toBeLessThan(5);

@@ -15,7 +15,14 @@ const slots = 8;
 async function faultsOfClosing(folder: string): Promise<string[]> {
   const faults: string[] = [];
   const runtime = { backend: 'native', executionProvider: 'cpu' } as const;
-  const limits = { threads: 1, slots, maxContext: 512, stepTokens: 4096, prefillChunk: 512 };
+  const limits = {
+    threads: 1,
+    slots,
+    maxContext: 512,
+    stepTokens: 4096,
+    promptLookup: true,
+    prefillChunk: 512,
+  };
   const client = startEngine(
     { options: { runtime, ...limits } },
     {

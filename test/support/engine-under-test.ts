@@ -17,6 +17,7 @@ export interface EngineUnderTestOptions extends FakeSessionOptions {
   name?: string;
   scheduling?: Partial<SchedulerOptions>;
   clock?: ManualClock;
+  promptLookup?: boolean;
 }
 
 /** A model engine on a fake session and a manual clock; collects the engine's events. */
@@ -28,7 +29,13 @@ export class EngineUnderTest {
   readonly events: GenerationEvent[] = [];
   readonly steps: StepReport[] = [];
 
-  constructor({ name = 'model', scheduling, clock, ...options }: EngineUnderTestOptions = {}) {
+  constructor({
+    name = 'model',
+    scheduling,
+    clock,
+    promptLookup = false,
+    ...options
+  }: EngineUnderTestOptions = {}) {
     this.clock = clock ?? new ManualClock();
     this.session = new FakeSession(options);
     const { slots, capacity, encoderCapacity } = this.session;
@@ -45,6 +52,7 @@ export class EngineUnderTest {
         hasEqualRows: this.session.hasEqualRows,
         ...scheduling,
       }),
+      promptLookup,
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
       clock: this.clock.now,
       onFault: (error) => this.faults.push(error),

@@ -31,7 +31,7 @@ export interface FakeSessionOptions {
 }
 
 export interface FakeCall {
-  kind: 'encode' | 'prefill' | 'decode' | 'copySlot';
+  kind: 'encode' | 'prefill' | 'decode' | 'verify' | 'copySlot';
   slots: readonly number[];
   /** For each slot of the call, the tokens its decoder will have read after the call. */
   contents: readonly (readonly number[])[];
@@ -119,6 +119,23 @@ export class FakeSession implements Session {
     const late = rows.map(({ past }, slot) => this.#isLate(slot, past));
     const chosen = rows.map((row, slot) => (late[slot] ? { ...row, sampling: null } : row));
     return this.#sampler.decoded(logits, chosen).map((result, slot) => (late[slot] ? 'late' : result));
+  }
+
+  async verify(row: DecodeRow, guess: readonly number[]): Promise<(SampledToken | SamplingError)[]> {
+    const { token, past, sampling } = row;
+    const content = [...this.#before(0, past), token, ...guess];
+    const logits = await this.#run({ kind: 'verify', slots: [0], contents: [content] }, () =>
+      [token, ...guess].map((_, i) => this.#logitsOf(this.#encoded[0]!, content.slice(0, past + 1 + i))),
+    );
+    const chosen: (SampledToken | SamplingError)[] = [];
+    for (let i = 0; i <= guess.length; i++) {
+      const own = logits.subarray(i * this.vocabSize, (i + 1) * this.vocabSize);
+      const [choice] = this.#sampler.decoded(own, [{ token, past, sampling }]);
+      if (!choice) break;
+      chosen.push(choice);
+      if (!('token' in choice) || choice.token !== guess[i]) break;
+    }
+    return chosen;
   }
 
   copySlot(from: number, to: number, length: number): void {

@@ -220,6 +220,36 @@ impl NativeModel {
         })
     }
 
+    /// Appends the last written token and a guess of those behind it to slot 0, behind its first `past` positions.
+    /// Chooses the token behind each, until one is not the guess. The last choice may be a fault.
+    #[napi]
+    pub fn verify(
+        &self,
+        tokens: Int32Array,
+        past: u32,
+        sampling: ClassInstance<NativeSampling>,
+    ) -> napi::Result<Vec<NativeChoice>> {
+        let tokens = wide(&tokens);
+        let rows: Vec<i64> = (0..tokens.len() as i64).collect();
+        self.shared.with(|Open { model, sampler }, run| {
+            let vocabulary = model.vocabulary();
+            let logits = model.prefill(run, 0, (&tokens, i64::from(past), &rows))?;
+            let mut choices = Vec::with_capacity(tokens.len());
+            for (row, logits) in logits.chunks_exact(vocabulary).enumerate() {
+                let states = [Some(&sampling.state)];
+                let choice = sampler.sample((logits, vocabulary), &states, Instant::now()).pop().flatten();
+                let Some(choice) = choice else { break };
+                let guessed = tokens.get(row + 1);
+                let goes_on = choice.as_ref().is_ok_and(|sampled| Some(&i64::from(sampled.token)) == guessed);
+                choices.push(NativeChoice::from(choice));
+                if !goes_on {
+                    break;
+                }
+            }
+            Ok(choices)
+        })
+    }
+
     #[napi]
     pub fn copy_slot(&self, from: u32, to: u32, length: u32) -> napi::Result<()> {
         self.shared.with(|Open { model, .. }, _| model.copy_slot(from as usize, to as usize, length as usize))

@@ -59,13 +59,15 @@ export type FinishReason = 'stop' | 'length';
 /** Where a request was when it was aborted or failed. */
 export type AbortStage = 'queued' | 'prefill' | 'decode';
 
-/** Events of one request, in order: started, reused, scored…, prefilled, tokens…, then one of finished, failed, aborted. */
+/** Events of one request, in order: started, reused, scored…, prefilled, tokens… and guessed…, then one of finished, failed, aborted. */
 export type GenerationEvent =
   | { type: 'started'; id: string; at: number }
   /** This many prompt tokens are taken over from another request, if any are. */
   | { type: 'reused'; id: string; tokens: number }
   /** Log probabilities of the next given tokens, if requested; null for a first token, which has no context. */
   | { type: 'scored'; id: string; logprobs: readonly (PromptTokenLogprobs | null)[] }
+  /** The model checked a guess of the next tokens, of which so many were right; they come with the next events. */
+  | { type: 'guessed'; id: string; tokens: number; right: number }
   /** All tokens given to the model are computed. */
   | { type: 'prefilled'; id: string; at: number }
   | {

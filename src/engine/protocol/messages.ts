@@ -19,6 +19,7 @@ export interface EngineOptions {
   maxContext: number;
   stepTokens: number;
   prefillChunk: number;
+  promptLookup: boolean;
 }
 
 /** Start data of the worker thread. */

@@ -15,6 +15,9 @@ export class SequenceLife {
   firstTokenAt: number | null = null;
   lastTokenAt: number | null = null;
   generatedTokens = 0;
+  /** Tokens that were guessed and checked, and those of them that were right. */
+  guessedTokens = 0;
+  rightGuesses = 0;
   end: EndEvent | null = null;
 
   constructor(request: GenerationRequest) {
@@ -40,6 +43,10 @@ export class SequenceLife {
         break;
       case 'prefilled':
         this.prefilledAt = event.at;
+        break;
+      case 'guessed':
+        this.guessedTokens += event.tokens;
+        this.rightGuesses += event.right;
         break;
       case 'tokens':
         this.firstTokenAt ??= event.at;

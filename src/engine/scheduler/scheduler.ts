@@ -112,6 +112,12 @@ export class Scheduler {
     if (holder) holder.filled -= 1;
   }
 
+  /** Records that the request's row of the last plan filled `count` more positions, because a guess was right. */
+  filledMore(id: string, count: number): void {
+    const holder = this.#holders.get(id);
+    if (holder) holder.filled += count;
+  }
+
   /** Drops what a finished request left in `slot`, because it cannot be trusted. */
   forget(slot: number): void {
     const content = this.#contents.at(slot);

@@ -12,6 +12,7 @@ import type {
   GenerationRequest,
 } from '../protocol/generation.ts';
 import { Detokenizer, StopStrings, type TokenBytes } from './output-text.ts';
+import { PromptLookup } from './prompt-lookup.ts';
 
 /** The parts of a model that a completion needs. */
 export interface CompletionModel {
@@ -40,6 +41,8 @@ export class Completion {
   /** Token that the decoder reads next. */
   nextInput: number;
   readonly generated: number[] = [];
+  /** Once it has decoded alone. */
+  #lookup: PromptLookup | null = null;
   readonly #eosTokens: ReadonlySet<number>;
   readonly #stopTokens: ReadonlySet<number>;
   readonly #detokenizer: Detokenizer;
@@ -79,6 +82,7 @@ export class Completion {
     const { id } = this.request;
     this.nextInput = token;
     this.generated.push(token);
+    this.#lookup?.add(token);
     const piece = this.#isHidden(token) ? '' : this.#detokenizer.add(token);
     const { text, matched } = this.#stopStrings.add(piece, this.#isSuspended);
     const tokens: GenerationEvent = {
@@ -92,6 +96,22 @@ export class Completion {
     const finish = this.#finish(token, matched, isFull);
     const end = finish && this.#finished(finish, matched === null ? this.#rest() : '', at);
     return { tokens, end };
+  }
+
+  /**
+   * A guess of the next tokens; none if nothing suggests one. A grammar's mask for a guess would come too late.
+   * @param room positions that the slot has behind the next token
+   */
+  guess(room: number): readonly number[] {
+    const { promptTokens, completionPrefix, sampling, maxTokens } = this.request;
+    if (sampling.grammar !== null) return [];
+    this.#lookup ??= new PromptLookup([...promptTokens, ...completionPrefix, ...this.generated]);
+    return this.#lookup.guess(Math.min(room, maxTokens - this.generated.length - 1));
+  }
+
+  /** Records how many tokens of a guess were right. */
+  verified(guessed: number, right: number): void {
+    this.#lookup?.verified(guessed, right);
   }
 
   /** Ends a request that asks for no tokens. */
@@ -174,6 +194,11 @@ export class OpenCompletions {
   prefilled(completion: Completion): void {
     completion.isPrefilled = true;
     this.#events.push({ type: 'prefilled', id: completion.request.id, at: this.#clock() });
+  }
+
+  guessed(completion: Completion, tokens: number, right: number): void {
+    completion.verified(tokens, right);
+    this.#events.push({ type: 'guessed', id: completion.request.id, tokens, right });
   }
 
   score(id: string, logprobs: readonly (PromptTokenLogprobs | null)[]): void {

@@ -112,6 +112,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       prefillChunk,
       hasEqualRows: session.hasEqualRows,
     }),
+    promptLookup: context.options.promptLookup,
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,
     onFault: (error) => context.onFault(spec.name, error),

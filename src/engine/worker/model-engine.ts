@@ -14,6 +14,8 @@ export interface ModelEngineParts {
   session: Session;
   limits: SlotLimits;
   scheduler: Scheduler;
+  /** Guess the next tokens of a sequence that decodes alone, if the session can check a guess. */
+  promptLookup: boolean;
   model: CompletionModel;
   clock: Clock;
   /** Receives internal errors; clients get a message without details. */
@@ -42,6 +44,7 @@ export class ModelEngine {
   readonly limits: SlotLimits;
   readonly #session: Session;
   readonly #scheduler: Scheduler;
+  readonly #guesses: boolean;
   readonly #model: CompletionModel;
   readonly #clock: Clock;
   readonly #onClosed: () => void;
@@ -51,11 +54,13 @@ export class ModelEngine {
   /** Milliseconds that this step spent in the session. */
   #spent: Pick<StepReport, 'prefillMs' | 'decodeMs'> = { prefillMs: null, decodeMs: null };
 
-  constructor({ name, session, limits, scheduler, model, clock, onFault, onClosed }: ModelEngineParts) {
+  constructor(parts: ModelEngineParts) {
+    const { name, session, limits, scheduler, promptLookup, model, clock, onFault, onClosed } = parts;
     this.name = name;
     this.limits = limits;
     this.#session = session;
     this.#scheduler = scheduler;
+    this.#guesses = promptLookup && session.hasEqualRows;
     this.#model = model;
     this.#clock = clock;
     this.#onClosed = onClosed;
@@ -238,6 +243,7 @@ export class ModelEngine {
 
   async #decode({ rows }: StepPlan): Promise<void> {
     if (rows.length === 0) return;
+    if (rows.length === 1 && (await this.#decodeGuess(rows[0]!))) return;
     const ids = rows.map(({ id }) => id);
     // A row whose request has just failed stays in the batch as an empty row; its result is ignored.
     const batch = rows.map(({ id, past }): DecodeRow => {
@@ -258,6 +264,27 @@ export class ModelEngine {
     } catch (error) {
       this.#completions.breakDown(ids, error);
     }
+  }
+
+  /** Decodes a row together with a guess of its next tokens. @returns whether there was a guess */
+  async #decodeGuess({ id, past }: StepPlan['rows'][number]): Promise<boolean> {
+    const completion = this.#guesses ? this.#completions.get(id) : undefined;
+    const guess = completion?.guess(this.limits.capacity - past - 1) ?? [];
+    if (!completion || guess.length === 0) return false;
+    await this.#runPrompt(id, async () => {
+      const row = { token: completion.nextInput, past, sampling: completion.sampling };
+      const chosen = await this.#inSession('decodeMs', () => this.#session.verify(row, guess));
+      const right = chosen.filter((choice, i) => 'token' in choice && choice.token === guess[i]).length;
+      this.#completions.guessed(completion, guess.length, right);
+      this.#scheduler.filledMore(id, chosen.length - 1);
+      for (const [i, choice] of chosen.entries()) {
+        // It may have ended within the guess.
+        if (this.#completions.get(id) !== completion) return;
+        if (choice instanceof SamplingError) throw choice;
+        this.#advance(completion, choice, past + 1 + i);
+      }
+    });
+    return true;
   }
 
   async #inSession<T>(phase: 'prefillMs' | 'decodeMs', call: () => Promise<T>): Promise<T> {

@@ -60,7 +60,11 @@ export const ChatCompletionSchema = Type.Object(
           completion_tokens: 5,
           total_tokens: 19,
           prompt_tokens_details: { cached_tokens: 0 },
-          completion_tokens_details: { reasoning_tokens: 0 },
+          completion_tokens_details: {
+            reasoning_tokens: 0,
+            accepted_prediction_tokens: 0,
+            rejected_prediction_tokens: 0,
+          },
         },
       },
     ],

@@ -67,7 +67,11 @@ export const CompletionSchema = Type.Object(
           completion_tokens: 4,
           total_tokens: 11,
           prompt_tokens_details: { cached_tokens: 0 },
-          completion_tokens_details: { reasoning_tokens: 0 },
+          completion_tokens_details: {
+            reasoning_tokens: 0,
+            accepted_prediction_tokens: 0,
+            rejected_prediction_tokens: 0,
+          },
         },
       },
     ],

@@ -49,7 +49,13 @@ export const UsageSchema = Type.Object({
         'Tokens that were not computed again, because an earlier request began with the same ones.',
     }),
   }),
-  completion_tokens_details: Type.Object({ reasoning_tokens: Type.Integer() }),
+  completion_tokens_details: Type.Object({
+    reasoning_tokens: Type.Integer(),
+    accepted_prediction_tokens: Type.Integer({
+      description: 'Tokens that prompt lookup guessed rightly, so that each saved a step.',
+    }),
+    rejected_prediction_tokens: Type.Integer({ description: 'Tokens that it guessed wrongly.' }),
+  }),
 });
 
 const milliseconds = (description: string) =>
@@ -110,7 +116,11 @@ export function answerUsage(life: RequestLife, generated = life.generatedTokens 
     completion_tokens: generated,
     total_tokens: prompt + generated,
     prompt_tokens_details: { cached_tokens: life.cachedTokens },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: {
+      reasoning_tokens: 0,
+      accepted_prediction_tokens: life.guesses.right,
+      rejected_prediction_tokens: life.guesses.wrong,
+    },
   };
 }
 

@@ -125,6 +125,8 @@ export interface NativeModel {
     pasts: Int32Array,
     samplings: readonly (NativeSampling | null)[],
   ): (NativeChoice | null)[] | null;
+  /** Chooses the token behind each of `tokens` in slot 0, until one is not the next of `tokens`. */
+  verify(tokens: Int32Array, past: number, sampling: NativeSampling): NativeChoice[];
   copySlot(from: number, to: number, length: number): void;
   /** Nanoseconds that ONNX Runtime itself took for the last decode step. */
   readonly runTime: number;

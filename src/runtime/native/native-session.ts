@@ -137,6 +137,18 @@ export class NativeSession implements Session {
     return samplings.map((sampling, row) => sampling && { token: tokens[row]!, logprobs: null });
   }
 
+  async verify(
+    { token, past, sampling }: DecodeRow,
+    guess: readonly number[],
+  ): Promise<(SampledToken | SamplingError)[]> {
+    const choices = this.#model.verify(Int32Array.of(token, ...guess), past, sampling as NativeSampling);
+    return choices.map((choice) => {
+      const chosen = sampledToken(choice);
+      if (chosen === 'late') throw new Error('a guess cannot wait for a grammar');
+      return chosen;
+    });
+  }
+
   copySlot(from: number, to: number, length: number): void {
     this.#model.copySlot(from, to, length);
   }
