@@ -19,7 +19,8 @@ const clientClosedRequest = 499;
 /** Gives each request its life. Logs, counts and traces it once, when its answer is sent or its client has left. */
 export function recordAccess(app: App, { clock, logger, metrics, traces }: ServerDependencies): void {
   const record = (life: AnsweredRequest) => {
-    traces?.add(generationSpans(life, Date.now() - clock()));
+    const spans = traces === null ? [] : generationSpans(life, Date.now() - clock());
+    if (spans.length > 0) traces?.add(spans);
     metrics.answered(life);
     logAccess(logger, life);
   };

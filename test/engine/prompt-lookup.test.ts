@@ -60,12 +60,12 @@ describe('an engine with prompt lookup', () => {
     generationRequest({ id, promptTokens, maxTokens: script.length, stop: { ignoreEos: true }, ...more });
   const kinds = (engine: EngineUnderTest) => engine.session.calls.map(({ kind }) => kind);
 
-  it.each([
+  it.each<[string, RequestOverrides]>([
     ['to its end', {}],
     ['up to a length within a guess', { maxTokens: 11 }],
     ['up to a stop token within a guess', { stop: { tokenIds: [41], ignoreEos: true } }],
     ['with log probabilities', { logprobs: 2 }],
-    ['sampled', { sampling: { temperature: 1.5, seed: 7n } }],
+    ['sampled', { sampling: { temperature: 1.5, seed: [7, 0] } }],
     ['with a penalty', { sampling: { frequencyPenalty: 1.9 } }],
   ])('generates the same in fewer steps, %s', async (_, more) => {
     const [fast, slow] = [true, false].map(

@@ -27,6 +27,8 @@ interface Answer {
 }
 
 describe.each([
+  ['austen-gemma3', 'fp32', async () => 'models/austen-gemma3'],
+  ['austen-gemma3', 'fp16', async () => 'models/austen-gemma3'],
   ['austen-gemma3', 'int8', async () => 'models/austen-gemma3'],
   ['austen-gemma3', 'int4', async () => 'models/austen-gemma3'],
   ['wide-heads', 'int8', wideHeads],

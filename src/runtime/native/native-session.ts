@@ -81,8 +81,10 @@ export class NativeSession implements Session {
     const fault = provider.precisionFault(manifest.precision);
     if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
-    // Our attention has equal rows and so have ONNX Runtime's other operators on the CPU, except sparse experts.
-    const hasEqualRows = executionProvider === 'cpu' && kernels !== false && manifest.moe === null;
+    // Our attention has equal rows, and so have ONNX Runtime's other operators on x64, except sparse experts. Its matrix
+    // products for arm64 were never tried.
+    const hasEqualRows =
+      executionProvider === 'cpu' && kernels !== false && manifest.moe === null && process.arch === 'x64';
     const session = new NativeSession(manifest, options, addon, model, { executionProvider, hasEqualRows });
     await model.load({
       decoder: join(options.folder, decoder),

@@ -74,6 +74,9 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
         let query = context.input(0)?;
         let past = [context.input(PAST[0])?, context.input(PAST[1])?];
         let shape = self.heads.shape(context, &query, ("past_key", &past[0]), ("past_value", &past[1]))?;
+        if shape.rows * shape.sequence == 0 {
+            return Err(context.error(format_args!("query {:?} has no tokens", query.dims)));
+        }
         let new = [
             new_rows(context, (1, "key"), &query, &shape)?,
             new_rows(context, (2, "value"), &query, &shape)?,
