@@ -38,6 +38,7 @@ describe('loadConfig', () => {
       context: 2048,
       stepTokens: 512,
       prefillChunk: 256,
+      promptLookup: true,
       maxQueuedRequests: 256,
       maxQueuedTokens: 65_536,
       clientQueueShare: 75,

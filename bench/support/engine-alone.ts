@@ -1,3 +1,4 @@
+import type { Precision } from '../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { Admission } from '../../src/engine/client/admission.ts';
 import { type EngineClient, startEngine } from '../../src/engine/client/engine-client.ts';
@@ -23,13 +24,14 @@ export class EngineAlone {
   static async open(
     checkpoint: string,
     options: Partial<EngineOptions> & Pick<EngineOptions, 'slots'>,
+    precision: Precision = 'fp32',
   ): Promise<EngineAlone> {
     const alone = new EngineAlone('model');
-    const { folder } = await ensureExport(checkpoint, 'fp32');
+    const { folder } = await ensureExport(checkpoint, precision);
     const { runtime } = await chooseRuntime({
       backend: 'auto',
       executionProvider: 'auto',
-      precisions: ['fp32'],
+      precisions: [precision],
     });
     const ignore = () => {};
     alone.#engine = startEngine(
@@ -73,12 +75,12 @@ export class EngineAlone {
     return alone;
   }
 
-  /** Generates greedily, past end tokens. @returns the tokens, milliseconds to the first, and the cached tokens */
+  /** Generates greedily, past end tokens. @returns the tokens, milliseconds to the first and from it to the last, and the cached tokens */
   async complete(
     promptTokens: readonly number[],
     maxTokens: number,
     more: RequestOverrides = {},
-  ): Promise<{ tokens: number[]; firstTokenMs: number; cachedTokens: number }> {
+  ): Promise<{ tokens: number[]; firstTokenMs: number; generationMs: number; cachedTokens: number }> {
     this.#count += 1;
     const arrivedAt = sharedClock();
     const request = generationRequest({
@@ -93,9 +95,15 @@ export class EngineAlone {
     const tokens: number[] = [];
     const events = this.#engine.generate([request], new AbortController().signal);
     for await (const event of events) if (event.type === 'tokens') tokens.push(...event.tokens);
-    const { end, firstTokenAt, cachedTokens } = events.lives[0]!;
+    const { end, firstTokenAt, lastTokenAt, cachedTokens } = events.lives[0]!;
     if (end?.type !== 'finished') throw new Error(`a request ended in ${JSON.stringify(end)}`);
-    return { tokens, firstTokenMs: (firstTokenAt ?? Number.NaN) - arrivedAt, cachedTokens };
+    if (firstTokenAt === null || lastTokenAt === null) throw new Error('a request got no token');
+    return {
+      tokens,
+      firstTokenMs: firstTokenAt - arrivedAt,
+      generationMs: lastTokenAt - firstTokenAt,
+      cachedTokens,
+    };
   }
 
   async close(): Promise<void> {

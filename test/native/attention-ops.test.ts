@@ -210,7 +210,7 @@ describeNative('attention of ai.altup', (native) => {
     const folder = await temporaryFolder();
     await writeModel(folder, graph, {
       producerVersion: 'test',
-      functions: altupFunctions(),
+      functions: altupFunctions(op === 'GroupedQueryAttention' ? 'gemma' : 'paper'),
       opsets: [altupOpset],
     });
     const { addon, library } = native as LoadedAddon;
