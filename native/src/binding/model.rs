@@ -23,6 +23,8 @@ pub struct NativeModelOptions {
     pub capacity: u32,
     pub encoder_capacity: u32,
     pub vocab_size: u32,
+    /// By layer with a cache: maximum number of keys that a query reads; 0: all.
+    pub windows: Vec<u32>,
     pub threads: u32,
     /// ONNX Runtime's name of the execution provider; absent means the CPU.
     pub provider: Option<String>,
@@ -44,6 +46,7 @@ impl From<NativeModelOptions> for ModelOptions {
             capacity: given.capacity as usize,
             encoder_capacity: given.encoder_capacity as usize,
             vocabulary: given.vocab_size as usize,
+            windows: given.windows.iter().map(|window| (*window > 0).then_some(*window as usize)).collect(),
             threads: given.threads,
             provider: given.provider.map(|name| Provider { name, options: provider_options }),
             kernels: given.kernels.unwrap_or(true),
@@ -253,6 +256,12 @@ impl NativeModel {
     #[napi]
     pub fn copy_slot(&self, from: u32, to: u32, length: u32) -> napi::Result<()> {
         self.shared.with(|Open { model, .. }, _| model.copy_slot(from as usize, to as usize, length as usize))
+    }
+
+    #[napi]
+    pub fn trim_slot(&self, slot: u32, length: u32, cut: u32) -> napi::Result<()> {
+        self.shared
+            .with(|Open { model, .. }, _| model.trim_slot(slot as usize, length as usize, cut as usize))
     }
 
     /// Nanoseconds that ONNX Runtime itself took for the last decode step.

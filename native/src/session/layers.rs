@@ -6,9 +6,16 @@ use crate::ort::{Binding, Error, Result, Session};
 pub struct Layer {
     pub key: SlotBuffer,
     pub value: SlotBuffer,
+    /// Maximum number of keys that a query reads: its own and those before it.
+    pub window: Option<usize>,
 }
 
 impl Layer {
+    /// The first position that queries from position `cut` on read.
+    fn first_read(&self, cut: usize) -> usize {
+        self.window.map_or(0, |window| cut.saturating_sub(window))
+    }
+
     fn parts(&self) -> [(&'static str, &SlotBuffer); 2] {
         [("key", &self.key), ("value", &self.value)]
     }
@@ -25,10 +32,11 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Makes one layer for each pair of graph inputs.
+    /// Makes one layer for each pair of graph inputs. `windows`: by layer; missing entries mean none.
     pub fn new(
         session: &Session,
         prefix: &'static str,
+        windows: &[Option<usize>],
         place: Place,
         (slots, capacity): (usize, usize),
     ) -> Result<Self> {
@@ -53,7 +61,8 @@ impl Layers {
         while let Some(key) = buffer(layers.len(), "key")? {
             let value = buffer(layers.len(), "value")?
                 .ok_or_else(|| Error(format!("the graph has {prefix}.{}.key but no value", layers.len())))?;
-            layers.push(Layer { key, value });
+            let window = windows.get(layers.len()).copied().flatten();
+            layers.push(Layer { key, value, window });
         }
         Ok(Self { prefix, layers })
     }
@@ -95,11 +104,30 @@ impl Layers {
         Ok(())
     }
 
-    pub fn copy(&mut self, from: usize, to: usize, positions: usize) -> Result<()> {
-        self.layers
-            .iter_mut()
-            .flat_map(Layer::parts_mut)
-            .try_for_each(|(_, buffer)| buffer.copy(from, to, positions))
+    /// Copies the first `length` positions, except those that no query from position `cut` on reads. Slot `to` gives
+    /// these back.
+    pub fn copy(&mut self, from: usize, to: usize, length: usize, cut: usize) -> Result<()> {
+        for layer in &mut self.layers {
+            let start = layer.first_read(cut).min(length);
+            for (_, buffer) in layer.parts_mut() {
+                buffer.copy(from, to, start..length)?;
+                buffer.give_back(to, 0..start);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the memory behind the first `length` positions of `slot`, and of those that no query from position `cut`
+    /// on reads.
+    pub fn trim(&mut self, slot: usize, length: usize, cut: usize) {
+        for layer in &mut self.layers {
+            let start = layer.first_read(cut).min(length);
+            for (_, buffer) in layer.parts_mut() {
+                let capacity = buffer.capacity();
+                buffer.give_back(slot, 0..start);
+                buffer.give_back(slot, length.min(capacity)..capacity);
+            }
+        }
     }
 
     pub fn grow(&mut self, capacity: usize) -> Result<()> {

@@ -18,6 +18,9 @@ pub trait Memory: Send {
     /// `from` is valid for `size` bytes on the host, `to` in this memory.
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
 
+    /// Frees memory that nobody will read before it is written again. Memory that cannot be freed in part stays.
+    fn give_back(&mut self, _offset: usize, _size: usize) {}
+
     /// Its description for ONNX Runtime.
     fn info(&self, api: Api) -> Result<MemoryInfo>;
 }
@@ -42,10 +45,10 @@ impl Place {
 
     pub fn zeroed(self, size: usize) -> Result<Box<dyn Memory>> {
         Ok(match self {
-            Self::Host => Box::new(HostMemory::zeroed(size)),
+            Self::Host => Box::new(HostMemory::zeroed(size)?),
             Self::Cuda => Box::new(CudaMemory::zeroed(size)?),
             #[cfg(test)]
-            Self::Far => Box::new(tests::FarMemory(HostMemory::zeroed(size))),
+            Self::Far => Box::new(tests::FarMemory(HostMemory::zeroed(size)?)),
         })
     }
 }

@@ -19,6 +19,8 @@ pub struct ModelOptions {
     pub capacity: usize,
     pub encoder_capacity: usize,
     pub vocabulary: usize,
+    /// By layer with a cache: maximum number of keys that a query reads.
+    pub windows: Vec<Option<usize>>,
     pub threads: u32,
     /// None: the CPU.
     pub provider: Option<Provider>,
@@ -58,6 +60,8 @@ pub struct Model {
     cross: Layers,
     /// Encoder positions in use, by slot.
     encoder_lengths: Vec<i32>,
+    /// By slot: layers with a window may hold nothing that only queries before this position read.
+    cuts: Vec<usize>,
     /// Logits of the last step, row by row.
     logits: Vec<f32>,
     /// Each step copies the caches from host memory to the provider's memory.
@@ -73,9 +77,11 @@ impl Model {
         let place = Place::of(options.provider.as_ref().map(|provider| provider.name.as_str()));
         let sent = options.provider.is_some() && place == Place::Host;
         let first = if sent { FIRST_CAPACITY } else { options.capacity };
-        let past = Layers::new(&decoder, "past_key_values", place, (slots, options.capacity.min(first)))?;
+        let windows = &options.windows;
+        let past =
+            Layers::new(&decoder, "past_key_values", windows, place, (slots, options.capacity.min(first)))?;
         let cross_capacity = options.encoder_capacity.min(FIRST_CAPACITY);
-        let cross = Layers::new(&decoder, "cross", place, (slots, cross_capacity))?;
+        let cross = Layers::new(&decoder, "cross", &[], place, (slots, cross_capacity))?;
         Ok(Self {
             decoding: unbound(slots),
             prefilling: unbound(slots),
@@ -84,6 +90,7 @@ impl Model {
             past,
             cross,
             encoder_lengths: vec![0; slots],
+            cuts: vec![0; slots],
             logits: Vec::new(),
             sends_cache: sent,
             options,
@@ -95,11 +102,20 @@ impl Model {
         if slot < slots { Ok(()) } else { Err(Error(format!("slot {slot} of {slots}"))) }
     }
 
-    fn check_step(&self, step: &Step) -> Result<()> {
+    /// `first`: the slot of the step's first row.
+    fn check_step(&self, first: usize, step: &Step) -> Result<()> {
         let sequence = (step.tokens.len() / step.pasts.len()) as i64;
         let capacity = self.options.capacity as i64;
         if let Some(past) = step.pasts.iter().find(|past| **past < 0 || **past + sequence > capacity) {
             return Err(Error(format!("positions {past} to {} of {capacity}", past + sequence)));
+        }
+        // At position 0 nothing is read but the step's own keys.
+        let reads_gone = |(past, cut): &(&i64, &usize)| **past > 0 && **past + 1 < **cut as i64;
+        if let Some((past, cut)) = step.pasts.iter().zip(&self.cuts[first..]).find(reads_gone) {
+            return Err(Error(format!(
+                "position {past} reads keys that were given back; it must be {} or more",
+                cut - 1
+            )));
         }
         let rows = step.tokens.len() as i64;
         if let Some(row) = step.logit_rows.iter().find(|row| !(0..rows).contains(*row)) {
@@ -166,8 +182,11 @@ impl Model {
             return Err(Error("no tokens to prefill".into()));
         }
         let step = Step { tokens, pasts: &[past], logit_rows };
-        self.check_step(&step)?;
+        self.check_step(slot, &step)?;
         self.prepare(&step)?;
+        if past == 0 {
+            self.cuts[slot] = 0;
+        }
         let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
         let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
@@ -191,7 +210,7 @@ impl Model {
         self.check_slot(count - 1)?;
         let rows: Vec<i64> = (0..count as i64).collect();
         let step = Step { tokens, pasts, logit_rows: &rows };
-        self.check_step(&step)?;
+        self.check_step(0, &step)?;
         self.prepare(&step)?;
         let logits = room_for(&mut self.logits, count * self.options.vocabulary);
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
@@ -207,16 +226,31 @@ impl Model {
         Ok((&self.logits[..count * self.options.vocabulary], run_time))
     }
 
-    /// Copies the first `length` decoder positions and the encoder side of slot `from` to slot `to`.
+    /// Copies the first `length` decoder positions and the encoder side of slot `from` to slot `to`, except what the
+    /// slot has given back.
     pub fn copy_slot(&mut self, from: usize, to: usize, length: usize) -> Result<()> {
         self.check_slot(from)?;
         self.check_slot(to)?;
         if length > self.options.capacity {
             return Err(Error(format!("{length} positions of {}", self.options.capacity)));
         }
-        self.past.copy(from, to, length.min(self.past.capacity()))?;
-        self.cross.copy(from, to, self.encoder_lengths[from] as usize)?;
+        self.past.copy(from, to, length.min(self.past.capacity()), self.cuts[from])?;
+        self.cuts[to] = self.cuts[from];
+        self.cross.copy(from, to, self.encoder_lengths[from] as usize, 0)?;
         self.encoder_lengths[to] = self.encoder_lengths[from];
+        Ok(())
+    }
+
+    /// Frees the memory behind the first `length` positions of `slot`, and in layers with a window what no query from
+    /// position `cut` on reads. A smaller cut than before brings nothing back.
+    pub fn trim_slot(&mut self, slot: usize, length: usize, cut: usize) -> Result<()> {
+        self.check_slot(slot)?;
+        if cut > length || length > self.options.capacity {
+            let capacity = self.options.capacity;
+            return Err(Error(format!("a cut at {cut} of {length} positions of {capacity}")));
+        }
+        self.cuts[slot] = if length == 0 { 0 } else { self.cuts[slot].max(cut) };
+        self.past.trim(slot, length, cut);
         Ok(())
     }
 

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use super::memory::{Memory, Place};
 use crate::ort::{Api, Element, Error, Result, Value};
 
@@ -49,19 +51,30 @@ impl SlotBuffer {
         unsafe { Value::view_in(api, self.memory.info(api)?, self.element, &dims, (data, length)) }
     }
 
-    /// Copies the first `positions` of slot `from` over those of slot `to`.
-    pub fn copy(&mut self, from: usize, to: usize, positions: usize) -> Result<()> {
-        assert!(from < self.slots && to < self.slots && positions <= self.capacity);
+    /// Copies `positions` of slot `from` over those of slot `to`.
+    pub fn copy(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
+        assert!(from < self.slots && to < self.slots && positions.end <= self.capacity);
         if from == to {
             return Ok(());
         }
-        let size = positions * self.position_size();
+        let skipped = positions.start * self.position_size();
+        let size = positions.len() * self.position_size();
         for head in 0..self.heads {
-            let (from, to) = (self.memory.at(self.offset(from, head)), self.memory.at(self.offset(to, head)));
+            let start = |slot| self.memory.at(self.offset(slot, head) + skipped);
+            let (from, to) = (start(from), start(to));
             // SAFETY: both addresses lie in this buffer, in different slots.
             unsafe { self.memory.copy(from, to, size)? };
         }
         Ok(())
+    }
+
+    /// Frees the memory of `positions` of `slot`, page by page. Nobody may read them before they are written again.
+    pub fn give_back(&mut self, slot: usize, positions: Range<usize>) {
+        assert!(slot < self.slots && positions.end <= self.capacity);
+        for head in 0..self.heads {
+            let offset = self.offset(slot, head) + positions.start * self.position_size();
+            self.memory.give_back(offset, positions.len() * self.position_size());
+        }
     }
 
     /// Fills the first positions of `slot` from a tensor [1, heads, positions, head size] on the host.
@@ -141,7 +154,7 @@ mod tests {
         everywhere(|place| {
             let mut buffer = SlotBuffer::new(place, Element::F16, [2, 2, 5, 4]).unwrap();
             (0..2).for_each(|head| fill(&mut buffer, 0, head, 5, 7));
-            buffer.copy(0, 1, 3).unwrap();
+            buffer.copy(0, 1, 0..3).unwrap();
             for head in 0..2 {
                 let copied = bytes(&buffer, 1, head, 5);
                 assert!(
@@ -149,6 +162,52 @@ mod tests {
                 );
             }
         });
+    }
+
+    #[test]
+    fn copies_from_the_middle() {
+        everywhere(|place| {
+            let mut buffer = SlotBuffer::new(place, Element::F16, [2, 2, 5, 4]).unwrap();
+            (0..2).for_each(|head| fill(&mut buffer, 0, head, 5, 7));
+            buffer.copy(0, 1, 2..4).unwrap();
+            for head in 0..2 {
+                let wanted = [[0; 16], [7; 16]].concat();
+                assert_eq!(bytes(&buffer, 1, head, 4), wanted);
+                assert!(bytes(&buffer, 1, head, 5)[32..].iter().all(|byte| *byte == 0));
+            }
+        });
+    }
+
+    /// Bytes of the buffer that are in memory.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn resident(buffer: &SlotBuffer) -> usize {
+        const PAGE: usize = 4096;
+        let size = buffer.offset(buffer.slots, 0);
+        let mut pages = vec![0_u8; size.div_ceil(PAGE)];
+        // SAFETY: the mapping begins on a page and has `size` bytes; the list has an entry for each page.
+        let result = unsafe { libc::mincore(buffer.memory.at(0).cast(), size, pages.as_mut_ptr()) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        pages.iter().filter(|page| **page & 1 == 1).count() * PAGE
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn memory_follows_what_is_written_and_given_back() {
+        // 64 KiB of a gibibyte per head and slot.
+        let mut buffer = SlotBuffer::new(Place::Host, Element::F32, [4, 2, 1 << 20, 256]).unwrap();
+        assert_eq!(resident(&buffer), 0);
+        (0..2).for_each(|head| fill(&mut buffer, 3, head, 64, 9));
+        assert_eq!(resident(&buffer), 2 << 16);
+        buffer.copy(3, 1, 16..64).unwrap();
+        assert_eq!(resident(&buffer), (2 << 16) + (2 * 48 << 10));
+        buffer.give_back(3, 0..1 << 20);
+        assert_eq!(resident(&buffer), 2 * 48 << 10);
+        // A page holds four positions; one that also holds a kept position stays.
+        buffer.give_back(1, 0..31);
+        assert_eq!(resident(&buffer), 2 * 36 << 10);
+        for head in 0..2 {
+            assert!(bytes(&buffer, 1, head, 64)[28 << 10..].iter().all(|byte| *byte == 9));
+        }
     }
 
     #[test]
