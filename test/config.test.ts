@@ -35,7 +35,7 @@ describe('loadConfig', () => {
       precisions: ['fp32'],
       threads: availableThreads(),
       slots: 16,
-      context: 2048,
+      cacheMemory: null,
       stepTokens: 512,
       prefillChunk: 256,
       promptLookup: true,
@@ -69,6 +69,10 @@ describe('loadConfig', () => {
     });
     expect(loadConfig({ ALTUP_PRECISION: 'int4, fp32' }, []).precisions).toEqual(['int4', 'fp32']);
     expect(loadConfig({ ALTUP_STRICT: 'true' }, ['--strict=false']).strict).toBe(false);
+    expect(loadConfig({ ALTUP_CONTEXT: '64', ALTUP_CACHE_MEMORY: '1.5GiB' }, [])).toMatchObject({
+      context: 64,
+      cacheMemory: 1.5 * 2 ** 30,
+    });
     expect(loadConfig({}, ['--strict', '--slots', '4'])).toMatchObject({ strict: true, slots: 4 });
   });
 
@@ -87,6 +91,11 @@ describe('loadConfig', () => {
     [{ ALTUP_PORT: '' }, [], "ALTUP_PORT: '' is not valid; expected a whole number from 0 to 65535"],
     [{}, ['--port', '65536'], "--port: '65536' is not valid; expected a whole number from 0 to 65535"],
     [{ ALTUP_SLOTS: '-1' }, [], "ALTUP_SLOTS: '-1' is not valid; expected a whole number from 1 to 1024"],
+    ...['6GB', '1000', '-1GiB', '9999999999TiB'].map((text): [Record<string, string>, string[], string] => [
+      { ALTUP_CACHE_MEMORY: text },
+      [],
+      `ALTUP_CACHE_MEMORY: '${text}' is not valid; expected a size from 1MiB, such as 800MiB or 6GiB`,
+    ]),
     [{ ALTUP_SLOTS: '1e2' }, [], "ALTUP_SLOTS: '1e2' is not valid; expected a whole number from 1 to 1024"],
     [{ ALTUP_STRICT: 'yes' }, [], "ALTUP_STRICT: 'yes' is not valid; expected true or false"],
     [{ ALTUP_STRICT: 'constructor' }, [], "ALTUP_STRICT: 'constructor' is not valid; expected true or false"],

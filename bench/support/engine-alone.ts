@@ -40,6 +40,7 @@ export class EngineAlone {
           runtime,
           threads: 2,
           maxContext: 2048,
+          cacheMemory: null,
           stepTokens: 512,
           prefillChunk: 256,
           promptLookup: false,

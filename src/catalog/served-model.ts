@@ -12,6 +12,10 @@ export type ModelState =
       slots: number;
       capacity: number;
       encoderCapacity: number;
+      /** Maximum bytes of keys and values. */
+      cacheBudget: number;
+      /** The memory for keys and values, not the model, limits `capacity`. */
+      isCacheLimit: boolean;
       /** Backend and execution provider that run its graphs. */
       runtime: { backend: string; executionProvider: string };
     }

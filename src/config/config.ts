@@ -24,6 +24,7 @@ export interface Config
     | 'apiKeysFile'
     | 'urgentKeys'
     | 'rateLimit'
+    | 'cacheMemory'
     | 'trustedProxies'
     | 'allowedHosts'
   > {
@@ -38,6 +39,8 @@ export interface Config
   urgentKeys: ReadonlySet<string>;
   /** null: none. */
   rateLimit: RateLimit | null;
+  /** Maximum bytes of one model's cache; null: not set. */
+  cacheMemory: number | null;
   /** In fastify's form; false: none. */
   trustedProxies: string[] | false;
   /** Names allowed in `Host` headers, next to addresses and `localhost`; null: all. */
@@ -67,6 +70,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     apiKeysFile,
     urgentKeys,
     rateLimit,
+    cacheMemory,
     trustedProxies,
     allowedHosts,
     ...rest
@@ -91,6 +95,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     apiKeys: keys,
     urgentKeys: new Set(urgentKeys?.split(',').map((name) => name.trim())),
     rateLimit: rateLimit === undefined ? null : parseRateLimit(sourceOf('rateLimit'), rateLimit),
+    cacheMemory: cacheMemory === undefined ? null : parseBytes(sourceOf('cacheMemory'), cacheMemory),
     trustedProxies:
       trustedProxies !== undefined && parseTrustedProxies(sourceOf('trustedProxies'), trustedProxies),
     allowedHosts:
@@ -126,6 +131,22 @@ function parsePrecisions(source: string, text: string): Precision[] {
     found.push(precision);
   }
   return found;
+}
+
+const byteUnits: Record<string, number> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+/**
+ * A number of bytes: `6GiB`, `1.5 GiB`, `1048576`.
+ * @param source the variable or flag the text comes from
+ * @throws ConfigurationError for other texts, and for less than a MiB
+ */
+function parseBytes(source: string, text: string): number {
+  const [, number, unit] = /^(\d{1,15}(?:\.\d{1,3})?) ?([KMGT]iB)?$/.exec(text.trim()) ?? [];
+  const bytes = Math.floor(Number(number) * (unit === undefined ? 1 : byteUnits[unit]!));
+  if (bytes >= 2 ** 20 && Number.isSafeInteger(bytes)) return bytes;
+  throw new ConfigurationError(
+    `${source}: '${text.slice(0, 100)}' is not valid; expected a size from 1MiB, such as 800MiB or 6GiB`,
+  );
 }
 
 export interface ConfigRow {

@@ -59,12 +59,19 @@ const settings = {
   }),
   slots: whole(1, 1024, {
     default: 16,
-    description:
-      'Sequences that one model generates at the same time; memory for all of them is allocated at start.',
+    description: 'Maximum sequences that one model generates at the same time.',
   }),
-  context: whole(16, 1_048_576, {
-    default: 2048,
-    description: 'Maximum tokens of a sequence; a model with a lower limit keeps its own.',
+  context: Type.Optional(
+    Type.Integer({
+      minimum: 16,
+      maximum: 1_048_576,
+      description:
+        'Maximum tokens of a sequence; a model with a lower limit keeps its own. Unset: the model’s own limit, but at most 2048 where memory for all slots is allocated at start.',
+    }),
+  ),
+  cacheMemory: optionalText({
+    description:
+      'Maximum memory for the keys and values of one model, such as `6GiB` or `800MiB`. Unset: 70 % of what is available when the model loads. Only where memory grows with use.',
   }),
   stepTokens: whole(3, 1_048_576, {
     default: 512,

@@ -161,6 +161,12 @@ export function createMetricsCatalogue() {
     ),
     generatedTokens: counter('altup_generated_tokens_total', 'Tokens generated.', ofModel),
     cacheUsage: gauge('altup_kv_cache_usage_ratio', 'Share of the slot cache in use, 0 to 1.', ofModel),
+    cacheBytes: gauge(
+      'altup_kv_cache_bytes',
+      'Memory of keys and values, of running sequences and kept for later prompts.',
+      ofModel,
+    ),
+    cacheBudget: gauge('altup_kv_cache_budget_bytes', 'Maximum memory of keys and values.', ofModel),
     stepSeconds: histogram(
       'altup_step_seconds',
       'Time inside ONNX Runtime per step, by phase.',

@@ -56,10 +56,11 @@ export class Metrics implements EngineObserver, TextObserver {
 
   /** The model is no longer served: removes its gauges, keeps its counters. */
   removed(model: string): void {
-    const { modelState, modelLoadSeconds, waiting, running, queueTokens, cacheUsage } = this.#catalogue;
+    const { modelState, modelLoadSeconds, waiting, running, queueTokens } = this.#catalogue;
+    const { cacheUsage, cacheBytes, cacheBudget } = this.#catalogue;
     for (const state of modelStates) modelState.remove({ model, state });
-    for (const gauge of [modelLoadSeconds, waiting, running, queueTokens, cacheUsage])
-      gauge.remove({ model });
+    const gauges = [modelLoadSeconds, waiting, running, queueTokens, cacheUsage, cacheBytes, cacheBudget];
+    for (const gauge of gauges) gauge.remove({ model });
     const { vllmWaiting, vllmRunning, vllmCacheUsage } = this.#catalogue;
     for (const gauge of [vllmWaiting, vllmRunning, vllmCacheUsage]) gauge.remove({ model_name: model });
     this.#removeInfo(model);
@@ -81,7 +82,8 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#showCacheUsage(name, 0);
     if (!manifest || state.state !== 'ready') return;
     const { family, precision, digest, parameters } = manifest;
-    const { slots, capacity, runtime } = state;
+    const { slots, capacity, runtime, cacheBudget } = state;
+    this.#catalogue.cacheBudget.set({ model: name }, cacheBudget);
     this.#removeInfo(name);
     const infos = {
       modelInfo: {
@@ -159,6 +161,7 @@ export class Metrics implements EngineObserver, TextObserver {
       this.#catalogue.stepSeconds.observe({ model, phase: 'decode' }, seconds(decodeMs));
       this.#catalogue.stepBatchSize.observe({ model }, decodeRows);
     }
+    this.#catalogue.cacheBytes.set({ model }, step.cacheBytes);
     // No step follows the last request's, so its cache usage would be shown for ever.
     this.#showCacheUsage(model, this.#loadOf(model).running === 0 ? 0 : step.cacheUsage);
   }

@@ -10,6 +10,10 @@ export interface Runtime {
   executionProvider: ExecutionProvider;
 }
 
+/** Whether a decoder's cache takes memory only for the positions that are written, which `Session.trimSlot` frees. */
+export const growsWithUse = ({ backend, executionProvider }: Runtime): boolean =>
+  backend === 'native' && executionProvider === 'cpu' && process.platform === 'linux';
+
 /** Chooses a completion's tokens. Made by a session's `startSampling`, for that session only. */
 export interface Sampling {
   /** Frees its resources: no more tokens are wanted. */
@@ -101,6 +105,12 @@ export interface Session {
 
   /** Copies the first `length` decoder positions (and the encoder side) of slot `from` to slot `to`. */
   copySlot(from: number, to: number, length: number): void;
+
+  /**
+   * Frees the memory of `slot` behind its first `length` positions, and in layers with a window what only queries before
+   * position `cut` read. A session that allocates its cache at once keeps it.
+   */
+  trimSlot(slot: number, length: number, cut: number): void;
 
   /** Frees the model and its cache. Never called while another call runs. */
   close(): Promise<void>;

@@ -194,12 +194,13 @@ export class Service {
   }
 
   #startEngine(runtime: Runtime): EngineClient {
-    const { threads, slots, context, stepTokens, prefillChunk, promptLookup } = this.#config;
+    const { threads, slots, context, cacheMemory, stepTokens, prefillChunk, promptLookup } = this.#config;
     const options = {
       runtime,
       threads,
       slots,
-      maxContext: context,
+      maxContext: context ?? null,
+      cacheMemory,
       stepTokens,
       prefillChunk,
       promptLookup,

@@ -30,7 +30,7 @@ const finished = (id: string): GenerationEvent => ({
   text: '',
 });
 const request = (id: string, model = 'm') => generationRequest({ id, model });
-const limits = { slots: 2, capacity: 50, encoderCapacity: 0 };
+const limits = { slots: 2, capacity: 50, encoderCapacity: 0, cacheBudget: 0, isCacheLimit: false };
 const specOf = (name: string) => ({ name, vocabulary: noTokens, folder: `/${name}/onnx` });
 const never = new AbortController().signal;
 
@@ -94,6 +94,7 @@ describe('EngineClient', () => {
       waiting: 0,
       running: 1,
       cacheUsage: 0,
+      cacheBytes: 0,
     };
     report({ type: 'stepped', step, events });
   };

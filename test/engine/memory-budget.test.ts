@@ -10,7 +10,7 @@ const gibibyte = 2 ** 30;
 
 it('takes models while they fit together, and says what the one that does not needs', () => {
   const budget = new MemoryBudget(6 * gibibyte);
-  const need = { weights: gibibyte, cache: 2 * gibibyte, slots: 16, positions: 2048 };
+  const need = { weights: gibibyte, cache: 2 * gibibyte, slots: 16, positions: 2048, isGrowing: false };
   const release = budget.reserve(need);
   expect(() => budget.reserve({ ...need, cache: 3 * gibibyte })).toThrow(
     /needs at least 4.0 GiB.*1.0 GiB for its weights.*3.0 GiB for the caches of 16 slots of 2048 positions.*3.0 GiB are available.*ALTUP_SLOTS or ALTUP_CONTEXT/,
@@ -19,6 +19,18 @@ it('takes models while they fit together, and says what the one that does not ne
   expect(() => budget.reserve({ ...need, weights: 1, cache: 0 })).toThrow(/0.00 GiB are available/);
   release();
   budget.reserve(need);
+});
+
+it('gives a cache that grows a share of what the weights leave, or what the operator wants', () => {
+  const budget = new MemoryBudget(11 * gibibyte);
+  const need = { weights: gibibyte, cache: 40 * gibibyte, slots: 16, positions: 32_768, isGrowing: true };
+  expect(budget.cacheBudget(need, null)).toBe(7 * gibibyte);
+  expect(budget.cacheBudget({ ...need, cache: gibibyte }, null)).toBe(gibibyte);
+  expect(budget.cacheBudget({ ...need, weights: 12 * gibibyte }, null)).toBe(0);
+  const wanted = budget.cacheBudget(need, 12 * gibibyte);
+  expect(() => budget.reserve({ ...need, cache: wanted })).toThrow(
+    /12.0 GiB for its cache; 11.0 GiB are available.*Lower ALTUP_CACHE_MEMORY/,
+  );
 });
 
 it('reads a model’s need from its files and the shape of its cache', async () => {

@@ -19,6 +19,7 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
         threads: 1,
         slots: 1,
         maxContext: 16,
+        cacheMemory: null,
         stepTokens: 16,
         promptLookup: true,
         prefillChunk: 16,

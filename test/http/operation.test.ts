@@ -42,7 +42,15 @@ describe.each(['/health', '/health/ready'])('%s', (url) => {
     expect(loading.statusCode).toBe(503);
     expect(loading.headers['retry-after']).toBe('1');
     expect(loading.json()).toMatchObject({ status: 'not_ready', models: [{ state: 'loading' }] });
-    model.state = { state: 'ready', slots: 1, capacity: 8, encoderCapacity: 8, runtime: fakeRuntime };
+    model.state = {
+      state: 'ready',
+      slots: 1,
+      capacity: 8,
+      encoderCapacity: 8,
+      cacheBudget: 0,
+      isCacheLimit: false,
+      runtime: fakeRuntime,
+    };
     expect((await app.inject(url)).statusCode).toBe(200);
   });
 

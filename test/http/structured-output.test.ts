@@ -14,7 +14,15 @@ async function send(
   const compiled: (readonly [model: string, source: GrammarSource])[] = [];
   const { backend = 'native' } = options;
   const runtime = { backend, executionProvider: 'cpu' } as const;
-  const state = { state: 'ready', slots: 4, capacity: 32, encoderCapacity: 24, runtime } as const;
+  const state = {
+    state: 'ready',
+    slots: 4,
+    capacity: 32,
+    encoderCapacity: 24,
+    cacheBudget: 0,
+    isCacheLimit: false,
+    runtime,
+  } as const;
   const { app, engine } = fakeServer({
     models: [fakeModel('tiny', state)],
     compileGrammar: async (model, source) => {

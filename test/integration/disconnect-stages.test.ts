@@ -17,7 +17,15 @@ async function gatedService() {
     new Promise<void>((letGo) => (isGated ? calls.push({ call, letGo }) : letGo()));
   const engine = new InProcessEngine({ models: { tiny: { slots: 1, capacity: 64, during } } });
   await engine.loaded;
-  const state = { state: 'ready', slots: 1, capacity: 64, encoderCapacity: 0, runtime: fakeRuntime } as const;
+  const state = {
+    state: 'ready',
+    slots: 1,
+    capacity: 64,
+    encoderCapacity: 0,
+    cacheBudget: 0,
+    isCacheLimit: false,
+    runtime: fakeRuntime,
+  } as const;
   const app = buildServer({
     config: {
       apiKeys: new ApiKeys(),

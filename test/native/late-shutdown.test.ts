@@ -19,6 +19,7 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
     threads: 1,
     slots,
     maxContext: 512,
+    cacheMemory: null,
     stepTokens: 4096,
     promptLookup: true,
     prefillChunk: 512,

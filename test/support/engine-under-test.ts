@@ -43,7 +43,7 @@ export class EngineUnderTest {
     this.engine = new ModelEngine({
       name,
       session: this.session,
-      limits,
+      limits: { ...limits, cacheBudget: 0, isCacheLimit: false },
       scheduler: new Scheduler({
         ...limits,
         spareSlots: 0,

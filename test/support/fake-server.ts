@@ -60,7 +60,15 @@ export function fakeModel(
     defaults: noDefaults,
     created: 1_780_000_000,
     isRequired: true,
-    state: state ?? { state: 'ready', slots: 4, capacity, encoderCapacity, runtime: fakeRuntime },
+    state: state ?? {
+      state: 'ready',
+      slots: 4,
+      capacity,
+      encoderCapacity,
+      cacheBudget: 0,
+      isCacheLimit: false,
+      runtime: fakeRuntime,
+    },
   };
 }
 

@@ -58,6 +58,10 @@ export class FakeSession implements Session {
   readonly #isLate: (slot: number, past: number) => boolean;
   readonly #encoded: (readonly number[])[];
   readonly #decoded: (readonly number[])[];
+  /** By slot: what `trimSlot` cut off; queries before it may read keys that are gone. */
+  readonly #cuts: number[];
+  /** By slot: positions with memory. */
+  readonly #held: number[];
   readonly #sampler: LogitsSampler;
   #isBusy = false;
 
@@ -73,6 +77,8 @@ export class FakeSession implements Session {
     this.#isLate = options.isLate ?? (() => false);
     this.#encoded = new Array(this.slots).fill([]);
     this.#decoded = new Array(this.slots).fill([]);
+    this.#cuts = new Array(this.slots).fill(0);
+    this.#held = new Array(this.slots).fill(0);
     this.#sampler = new LogitsSampler(this.vocabSize);
   }
 
@@ -98,6 +104,7 @@ export class FakeSession implements Session {
     sampling: Sampling | null,
     scoring?: Scoring,
   ): Promise<PrefillResult> {
+    if (past === 0) this.#cuts[slot] = 0;
     const before = this.#before(slot, past);
     const after = [...before, ...this.#rounded(tokens, past)];
     const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
@@ -145,6 +152,20 @@ export class FakeSession implements Session {
     this.#during(call);
     this.#encoded[to] = this.#encoded[from]!;
     this.#decoded[to] = content;
+    this.#cuts[to] = this.#cuts[from]!;
+    this.#held[to] = Math.max(this.#held[to]!, length);
+  }
+
+  trimSlot(slot: number, length: number, cut: number): void {
+    this.#check(cut <= length, `a cut at ${cut} of ${length} positions`);
+    this.#decoded[slot] = this.#decoded[slot]!.slice(0, length);
+    this.#cuts[slot] = length === 0 ? 0 : Math.max(this.#cuts[slot]!, cut);
+    this.#held[slot] = length;
+  }
+
+  /** By slot: the positions with memory, and what `trimSlot` cut off. */
+  get memory(): { length: number; cut: number }[] {
+    return this.#held.map((length, slot) => ({ length, cut: this.#cuts[slot]! }));
   }
 
   async close(): Promise<void> {
@@ -162,6 +183,7 @@ export class FakeSession implements Session {
     const content = this.#decoded[slot];
     this.#check(content !== undefined, `slot ${slot}`);
     this.#check(past <= content!.length, `slot ${slot} has ${content!.length} positions, not ${past}`);
+    this.#check(past === 0 || past >= this.#cuts[slot]! - 1, `slot ${slot} is cut at ${this.#cuts[slot]}`);
     return content!.slice(0, past);
   }
 
@@ -173,7 +195,10 @@ export class FakeSession implements Session {
     this.calls.push(call);
     try {
       await this.#during(call);
-      for (const [i, slot] of call.slots.entries()) this.#decoded[slot] = call.contents[i]!;
+      for (const [i, slot] of call.slots.entries()) {
+        this.#decoded[slot] = call.contents[i]!;
+        this.#held[slot] = Math.max(this.#held[slot]!, call.contents[i]!.length);
+      }
       const rows = compute();
       const logits = new Float32Array(rows.length * this.vocabSize);
       for (const [i, row] of rows.entries()) logits.set(row, i * this.vocabSize);

@@ -16,7 +16,10 @@ export interface EngineOptions {
   runtime: Runtime;
   threads: number;
   slots: number;
-  maxContext: number;
+  /** null: the model's own limit where the cache grows with its use. */
+  maxContext: number | null;
+  /** Maximum bytes of one model's cache; null: a share of what is available. */
+  cacheMemory: number | null;
   stepTokens: number;
   prefillChunk: number;
   promptLookup: boolean;
@@ -49,8 +52,10 @@ export interface StepReport {
   prefillTokens: number;
   waiting: number;
   running: number;
-  /** Used share of the slot cache's positions, 0–1. */
+  /** Share of the slot cache that running sequences use, 0–1. */
   cacheUsage: number;
+  /** Bytes of keys and values in memory, for running sequences and for later prompts. */
+  cacheBytes: number;
 }
 
 /** Engine worker → main thread. */
@@ -63,6 +68,8 @@ export type EngineReport =
       slots: number;
       capacity: number;
       encoderCapacity: number;
+      cacheBudget: number;
+      isCacheLimit: boolean;
     }
   | { type: 'load-failed'; model: string; message: string }
   | { type: 'unloaded'; model: string }

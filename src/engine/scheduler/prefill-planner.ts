@@ -1,4 +1,5 @@
-import type { GenerationRequest } from '../protocol/generation.ts';
+import { type GenerationRequest, promptLength } from '../protocol/generation.ts';
+import type { CacheMemory } from './cache-memory.ts';
 import { chunkEnd, costOf } from './cut-prompt.ts';
 import type { SharedPrefix, SlotContent, SlotContents } from './slot-contents.ts';
 import type { SlotTable } from './slot-table.ts';
@@ -36,6 +37,14 @@ export interface RunningSequence {
   shared: SharedPrefix | null;
 }
 
+interface PlannerOptions {
+  spareSlots: number;
+  prefillChunk: number;
+  capacity: number;
+  encoderCapacity: number;
+  memory?: CacheMemory;
+}
+
 /** What the planner shares with the scheduler. */
 interface SchedulerState {
   readonly queue: WaitingQueue<Schedulable>;
@@ -62,7 +71,7 @@ const maxTurns = 1000;
 
 /** Decides which prompts each step of one model computes, and how much of each. Gives queued requests their slots. */
 export class PrefillPlanner {
-  readonly #options: { spareSlots: number; prefillChunk: number };
+  readonly #options: PlannerOptions;
   readonly #hasEncoder: boolean;
   readonly #queue: SchedulerState['queue'];
   readonly #table: SchedulerState['table'];
@@ -76,10 +85,7 @@ export class PrefillPlanner {
   #step = 0;
   #now = 0;
 
-  constructor(
-    options: { spareSlots: number; prefillChunk: number; encoderCapacity: number },
-    { queue, table, contents, holders }: SchedulerState,
-  ) {
+  constructor(options: PlannerOptions, { queue, table, contents, holders }: SchedulerState) {
     this.#options = options;
     this.#hasEncoder = options.encoderCapacity > 0;
     this.#queue = queue;
@@ -127,7 +133,7 @@ export class PrefillPlanner {
   /** Gives the next queued request a slot and plans what `budget` allows of its prompt. @returns whether it could */
   #startNext(budget: number, plan: PrefillUnderWay, isWanted = (_next: Schedulable) => true): boolean {
     const next = this.#queue.first(this.#now, this.#table.free.length <= this.#options.spareSlots);
-    if (next === null || !isWanted(next)) return false;
+    if (next === null || !isWanted(next) || !this.#hasMemoryFor(next)) return false;
     const shared = this.#contents.find(next);
     // An encoder cannot stop half-way, so a prompt over budget waits for a step that computes no other.
     const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
@@ -137,6 +143,16 @@ export class PrefillPlanner {
     plan.started.push(next.id);
     this.#planPrompt(holder, budget, plan);
     return true;
+  }
+
+  /** Whether the running requests and `next` may all grow to their full length. A request that waits holds up others. */
+  #hasMemoryFor(next: Schedulable): boolean {
+    const { memory, capacity } = this.#options;
+    if (!memory) return true;
+    const reserved = [next, ...[...this.#holders.values()].map(({ request }) => request)].map((request) =>
+      memory.reservation(Math.min(capacity, promptLength(request) + request.maxTokens)),
+    );
+    return reserved.reduce((sum, bytes) => sum + bytes, 0) <= memory.budget;
   }
 
   /** Gives `request` a slot; null when none is free. */
@@ -219,8 +235,9 @@ export class PrefillPlanner {
     while (holder.shared !== null) {
       const { content, length } = holder.shared;
       const from = this.#contents.slotOf(content);
-      if (from !== null && content.filled >= length) this.#takeOver(holder, from, holder.shared, plan);
-      else if (from !== null && content.isLive) return true;
+      const isHeld = from !== null && content.cut <= length;
+      if (isHeld && content.filled >= length) this.#takeOver(holder, from, holder.shared, plan);
+      else if (isHeld && content.isLive) return true;
       // This source will not deliver; another slot may hold a shared part.
       else holder.shared = this.#contents.find(holder.request, holder.content);
     }

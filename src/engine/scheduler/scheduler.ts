@@ -1,4 +1,5 @@
 import type { AbortStage } from '../protocol/generation.ts';
+import type { CacheMemory, SlotTrim } from './cache-memory.ts';
 import { prefillBudget } from './cut-prompt.ts';
 import { PrefillPlanner, type RunningSequence, type Schedulable } from './prefill-planner.ts';
 import { SlotContents } from './slot-contents.ts';
@@ -26,6 +27,8 @@ export interface SchedulerOptions extends SlotLimits {
   prefillChunk: number;
   /** As the session's: reproducible requests need no care. */
   hasEqualRows: boolean;
+  /** Absent: the cache's memory is allocated at once. */
+  memory?: CacheMemory;
 }
 
 /**
@@ -71,11 +74,31 @@ export class Scheduler {
     return [...this.#holders.values()].some(({ stage }) => stage !== 'prefill');
   }
 
-  /** Used share of the cache's decoder positions, 0–1. */
+  /** Share of the cache that running requests use, 0–1: of its memory, or of its decoder positions. */
   get cacheUsage(): number {
-    let filled = 0;
-    for (const holder of this.#holders.values()) filled += holder.filled;
-    return filled / (this.#options.slots * this.#options.capacity);
+    const { memory, slots, capacity } = this.#options;
+    let used = 0;
+    for (const { filled, content } of this.#holders.values()) {
+      used += memory ? memory.bytes(filled, content.cut) : filled;
+    }
+    return used / (memory ? memory.budget : slots * capacity);
+  }
+
+  /** Bytes of keys and values in memory; null: all that was allocated. */
+  get cacheBytes(): number | null {
+    return this.#options.memory?.inUse ?? null;
+  }
+
+  /**
+   * What the caller must give back so that the cache fits its budget: after the copies of a plan and before its
+   * computations, and when requests have ended.
+   */
+  giveBack(): readonly SlotTrim[] {
+    const { memory, slots } = this.#options;
+    if (!memory) return [];
+    const filled = Array.from({ length: slots }, (_, slot) => this.#contents.at(slot)?.filled ?? 0);
+    for (const holder of this.#holders.values()) filled[this.#table.slotOf(holder)] = holder.filled;
+    return memory.giveBack(this.#contents, filled);
   }
 
   /** @throws RangeError when the prompt is empty or does not fit a slot, which the caller should check first */

@@ -8,6 +8,8 @@ export interface SlotContent {
   filled: number;
   /** Number of leading tokens computed in whole chunks, so that they are bit-identical in every prompt. */
   exact: number;
+  /** Layers with a window may hold nothing that only queries before this position read. */
+  cut: number;
   /** Its request still runs, so all of `tokens` will be computed. */
   isLive: boolean;
   /** Larger values are more recent. */
@@ -56,6 +58,7 @@ export class SlotContents {
       salt: cacheSalt,
       filled: 0,
       exact: isReproducible && promptLogprobs === null ? this.#wholeChunks(promptTokens.length) : 0,
+      cut: 0,
       isLive: true,
       usedAt: ++this.#uses,
     };
@@ -66,6 +69,7 @@ export class SlotContents {
   /** Records that `content` took its first `length` tokens from `source`. */
   takenOver(content: SlotContent, source: SlotContent, length: number): void {
     content.exact = Math.max(content.exact, Math.min(source.exact, this.#wholeChunks(length)));
+    content.cut = source.cut;
   }
 
   /** Records that the tokens of `content` from `start` to `end` will be computed at once. */
@@ -137,7 +141,7 @@ export class SlotContents {
     const useful = isReproducible
       ? this.#wholeChunks(Math.min(shared, length - 1, content.exact))
       : Math.min(shared, length - 2);
-    return useful >= minShared ? useful : 0;
+    return useful >= Math.max(minShared, content.cut) ? useful : 0;
   }
 
   #wholeChunks(length: number): number {
@@ -150,6 +154,7 @@ function covers(other: SlotContent, own: SlotContent): boolean {
     other.salt === own.salt &&
     other.filled >= own.filled &&
     other.exact >= own.exact &&
+    other.cut <= own.cut &&
     commonLength(own.tokens, other.tokens, own.filled) === own.filled
   );
 }

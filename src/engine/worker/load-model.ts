@@ -1,16 +1,17 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheBytesPerToken } from '../../catalog/cache-bytes.ts';
+import { cacheBytesPerToken, cacheLayers } from '../../catalog/cache-bytes.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import { readManifest } from '../../catalog/manifest-file.ts';
 import { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
 import { ConfigurationError } from '../../errors.ts';
 import { keepTokenBytes } from '../../runtime/grammars/token-bytes.ts';
-import type { Session, SessionOptions } from '../../runtime/session.ts';
+import { growsWithUse, type Session, type SessionOptions } from '../../runtime/session.ts';
 import { SamplingError } from '../../sampling/sampling-error.ts';
 import { greedy } from '../../sampling/sampling-request.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { EngineOptions, ModelSpec } from '../protocol/messages.ts';
+import { CacheMemory } from '../scheduler/cache-memory.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
 import { ModelEngine } from './model-engine.ts';
@@ -61,13 +62,18 @@ export interface LoadContext {
 
 /**
  * Slots beyond those that one client may fill. A client that holds none gets one at once, however long another client's
- * sequences are. Each costs the memory of a slot.
+ * sequences are.
  */
 const spareSlots = 1;
 
+/** Default for a cache whose memory is allocated at once. */
+const maxAllocatedContext = 2048;
+/** Fewer tokens are of no use. */
+const minContext = 16;
+
 /** Makes one model ready to generate. @throws Error that names the file at fault */
 export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
-  const { maxContext, threads, stepTokens, prefillChunk } = context.options;
+  const { threads, stepTokens, prefillChunk, runtime } = context.options;
   const slots = context.options.slots + spareSlots;
   const manifest = await readManifest(spec.folder);
   const tokenizer = new Vocabulary(spec.vocabulary);
@@ -79,9 +85,23 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
         'set decoder_start_token_id in generation_config.json and export again.',
     );
   }
-  const release = context.memory.reserve(
-    await modelMemory(manifest, { folder: spec.folder, slots, maxContext }),
-  );
+  const isGrowing = growsWithUse(runtime) && !hasEncoder;
+  const maxContext = context.options.maxContext ?? (isGrowing ? manifest.contextLength : maxAllocatedContext);
+  const need = await modelMemory(manifest, { folder: spec.folder, slots, maxContext });
+  if (isGrowing) need.cache = context.memory.cacheBudget(need, context.options.cacheMemory);
+  const release = context.memory.reserve({ ...need, isGrowing });
+  const slotCapacity = Math.min(maxContext, manifest.contextLength);
+  const memory = isGrowing
+    ? new CacheMemory({ budget: need.cache, layers: cacheLayers(manifest), slots, chunk: prefillChunk })
+    : undefined;
+  const capacity = memory?.longest(slotCapacity) ?? slotCapacity;
+  if (capacity < Math.min(minContext, slotCapacity)) {
+    release();
+    throw new ConfigurationError(
+      `${spec.folder}: a cache of ${need.cache} bytes has room for a sequence of ${capacity} tokens. ` +
+        'Raise ALTUP_CACHE_MEMORY, or give the service more memory.',
+    );
+  }
   const session = await context
     .openSession({ folder: spec.folder, slots, maxContext, threads })
     .catch((error) => {
@@ -96,21 +116,23 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
   if (session.runtime.backend === 'native') keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
   const limits = {
     slots: session.slots,
-    capacity: Math.min(session.capacity, manifest.contextLength),
+    capacity,
     encoderCapacity: hasEncoder
       ? Math.min(session.encoderCapacity, manifest.encoderContextLength ?? session.encoderCapacity)
       : 0,
   };
+  const cache = { cacheBudget: need.cache, isCacheLimit: capacity < slotCapacity };
   return new ModelEngine({
     name: spec.name,
     session,
-    limits,
+    limits: { ...limits, ...cache },
     scheduler: new Scheduler({
       ...limits,
       spareSlots,
       stepTokens,
       prefillChunk,
       hasEqualRows: session.hasEqualRows,
+      ...(memory && { memory }),
     }),
     promptLookup: context.options.promptLookup,
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
@@ -124,7 +146,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
 export async function modelMemory(
   manifest: Manifest,
   { folder, slots, maxContext }: { folder: string; slots: number; maxContext: number },
-): Promise<MemoryNeed> {
+): Promise<Omit<MemoryNeed, 'isGrowing'>> {
   const capacity = Math.min(maxContext, manifest.contextLength);
   const encoderCapacity = Math.min(maxContext, manifest.encoderContextLength ?? 0);
   const { own, cross } = cacheBytesPerToken(manifest);

@@ -4,11 +4,13 @@ import { ConfigurationError } from '../../errors.ts';
 /** Bytes. */
 export interface MemoryNeed {
   weights: number;
-  /** For all slots when full. All of it is reserved, although much may never be touched. */
+  /** For all slots when full, or the budget of a cache that grows with its use. */
   cache: number;
   slots: number;
   /** Positions per slot, decoder and encoder together. */
   positions: number;
+  /** The cache takes memory only for what is written. */
+  isGrowing: boolean;
 }
 
 /**
@@ -20,6 +22,9 @@ export function availableMemory(): number {
   return limit > 0 ? Math.min(freemem(), limit - process.memoryUsage.rss()) : freemem();
 }
 
+/** Default share for a model's cache of what its weights leave. ONNX Runtime and the tokenizers need some of the rest. */
+const cacheShare = 0.7;
+
 /** The memory that models share: what one reserves is not available to the next, touched or not. */
 export class MemoryBudget {
   #available: number;
@@ -30,16 +35,27 @@ export class MemoryBudget {
   }
 
   /**
+   * The budget of a cache that grows with its use.
+   * @param need the bytes of full slots
+   * @param wanted the operator's setting, in bytes; null: none
+   */
+  cacheBudget({ weights, cache }: Pick<MemoryNeed, 'weights' | 'cache'>, wanted: number | null): number {
+    const share = Math.floor(cacheShare * Math.max(0, this.#available - weights));
+    return Math.min(cache, wanted ?? share);
+  }
+
+  /**
    * @returns a function that frees the reservation
    * @throws ConfigurationError with what the model needs, when that is more than is available
    */
-  reserve({ weights, cache, slots, positions }: MemoryNeed): () => void {
+  reserve({ weights, cache, slots, positions, isGrowing }: MemoryNeed): () => void {
     if (weights + cache > this.#available) {
+      const use = isGrowing ? 'its cache' : `the caches of ${slots} slots of ${positions} positions`;
+      const remedy = isGrowing ? 'ALTUP_CACHE_MEMORY' : 'ALTUP_SLOTS or ALTUP_CONTEXT';
       throw new ConfigurationError(
         `the model needs at least ${gibibytes(weights + cache)} of memory, ${gibibytes(weights)} for its weights and ` +
-          `${gibibytes(cache)} for the caches of ${slots} slots of ${positions} positions; ` +
-          `${gibibytes(Math.max(0, this.#available))} are available. Lower ALTUP_SLOTS or ALTUP_CONTEXT, ` +
-          'serve fewer models, or give the service more memory.',
+          `${gibibytes(cache)} for ${use}; ${gibibytes(Math.max(0, this.#available))} are available. ` +
+          `Lower ${remedy}, serve fewer models, or give the service more memory.`,
       );
     }
     this.#available -= weights + cache;

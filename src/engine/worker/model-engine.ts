@@ -8,11 +8,18 @@ import type { Scheduler, SlotLimits } from '../scheduler/scheduler.ts';
 import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
 import { Completion, type CompletionModel, OpenCompletions } from './completion.ts';
 
+export interface ModelLimits extends SlotLimits {
+  /** Maximum bytes of keys and values. */
+  cacheBudget: number;
+  /** The memory for keys and values, not the model, limits `capacity`. */
+  isCacheLimit: boolean;
+}
+
 export interface ModelEngineParts {
   /** Name as served. */
   name: string;
   session: Session;
-  limits: SlotLimits;
+  limits: ModelLimits;
   scheduler: Scheduler;
   /** Guess the next tokens of a sequence that decodes alone, if the session can check a guess. */
   promptLookup: boolean;
@@ -41,7 +48,7 @@ const lateness: Record<AbortStage, string> = {
  */
 export class ModelEngine {
   readonly name: string;
-  readonly limits: SlotLimits;
+  readonly limits: ModelLimits;
   readonly #session: Session;
   readonly #scheduler: Scheduler;
   readonly #guesses: boolean;
@@ -96,9 +103,11 @@ export class ModelEngine {
     this.#announce(plan);
     this.#moveSlots(plan);
     this.#reusePrefixes(plan);
+    this.#giveBackMemory();
     await this.#prefill(plan);
     await this.#decode(plan);
     this.#giveBackSlots();
+    this.#giveBackMemory();
     return this.#report(plan);
   }
 
@@ -176,6 +185,16 @@ export class ModelEngine {
     } catch (error) {
       this.#completions.breakDown(id === null ? [] : [id], error);
       if (id === null) this.#scheduler.forget(to);
+    }
+  }
+
+  #giveBackMemory(): void {
+    for (const { slot, length, cut } of this.#scheduler.giveBack()) {
+      try {
+        this.#session.trimSlot(slot, length, cut);
+      } catch (error) {
+        this.#completions.breakDown([], error);
+      }
     }
   }
 
@@ -318,6 +337,7 @@ export class ModelEngine {
       waiting: this.#scheduler.waiting,
       running: this.#scheduler.running,
       cacheUsage: this.#scheduler.cacheUsage,
+      cacheBytes: this.#scheduler.cacheBytes ?? this.limits.cacheBudget,
     };
     this.#spent = { prefillMs: null, decodeMs: null };
     return { type: 'stepped', step, events: this.#completions.takeEvents() };

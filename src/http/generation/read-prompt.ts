@@ -39,6 +39,10 @@ function roomBeside({ model: { manifest, capacity, encoderCapacity }, toGenerate
   return Math.max(1, capacity - generated);
 }
 
+/** What an operator can raise. */
+const limitSource = ({ isCacheLimit }: ReadyModel) =>
+  isCacheLimit ? ', as many as ALTUP_CACHE_MEMORY has room for' : '';
+
 /** How many of the last tokens to keep; null: keep all, or refuse a prompt that is too long. */
 function readTruncation(reading: PromptReading): number | null {
   const { truncateTo, room } = reading;
@@ -71,7 +75,10 @@ export async function readPrompt(
   const { param, name, room } = reading;
   const kept = readTruncation(reading);
   const tooLong = (size: string) =>
-    invalidRequest(param, `${name} has ${size}; the model takes at most ${room} tokens.`);
+    invalidRequest(
+      param,
+      `${name} has ${size}; the model takes at most ${room} tokens${limitSource(reading.model)}.`,
+    );
   if (typeof prompt === 'string' && kept === null && prompt.length > room * longestTokenBytes)
     throw tooLong(`${prompt.length} characters`);
   const { count, tokens } =
@@ -110,8 +117,9 @@ interface AskedTokens {
 export function readMaxTokens(
   { param, asked, fallback }: AskedTokens,
   { length }: readonly number[],
-  { capacity, manifest }: ReadyModel,
+  model: ReadyModel,
 ): number {
+  const { capacity, manifest } = model;
   const room = capacity - length;
   if (asked === null) return Math.min(fallback, room);
   if (asked <= room) return asked;
@@ -119,7 +127,7 @@ export function readMaxTokens(
     param,
     manifest.graphs.encoder
       ? `\`${param}\` is ${asked}; this model generates at most ${room}${length === 0 ? '' : ` after a prefix of ${length} tokens`}.`
-      : `The prompt's ${length} tokens plus \`${param}\` of ${asked} exceed this model's limit of ${capacity} tokens.`,
+      : `The prompt's ${length} tokens plus \`${param}\` of ${asked} exceed this model's limit of ${capacity} tokens${limitSource(model)}.`,
   );
 }
 

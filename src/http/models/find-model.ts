@@ -20,6 +20,8 @@ export interface ReadyModel {
   capacity: number;
   /** Maximum tokens of the encoder's prompt; 0 without an encoder. */
   encoderCapacity: number;
+  /** The memory for keys and values, not the model, limits `capacity`. */
+  isCacheLimit: boolean;
 }
 
 type Models = ReadonlyMap<string, ServedModel>;
@@ -77,9 +79,19 @@ export function requireTokenizer({ name, vocabulary, texts, state }: ServedModel
 export function requireReady(model: ServedModel): ReadyModel {
   const { name, manifest, vocabulary, texts, defaults, state } = model;
   if (state.state === 'ready' && manifest && vocabulary && texts) {
-    const { capacity, encoderCapacity, runtime } = state;
+    const { capacity, encoderCapacity, isCacheLimit, runtime } = state;
     const { backend } = runtime;
-    return { name, manifest, vocabulary, texts, defaults, backend, capacity, encoderCapacity };
+    return {
+      name,
+      manifest,
+      vocabulary,
+      texts,
+      defaults,
+      backend,
+      capacity,
+      encoderCapacity,
+      isCacheLimit,
+    };
   }
   throw notReady(name, state);
 }

@@ -94,6 +94,8 @@ interface NativeModelOptions {
   capacity: number;
   encoderCapacity: number;
   vocabSize: number;
+  /** By layer with a cache: maximum number of keys that a query reads; 0: all. */
+  windows: number[];
   threads: number;
   /** ONNX Runtime's name for it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */
   provider?: string;
@@ -128,6 +130,7 @@ export interface NativeModel {
   /** Chooses the token behind each of `tokens` in slot 0, until one is not the next of `tokens`. */
   verify(tokens: Int32Array, past: number, sampling: NativeSampling): NativeChoice[];
   copySlot(from: number, to: number, length: number): void;
+  trimSlot(slot: number, length: number, cut: number): void;
   /** Nanoseconds that ONNX Runtime itself took for the last decode step. */
   readonly runTime: number;
   close(): Promise<void>;

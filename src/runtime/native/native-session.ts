@@ -93,6 +93,7 @@ export class NativeSession implements Session {
       capacity: session.capacity,
       encoderCapacity: session.encoderCapacity,
       vocabSize: manifest.vocabSize,
+      windows: manifest.cache.map(({ slidingWindow }) => slidingWindow ?? 0),
       threads: options.threads,
       config: { 'session.intra_op.spin_duration_us': spinDurationUs },
       ...provider.request(options.folder, manifest.precision),
@@ -153,6 +154,10 @@ export class NativeSession implements Session {
 
   copySlot(from: number, to: number, length: number): void {
     this.#model.copySlot(from, to, length);
+  }
+
+  trimSlot(slot: number, length: number, cut: number): void {
+    this.#model.trimSlot(slot, length, cut);
   }
 
   /** Milliseconds that ONNX Runtime itself took for the last decode step. */

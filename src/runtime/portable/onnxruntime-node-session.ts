@@ -193,6 +193,8 @@ export class OnnxruntimeNodeSession implements Session {
     this.#encoderLengths[to] = encoderLength;
   }
 
+  trimSlot(): void {}
+
   async close(): Promise<void> {
     await this.#decoder.release();
     await this.#encoder?.release();
