@@ -1,18 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { e2b } from '../scripts/random-gemma3n/shape.ts';
-import { writeRandomGemma3n } from '../scripts/random-gemma3n/write-checkpoint.ts';
 import { largestMapping, processMemory } from '../test/support/process-usage.ts';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { readStream } from '../test/support/stream-completion.ts';
 import { type BenchResult, median, spread } from './result.ts';
+import { withE2b } from './support/e2b-checkpoint.ts';
 
-// E2B_CHECKPOINT names a folder that scripts/random-gemma3n.ts wrote; without it the benchmark makes one of 9 GB and
-// removes it. It serves an existing export: remove <folder>/onnx to time exporting too.
+// An existing export of E2B_CHECKPOINT is served: remove <folder>/onnx to time exporting too.
 
 const precision = 'int4';
 const slots = 8;
@@ -132,14 +129,4 @@ async function measure(checkpoint: string): Promise<BenchResult> {
 }
 
 /** Exports a model of Gemma 3n E2B's real shape with random weights as int4, serves it and measures it under load. */
-export async function run(): Promise<BenchResult> {
-  const given = process.env.E2B_CHECKPOINT;
-  if (given) return await measure(given);
-  const folder = await mkdtemp(join(tmpdir(), 'altup-e2b-'));
-  try {
-    await writeRandomGemma3n(folder, e2b);
-    return await measure(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
+export const run = (): Promise<BenchResult> => withE2b(measure);

@@ -11,7 +11,6 @@ const support = new Set([
   'altup-graph',
   'base-model',
   'mid-size-gemma3n',
-  'transformers-peer',
   'decode-rows',
   'count-stream',
   'held-out',

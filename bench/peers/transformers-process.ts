@@ -17,13 +17,13 @@ export interface GenerationJob {
 }
 
 /** Runs `transformers` in a separate process (training/peer.py), which takes one job after the other. */
-export class TransformersPeer {
+export class TransformersProcess {
   readonly #process;
   readonly #lines;
 
   /** @param checkpoint loaded in float32 */
   constructor(checkpoint: string, threads: number) {
-    const command = join(import.meta.dirname, '..', 'training', 'run');
+    const command = join(import.meta.dirname, '../../training/run');
     this.#process = spawn(command, ['training.peer', checkpoint, '--threads', String(threads)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
