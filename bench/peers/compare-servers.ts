@@ -39,6 +39,7 @@ const isAsked = (name: string) => process.argv.includes(`--${name}`);
 
 /** A server that is started again for each load of each round. */
 interface Side {
+  name: string;
   /** The file or folder of its weights. */
   weights: string;
   start: (capacity: Capacity) => Promise<Server>;
@@ -50,7 +51,7 @@ export async function compareServers(comparison: Comparison, result: BenchResult
   const { peer, model, checkpoint, pairs, start } = comparison;
   const rounds = numberAsked('rounds', isAsked('quick') ? 1 : 5);
   const plan = [...(isAsked('quick') ? quick : loads), ...(isAsked('long') ? [longest] : [])];
-  const threads = availableParallelism();
+  const threads = numberAsked('threads', availableParallelism());
   let vocabulary = 0;
   const sides: { pair: Pair; ours: Side; theirs: Side }[] = [];
   const isLimited = pairs.some(({ precision }) => isAsked(precision));
@@ -61,24 +62,23 @@ export async function compareServers(comparison: Comparison, result: BenchResult
     const file = await pair.file();
     vocabulary = manifest.vocabSize;
     const startOurs = (capacity: Capacity) => startService(checkpoint, precision, capacity);
-    const ours = { weights: folder, start: startOurs, rounds: [] };
-    const theirs = { weights: file, start: (capacity: Capacity) => start(file, capacity), rounds: [] };
+    const ours = { name: precision, weights: folder, start: startOurs, rounds: [] };
+    const startTheirs = (capacity: Capacity) => start(file, capacity);
+    const theirs = { name: `${peer} ${pair.format}`, weights: file, start: startTheirs, rounds: [] };
     sides.push({ pair, ours, theirs });
   }
   for (let round = 0; round < rounds; round += 1)
-    for (const { pair, ours, theirs } of sides) {
-      console.error(
-        `${model}: round ${round + 1} of ${rounds}, ${pair.precision} and ${peer} ${pair.format}`,
-      );
+    for (const { ours, theirs } of sides) {
+      console.error(`${model}, round ${round + 1} of ${rounds}`);
       for (const side of [ours, theirs]) side.rounds.push({ 'on disk, MiB': sizeMiB(side.weights) });
       // They take turns in going first, so that the machine's drift affects both equally.
       const turns = round % 2 === 0 ? [ours, theirs] : [theirs, ours];
       for (const load of plan)
-        for (const { start, rounds } of turns)
-          Object.assign(
-            rounds[round]!,
-            await measure(() => start({ ...load, threads }), load, vocabulary, round),
-          );
+        for (const { name, start, rounds } of turns) {
+          const figures = await measure(() => start({ ...load, threads }), load, vocabulary, round);
+          console.error(name, figures);
+          Object.assign(rounds[round]!, figures);
+        }
     }
   for (const { pair, ours, theirs } of sides) addRows(comparison, pair, ours.rounds, theirs.rounds, result);
 }

@@ -34,7 +34,18 @@ async function startServer(
   const child = spawn(
     command,
     [
-      ...['--model', file, '--host', '127.0.0.1', '--port', String(port), '--no-ui', '--offline'],
+      ...[
+        '--model',
+        file,
+        '--host',
+        '127.0.0.1',
+        '--port',
+        String(port),
+        '--timeout',
+        '3600',
+        '--no-ui',
+        '--offline',
+      ],
       ...['--parallel', String(slots), '--ctx-size', String(slots * context), '--no-kv-unified'],
       ...['--threads', String(threads), '--threads-batch', String(threads)],
       ...['--no-cache-prompt', '--cache-ram', '0', '--ctx-checkpoints', '0', '--slot-prompt-similarity', '0'],

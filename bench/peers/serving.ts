@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { familyOf } from '../../test/support/process-usage.ts';
 import { seededRandom } from '../../test/support/seeded-random.ts';
@@ -83,12 +85,17 @@ const memoryMiB = (pid: number): number =>
     .map((each) => readFileSync(`/proc/${each}/smaps_rollup`, 'utf8'))
     .reduce((sum, text) => sum + Number(/^Pss:\s+(\d+)/m.exec(text)![1]), 0) / 1024;
 
+/** Without `fetch`, which gives up after five minutes: the last of many long prompts waits longer. */
 function post({ url, model }: Server, body: object, signal?: AbortSignal): Promise<Response> {
-  return fetch(`${url}/v1/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ model, temperature: 0, ignore_eos: true, ...body }),
-    signal: signal ?? null,
+  const payload = JSON.stringify({ model, temperature: 0, ignore_eos: true, ...body });
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
+  return new Promise((resolve, reject) => {
+    const options = { method: 'POST', headers, signal: signal! };
+    const call = request(`${url}/v1/completions`, options, (message) =>
+      resolve(new Response(Readable.toWeb(message) as ReadableStream, { status: message.statusCode! })),
+    );
+    call.on('error', reject);
+    call.end(payload);
   });
 }
 
