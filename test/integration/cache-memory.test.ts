@@ -55,10 +55,10 @@ describe.runIf(process.platform === 'linux')('memory for keys and values', () =>
     expect(peakInUse).toBeGreaterThan(0.75 * budget);
     expect(peakInUse).toBeLessThanOrEqual(budget);
     // Besides the cache, the process keeps 30,000 tokens of a prompt and what V8 has not collected yet.
-    expect(peak - before).toBeLessThan(budget + 64 * mebibyte);
+    expect(peak - before).toBeLessThan(budget + 80 * mebibyte);
     const kept = await service.metric('altup_kv_cache_bytes');
     expect(kept).toBeLessThanOrEqual(budget / 2);
-    expect(anonymous() - before - kept).toBeLessThan(64 * mebibyte);
+    expect(anonymous() - before - kept).toBeLessThan(80 * mebibyte);
     expect(anonymous()).toBeLessThan(peak);
   }, 600_000);
 
