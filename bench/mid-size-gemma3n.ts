@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Gemma3nShape } from '../scripts/random-gemma3n/shape.ts';
 import { writeRandomGemma3n } from '../scripts/random-gemma3n/write-checkpoint.ts';
 import { ConfigReader } from '../src/catalog/config-reader.ts';
-import type { Manifest } from '../src/catalog/manifest.ts';
+import type { Manifest, Precision } from '../src/catalog/manifest.ts';
 import { listSourceFiles } from '../src/export/checkpoint/checkpoint-digest.ts';
 import { gemmaFamily } from '../src/export/families/gemma/export.ts';
 import { buildDecoder } from '../src/export/families/gemma3n/decoder.ts';
@@ -46,6 +46,9 @@ class PlainStream implements Gemma3nStream {
     return this.#gemma.graph.add('Add', `/layers.${layer}/injected`, [computed, inject(computed)]);
   }
 
+  /** The tensor is what the layers compute, and has these tokens already. */
+  keep(): void {}
+
   end(computed: string, inject: (corrected: string) => string): string {
     return this.advance(this.#gemma.config.layers.length - 1, computed, inject);
   }
@@ -57,6 +60,18 @@ const plain = gemmaFamily({
   altup: () => null,
   isUnused: (config, name) => /(^|\.)altup/.test(name) || gemma3nParts.isUnused(config, name),
 });
+
+/** The model whose prompts pass every layer: it keeps all tokens of a chunk. */
+const everyLayer = gemmaFamily({
+  ...gemma3nParts,
+  buildDecoder: (gemma) => {
+    buildDecoder(gemma);
+    const start = gemma.graph.nodes.find(({ name }) => name === '/last_tokens/start');
+    start!.input = [gemma.graph.integers(0)];
+  },
+});
+
+const families = { altup: gemma3n, plain, 'every layer': everyLayer };
 
 export interface ExportedModel {
   folder: string;
@@ -77,14 +92,13 @@ export class MidSizeGemma3n {
     return new MidSizeGemma3n(checkpoint);
   }
 
-  /** Exports the checkpoint in float32, with AltUp or without. */
-  async export(kind: 'altup' | 'plain'): Promise<ExportedModel> {
-    const folder = await mkdtemp(join(this.checkpoint, `${kind}-`));
+  async export(kind: keyof typeof families, precision: Precision = 'fp32'): Promise<ExportedModel> {
+    const folder = await mkdtemp(join(this.checkpoint, 'export-'));
     const manifest = await writeExport(folder, {
       checkpoint: this.checkpoint,
       config: await ConfigReader.open(join(this.checkpoint, 'config.json')),
-      family: kind === 'altup' ? gemma3n : plain,
-      precision: 'fp32',
+      family: families[kind],
+      precision,
       source: await listSourceFiles(this.checkpoint),
       digest: kind,
       onProgress: () => {},

@@ -22,13 +22,20 @@ export interface AttentionStyle {
   normalizesHeads: boolean;
   /** Values are also normalised per head, without a weight. */
   normalizesValues: boolean;
-  /** The earlier layer that provides keys and values; null if this layer has its own. */
-  sharedLayer: number | null;
+  /** null if the layer has its own keys and values. */
+  shared: SharedCache | null;
+}
+
+/** Keys and values of an earlier layer, for a layer that computes only the last tokens of a chunk. */
+interface SharedCache {
+  layer: number;
+  /** x [batch, sequence, …] → these tokens of x. */
+  lastTokens: (x: string) => string;
 }
 
 /**
- * W_o·attention(x) for a normalised x [batch, sequence, d], over the row's cache and the chunk itself. It rotates
- * queries and keys.
+ * W_o·attention(x) for a normalised x, over the row's cache and the chunk itself. It rotates queries and keys. x is
+ * [batch, sequence, d], or has only the chunk's last tokens if the cache is shared.
  */
 export function attention(
   gemma: GemmaGraph,
@@ -43,9 +50,7 @@ export function attention(
   const compute = toCompute(gemma, x);
   const q = layer.rotated('q', layer.project('q', compute, inner), numHeads, `${layer.path}/q/rotated`);
   const mixed =
-    style.sharedLayer === null
-      ? overOwnCache(layer, q, compute)
-      : overSharedCache(layer, q, style.sharedLayer);
+    style.shared === null ? overOwnCache(layer, q, compute) : overSharedCache(layer, q, style.shared);
   const out = `${gemma.prefix}layers.${index}.self_attn.o_proj.weight`;
   return toStream(gemma, linear(gemma, `${layer.path}/o`, mixed, out, [hiddenSize, inner]));
 }
@@ -76,19 +81,19 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string): string {
 }
 
 /**
- * The layer appends the same rows to the same cache as the earlier layer. Nothing is copied if
- * `present.<shared>.<part>.<layer>` shares the memory of `present.<shared>.<part>`. With empty keys and values,
- * GroupQueryAttention would only read the cache, which is less work, but WebGPU's attention without subgroups is wrong
- * in that case.
+ * The layer reads what the earlier layer made of the cache, and writes the last tokens' rows there again. Nothing is
+ * copied if `present.<shared>.<part>.<layer>` shares the memory of `present.<shared>.<part>`. With empty keys and
+ * values, GroupQueryAttention would only read the cache, which is less work, but WebGPU's attention without subgroups
+ * is wrong in that case.
  */
-function overSharedCache(layer: AttentionLayer, query: string, shared: number): string {
+function overSharedCache(layer: AttentionLayer, query: string, shared: SharedCache): string {
   const { gemma, index } = layer;
   const { graph, config } = gemma;
   const cache = ['batch', config.kvHeads, 'capacity', config.headSize];
   const parts = ['key', 'value'] as const;
-  const made = parts.map((part) => newName(shared, part));
-  const past = parts.map((part) => pastName(shared, part));
-  const present = parts.map((part) => `${presentName(shared, part)}.${index}`);
+  const made = parts.map((part) => shared.lastTokens(newName(shared.layer, part)));
+  const past = parts.map((part) => presentName(shared.layer, part));
+  const present = past.map((name) => `${name}.${index}`);
   for (const name of present) graph.output(name, computeType(gemma.precision), cache);
   return layer.attend(query, made, past, present);
 }
@@ -129,8 +134,14 @@ class AttentionLayer {
           rmsNorm(gemma, name, split, weight, headSize),
         )
       : stream;
-    const angles = this.#inputs.angles[layers[index]!.attention];
+    const { cos, sin } = this.#inputs.angles[layers[index]!.attention];
+    const angles = { cos: this.#ownTokens(cos), sin: this.#ownTokens(sin) };
     return inCompute(gemma, output, (name) => rotate(gemma.graph, name, normed, angles, heads));
+  }
+
+  /** The tokens of x that the layer computes. */
+  #ownTokens(x: string): string {
+    return this.style.shared?.lastTokens(x) ?? x;
   }
 
   /** Normalises the heads of x with a weight of ones; the result has the compute type. */

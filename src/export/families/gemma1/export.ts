@@ -7,7 +7,7 @@ import { gemmaFamily } from '../gemma/export.ts';
 import { feedForward, type GemmaGraph, pickRows, rmsNorm, scaleBy } from '../gemma/graph-parts.ts';
 import { outputHead } from '../gemma/output-head.ts';
 
-const style = { normalizesHeads: false, normalizesValues: false, sharedLayer: null };
+const style = { normalizesHeads: false, normalizesValues: false, shared: null };
 
 /**
  * decoder.onnx of the first Gemma (arXiv 2403.08295; GemmaForCausalLM in Hugging Face Transformers): a chunk of tokens

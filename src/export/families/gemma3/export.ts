@@ -7,7 +7,7 @@ import { gemmaFamily } from '../gemma/export.ts';
 import { feedForward, type GemmaGraph, pickRows, rmsNorm, scaleBy } from '../gemma/graph-parts.ts';
 import { outputHead } from '../gemma/output-head.ts';
 
-const style = { normalizesHeads: true, normalizesValues: false, sharedLayer: null };
+const style = { normalizesHeads: true, normalizesValues: false, shared: null };
 
 /**
  * decoder.onnx of Gemma 3 (arXiv 2503.19786; Gemma3ForCausalLM in Hugging Face Transformers): a chunk of tokens per row

@@ -3,10 +3,11 @@ import { embeddingTable } from '../../layers/embedding.ts';
 import { float } from '../../onnx/attributes.ts';
 import { attention } from '../gemma/attention.ts';
 import { type DecoderInputs, decoderInputs } from '../gemma/decoder-inputs.ts';
-import { feedForward, pickRows, rmsNorm, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
+import { feedForward, rmsNorm, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
 import { outputHead } from '../gemma/output-head.ts';
 import type { Gemma3nGraph } from './graph.ts';
-import { gatedInput, perLayerInputs } from './per-layer-inputs.ts';
+import { LastTokens } from './last-tokens.ts';
+import { gatedInput, inputOfLayer, perLayerInputs } from './per-layer-inputs.ts';
 import { RoutedStream } from './routed-stream.ts';
 import type { Gemma3nStream } from './stream.ts';
 
@@ -25,33 +26,43 @@ export function buildDecoder(gemma: Gemma3nGraph, stream: Gemma3nStream = new Ro
     table.lookUp('/embed_tokens', inputs.ids),
     Math.sqrt(d),
   );
-  const injected = perLayerInputs(gemma, inputs.ids, embedded);
+  const tokens = new LastTokens(graph, inputs.ids, inputs.logitPositions);
+  let injected = perLayerInputs(gemma, inputs.ids, embedded);
+  // Only logits need what follows the attention of the last layer with its own cache, so it runs only for tokens with
+  // requested logits and those after them.
+  const lastCached = config.sharedLayers.lastIndexOf(null);
   const last = config.layers.length - 1;
   let x = stream.begin(embedded);
-  for (let index = 0; index < last; index += 1) {
-    const computed = fedForward(gemma, index, attended(gemma, index, x, inputs));
-    x = stream.advance(index, computed, (corrected) => gatedInput(gemma, index, corrected, injected[index]!));
+  for (let index = 0; index <= last; index += 1) {
+    let z = attended(gemma, index, x, inputs, tokens);
+    if (index === lastCached) {
+      z = tokens.of(z);
+      injected = tokens.of(injected);
+      stream.keep(tokens);
+    }
+    const inject = (corrected: string) =>
+      gatedInput(gemma, index, corrected, inputOfLayer(gemma, injected, index));
+    const computed = fedForward(gemma, index, z);
+    x = index < last ? stream.advance(index, computed, inject) : stream.end(computed, inject);
   }
-  // Only logits need what follows the last attention, so it runs only for tokens with requested logits.
-  const rows = inputs.logitPositions;
-  const z = pickRows(graph, `/layers.${last}/rows`, attended(gemma, last, x, inputs), d, rows);
-  const { size } = config.perLayerInput;
-  const input = pickRows(graph, `/per_layer_inputs/${last}/rows`, injected[last]!, size, rows);
-  const computed = fedForward(gemma, last, z);
-  outputHead(
-    gemma,
-    table,
-    stream.end(computed, (corrected) => gatedInput(gemma, last, corrected, input), rows),
-  );
+  outputHead(gemma, table, tokens.withLogits(x, d));
 }
 
 /** z = (x + norm(attention(n)) + laurel(n)) / √2, where n = norm(x). */
-function attended(gemma: Gemma3nGraph, index: number, x: string, inputs: DecoderInputs): string {
+function attended(
+  gemma: Gemma3nGraph,
+  index: number,
+  x: string,
+  inputs: DecoderInputs,
+  tokens: LastTokens,
+): string {
   const { graph, config } = gemma;
   const { hiddenSize: d, sharedLayers } = config;
   const [path, layer] = [`/layers.${index}`, `layers.${index}`];
   const normed = rmsNorm(gemma, `${path}/input_layernorm`, x, `${layer}.input_layernorm.weight`, d);
-  const style = { normalizesHeads: true, normalizesValues: true, sharedLayer: sharedLayers[index] ?? null };
+  const source = sharedLayers[index] ?? null;
+  const shared = source === null ? null : { layer: source, lastTokens: (name: string) => tokens.of(name) };
+  const style = { normalizesHeads: true, normalizesValues: true, shared };
   const mixed = attention(gemma, index, normed, inputs.attention, style);
   const behind = `${layer}.post_attention_layernorm.weight`;
   const gated = graph.add('Add', `${path}/attended`, [

@@ -3,10 +3,10 @@ import { gelu, rmsNorm, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
 import type { Gemma3nGraph } from './graph.ts';
 
 /**
- * The per-layer inputs: token information for each layer, [batch, sequence, P] per layer. They combine a separate table
+ * The per-layer inputs: token information for each layer, [batch, sequence, layers · P]. They combine a separate table
  * with a projection of the embedding: (norm(W e / √d) + √P · E_pl[ids]) / √2.
  */
-export function perLayerInputs(gemma: Gemma3nGraph, ids: string, embedded: string): string[] {
+export function perLayerInputs(gemma: Gemma3nGraph, ids: string, embedded: string): string {
   const { graph, config } = gemma;
   const { hiddenSize: d, layers, epsilon } = config;
   const { size } = config.perLayerInput;
@@ -25,12 +25,16 @@ export function perLayerInputs(gemma: Gemma3nGraph, ids: string, embedded: strin
   const joined = graph.add('Reshape', `${path}/joined`, [normed, graph.integers(0, 0, width)]);
   const own = scaleBy(graph, `${path}/own`, lookUp(gemma, ids, width), Math.sqrt(size));
   const sum = graph.add('Add', `${path}/sum`, [joined, own]);
-  const all = scaleBy(graph, path, sum, Math.SQRT1_2);
-  // Not Split: its WebGPU shader would write one buffer per layer, more than most GPUs allow.
-  const [axis, at] = [graph.integers(2), (layer: number) => graph.integers(layer * size)];
-  return layers.map((_, layer) =>
-    graph.add('Slice', `${path}/${layer}`, [all, at(layer), at(layer + 1), axis]),
-  );
+  return scaleBy(graph, path, sum, Math.SQRT1_2);
+}
+
+/**
+ * A layer's part of the per-layer inputs, [..., P]. Not Split: its WebGPU shader would write one buffer per layer, more
+ * than most GPUs allow.
+ */
+export function inputOfLayer({ graph, config }: Gemma3nGraph, all: string, layer: number): string {
+  const at = (index: number) => graph.integers(index * config.perLayerInput.size);
+  return graph.add('Slice', `/per_layer_inputs/${layer}`, [all, at(layer), at(layer + 1), graph.integers(2)]);
 }
 
 /** Looks up rows of the per-layer table. Tokens without a row (images and sound) use row 0. */

@@ -1,12 +1,10 @@
 import { altupDomain } from '../../altup/domain.ts';
 import { type Attributes, int, text } from '../../onnx/attributes.ts';
-import type { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import { normalize, number, scaleBy, streamLinear } from '../gemma/graph-parts.ts';
 import type { Gemma3nGraph } from './graph.ts';
+import { keptAxis, type LastTokens } from './last-tokens.ts';
 import type { Gemma3nStream } from './stream.ts';
-
-const tokens = ['batch', 'sequence'];
 
 /**
  * AltUp in Gemma 3n (Gemma3nTextAltUp in Hugging Face Transformers). A router computes coefficients for each token, the
@@ -17,17 +15,20 @@ export class RoutedStream implements Gemma3nStream {
   readonly #gemma: Gemma3nGraph;
   /** By layer. */
   readonly #routers: Router[];
-  /** Masks by the rank of X: 0 for block 0, 1 for the others. */
-  readonly #allButFirst: Readonly<Record<number, string>>;
+  /** A mask [K, 1, 1, 1]: 0 for block 0, 1 for the others. */
+  readonly #allButFirst: string;
+  /** Name of the tokens' axis in shapes. */
+  #tokens = 'sequence';
   /** X̂ of the current layer. */
   #predicted = '';
 
   constructor(gemma: Gemma3nGraph) {
     const { graph, config } = gemma;
+    const { numBlocks } = config.altup;
     this.#gemma = gemma;
     this.#routers = routers(gemma);
-    const masks = [3, 4].map((rank) => [rank, allButFirst(graph, config.altup.numBlocks, rank)]);
-    this.#allButFirst = Object.fromEntries(masks);
+    const mask = new Float32Array(numBlocks).fill(1, 1);
+    this.#allButFirst = graph.weight(weightOf('/altup/all_but_first', [numBlocks, 1, 1, 1], mask));
   }
 
   begin(embedded: string): string {
@@ -41,28 +42,28 @@ export class RoutedStream implements Gemma3nStream {
       mode: text('match'),
       num_blocks: int(numBlocks),
     });
-    this.#annotate(blocks, tokens);
-    return this.#predict(0, blocks, this.#select('/altup/expanded', blocks, tokens));
+    this.#annotate(blocks);
+    return this.#predict(0, blocks, this.#select('/altup/expanded', blocks));
   }
 
   advance(layer: number, computed: string, inject: (corrected: string) => string): string {
-    const { blocks, corrected } = this.#correct(layer, this.#predicted, computed, inject, tokens);
+    const { blocks, corrected } = this.#correct(layer, computed, inject);
     // The injection does not change block 0.
     const { active } = this.#gemma.config.altup;
-    const routed = active === 0 ? corrected : this.#select(`${this.#path(layer)}/injected`, blocks, tokens);
+    const routed = active === 0 ? corrected : this.#select(`${this.#path(layer)}/injected`, blocks);
     return this.#predict(layer + 1, blocks, routed);
   }
 
-  end(computed: string, inject: (corrected: string) => string, rows: string): string {
+  keep(tokens: LastTokens): void {
+    this.#predicted = tokens.of(this.#predicted, 2);
+    this.#tokens = keptAxis;
+    this.#annotate(this.#predicted);
+  }
+
+  end(computed: string, inject: (corrected: string) => string): string {
     const { graph, config } = this.#gemma;
     const { numBlocks } = config.altup;
-    const layer = config.layers.length - 1;
-    const shape = graph.integers(0, -1, config.hiddenSize);
-    const flat = graph.add('Reshape', `${this.#path(layer)}/flat`, [this.#predicted, shape]);
-    const picked = graph.add('Gather', `${this.#path(layer)}/rows`, [flat, rows], {
-      attributes: { axis: int(1) },
-    });
-    const { blocks } = this.#correct(layer, picked, computed, inject, ['rows']);
+    const { blocks } = this.#correct(config.layers.length - 1, computed, inject);
     const split = Array.from({ length: numBlocks }, (_, n) => `/altup/split/${n}`);
     graph.add('Split', '/altup/split', [blocks], {
       attributes: { axis: int(0), num_outputs: int(numBlocks) },
@@ -73,7 +74,7 @@ export class RoutedStream implements Gemma3nStream {
       attributes: { axis: int(0) },
     });
     const collapsed = this.#altup('Collapse', '/altup/collapse', [whole], { mode: text('match') });
-    graph.annotate(collapsed, ['rows', config.hiddenSize]);
+    graph.annotate(collapsed, ['batch', this.#tokens, config.hiddenSize]);
     return collapsed;
   }
 
@@ -103,33 +104,28 @@ export class RoutedStream implements Gemma3nStream {
     const matrix = this.#coefs(layer, 'prediction_coefs', path, active, identity);
     const square = graph.add('Reshape', `${path}/matrix`, [matrix, graph.integers(0, 0, K, K)]);
     this.#predicted = this.#altup('Predict', path, [blocks, square]);
-    this.#annotate(this.#predicted, tokens);
-    return this.#select(`${path}/read`, this.#predicted, tokens);
+    this.#annotate(this.#predicted);
+    return this.#select(`${path}/read`, this.#predicted);
   }
 
   #correct(
     layer: number,
-    predicted: string,
     computed: string,
     inject: (corrected: string) => string,
-    lead: readonly string[],
   ): { blocks: string; corrected: string } {
     const { graph, config, prefix, weights } = this.#gemma;
     const { numBlocks: K, active, scalesCorrected } = config.altup;
     const path = `${this.#path(layer)}/correct`;
     const gains = this.#coefs(layer, 'correction_coefs', path, computed, new Float32Array(K).fill(1));
-    const blocks = this.#altup('Correct', path, [predicted, computed, gains], { active: int(active) });
-    this.#annotate(blocks, lead);
-    const corrected = this.#select(`${path}/active`, blocks, lead);
+    const blocks = this.#altup('Correct', path, [this.#predicted, computed, gains], { active: int(active) });
+    this.#annotate(blocks);
+    const corrected = this.#select(`${path}/active`, blocks);
     const scale = () =>
       weights.asStored(`${prefix}layers.${layer}.altup.correct_output_scale`, [config.hiddenSize]);
     const scaled = scalesCorrected
       ? graph.add('Mul', `${path}/scaled`, [corrected, graph.weight(scale())])
       : corrected;
-    const added = graph.add('Mul', `${path}/injection`, [
-      inject(scaled),
-      this.#allButFirst[lead.length + 2]!,
-    ]);
+    const added = graph.add('Mul', `${path}/injection`, [inject(scaled), this.#allButFirst]);
     return { blocks: graph.add('Add', `${path}/injected`, [blocks, added]), corrected };
   }
 
@@ -151,10 +147,10 @@ export class RoutedStream implements Gemma3nStream {
     ]);
   }
 
-  #select(name: string, blocks: string, lead: readonly string[]): string {
+  #select(name: string, blocks: string): string {
     const { graph, config } = this.#gemma;
     const block = this.#altup('Select', name, [blocks], { active: int(config.altup.active) });
-    graph.annotate(block, [...lead, config.hiddenSize]);
+    graph.annotate(block, ['batch', this.#tokens, config.hiddenSize]);
     return block;
   }
 
@@ -162,17 +158,10 @@ export class RoutedStream implements Gemma3nStream {
     return this.#gemma.graph.add(op, name, inputs, { domain: altupDomain, attributes });
   }
 
-  #annotate(blocks: string, lead: readonly string[]): void {
+  #annotate(blocks: string): void {
     const { graph, config } = this.#gemma;
-    graph.annotate(blocks, [config.altup.numBlocks, ...lead, config.hiddenSize]);
+    graph.annotate(blocks, [config.altup.numBlocks, 'batch', this.#tokens, config.hiddenSize]);
   }
-}
-
-/** A mask [K, 1, …, 1]: 0 for block 0, 1 for the others. */
-function allButFirst(graph: GraphBuilder, numBlocks: number, rank: number): string {
-  const values = new Float32Array(numBlocks).fill(1, 1);
-  const dims = [numBlocks, ...Array<number>(rank - 1).fill(1)];
-  return graph.weight(weightOf(`/altup/all_but_first/${rank}`, dims, values));
 }
 
 type Coefs = 'prediction_coefs' | 'correction_coefs';
