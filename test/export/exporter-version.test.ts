@@ -18,7 +18,7 @@ const written: Record<string, string> = {
   '8': '73703e395cb7aa0b8a6295fc89d2325ec28997fec090f6e5b25ddd61ce56f27e',
   '9': '3afe5636d2989b98f6bd398417cbd78ca941788a3bfa004aa0dc0f886a78e299',
   '10': '29367382606b793adc593aa89a729e7a444892851e27d5ff0f34c86b57ae9d6e',
-  '11': 'd4ef86b1bc0ad68273b47f2cc45ad7f253f04944e51cebbe13708af80d115cad',
+  '11': '7f9a18e7ffd881f4654be8333898ff42a661df7f33aee35357fb206740ba25d1',
 };
 
 // Exports are kept until the version changes. If the exporter changes without it, the service keeps using old graphs.
