@@ -128,6 +128,8 @@ async function startService(
     ALTUP_SLOTS: String(slots),
     ALTUP_CONTEXT: String(context),
     ALTUP_THREADS: String(threads),
+    // Random tokens soon repeat themselves, which is easy to guess.
+    ALTUP_PROMPT_LOOKUP: 'false',
     // Long prompts wait for each other, on slow machines for more than a minute.
     ALTUP_QUEUE_TIMEOUT_MS: '3600000',
     ALTUP_REQUEST_TIMEOUT_MS: '3600000',

@@ -71,7 +71,7 @@ const settings = {
   ),
   cacheMemory: optionalText({
     description:
-      'Maximum memory for the keys and values of one model, such as `6GiB` or `800MiB`. Unset: 70 % of what is available when the model loads. Only where memory grows with use.',
+      'Maximum memory for the keys and values of one model, such as `6GiB` or `800MiB`. Unset: enough for 2048 tokens in every slot and for one sequence of the maximum length, but at most 70 % of what is available when the model loads. Only where memory grows with use.',
   }),
   stepTokens: whole(3, 1_048_576, {
     default: 512,
@@ -85,7 +85,7 @@ const settings = {
   promptLookup: flag({
     default: true,
     description:
-      'A sequence that generates alone gets a guess of its next tokens from its own text, which the model checks in one step. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on the CPU.',
+      'A sequence that generates alone gets a guess of its next tokens from its own text, which the model checks in one step. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on an x64 CPU.',
   }),
   maxQueuedRequests: whole(1, 1_000_000, {
     default: 256,

@@ -104,6 +104,34 @@ describe('an engine with a budget for its cache', () => {
     }
   });
 
+  it('gives back all of a request that expires after a cut behind its prompt', async () => {
+    const { engine, memory } = engineWith(330);
+    const late = request(20, { maxTokens: 130, deadline: 1000 });
+    engine.engine.submit(late);
+    while (engine.session.memory.every(({ cut }) => cut <= 20)) await engine.step();
+    engine.clock.advance(2000);
+    await engine.step();
+    expect(engine.endOf(late.id)).toMatchObject({ type: 'failed', code: 'deadline_exceeded' });
+    expect(memory.inUse).toBe(0);
+    expect(bytesOf({ engine, memory })).toBe(0);
+    expect(engine.faults).toEqual([]);
+  });
+
+  it('keeps no copy of a sequence that has moved after a cut', async () => {
+    const { engine, memory } = engineWith(420);
+    const [short, long] = [request(10, { maxTokens: 60 }), request(12, { maxTokens: 100 })];
+    engine.engine.submit(short);
+    engine.engine.submit(long);
+    while (engine.endOf(short.id)?.type !== 'finished') await engine.step();
+    for (let i = 0; i < 3; i++) {
+      await engine.step();
+      expect(bytesOf({ engine, memory })).toBeLessThanOrEqual(420);
+    }
+    await engine.finish();
+    expect(engine.endOf(long.id)).toMatchObject({ type: 'finished' });
+    expect(engine.faults).toEqual([]);
+  });
+
   it.each([1, 2, 3, 4, 5, 6])('never exceeds it and changes no token (seed %i)', async (seed) => {
     const random = seededRandom(seed);
     const budget = 330 + random.below(500);

@@ -21,15 +21,21 @@ it('takes models while they fit together, and says what the one that does not ne
   budget.reserve(need);
 });
 
-it('gives a cache that grows a share of what the weights leave, or what the operator wants', () => {
+it('gives a cache that grows what is usual, up to a share of what the weights leave', () => {
   const budget = new MemoryBudget(11 * gibibyte);
-  const need = { weights: gibibyte, cache: 40 * gibibyte, slots: 16, positions: 32_768, isGrowing: true };
-  expect(budget.cacheBudget(need, null)).toBe(7 * gibibyte);
-  expect(budget.cacheBudget({ ...need, cache: gibibyte }, null)).toBe(gibibyte);
-  expect(budget.cacheBudget({ ...need, weights: 12 * gibibyte }, null)).toBe(0);
-  const wanted = budget.cacheBudget(need, 12 * gibibyte);
-  expect(() => budget.reserve({ ...need, cache: wanted })).toThrow(
-    /12.0 GiB for its cache; 11.0 GiB are available.*Lower ALTUP_CACHE_MEMORY/,
+  expect(budget.cacheBudget(gibibyte, 3 * gibibyte)).toBe(3 * gibibyte);
+  expect(budget.cacheBudget(gibibyte, 40 * gibibyte)).toBe(7 * gibibyte);
+  expect(budget.cacheBudget(12 * gibibyte, gibibyte)).toBe(0);
+});
+
+it('names what helps when a cache that grows does not fit', () => {
+  const budget = new MemoryBudget(11 * gibibyte);
+  const need = { weights: gibibyte, cache: 12 * gibibyte, slots: 16, positions: 32_768, isGrowing: true };
+  expect(() => budget.reserve(need)).toThrow(
+    /12.0 GiB for its cache; 11.0 GiB are available.*Lower ALTUP_CACHE_MEMORY, serve fewer/,
+  );
+  expect(() => budget.reserve({ ...need, weights: 12 * gibibyte, cache: 0 })).toThrow(
+    /11.0 GiB are available. Serve fewer models/,
   );
 });
 

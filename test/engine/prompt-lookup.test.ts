@@ -94,6 +94,14 @@ describe('an engine with prompt lookup', () => {
     expect(guessedTokens).toBeGreaterThan(rightGuesses);
   });
 
+  it('counts no guess behind the end', async () => {
+    const engine = new EngineUnderTest({ ...options, promptLookup: true });
+    await engine.finish(request('a', { stop: { tokenIds: [promptTokens[8]!], ignoreEos: true } }));
+    const { rightGuesses, generatedTokens } = engine.lifeOf(request('a'));
+    expect(generatedTokens).toBe(9);
+    expect(rightGuesses).toBeLessThan(9);
+  });
+
   it('lets a later prompt share what was guessed rightly, and nothing else', async () => {
     const engine = new EngineUnderTest({ ...options, promptLookup: true });
     await engine.finish(request('a'));

@@ -262,7 +262,9 @@ describe('a bad parameter is a 400 that names it', () => {
     });
     const tokens = await refusal({ prompt: 'abcde', n: 4 }, small);
     expect(tokens).toMatchObject({ ...invalid, param: 'prompt' });
-    expect(tokens.message).toBe('The tokens up to prompt 0 add up to 6; with this `n`, the maximum is 5.');
+    expect(tokens.message).toBe(
+      'The tokens up to prompt 0 add up to 6; with this `n`, the maximum is 5 (ALTUP_MAX_QUEUED_TOKENS, ALTUP_CLIENT_QUEUE_SHARE).',
+    );
   });
 });
 

@@ -66,7 +66,7 @@ export type GenerationEvent =
   | { type: 'reused'; id: string; tokens: number }
   /** Log probabilities of the next given tokens, if requested; null for a first token, which has no context. */
   | { type: 'scored'; id: string; logprobs: readonly (PromptTokenLogprobs | null)[] }
-  /** The model checked a guess of the next tokens, of which so many were right; they come with the next events. */
+  /** The model checked so many guessed tokens; so many were right, whose tokens come with the next events. */
   | { type: 'guessed'; id: string; tokens: number; right: number }
   /** All tokens given to the model are computed. */
   | { type: 'prefilled'; id: string; at: number }

@@ -54,7 +54,7 @@ export class CacheMemory {
   bytes(length: number, cut: number): number {
     return this.#layers.reduce((sum, { window, bytesPerToken }) => {
       const gone = window === null ? 0 : Math.max(0, cut - window);
-      return sum + bytesPerToken * (length - gone);
+      return sum + bytesPerToken * Math.max(0, length - gone);
     }, 0);
   }
 
@@ -74,6 +74,11 @@ export class CacheMemory {
     return fits;
   }
 
+  /** Records a copy of `length` positions to `slot`, which may be moved on before the next `giveBack`. */
+  copied(slot: number, length: number): void {
+    this.#held[slot] = Math.max(this.#held[slot]!, length);
+  }
+
   /**
    * Chooses what to give back, so that the rest fits the budget.
    * @param filled by slot, the positions in use after the steps planned so far
@@ -88,6 +93,12 @@ export class CacheMemory {
     let [total, kept] = [0, 0];
     for (const [slot, length] of filled.entries()) {
       const content = contents.at(slot);
+      // Its request expired after a cut behind its prompt, so nothing can continue there.
+      if (content !== null && content.cut > length) {
+        contents.drop(content);
+        trim(slot, 0, 0);
+        continue;
+      }
       if (length < this.#held[slot]!) trim(slot, length, content?.cut ?? 0);
       this.#held[slot] = length;
       if (content === null) continue;

@@ -219,16 +219,25 @@ export class Scheduler {
       const planned: StepPlan['moves'][number][] = [];
       const busy = new Set([to, ...moves.slice(i).map((move) => move.from)]);
       const free = this.#table.free.filter((slot) => !busy.has(slot));
-      if (free.length > 0 && this.#contents.isWorthKeeping(to)) {
+      if (free.length > 0 && this.#contents.isWorthKeeping(to) && this.#hasRoomToCopy(to)) {
         const refuge = this.#contents.oldest(free);
         const length = this.#hasEncoder ? 0 : this.#contents.at(to)!.filled;
         planned.push({ id: null, from: to, to: refuge, length });
-        this.#contents.copied(to, refuge);
+        this.#contents.moved(to, refuge);
+        this.#options.memory?.copied(refuge, length);
       }
       planned.push({ id: occupant.request.id, from, to, length: occupant.filled });
-      this.#contents.copied(from, to);
+      this.#contents.moved(from, to);
+      this.#options.memory?.copied(to, occupant.filled);
       return planned;
     });
+  }
+
+  /** Whether the memory has room for what finished requests left in `slot` a second time. */
+  #hasRoomToCopy(slot: number): boolean {
+    const { memory } = this.#options;
+    const { filled, cut } = this.#contents.at(slot)!;
+    return !memory || memory.inUse + memory.bytes(filled, cut) <= memory.budget;
   }
 
   #planDecode(): StepPlan['rows'] {

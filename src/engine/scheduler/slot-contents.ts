@@ -89,11 +89,10 @@ export class SlotContents {
     if (slot !== null) this.#contents[slot] = null;
   }
 
-  /** Records a copy between slots. The copy becomes the original; the source stays usable and is overwritten first. */
-  copied(from: number, to: number): void {
-    const content = this.#contents[from]!;
-    this.#contents[to] = content;
-    this.#contents[from] = { ...content, isLive: false, usedAt: 0 };
+  /** Records that contents moved to another slot. The source's memory can be given back. */
+  moved(from: number, to: number): void {
+    this.#contents[to] = this.#contents[from]!;
+    this.#contents[from] = null;
   }
 
   /** The slot among `slots` whose contents were used least recently. */

@@ -196,9 +196,8 @@ export class OpenCompletions {
     this.#events.push({ type: 'prefilled', id: completion.request.id, at: this.#clock() });
   }
 
-  guessed(completion: Completion, tokens: number, right: number): void {
-    completion.verified(tokens, right);
-    this.#events.push({ type: 'guessed', id: completion.request.id, tokens, right });
+  guessed(id: string, tokens: number, right: number): void {
+    this.#events.push({ type: 'guessed', id, tokens, right });
   }
 
   score(id: string, logprobs: readonly (PromptTokenLogprobs | null)[]): void {

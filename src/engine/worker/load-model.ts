@@ -66,7 +66,7 @@ export interface LoadContext {
  */
 const spareSlots = 1;
 
-/** Default for a cache whose memory is allocated at once. */
+/** Default for a cache whose memory is allocated at once. Others get by default the memory that this would take. */
 const maxAllocatedContext = 2048;
 /** Fewer tokens are of no use. */
 const minContext = 16;
@@ -88,11 +88,17 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
   const isGrowing = growsWithUse(runtime) && !hasEncoder;
   const maxContext = context.options.maxContext ?? (isGrowing ? manifest.contextLength : maxAllocatedContext);
   const need = await modelMemory(manifest, { folder: spec.folder, slots, maxContext });
-  if (isGrowing) need.cache = context.memory.cacheBudget(need, context.options.cacheMemory);
-  const release = context.memory.reserve({ ...need, isGrowing });
   const slotCapacity = Math.min(maxContext, manifest.contextLength);
+  const layers = cacheLayers(manifest);
+  if (isGrowing) {
+    const one = new CacheMemory({ budget: 0, layers, slots, chunk: prefillChunk }).reservation(slotCapacity);
+    const usual = Math.max(one, need.cache * Math.min(1, maxAllocatedContext / slotCapacity));
+    const wanted = context.options.cacheMemory ?? context.memory.cacheBudget(need.weights, Math.ceil(usual));
+    need.cache = Math.min(need.cache, wanted);
+  }
+  const release = context.memory.reserve({ ...need, isGrowing });
   const memory = isGrowing
-    ? new CacheMemory({ budget: need.cache, layers: cacheLayers(manifest), slots, chunk: prefillChunk })
+    ? new CacheMemory({ budget: need.cache, layers, slots, chunk: prefillChunk })
     : undefined;
   const capacity = memory?.longest(slotCapacity) ?? slotCapacity;
   if (capacity < Math.min(minContext, slotCapacity)) {

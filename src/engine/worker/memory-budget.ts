@@ -22,7 +22,7 @@ export function availableMemory(): number {
   return limit > 0 ? Math.min(freemem(), limit - process.memoryUsage.rss()) : freemem();
 }
 
-/** Default share for a model's cache of what its weights leave. ONNX Runtime and the tokenizers need some of the rest. */
+/** Maximum share for a model's cache of what its weights leave, unless the operator sets it. ONNX Runtime and the tokenizers need some of the rest. */
 const cacheShare = 0.7;
 
 /** The memory that models share: what one reserves is not available to the next, touched or not. */
@@ -35,13 +35,11 @@ export class MemoryBudget {
   }
 
   /**
-   * The budget of a cache that grows with its use.
-   * @param need the bytes of full slots
-   * @param wanted the operator's setting, in bytes; null: none
+   * The default budget of a cache that grows with its use.
+   * @param usual bytes that the model should have, so that models that load later have room too
    */
-  cacheBudget({ weights, cache }: Pick<MemoryNeed, 'weights' | 'cache'>, wanted: number | null): number {
-    const share = Math.floor(cacheShare * Math.max(0, this.#available - weights));
-    return Math.min(cache, wanted ?? share);
+  cacheBudget(weights: number, usual: number): number {
+    return Math.min(usual, Math.floor(cacheShare * Math.max(0, this.#available - weights)));
   }
 
   /**
@@ -51,11 +49,12 @@ export class MemoryBudget {
   reserve({ weights, cache, slots, positions, isGrowing }: MemoryNeed): () => void {
     if (weights + cache > this.#available) {
       const use = isGrowing ? 'its cache' : `the caches of ${slots} slots of ${positions} positions`;
-      const remedy = isGrowing ? 'ALTUP_CACHE_MEMORY' : 'ALTUP_SLOTS or ALTUP_CONTEXT';
+      const setting = isGrowing ? 'ALTUP_CACHE_MEMORY' : 'ALTUP_SLOTS or ALTUP_CONTEXT';
+      const remedy = weights > this.#available ? 'Serve' : `Lower ${setting}, serve`;
       throw new ConfigurationError(
         `the model needs at least ${gibibytes(weights + cache)} of memory, ${gibibytes(weights)} for its weights and ` +
           `${gibibytes(cache)} for ${use}; ${gibibytes(Math.max(0, this.#available))} are available. ` +
-          `Lower ${remedy}, serve fewer models, or give the service more memory.`,
+          `${remedy} fewer models, or give the service more memory.`,
       );
     }
     this.#available -= weights + cache;

@@ -293,12 +293,14 @@ export class ModelEngine {
     await this.#runPrompt(id, async () => {
       const row = { token: completion.nextInput, past, sampling: completion.sampling };
       const chosen = await this.#inSession('decodeMs', () => this.#session.verify(row, guess));
-      const right = chosen.filter((choice, i) => 'token' in choice && choice.token === guess[i]).length;
-      this.#completions.guessed(completion, guess.length, right);
+      // All but the last are right guesses.
+      completion.verified(guess.length, chosen.length - 1);
       this.#scheduler.filledMore(id, chosen.length - 1);
+      this.#completions.guessed(id, guess.length, 0);
       for (const [i, choice] of chosen.entries()) {
         // It may have ended within the guess.
         if (this.#completions.get(id) !== completion) return;
+        if (i > 0) this.#completions.guessed(id, 0, 1);
         if (choice instanceof SamplingError) throw choice;
         this.#advance(completion, choice, past + 1 + i);
       }

@@ -18,6 +18,9 @@ function readLogprobs({ logprobs, top_logprobs: top }: ChatRequest): number | nu
   return null;
 }
 
+/** Maximum tokens of an answer if neither the request nor the checkpoint says. */
+const defaultMaxTokens = 2048;
+
 /** Accepts tools only if none may be called. */
 function refuseTools({ tools, tool_choice, functions, function_call }: ChatRequest): void {
   if (tools?.length && tool_choice !== 'none') throw unsupportedField('tools', withoutEffectInChat.tools);
@@ -37,7 +40,7 @@ async function createChat(
   const toGenerate = {
     param: newer === null ? 'max_tokens' : 'max_completion_tokens',
     asked: newer ?? body.max_tokens ?? null,
-    fallback: model.defaults.maxNewTokens ?? Number.POSITIVE_INFINITY,
+    fallback: model.defaults.maxNewTokens ?? defaultMaxTokens,
   };
   const prompt = await readPrompt(await renderChat(body, model, owner), {
     model,
@@ -55,7 +58,7 @@ async function createChat(
   if (prompt.length * n > most) {
     throw invalidRequest(
       'messages',
-      `The chat has ${prompt.length} tokens; with this \`n\`, the maximum is ${Math.floor(most / n)}.`,
+      `The chat has ${prompt.length} tokens; with this \`n\`, the maximum is ${Math.floor(most / n)} (ALTUP_MAX_QUEUED_TOKENS, ALTUP_CLIENT_QUEUE_SHARE).`,
     );
   }
   const job = await createJob(

@@ -205,7 +205,7 @@ async function readPrompts(
     if (total > limits.tokens) {
       throw invalidRequest(
         param,
-        `The tokens up to ${noun} ${index} add up to ${total}; with this \`n\`, the maximum is ${limits.tokens}.`,
+        `The tokens up to ${noun} ${index} add up to ${total}; with this \`n\`, the maximum is ${limits.tokens} (ALTUP_MAX_QUEUED_TOKENS, ALTUP_CLIENT_QUEUE_SHARE).`,
       );
     }
     read.push(tokens);
