@@ -111,6 +111,7 @@ impl<T: Element> BlockAttention<'_, T> {
 
     /// q·k for `R` rows and the keys `from..to`. It also computes a few keys before `from`, to begin at a multiple.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // As in `add`.
     unsafe fn score<L: Lanes, const R: usize>(
         &self,
         row: usize,
@@ -262,6 +263,7 @@ impl<T: Element> Vectorised for BlockAttention<'_, T> {
 /// # Safety
 /// The records have these vectors and the values these elements, and the CPU supports `L`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // Iterators over vectors are not compiled with the caller's instructions.
 unsafe fn add<L: Lanes, T: Element, const R: usize, const C: usize>(
     (sums, size): (*mut f32, usize),
     near: std::ops::Range<usize>,
@@ -269,7 +271,6 @@ unsafe fn add<L: Lanes, T: Element, const R: usize, const C: usize>(
     (values, width): (*const T, usize),
     last: usize,
 ) {
-    // Plain loops: a closure would not be compiled with the caller's instructions.
     // SAFETY: the caller promises the records, the values and a CPU with `L`. `near` is within a block.
     unsafe {
         let mut own = [[L::splat(0.0); C]; R];

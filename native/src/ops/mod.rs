@@ -28,7 +28,7 @@ pub use domain::{Operators, RegisterCustomOps, add_to_session_options};
 pub(crate) use kernel_info::KernelInfo;
 pub(crate) use shapes::Shapes;
 pub(crate) use storage::Storage;
-#[cfg(feature = "timing")]
+#[cfg(any(test, feature = "timing"))]
 pub(crate) use tokens::{PIECE, SERIAL};
 
 use attention::{CrossAttention, GroupedQueryAttention, SelfAttention};

@@ -199,12 +199,12 @@ mod tests {
         (0..2).for_each(|head| fill(&mut buffer, 3, head, 64, 9));
         assert_eq!(resident(&buffer), 2 << 16);
         buffer.copy(3, 1, 16..64).unwrap();
-        assert_eq!(resident(&buffer), (2 << 16) + (2 * 48 << 10));
+        assert_eq!(resident(&buffer), (2 << 16) + ((2 * 48) << 10));
         buffer.give_back(3, 0..1 << 20);
-        assert_eq!(resident(&buffer), 2 * 48 << 10);
+        assert_eq!(resident(&buffer), (2 * 48) << 10);
         // A page holds four positions; one that also holds a kept position stays.
         buffer.give_back(1, 0..31);
-        assert_eq!(resident(&buffer), 2 * 36 << 10);
+        assert_eq!(resident(&buffer), (2 * 36) << 10);
         for head in 0..2 {
             assert!(bytes(&buffer, 1, head, 64)[28 << 10..].iter().all(|byte| *byte == 9));
         }
