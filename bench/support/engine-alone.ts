@@ -76,7 +76,10 @@ export class EngineAlone {
     return alone;
   }
 
-  /** Generates greedily, past end tokens. @returns the tokens, milliseconds to the first and from it to the last, and the cached tokens */
+  /**
+   * Generates greedily, past end tokens.
+   * @returns the tokens, milliseconds to the first and from it to the last, and the cached tokens
+   */
   async complete(
     promptTokens: readonly number[],
     maxTokens: number,

@@ -23,7 +23,7 @@ pub struct NativeModelOptions {
     pub capacity: u32,
     pub encoder_capacity: u32,
     pub vocab_size: u32,
-    /// By layer with a cache: maximum number of keys that a query reads; 0: all.
+    /// Maximum number of keys that a query reads, for each layer with a cache; 0: all.
     pub windows: Vec<u32>,
     pub threads: u32,
     /// ONNX Runtime's name of the execution provider; absent means the CPU.

@@ -1,5 +1,5 @@
 //! Attention of several query rows over one block of keys and values that they share, in f32. For each row it leaves
-//! the greatest score m, Σ e^(scoreⱼ − m) and Σ e^(scoreⱼ − m)·vⱼ, which [`merge`] adds up block by block (online
+//! the greatest score m, Σ e^(scoreⱼ − m) and Σ e^(scoreⱼ − m)·vⱼ, which [`Merge`] adds up block by block (online
 //! softmax: Milakov and Gimelshein, arXiv 1805.02867).
 //!
 //! **Equal rows.** Blocks begin at multiples of [`BLOCK`] positions. Each is computed alone, and a row's blocks are
@@ -31,7 +31,7 @@ pub const fn record(head_size: usize) -> usize {
     stride(head_size) + 2
 }
 
-/// A record without keys, which [`merge`] may merge into.
+/// A record without keys, which [`Merge`] may merge into.
 pub fn empty(record: &mut [f32]) {
     record.fill(0.0);
     record[record.len() - 2] = f32::NEG_INFINITY;
@@ -46,7 +46,7 @@ pub struct BlockAttention<'a, T> {
     /// The first row of the block, rows of `head_size` elements.
     pub keys: *const T,
     pub values: *const T,
-    /// By row: the first key and the one behind the last that the row attends to, within the block.
+    /// The keys of the block that each row attends to: the first, and the one after the last.
     pub spans: &'a [(usize, usize)],
     /// [rows, [`stride`]]
     pub queries: &'a [f32],
@@ -413,7 +413,7 @@ mod tests {
         queries: Vec<T>,
         keys: Vec<T>,
         values: Vec<T>,
-        /// By row: the positions that it attends to.
+        /// The positions that each row attends to.
         spans: Vec<(usize, usize)>,
     }
 

@@ -103,7 +103,7 @@ mod area {
     }
 }
 
-/// The allocator's zeroed memory, which no part of is given back.
+/// The allocator's zeroed memory. No part of it is given back.
 #[cfg(not(target_os = "linux"))]
 mod area {
     use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};

@@ -19,7 +19,7 @@ pub struct ModelOptions {
     pub capacity: usize,
     pub encoder_capacity: usize,
     pub vocabulary: usize,
-    /// By layer with a cache: maximum number of keys that a query reads.
+    /// Maximum number of keys that a query reads, for each layer with a cache.
     pub windows: Vec<Option<usize>>,
     pub threads: u32,
     /// None: the CPU.

@@ -59,7 +59,10 @@ export type FinishReason = 'stop' | 'length';
 /** Where a request was when it was aborted or failed. */
 export type AbortStage = 'queued' | 'prefill' | 'decode';
 
-/** Events of one request, in order: started, reused, scored…, prefilled, tokens… and guessed…, then one of finished, failed, aborted. */
+/**
+ * Events of one request, in order: started, reused, scored…, prefilled, tokens… and guessed…, then one of finished,
+ * failed, aborted.
+ */
 export type GenerationEvent =
   | { type: 'started'; id: string; at: number }
   /** This many prompt tokens are taken over from another request, if any are. */

@@ -18,7 +18,7 @@ export interface EngineOptions {
   slots: number;
   /** null: the model's own limit where the cache grows with its use. */
   maxContext: number | null;
-  /** Maximum bytes of one model's cache; null: a share of what is available. */
+  /** Maximum bytes of one model's cache; null: the default. */
   cacheMemory: number | null;
   stepTokens: number;
   prefillChunk: number;

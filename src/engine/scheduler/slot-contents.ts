@@ -136,7 +136,8 @@ export class SlotContents {
     const there = content.isLive ? content.tokens.length : content.filled;
     const shared = commonLength(promptTokens, content.tokens, Math.min(length, there));
     if (this.#chunk === null) return shared === length && length === content.tokens.length ? length : 0;
-    // The last token is always computed: its logits choose the next one. A chunk of one token gives different numbers.
+    // The last token is always computed: its logits choose the next one. Where rows are not equal, a chunk of one token
+    // gives different numbers.
     const useful = isReproducible
       ? this.#wholeChunks(Math.min(shared, length - 1, content.exact))
       : Math.min(shared, length - 2);

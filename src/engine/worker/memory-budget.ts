@@ -22,7 +22,10 @@ export function availableMemory(): number {
   return limit > 0 ? Math.min(freemem(), limit - process.memoryUsage.rss()) : freemem();
 }
 
-/** Maximum share for a model's cache of what its weights leave, unless the operator sets it. ONNX Runtime and the tokenizers need some of the rest. */
+/**
+ * Maximum share for a model's cache of what its weights leave, unless the operator sets it. ONNX Runtime and the
+ * tokenizers need some of the rest.
+ */
 const cacheShare = 0.7;
 
 /** The memory that models share: what one reserves is not available to the next, touched or not. */

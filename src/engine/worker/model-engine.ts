@@ -200,14 +200,14 @@ export class ModelEngine {
 
   async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
     for (const { id, slot } of encodes) {
-      await this.#runPrompt(id, async (completion) => {
+      await this.#attempt(id, async (completion) => {
         const { promptTokens } = completion.request;
         await this.#inSession('prefillMs', () => this.#session.encode(slot, promptTokens));
         this.#encoded(completion);
       });
     }
     for (const chunk of chunks) {
-      await this.#runPrompt(chunk.id, async (completion) => {
+      await this.#attempt(chunk.id, async (completion) => {
         const sampled = await this.#prefillChunk(completion, chunk);
         if (!chunk.isLast) return;
         this.#completions.prefilled(completion);
@@ -250,7 +250,7 @@ export class ModelEngine {
     return last;
   }
 
-  async #runPrompt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {
+  async #attempt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {
     const completion = this.#completions.get(id);
     if (!completion) return;
     try {
@@ -290,7 +290,7 @@ export class ModelEngine {
     const completion = this.#guesses ? this.#completions.get(id) : undefined;
     const guess = completion?.guess(this.limits.capacity - past - 1) ?? [];
     if (!completion || guess.length === 0) return false;
-    await this.#runPrompt(id, async () => {
+    await this.#attempt(id, async () => {
       const row = { token: completion.nextInput, past, sampling: completion.sampling };
       const chosen = await this.#inSession('decodeMs', () => this.#session.verify(row, guess));
       // All but the last are right guesses.

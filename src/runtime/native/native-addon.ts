@@ -94,7 +94,7 @@ interface NativeModelOptions {
   capacity: number;
   encoderCapacity: number;
   vocabSize: number;
-  /** By layer with a cache: maximum number of keys that a query reads; 0: all. */
+  /** Maximum number of keys that a query reads, for each layer with a cache; 0: all. */
   windows: number[];
   threads: number;
   /** ONNX Runtime's name for it (`CUDA`, `TensorRT`, `WebGPU`); absent: the CPU. */

@@ -1,14 +1,34 @@
 //! A cache that an operator appends new keys or values to.
 
+use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
+
 use super::heads::{Shape, check_dims};
 use crate::ops::compute::{Compute, Tensor};
+use crate::ops::shapes::Shapes;
 use crate::ops::storage::Storage;
 use crate::ops::tokens::Place;
 use crate::ort::Result;
 
-/// The maximum length of a row, input `input`, int32 [1].
-pub fn total(context: &Compute, input: usize) -> Result<usize> {
-    let total = context.input(input)?;
+/// Inputs of an operator that appends: past keys and past values, the rows' lengths and the maximum length.
+pub const PAST: [usize; 2] = [3, 4];
+const LENGTHS: usize = 5;
+const TOTAL: usize = 6;
+
+/// Element type of an input of an operator for elements of type `T`.
+pub fn input_type<T: Storage>(input: usize) -> ONNXTensorElementDataType {
+    if input == LENGTHS || input == TOTAL { ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 } else { T::TYPE }
+}
+
+/// The outputs are the mixed values, like the query, and the present keys and values, like the past.
+pub fn infer(shapes: &Shapes) -> Result<()> {
+    shapes.same(0, 0)?;
+    shapes.same(1, PAST[0])?;
+    shapes.same(2, PAST[1])
+}
+
+/// The maximum length of a row, from int32 [1].
+pub fn total(context: &Compute) -> Result<usize> {
+    let total = context.input(TOTAL)?;
     if total.dims != [1] {
         return Err(context.error(format_args!("total_sequence_length {:?} is not [1]", total.dims)));
     }
@@ -19,14 +39,8 @@ pub fn total(context: &Compute, input: usize) -> Result<usize> {
 }
 
 /// `seqlens_k`, a row's total length − 1, checked: each includes the new rows and lies within the cache and `total`.
-pub fn lengths<'a>(
-    context: &'a Compute,
-    input: usize,
-    query: &Tensor,
-    shape: &Shape,
-    total: usize,
-) -> Result<&'a [i32]> {
-    let tensor = context.input(input)?;
+pub fn lengths<'a>(context: &'a Compute, query: &Tensor, shape: &Shape, total: usize) -> Result<&'a [i32]> {
+    let tensor = context.input(LENGTHS)?;
     check_dims(context, ("seqlens_k", &tensor), query, &[shape.rows])?;
     // SAFETY: there is one length for each row.
     let lengths = unsafe { std::slice::from_raw_parts(tensor.data::<i32>().cast_const(), shape.rows) };

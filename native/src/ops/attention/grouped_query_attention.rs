@@ -2,9 +2,9 @@ use std::cell::RefCell;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
+use ort_sys::ONNXTensorElementDataType;
 
-use super::appended::{Appended, lengths, new_rows, total};
+use super::appended::{self, Appended, PAST, lengths, new_rows, total};
 use super::heads::{Heads, Shape};
 use crate::kernels::InstructionSet;
 use crate::kernels::blocked_attention::{BLOCK, BlockAttention, Finish, Merge, empty, record, stride};
@@ -29,10 +29,6 @@ pub struct GroupedQueryAttention<T> {
     _storage: PhantomData<T>,
 }
 
-const PAST: [usize; 2] = [3, 4];
-const LENGTHS: usize = 5;
-const TOTAL: usize = 6;
-
 /// Query rows that read a block of keys together.
 const TILE: usize = 32;
 
@@ -44,13 +40,11 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
     const IN_PLACE: usize = 0;
 
     fn input_type(input: usize) -> ONNXTensorElementDataType {
-        if input == LENGTHS || input == TOTAL { ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 } else { T::TYPE }
+        appended::input_type::<T>(input)
     }
 
     fn infer(shapes: &Shapes) -> Result<()> {
-        shapes.same(0, 0)?;
-        shapes.same(1, PAST[0])?;
-        shapes.same(2, PAST[1])
+        appended::infer(shapes)
     }
 
     fn create(info: &KernelInfo) -> Result<Self> {
@@ -81,7 +75,7 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
             new_rows(context, (1, "key"), &query, &shape)?,
             new_rows(context, (2, "value"), &query, &shape)?,
         ];
-        let lengths = lengths(context, LENGTHS, &query, &shape, total(context, TOTAL)?)?;
+        let lengths = lengths(context, &query, &shape, total(context)?)?;
         let out = Place::of(context.output::<T>(0, query.dims)?);
         let keys = Appended::<T>::of(context, 1, &past[0], &new[0])?;
         let values = Appended::<T>::of(context, 2, &past[1], &new[1])?;

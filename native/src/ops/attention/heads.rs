@@ -12,9 +12,9 @@ const SHARES: usize = 64;
 
 /// The attributes `num_heads`, `kv_num_heads` and `scale`.
 pub struct Heads {
-    /// Of keys and values.
+    /// Heads of keys and values.
     count: usize,
-    /// Query heads for each of them.
+    /// Query heads for each of these.
     group: usize,
     pub scale: f32,
 }

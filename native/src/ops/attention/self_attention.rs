@@ -1,9 +1,9 @@
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
+use ort_sys::ONNXTensorElementDataType;
 
-use super::appended::{Appended, lengths, new_rows, total};
+use super::appended::{self, Appended, PAST, lengths, new_rows, total};
 use super::heads::{Heads, check_dims};
 use crate::kernels::InstructionSet;
 use crate::kernels::attention::{Attention, Cached};
@@ -25,9 +25,6 @@ pub struct SelfAttention<T> {
     _storage: PhantomData<T>,
 }
 
-const PAST: [usize; 2] = [3, 4];
-const LENGTHS: usize = 5;
-const TOTAL: usize = 6;
 const BIAS: usize = 7;
 
 impl<T: Storage> Kernel for SelfAttention<T> {
@@ -38,13 +35,11 @@ impl<T: Storage> Kernel for SelfAttention<T> {
     const IN_PLACE: usize = 0;
 
     fn input_type(input: usize) -> ONNXTensorElementDataType {
-        if input == LENGTHS || input == TOTAL { ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 } else { T::TYPE }
+        appended::input_type::<T>(input)
     }
 
     fn infer(shapes: &Shapes) -> Result<()> {
-        shapes.same(0, 0)?;
-        shapes.same(1, PAST[0])?;
-        shapes.same(2, PAST[1])
+        appended::infer(shapes)
     }
 
     fn create(info: &KernelInfo) -> Result<Self> {
@@ -59,8 +54,8 @@ impl<T: Storage> Kernel for SelfAttention<T> {
             new_rows(context, (1, "key"), &query, &shape)?,
             new_rows(context, (2, "value"), &query, &shape)?,
         ];
-        let total = total(context, TOTAL)?;
-        let lengths = lengths(context, LENGTHS, &query, &shape, total)?;
+        let total = total(context)?;
+        let lengths = lengths(context, &query, &shape, total)?;
         let bias = context.input(BIAS)?;
         check_dims(context, ("bias", &bias), &query, &[shape.rows, shape.heads, shape.sequence, total])?;
 

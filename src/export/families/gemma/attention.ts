@@ -123,7 +123,10 @@ class AttentionLayer {
     return linear(gemma, `${path}/${part}`, x, weight, [width, gemma.config.hiddenSize], output);
   }
 
-  /** Normalises, if the style says so, and rotates the heads of x [batch, sequence, heads · head size]; the result has the compute type. */
+  /**
+   * Normalises, if the style says so, and rotates the heads of x [batch, sequence, heads · head size]; the result has the
+   * compute type.
+   */
   rotated(part: 'q' | 'k', x: string, heads: number, output: string): string {
     const { gemma, index, path } = this;
     const { layers, headSize } = gemma.config;
