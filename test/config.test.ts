@@ -45,6 +45,7 @@ describe('loadConfig', () => {
       urgentKeys: new Set(),
       trustedProxies: false,
       allowedHosts: [],
+      corsOrigins: null,
       queueTimeoutMs: 30_000,
       requestTimeoutMs: 300_000,
       drainTimeoutMs: 30_000,
@@ -314,4 +315,22 @@ describe('availableThreads', () => {
 
 it('the help names every setting', () => {
   for (const name of settingNames) expect(configHelp()).toContain(environmentName(name));
+});
+
+describe('ALTUP_CORS_ORIGINS', () => {
+  it.each([
+    ['*', ['*']],
+    ['https://a.example, http://localhost:3000', ['https://a.example', 'http://localhost:3000']],
+    ['chrome-extension://abcdef,http://[::1]:80a0', null],
+    ['chrome-extension://abcdef,http://[::1]:81', ['chrome-extension://abcdef', 'http://[::1]:81']],
+    ['https://a.example/', null],
+    ['https://a.example:443', null],
+    ['https://A.example', null],
+    ['https://*.example', null],
+    ['a.example', null],
+    ['https://a.example,', null],
+  ])('%s', (text, expected) => {
+    if (expected) expect(loadConfig({ ALTUP_CORS_ORIGINS: text }, []).corsOrigins).toEqual(expected);
+    else expect(refusal({ ALTUP_CORS_ORIGINS: text })).toMatch(/^ALTUP_CORS_ORIGINS: .* or \*$/);
+  });
 });

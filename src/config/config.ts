@@ -2,7 +2,7 @@ import { type Precision, precisions } from '../catalog/manifest.ts';
 import { ConfigurationError } from '../errors.ts';
 import { ApiKeys } from './api-keys.ts';
 import { availableThreads } from './available-threads.ts';
-import { isLoopback, parseAllowedHosts, parseTrustedProxies } from './network.ts';
+import { isLoopback, parseAllowedHosts, parseCorsOrigins, parseTrustedProxies } from './network.ts';
 import { parseRateLimit, type RateLimit } from './rate-limit.ts';
 import { parseValue, readEnvironment, readFlags } from './read-settings.ts';
 import {
@@ -27,6 +27,7 @@ export interface Config
     | 'cacheMemory'
     | 'trustedProxies'
     | 'allowedHosts'
+    | 'corsOrigins'
   > {
   /** Folders to look for models in, or models of the hub. */
   models: readonly string[];
@@ -45,6 +46,8 @@ export interface Config
   trustedProxies: string[] | false;
   /** Names allowed in `Host` headers, next to addresses and `localhost`; null: all. */
   allowedHosts: readonly string[] | null;
+  /** Origins of web pages that may call the service; `*`: all. null: none. */
+  corsOrigins: readonly string[] | null;
 }
 
 /**
@@ -73,6 +76,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     cacheMemory,
     trustedProxies,
     allowedHosts,
+    corsOrigins,
     ...rest
   } = values;
   const folders = models.split(',').map((folder) => folder.trim());
@@ -100,6 +104,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
       trustedProxies !== undefined && parseTrustedProxies(sourceOf('trustedProxies'), trustedProxies),
     allowedHosts:
       allowedHosts === undefined ? defaultHosts : parseAllowedHosts(sourceOf('allowedHosts'), allowedHosts),
+    corsOrigins: corsOrigins === undefined ? null : parseCorsOrigins(sourceOf('corsOrigins'), corsOrigins),
   };
 }
 

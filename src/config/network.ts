@@ -42,6 +42,26 @@ export function parseAllowedHosts(source: string, text: string): string[] {
   );
 }
 
+/**
+ * Reads the origins of web pages that may call the service, in the form in which browsers send them; `*`: all.
+ * @param source the variable or flag the text comes from
+ */
+export function parseCorsOrigins(source: string, text: string): string[] {
+  const origins = itemsOf(text);
+  const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin));
+  if (wrong === undefined) return origins;
+  throw new ConfigurationError(
+    `${source}: '${wrong.slice(0, 100)}' is not valid; expected origins without a path and a default port, such as https://app.example.com or http://localhost:3000, separated by commas, or *`,
+  );
+}
+
+function isOrigin(text: string): boolean {
+  if (!/^[a-z][a-z\d+.-]*:\/\/[^\s/?#@*]+$/.test(text)) return false;
+  const url = URL.parse(text);
+  // Other schemes, such as a browser extension's, have no origin in the URL standard.
+  return url !== null && (!/^https?:$/.test(url.protocol) || url.origin === text);
+}
+
 /** Whether only this machine can connect to a service that listens on `host`. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback');

@@ -141,6 +141,10 @@ const settings = {
     description:
       'Host names that requests may use, separated by commas: `api.example.com`, `*.example.com` or `*`; addresses and `localhost` are always allowed. Unset: every name is allowed, except on a loopback address without API keys, where only addresses and `localhost` are.',
   }),
+  corsOrigins: optionalText({
+    description:
+      'Web pages of these origins may call the service from a browser: `https://app.example.com`, several of them separated by commas, or `*` for all. Unset: only the service’s own pages.',
+  }),
   streamBuffer: whole(1024, 1_073_741_824, {
     default: 1_048_576,
     description:

@@ -17,6 +17,7 @@ export type ServerConfig = Pick<
   | 'urgentKeys'
   | 'trustedProxies'
   | 'allowedHosts'
+  | 'corsOrigins'
   | 'bodyLimit'
   | 'rateLimit'
   | 'streamBuffer'

@@ -17,6 +17,7 @@ import { healthLiveRoute, healthReadyRoutes, versionRoute } from './health/healt
 import { ReadySchema } from './health/health-schemas.ts';
 import { readJsonBodies } from './json/json-body.ts';
 import { checkHosts } from './limits/allowed-hosts.ts';
+import { allowOrigins } from './limits/allowed-origins.ts';
 import { boundBodies, ClientLimits, limitRate } from './limits/client-limits.ts';
 import { nameClient } from './limits/client-name.ts';
 import { noteModel } from './models/find-model.ts';
@@ -93,12 +94,16 @@ export function buildServer(dependencies: ServerDependencies): App {
   // Ignore an `Expect` header that cannot be met, and answer the request like any other.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   recordAccess(app, dependencies);
-  checkHosts(app, config);
   readJsonBodies(app);
+  // Before everything that refuses, so that pages of allowed origins can read every refusal.
+  allowOrigins(app, config);
   // The pages under /docs set their own content policy. Strict transport security is the proxy's job.
   app.register(helmet, { contentSecurityPolicy: false, strictTransportSecurity: false });
-  // After helmet, so that refusals of unknown paths carry its headers.
-  app.after(() => handleErrors(app));
+  // After these two, so that refusals of hosts and of unknown paths carry their headers.
+  app.after(() => {
+    checkHosts(app, config);
+    handleErrors(app);
+  });
   app.register(swagger, openapiOptions(version));
   app.register(swaggerUi, swaggerUiOptions);
 

@@ -1,11 +1,10 @@
 import { request } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ApiKeys } from '../../src/config/api-keys.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
-import { fakeModel } from '../support/fake-server.ts';
+import { fakeConfig, fakeModel } from '../support/fake-server.ts';
 import { type FakeCall, fakeRuntime } from '../support/fake-session.ts';
 import { InProcessEngine } from '../support/in-process-engine.ts';
 
@@ -28,19 +27,10 @@ async function gatedService() {
   } as const;
   const app = buildServer({
     config: {
-      apiKeys: new ApiKeys(),
-      rateLimit: null,
-      streamBuffer: 1_000_000,
-      strict: false,
-      bodyLimit: 100_000,
+      ...fakeConfig,
       queueTimeoutMs: 1e6,
       requestTimeoutMs: 1e6,
       maxQueuedRequests: 10,
-      maxQueuedTokens: 1000,
-      clientQueueShare: 100,
-      urgentKeys: new Set(),
-      trustedProxies: false,
-      allowedHosts: null,
     },
     models: new Map([['tiny', fakeModel('tiny', state, 'decoder-only')]]),
     engine: engine.client,

@@ -98,6 +98,23 @@ function parseLogLine(line: string): Record<string, unknown> {
   return record;
 }
 
+export const fakeConfig: ServerConfig = {
+  apiKeys: new ApiKeys(),
+  urgentKeys: new Set(),
+  trustedProxies: false,
+  allowedHosts: null,
+  corsOrigins: null,
+  rateLimit: null,
+  streamBuffer: 1_000_000,
+  strict: false,
+  bodyLimit: 100_000,
+  queueTimeoutMs: 100,
+  requestTimeoutMs: 1000,
+  maxQueuedRequests: 256,
+  maxQueuedTokens: 1000,
+  clientQueueShare: 100,
+};
+
 /** The whole HTTP server on a fake engine; the test controls the clock. */
 export function fakeServer({
   models = [fakeModel('tiny')],
@@ -113,19 +130,7 @@ export function fakeServer({
   let isDraining = false;
   const app = buildServer({
     config: {
-      apiKeys: new ApiKeys(),
-      urgentKeys: new Set(),
-      trustedProxies: false,
-      allowedHosts: null,
-      rateLimit: null,
-      streamBuffer: 1_000_000,
-      strict: false,
-      bodyLimit: 100_000,
-      queueTimeoutMs: 100,
-      requestTimeoutMs: 1000,
-      maxQueuedRequests: 256,
-      maxQueuedTokens: 1000,
-      clientQueueShare: 100,
+      ...fakeConfig,
       ...config,
     },
     models: new Map(models.map((model) => [model.name, model])),

@@ -22,7 +22,8 @@ export function handleErrors(app: App): void {
   // For handlers that find nothing. The hook refuses a path without a route before its body is read.
   app.setNotFoundHandler((request, reply) => refuse(request, reply, notFound(request)));
   app.addHook('onRequest', async (request, reply) => {
-    if (!request.is404) return;
+    // With CORS, OPTIONS has a route for every path.
+    if (!request.is404 && request.routeOptions.url !== '*') return;
     if (!isReadablePath(request.originalUrl)) {
       throw invalidRequest(
         null,
