@@ -119,7 +119,7 @@ const settings = {
   apiKeys: optionalText({
     secret: true,
     description:
-      'API keys, separated by commas; clients send one as `Authorization: Bearer <key>`. If no key is set, requests need none.',
+      'API keys, separated by commas; clients send one as `Authorization: Bearer <key>` or `X-API-Key: <key>`. If no key is set, requests need none.',
   }),
   apiKeysFile: optionalText({
     description:

@@ -125,7 +125,10 @@ export function buildServer(dependencies: ServerDependencies): App {
     guarded.addHook('onRequest', limitRate(limits, dependencies.metrics));
     boundBodies(guarded as App, config, dependencies.metrics);
     guarded.addHook('preValidation', noteModel(dependencies.models));
-    guarded.addHook('onRoute', (route) => documentErrors(route, 401, 429));
+    guarded.addHook('onRoute', (route) => {
+      documentErrors(route, 401, 429);
+      route.schema = { ...route.schema, security: [{ apiKey: [] }, { apiKeyHeader: [] }] };
+    });
     for (const route of [
       completionsRoute,
       chatCompletionsRoute,

@@ -10,7 +10,14 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     redact: {
-      paths: ['authorization', 'headers.authorization', 'req.headers.authorization', 'req.headers.cookie'],
+      paths: [
+        'authorization',
+        'headers.authorization',
+        'headers["x-api-key"]',
+        'req.headers.authorization',
+        'req.headers["x-api-key"]',
+        'req.headers.cookie',
+      ],
       censor: '[redacted]',
     },
   };

@@ -73,6 +73,7 @@ describe('headers that may stand once', () => {
     ['Host: localhost', 'Host: localhost'],
     ['Host: localhost', 'host: evil.example'],
     ['Host: localhost', 'Authorization: Bearer a', 'authorization: Bearer b'],
+    ['Host: localhost', 'X-API-Key: a', 'x-api-key: b'],
     ['Host: localhost', 'Content-Type: application/json', 'Content-type: text/plain'],
   ])('are refused when they stand twice: %s, %s', async (...headers) => {
     if (!app.server.listening) await app.listen({ port: 0, host: '127.0.0.1' });

@@ -49,6 +49,45 @@ describe('with API keys', () => {
     }
   });
 
+  it.each(guarded)('%s takes it as X-API-Key', async (url) => {
+    const statusOf = async (headers: Record<string, string>) => {
+      const body = isRead(url) ? {} : { payload: { prompt: 'a', tokens: [5] } };
+      const response = await server.app.inject({
+        method: isRead(url) ? 'GET' : 'POST',
+        url,
+        ...body,
+        headers,
+      });
+      expect(response.body).not.toMatch(/alpha|beta|gamma/);
+      return response.statusCode;
+    };
+    for (const headers of [
+      { 'x-api-key': 'alpha' },
+      { 'x-api-key': ' alpha ', authorization: 'Bearer alpha' },
+      // A proxy's own password leaves the key alone.
+      { 'x-api-key': 'alpha', authorization: 'Basic YTpi' },
+    ])
+      expect(await statusOf(headers)).not.toBe(401);
+    for (const headers of [
+      { 'x-api-key': '' },
+      { 'x-api-key': 'gamma' },
+      { 'x-api-key': 'Bearer alpha' },
+      { 'x-api-key': 'alpha, beta' },
+    ])
+      expect(await statusOf(headers), JSON.stringify(headers)).toBe(401);
+  });
+
+  it('is refused when the two headers hold different keys, even if both are known', async () => {
+    for (const key of ['beta', 'gamma']) {
+      const headers = { authorization: 'Bearer alpha', 'x-api-key': key };
+      const response = await server.app.inject({ url: '/v1/models', headers });
+      expect(response.statusCode).toBe(401);
+      expect(response.json().error.message).toBe(
+        'The headers Authorization and X-API-Key hold different keys; send one of them.',
+      );
+    }
+  });
+
   it.each(['/health', '/health/live', '/health/ready', '/metrics', '/version', '/openapi.json', '/docs'])(
     '%s is open',
     async (url) => {
@@ -68,6 +107,8 @@ describe('with API keys', () => {
   it('never logs a key', async () => {
     await ask('/v1/completions', 'Bearer alpha');
     await ask('/v1/completions', 'Bearer gamma');
+    for (const key of ['alpha', 'gamma'])
+      await server.app.inject({ url: '/v1/models', headers: { 'x-api-key': key } });
     expect(JSON.stringify(server.log)).not.toMatch(/alpha|gamma/);
   });
 });

@@ -61,7 +61,6 @@ export function generationRoute<Body extends Type.TSchema>(
     tags: ['generation'],
     summary: route.summary,
     description: route.description,
-    security: [{ apiKey: [] }],
     body: route.body,
     response: {
       200: {

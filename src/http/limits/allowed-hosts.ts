@@ -6,7 +6,7 @@ import { invalidRequest } from '../errors/invalid-request.ts';
 import type { App, ServerConfig } from '../server-dependencies.ts';
 
 /** Headers that may occur only once: a proxy might read a different line than the service. */
-const singular = new Set(['host', 'authorization', 'content-type']);
+const singular = new Set(['host', 'authorization', 'x-api-key', 'content-type']);
 
 function requireSingular({ raw: { rawHeaders } }: FastifyRequest): void {
   const seen = new Set<string>();

@@ -57,6 +57,26 @@ class Guesses {
   }
 }
 
+/**
+ * The key of a request, from `Authorization: Bearer <key>` or `X-API-Key: <key>`.
+ * @returns undefined if it has none; null if the two headers hold different keys, because one of them is a mistake
+ */
+function givenKey({
+  authorization,
+  'x-api-key': header,
+}: FastifyRequest['headers']): string | null | undefined {
+  const bearer = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+  const own = typeof header === 'string' ? header.trim() || undefined : undefined;
+  return bearer !== undefined && own !== undefined && bearer !== own ? null : (bearer ?? own);
+}
+
+function keyProblem(key: string | null | undefined): string {
+  if (key === null) return 'The headers Authorization and X-API-Key hold different keys; send one of them.';
+  return key === undefined
+    ? 'An API key is needed: send the header Authorization: Bearer <key>, or X-API-Key: <key>.'
+    : 'This API key is not known.';
+}
+
 /** Identifies the client: by its API key if keys are set, else by its address. Refuses a missing or unknown key. */
 export function nameClient({ apiKeys }: Pick<ServerConfig, 'apiKeys'>, clock: Clock): onRequestHookHandler {
   const guesses = new Guesses(clock);
@@ -68,7 +88,7 @@ export function nameClient({ apiKeys }: Pick<ServerConfig, 'apiKeys'>, clock: Cl
       done();
       return;
     }
-    const key = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
+    const key = givenKey(request.headers);
     const name = apiKeys.nameOf(key ?? '');
     try {
       guesses.check(network, name);
@@ -83,10 +103,6 @@ export function nameClient({ apiKeys }: Pick<ServerConfig, 'apiKeys'>, clock: Cl
       return;
     }
     reply.header('www-authenticate', 'Bearer');
-    const message =
-      key === undefined
-        ? 'An API key is needed: send the header Authorization: Bearer <key>.'
-        : 'This API key is not known.';
-    done(new ServiceError('unauthorized', message));
+    done(new ServiceError('unauthorized', keyProblem(key)));
   };
 }

@@ -11,7 +11,6 @@ const listModelsSchema = {
   tags: ['models'],
   summary: 'List the models',
   description: 'The list includes models that are still loading or failed to load, with their state.',
-  security: [{ apiKey: [] }],
   response: { 200: ModelListSchema, ...errorResponses(500) },
 };
 
@@ -44,7 +43,6 @@ const getModelSchema = {
   operationId: 'getModel',
   tags: ['models'],
   summary: 'Describe a model',
-  security: [{ apiKey: [] }],
   params: Type.Object({ id: Type.String({ description: 'The model’s name.' }) }),
   response: { 200: ModelRef, ...errorResponses(404, 500) },
 };

@@ -26,6 +26,12 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
             scheme: 'bearer',
             description: 'Required if the service runs with API keys.',
           },
+          apiKeyHeader: {
+            type: 'apiKey',
+            in: 'header',
+            name: 'x-api-key',
+            description: 'The same key, for clients that send it this way.',
+          },
         },
       },
     },

@@ -16,7 +16,6 @@ const tokenizeSchema = {
   operationId: 'tokenize',
   tags: ['tokens'],
   summary: 'Turn text into tokens',
-  security: [{ apiKey: [] }],
   body: TokenizeRequestSchema,
   response: { 200: TokenizeResponseSchema, ...errorResponses(404, 413, 415, 500, 503, 504) },
 };
@@ -52,7 +51,6 @@ const detokenizeSchema = {
   operationId: 'detokenize',
   tags: ['tokens'],
   summary: 'Turn tokens into text',
-  security: [{ apiKey: [] }],
   body: DetokenizeRequestSchema,
   response: { 200: DetokenizeResponseSchema, ...errorResponses(404, 413, 415, 500, 503) },
 };
@@ -71,7 +69,6 @@ const tokenizerInfoSchema = {
   tags: ['tokens'],
   summary: 'Describe a model’s tokenizer',
   description: 'In vLLM’s format, which lm-evaluation-harness reads.',
-  security: [{ apiKey: [] }],
   querystring: TokenizerInfoQuerySchema,
   response: { 200: TokenizerInfoSchema, ...errorResponses(400, 404, 500, 503) },
 };
