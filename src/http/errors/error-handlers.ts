@@ -4,6 +4,7 @@ import { ServiceError } from '../../errors.ts';
 import type { App } from '../server-dependencies.ts';
 import { errorBody, retryAfterSeconds, toServiceError } from './error-response.ts';
 import { invalidRequest } from './invalid-request.ts';
+import { meantRoute } from './meant-route.ts';
 
 function refuse(request: FastifyRequest, reply: FastifyReply, error: ServiceError): FastifyReply {
   request.life.errorCode = error.code;
@@ -32,15 +33,24 @@ export function handleErrors(app: App): void {
     }
     const path = pathOf(request.url);
     const methods = methodsOf(path);
-    if (methods.length === 0) throw notFound(request);
+    if (methods.length === 0)
+      throw notFound(
+        request,
+        meantRoute(path, (other) => methodsOf(other).length > 0),
+      );
     reply.header('allow', methods.join(', '));
     const takes = `${path.slice(0, 200)} takes ${methods.join(' and ')}, not ${request.method}.`;
     throw new ServiceError('method_not_allowed', takes);
   });
 }
 
-const notFound = ({ url }: FastifyRequest) =>
-  new ServiceError('not_found', `There is no ${pathOf(url).slice(0, 200)}; see /docs.`);
+const notFound = ({ url }: FastifyRequest, instead: string | null = null) => {
+  const missing = `There is no ${pathOf(url).slice(0, 200)}`;
+  return new ServiceError(
+    'not_found',
+    instead === null ? `${missing}; see /docs.` : `${missing}. ${instead}`,
+  );
+};
 
 const pathOf = (url: string) => url.split(/[?#]/)[0]!;
 
