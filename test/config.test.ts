@@ -50,6 +50,7 @@ describe('loadConfig', () => {
       requestTimeoutMs: 300_000,
       drainTimeoutMs: 30_000,
       bodyLimit: 1_048_576,
+      unknownFields: 'refuse',
       logLevel: 'info',
       strict: false,
       apiKeys: expect.objectContaining({ isOpen: true }),

@@ -116,6 +116,11 @@ const settings = {
     default: 1_048_576,
     description: 'Maximum request body, in bytes; larger ones are refused with 413.',
   }),
+  unknownFields: oneOf(['refuse', 'ignore'], {
+    default: 'refuse',
+    description:
+      'What happens to fields of a request body that the service does not know: it refuses the request with 400, or ignores them and names them in the header `X-Ignored-Fields` of the answer.',
+  }),
   apiKeys: optionalText({
     secret: true,
     description:

@@ -19,6 +19,7 @@ export type ServerConfig = Pick<
   | 'allowedHosts'
   | 'corsOrigins'
   | 'bodyLimit'
+  | 'unknownFields'
   | 'rateLimit'
   | 'streamBuffer'
   | 'strict'

@@ -15,6 +15,7 @@ import { documentErrors, ErrorSchema } from './errors/error-schema.ts';
 import { refuseMalformedHttp } from './errors/malformed-http.ts';
 import { healthLiveRoute, healthReadyRoutes, versionRoute } from './health/health-routes.ts';
 import { ReadySchema } from './health/health-schemas.ts';
+import { ignoreUnknownFields } from './json/ignored-fields.ts';
 import { readJsonBodies } from './json/json-body.ts';
 import { checkHosts } from './limits/allowed-hosts.ts';
 import { allowOrigins } from './limits/allowed-origins.ts';
@@ -125,6 +126,7 @@ export function buildServer(dependencies: ServerDependencies): App {
     guarded.addHook('onRequest', limitRate(limits, dependencies.metrics));
     boundBodies(guarded as App, config, dependencies.metrics);
     guarded.addHook('preValidation', noteModel(dependencies.models));
+    if (config.unknownFields === 'ignore') ignoreUnknownFields(guarded as App);
     guarded.addHook('onRoute', (route) => {
       documentErrors(route, 401, 429);
       route.schema = { ...route.schema, security: [{ apiKey: [] }, { apiKeyHeader: [] }] };

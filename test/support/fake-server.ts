@@ -108,6 +108,7 @@ export const fakeConfig: ServerConfig = {
   streamBuffer: 1_000_000,
   strict: false,
   bodyLimit: 100_000,
+  unknownFields: 'refuse',
   queueTimeoutMs: 100,
   requestTimeoutMs: 1000,
   maxQueuedRequests: 256,

@@ -1,4 +1,5 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors';
+import { ignoredFieldsHeader } from '../json/ignored-fields.ts';
 import type { App, ServerConfig } from '../server-dependencies.ts';
 
 /** The headers of answers that pages of other origins may read, next to those that every page may. */
@@ -8,6 +9,7 @@ const exposedHeaders = [
   'X-RateLimit-Remaining-Requests',
   'Retry-After',
   'Allow',
+  ignoredFieldsHeader,
 ];
 
 /** How long a browser may remember the answer to a preflight; seconds. */
