@@ -56,6 +56,7 @@ describe('loadConfig', () => {
       apiKeys: expect.objectContaining({ isOpen: true }),
       rateLimit: null,
       streamBuffer: 1_048_576,
+      streamIntervalMs: 5,
     });
   });
 

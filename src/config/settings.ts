@@ -155,6 +155,11 @@ const settings = {
     description:
       'Maximum bytes of a stream that wait for its client to read them; slower clients are cut off.',
   }),
+  streamIntervalMs: whole(0, 1000, {
+    default: 5,
+    description:
+      'Minimum milliseconds between two writes to a stream; events that come sooner are written together, which costs less. 0 sends every token at once.',
+  }),
   otelEndpoint: optionalText({
     description:
       'Base URL of an OpenTelemetry collector that accepts OTLP over HTTP, such as `http://localhost:4318`; the service sends traces to `/v1/traces` there. Unset: no traces.',

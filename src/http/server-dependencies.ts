@@ -22,6 +22,7 @@ export type ServerConfig = Pick<
   | 'unknownFields'
   | 'rateLimit'
   | 'streamBuffer'
+  | 'streamIntervalMs'
   | 'strict'
   | 'queueTimeoutMs'
   | 'requestTimeoutMs'

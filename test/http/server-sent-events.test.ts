@@ -20,9 +20,9 @@ class Written extends EventEmitter {
   }
 }
 
-function open(gone: AbortSignal = new AbortController().signal) {
+function open(gone: AbortSignal = new AbortController().signal, intervalMs = 5) {
   const response = new Written();
-  const reader = { gone, bufferLimit: 1000, onSlow: () => {} };
+  const reader = { gone, bufferLimit: 1000, intervalMs, onSlow: () => {} };
   const events = new ServerSentEvents(response as unknown as ServerResponse, {}, reader);
   return { events, writes: response.writes };
 }
@@ -52,6 +52,12 @@ it('writes together what follows a write closely, a few milliseconds after it', 
   events.send('4');
   vi.advanceTimersByTime(5);
   expect(writes.at(-1)).toBe('data: 4\n\n');
+});
+
+it('writes every event at once with an interval of 0', () => {
+  const { events, writes } = open(undefined, 0);
+  for (const json of ['1', '2', '3']) events.send(json);
+  expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\n', 'data: 3\n\n']);
 });
 
 it('leaves nothing unwritten at its end, and nothing for later', () => {

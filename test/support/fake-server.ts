@@ -106,6 +106,7 @@ export const fakeConfig: ServerConfig = {
   corsOrigins: null,
   rateLimit: null,
   streamBuffer: 1_000_000,
+  streamIntervalMs: 5,
   strict: false,
   bodyLimit: 100_000,
   unknownFields: 'refuse',

@@ -50,8 +50,7 @@ export async function answerGeneration(
   const metrics = fields.return_metrics ? () => requestMetrics(life, clock()) : null;
   if (fields.stream) {
     const usage = usageReports(fields);
-    const bufferLimit = config.streamBuffer;
-    await streamAnswer(reply, { format, deltas, usage, metrics, life, gone, bufferLimit });
+    await streamAnswer(reply, { format, deltas, usage, metrics, life, gone, config });
     return reply;
   }
   const choices = bestChoices(await collectChoices(deltas, job), job);
@@ -72,8 +71,7 @@ interface StreamedAnswer {
   metrics: (() => RequestMetrics) | null;
   life: RequestLife;
   gone: AbortSignal;
-  /** Maximum bytes that may wait for the client. */
-  bufferLimit: number;
+  config: Pick<ServerDependencies['config'], 'streamBuffer' | 'streamIntervalMs'>;
 }
 
 /**
@@ -81,7 +79,7 @@ interface StreamedAnswer {
  * @throws ServiceError before anything is sent
  */
 async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer): Promise<void> {
-  const { format, deltas, usage, metrics, life, gone, bufferLimit } = answer;
+  const { format, deltas, usage, metrics, life, gone, config } = answer;
   const head = JSON.stringify(format.head).slice(0, -1);
   /** Tokens in the chunks so far; more may already be generated. */
   let sentTokens = 0;
@@ -94,7 +92,8 @@ async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer): Promis
   reply.hijack();
   const stream = new ServerSentEvents(reply.raw, reply.getHeaders() as OutgoingHttpHeaders, {
     gone,
-    bufferLimit,
+    bufferLimit: config.streamBuffer,
+    intervalMs: config.streamIntervalMs,
     onSlow: () => {
       life.isSlowReader = true;
     },

@@ -2,14 +2,14 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 
 /** How long a client may be behind before the buffer limit applies: reading a burst takes time. */
 const patienceMs = 1000;
-/** Events this soon after a write go out together: nobody reads faster, and the write is a third of an event's cost. */
-const pauseMs = 5;
 
 export interface EventsReader {
   /** Aborted when the client leaves. Nothing is written after that. */
   gone: AbortSignal;
   /** Maximum bytes that may wait for the client to read them. */
   bufferLimit: number;
+  /** Events this soon after a write go out together: the write is a third of an event's cost. */
+  intervalMs: number;
   /** Called when the client reads too slowly; its connection is then closed. */
   onSlow(): void;
 }
@@ -44,7 +44,7 @@ export class ServerSentEvents {
     const isScheduled = this.#held !== '';
     this.#held += `data: ${json}\n\n`;
     if (isScheduled) return;
-    const pause = this.#wroteAt + pauseMs - performance.now();
+    const pause = this.#wroteAt + this.#reader.intervalMs - performance.now();
     if (pause <= 0) this.#write();
     else setTimeout(() => this.#write(), Math.ceil(pause));
   }
