@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { ConfigurationError } from './errors.ts';
+import packageJson from '../package.json' with { type: 'json' };
+import { reportFailure } from './cli/command.ts';
 
 const usage = `Usage: altup <command> [arguments]
 
@@ -8,7 +9,7 @@ const usage = `Usage: altup <command> [arguments]
   inspect <model>       describe a checkpoint or an export
   loadtest              put servers under load and compare models
 
-Run altup <command> --help for details.
+Run altup <command> --help for details, altup --version for the version.
 `;
 
 type Command = (args: string[]) => Promise<number | null>;
@@ -23,11 +24,17 @@ const commands: Record<string, () => Promise<Command>> = {
 
 /** @returns the exit code; null when the process keeps running */
 async function main([name = '--help', ...args]: string[]): Promise<number | null> {
-  if (name === '--help' || name === 'help') {
+  if (name === '--version' || name === '-v') {
+    process.stdout.write(`altup ${packageJson.version}\n`);
+    return 0;
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    const [about] = args;
+    if (about !== undefined && Object.hasOwn(commands, about)) return await main([about, '--help']);
     process.stdout.write(usage);
     return 0;
   }
-  const load = commands[name];
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!load) {
     process.stderr.write(`altup: unknown command "${name}"\n\n${usage}`);
     return 2;
@@ -35,9 +42,7 @@ async function main([name = '--help', ...args]: string[]): Promise<number | null
   try {
     return await (await load())(args);
   } catch (error) {
-    if (!(error instanceof ConfigurationError)) throw error;
-    process.stderr.write(`altup ${name}: ${error.message}\n`);
-    return 1;
+    return reportFailure(name, error);
   }
 }
 

@@ -118,3 +118,11 @@ export class ConfigurationError extends Error {
     this.name = 'ConfigurationError';
   }
 }
+
+/** A flag, a variable or their combination is wrong: nothing was tried. Ends a command with 2 instead of 1. */
+export class UsageError extends ConfigurationError {
+  constructor(message: string, options: { cause?: unknown } = {}) {
+    super(message, options);
+    this.name = 'UsageError';
+  }
+}

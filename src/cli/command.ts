@@ -1,6 +1,6 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { type Precision, precisions } from '../catalog/manifest.ts';
-import { ConfigurationError } from '../errors.ts';
+import { ConfigurationError, UsageError } from '../errors.ts';
 
 interface Command<Arguments> {
   name: string;
@@ -11,7 +11,7 @@ interface Command<Arguments> {
   run(parsed: Arguments): Promise<number>;
 }
 
-/** @returns the exit code: that of `run`, 1 if it throws a ConfigurationError, 2 for wrong usage */
+/** @returns the exit code: that of `run`, 2 for wrong usage, 1 for another ConfigurationError */
 export async function runCommand<Arguments>(
   { name, usage, read, run }: Command<Arguments>,
   args: string[],
@@ -30,10 +30,15 @@ export async function runCommand<Arguments>(
   try {
     return await run(parsed);
   } catch (error) {
-    if (!(error instanceof ConfigurationError)) throw error;
-    process.stderr.write(`altup ${name}: ${error.message}\n`);
-    return 1;
+    return reportFailure(name, error);
   }
+}
+
+/** Prints why a command failed. @returns its exit code @throws every error that is a fault of the program */
+export function reportFailure(command: string, error: unknown): number {
+  if (!(error instanceof ConfigurationError)) throw error;
+  process.stderr.write(`altup ${command}: ${error.message}\n`);
+  return error instanceof UsageError ? 2 : 1;
 }
 
 /**
@@ -47,7 +52,7 @@ export function readModelArguments<const Options extends ParseArgsOptionsConfig>
 ) {
   const common = {
     precision: { type: 'string', default: 'fp32' },
-    help: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
   } as const;
   const { values, positionals } = parseArgs({
     args,

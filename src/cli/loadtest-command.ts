@@ -12,9 +12,13 @@ const run = async (values: FlagValues) => ((await runLoadtest(values, process)) 
 
 function read(args: string[]): FlagValues | null {
   const options = Object.fromEntries(
-    Object.entries(flags).map(([name, { value, isList }]) => [
+    Object.entries(flags).map(([name, { value, isList, short }]) => [
       name,
-      { type: value === undefined ? ('boolean' as const) : ('string' as const), multiple: isList ?? false },
+      {
+        type: value === undefined ? ('boolean' as const) : ('string' as const),
+        multiple: isList ?? false,
+        ...(short === undefined ? {} : { short }),
+      },
     ]),
   );
   const { values } = parseArgs({ args, options });

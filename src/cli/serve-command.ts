@@ -22,7 +22,7 @@ export const closingMs = 15_000;
  * @throws ConfigurationError when it cannot serve
  */
 export async function serveCommand(args: string[]): Promise<number | null> {
-  if (args.includes('--help')) {
+  if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(`Usage: altup serve [options]\n\n${configHelp()}\n`);
     return 0;
   }

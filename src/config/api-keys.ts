@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { ConfigurationError } from '../errors.ts';
+import { ConfigurationError, UsageError } from '../errors.ts';
 
 /** Interval between checks of the keys file, milliseconds. */
 const lookEveryMs = 1000;
@@ -30,12 +30,12 @@ function readKey(source: string, words: string): NamedKey {
   return { digest: sha256(key), name };
 }
 
-/** @throws ConfigurationError when the variable holds no key, because nobody would expect an open service then */
+/** @throws UsageError when the variable holds no key, because nobody would expect an open service then */
 function readList(list: string): NamedKey[] {
   const keys = list.split(',').flatMap((key) => (key.trim() === '' ? [] : [key.trim()]));
-  if (keys.length === 0) throw new ConfigurationError('ALTUP_API_KEYS: holds no key');
+  if (keys.length === 0) throw new UsageError('ALTUP_API_KEYS: holds no key');
   if (keys.some((key) => /\s/.test(key)))
-    throw new ConfigurationError(
+    throw new UsageError(
       'ALTUP_API_KEYS: a key contains white space; names of keys go into ALTUP_API_KEYS_FILE',
     );
   return keys.map((key) => ({ digest: sha256(key), name: null }));

@@ -1,5 +1,5 @@
 import { type Precision, precisions } from '../catalog/manifest.ts';
-import { ConfigurationError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { ApiKeys } from './api-keys.ts';
 import { availableThreads } from './available-threads.ts';
 import { isLoopback, parseAllowedHosts, parseCorsOrigins, parseTrustedProxies } from './network.ts';
@@ -53,7 +53,7 @@ export interface Config
 /**
  * @param env the process's environment
  * @param argv the arguments after `altup serve`
- * @throws ConfigurationError for an unknown, malformed or contradictory setting, by name
+ * @throws UsageError for an unknown, malformed or contradictory setting, by name
  */
 export function loadConfig(env: Record<string, string | undefined>, argv: readonly string[]): Config {
   const environment = readEnvironment(env);
@@ -80,10 +80,9 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     ...rest
   } = values;
   const folders = models.split(',').map((folder) => folder.trim());
-  if (folders.includes(''))
-    throw new ConfigurationError(`${given.get('models')?.source}: a folder's name is empty`);
+  if (folders.includes('')) throw new UsageError(`${given.get('models')?.source}: a folder's name is empty`);
   if (rest.otelEndpoint !== undefined && !/^https?:$/.test(URL.parse(rest.otelEndpoint)?.protocol ?? ''))
-    throw new ConfigurationError(
+    throw new UsageError(
       `${given.get('otelEndpoint')?.source}: '${rest.otelEndpoint.slice(0, 100)}' is not valid; expected a URL such as http://localhost:4318`,
     );
   const keys = new ApiKeys(apiKeys, apiKeysFile);
@@ -121,7 +120,7 @@ export function configHelp(): string {
 /**
  * The precisions in a list separated by commas, in its order.
  * @param source the variable or flag the text comes from
- * @throws ConfigurationError for an unknown or repeated precision
+ * @throws UsageError for an unknown or repeated precision
  */
 function parsePrecisions(source: string, text: string): Precision[] {
   const found: Precision[] = [];
@@ -131,7 +130,7 @@ function parsePrecisions(source: string, text: string): Precision[] {
       precision === undefined ? 'is not valid' : found.includes(precision) ? 'is listed twice' : '';
     if (precision === undefined || problem !== '') {
       const expected = `${precisions.join(', ')}, or several of them separated by commas`;
-      throw new ConfigurationError(`${source}: '${name.slice(0, 100)}' ${problem}; expected ${expected}`);
+      throw new UsageError(`${source}: '${name.slice(0, 100)}' ${problem}; expected ${expected}`);
     }
     found.push(precision);
   }
@@ -143,13 +142,13 @@ const byteUnits: Record<string, number> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 *
 /**
  * A number of bytes: `6GiB`, `1.5 GiB`, `1048576`.
  * @param source the variable or flag the text comes from
- * @throws ConfigurationError for other texts, and for less than a MiB
+ * @throws UsageError for other texts, and for less than a MiB
  */
 function parseBytes(source: string, text: string): number {
   const [, number, unit] = /^(\d{1,15}(?:\.\d{1,3})?) ?([KMGT]iB)?$/.exec(text.trim()) ?? [];
   const bytes = Math.floor(Number(number) * (unit === undefined ? 1 : byteUnits[unit]!));
   if (bytes >= 2 ** 20 && Number.isSafeInteger(bytes)) return bytes;
-  throw new ConfigurationError(
+  throw new UsageError(
     `${source}: '${text.slice(0, 100)}' is not valid; expected a size from 1MiB, such as 800MiB or 6GiB`,
   );
 }

@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import { ConfigurationError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 
 /** Named ranges for trusted proxies, as in `@fastify/proxy-addr`. */
 const namedRanges = ['loopback', 'linklocal', 'uniquelocal'];
@@ -24,7 +24,7 @@ export function parseTrustedProxies(source: string, text: string): string[] {
   const proxies = itemsOf(text);
   const wrong = proxies.find((proxy) => !namedRanges.includes(proxy) && !isAddressOrPrefix(proxy));
   if (wrong === undefined) return proxies;
-  throw new ConfigurationError(
+  throw new UsageError(
     `${source}: '${wrong.slice(0, 100)}' is not valid; expected addresses, prefixes such as 10.0.0.0/8, or ${namedRanges.join(', ')}, separated by commas`,
   );
 }
@@ -37,7 +37,7 @@ export function parseAllowedHosts(source: string, text: string): string[] {
   const hosts = itemsOf(text).map((host) => host.toLowerCase());
   const wrong = hosts.find((host) => host !== '*' && !/^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host));
   if (wrong === undefined) return hosts;
-  throw new ConfigurationError(
+  throw new UsageError(
     `${source}: '${wrong.slice(0, 100)}' is not valid; expected host names without scheme and port, such as api.example.com, *.example.com or *, separated by commas`,
   );
 }
@@ -50,7 +50,7 @@ export function parseCorsOrigins(source: string, text: string): string[] {
   const origins = itemsOf(text);
   const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin));
   if (wrong === undefined) return origins;
-  throw new ConfigurationError(
+  throw new UsageError(
     `${source}: '${wrong.slice(0, 100)}' is not valid; expected origins without a path and a default port, such as https://app.example.com or http://localhost:3000, separated by commas, or *`,
   );
 }

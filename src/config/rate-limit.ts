@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 
 /** Limits for one client; null: no limit of that kind. */
 export interface RateLimit {
@@ -16,7 +16,7 @@ const units: Record<string, number> = { second: 1000, minute: 60_000, hour: 3_60
 export function parseRateLimit(source: string, text: string): RateLimit {
   const limit: RateLimit = { requests: null, concurrent: null };
   const refuse = () =>
-    new ConfigurationError(
+    new UsageError(
       `${source}: '${text.slice(0, 100)}' is not valid; expected requests per second, minute or hour, concurrent sequences, or both: 120/minute, 16 concurrent`,
     );
   for (const part of text.split(',')) {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
-import { ConfigurationError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import {
   environmentName,
   flagName,
@@ -41,14 +41,14 @@ function parse(schema: SettingSchema, text: string): string | number | boolean |
 
 /**
  * @param source the variable or flag the text comes from
- * @throws ConfigurationError that names the source, the value found (unless secret) and what is expected
+ * @throws UsageError that names the source, the value found (unless secret) and what is expected
  */
 export function parseValue(schema: SettingSchema, source: string, text: string): string | number | boolean {
   const value = parse(schema, text);
   if (value !== undefined) return value;
   const reason = Object.hasOwn(schema.unavailable ?? {}, text) ? ` (${schema.unavailable?.[text]})` : '';
   const found = schema.secret ? 'its value is not valid' : `'${text.slice(0, 100)}' is not valid${reason}`;
-  throw new ConfigurationError(`${source}: ${found}; expected ${expectation(schema)}`);
+  throw new UsageError(`${source}: ${found}; expected ${expectation(schema)}`);
 }
 
 /** A setting's value as text, with the variable or flag that gives it. */
@@ -57,17 +57,17 @@ export interface GivenValue {
   text: string;
 }
 
-function unknownFlag(flag: string, known: readonly string[]): ConfigurationError {
+function unknownFlag(flag: string, known: readonly string[]): UsageError {
   const secret = settingNames.find(
     (name) => flagName(name) === null && environmentName(name) === asVariable(flag),
   );
   if (secret) {
-    return new ConfigurationError(
+    return new UsageError(
       `${flag}: the command line would show this secret to others; set ${environmentName(secret)} instead`,
     );
   }
   const meant = nearMiss(flag, known);
-  return new ConfigurationError(
+  return new UsageError(
     `${flag}: no such flag${meant ? `; did you mean ${meant}?` : ', see altup serve --help'}`,
   );
 }
@@ -76,7 +76,7 @@ const asVariable = (flag: string) => `ALTUP_${flag.slice(2).replaceAll('-', '_')
 
 /**
  * The settings given as flags, unparsed: `--port 80`, `--port=80`, `--strict`, `--strict=false`.
- * @throws ConfigurationError for an unknown flag, a flag without its value or a stray argument
+ * @throws UsageError for an unknown flag, a flag without its value or a stray argument
  */
 export function readFlags(argv: readonly string[]): Map<SettingName, GivenValue> {
   const names = new Map(
@@ -92,11 +92,11 @@ export function readFlags(argv: readonly string[]): Map<SettingName, GivenValue>
   const given = new Map<SettingName, GivenValue>();
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;
-    if (token.kind === 'positional') throw new ConfigurationError(`unexpected argument '${token.value}'`);
+    if (token.kind === 'positional') throw new UsageError(`unexpected argument '${token.value}'`);
     const name = names.get(token.rawName);
     if (name === undefined) throw unknownFlag(token.rawName, [...names.keys()]);
     const text = token.value ?? (settingSchema(name).type === 'boolean' ? 'true' : undefined);
-    if (text === undefined) throw new ConfigurationError(`${token.rawName}: needs a value`);
+    if (text === undefined) throw new UsageError(`${token.rawName}: needs a value`);
     given.set(name, { source: token.rawName, text });
   }
   return given;
@@ -124,7 +124,7 @@ export interface EnvironmentSettings {
 
 /**
  * The settings given as `ALTUP_*` variables.
- * @throws ConfigurationError for an `ALTUP_*` variable that is not a setting
+ * @throws UsageError for an `ALTUP_*` variable that is not a setting
  */
 export function readEnvironment(env: Record<string, string | undefined>): EnvironmentSettings {
   const names = new Map(settingNames.map((name) => [environmentName(name), name]));
@@ -136,7 +136,7 @@ export function readEnvironment(env: Record<string, string | undefined>): Enviro
     const name = names.get(variable);
     if (links.some(([, isValue]) => isValue(text))) warnings.push(`${variable} is ignored: ${origin}`);
     else if (name !== undefined) given.set(name, { source: variable, text });
-    else throw new ConfigurationError(`${variable}: no such setting${hint(variable, links.length > 0)}`);
+    else throw new UsageError(`${variable}: no such setting${hint(variable, links.length > 0)}`);
   }
   return { given, warnings };
 }

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { ConfigurationError } from '../errors.ts';
+import { ConfigurationError, UsageError } from '../errors.ts';
 import { type CheckedCount, CrossCheck } from './cross-check.ts';
 import { arrivalTimes } from './load/arrivals.ts';
 import { Client } from './load/client.ts';
@@ -81,7 +81,22 @@ async function warmUp({ promptsOf, seed, warmUpRequests }: Plan, subject: Subjec
   observer.warmingUp(subject.target);
   const next = promptsOf(seed + warmUpSeed);
   const { client, sent } = subject;
-  for (let i = 0; i < warmUpRequests; i += 1) sent.push(await client.send(next(), performance.now()));
+  for (let i = 0; i < warmUpRequests; i += 1) {
+    const record = await client.send(next(), performance.now());
+    sent.push(record);
+    if (!isHopeless(record)) continue;
+    const { label, url } = subject.target;
+    throw new ConfigurationError(
+      `${label}: the first request to ${url} failed with ${record.failure}; nothing was measured`,
+    );
+  }
+}
+
+/** Whether every request will fail like this one: nobody answers, or the server refuses what it is asked. */
+function isHopeless({ status, failure }: RequestRecord): boolean {
+  if (status === null) return failure !== null && /ECONNREFUSED|ENOTFOUND/.test(failure);
+  // Too slow and too many are what a load test may find.
+  return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
 async function runGroup(
@@ -127,9 +142,7 @@ function scheduleOf({ arrivals, extent, seed }: Plan, rate: number | null, index
       ? arrivals.times
       : arrivalTimes(arrivals, rate!, extent.durationMs, randomStream(seed + index, 'arrivals'));
   if (times.length === 0) {
-    throw new ConfigurationError(
-      `--duration: no request comes within ${extent.durationMs / 1000} s at ${rate}/s`,
-    );
+    throw new UsageError(`--duration: no request comes within ${extent.durationMs / 1000} s at ${rate}/s`);
   }
   return times.slice(0, extent.requests);
 }

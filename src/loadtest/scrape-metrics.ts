@@ -37,7 +37,7 @@ export function parseMetrics(text: string): Scrape {
 /** @returns null if the server's metrics cannot be read */
 export async function scrapeMetrics(url: string): Promise<Scrape | null> {
   try {
-    const response = await fetch(`${url.replace(/\/$/, '')}/metrics`, { signal: AbortSignal.timeout(5000) });
+    const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(5000) });
     return response.ok ? parseMetrics(await response.text()) : null;
   } catch {
     return null;

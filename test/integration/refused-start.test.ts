@@ -131,12 +131,12 @@ describe('a model that cannot be served', () => {
 
 describe('a start that is refused', () => {
   it.each([
-    ['a folder that is not there', { ALTUP_MODELS: '/nowhere' }, /\/nowhere/],
-    ['a malformed number', { ALTUP_SLOTS: 'many' }, /ALTUP_SLOTS.*many/],
-    ['an unknown variable', { ALTUP_SLOT: '4' }, /ALTUP_SLOT\b.*ALTUP_SLOTS/],
-  ])('%s', async (_, settings: Record<string, string>, named) => {
+    ['a folder that is not there', { ALTUP_MODELS: '/nowhere' }, /\/nowhere/, 1],
+    ['a malformed number', { ALTUP_SLOTS: 'many' }, /ALTUP_SLOTS.*many/, 2],
+    ['an unknown variable', { ALTUP_SLOT: '4' }, /ALTUP_SLOT\b.*ALTUP_SLOTS/, 2],
+  ])('%s', async (_, settings: Record<string, string>, named, status) => {
     const { code, output } = await ServiceProcess.refused(settings);
-    expect(code).toBe(1);
+    expect(code).toBe(status);
     expect(output).toMatch(named);
   });
 

@@ -10,7 +10,7 @@ import type { RequestOptions } from '../../src/loadtest/load/target.ts';
 async function clientOf(listener: RequestListener, options: Partial<RequestOptions> = {}): Promise<Client> {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const client = new Client(
     { url, model: 'm', label: 'm', isBaseline: false },
     { endpoint: 'completions', temperature: 0, fields: {}, timeoutMs: 5000, apiKey: null, ...options },

@@ -25,7 +25,7 @@ export class Client {
   constructor(target: Target, options: RequestOptions) {
     this.#target = target;
     this.#options = options;
-    this.#url = new URL(target.url.replace(/\/$/, '') + paths[options.endpoint]);
+    this.#url = new URL(target.url + paths[options.endpoint]);
     const isSecure = this.#url.protocol === 'https:';
     // Plain node:http: what reading costs here is taken from the service on the same machine.
     this.#agent = isSecure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });

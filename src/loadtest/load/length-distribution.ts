@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../../errors.ts';
+import { UsageError } from '../../errors.ts';
 import { normal, type RandomStream } from './random-stream.ts';
 
 /** Draws a length, 1 or more. */
@@ -12,7 +12,7 @@ const whole = (value: number) => Number.isInteger(value) && value >= 1;
 /**
  * Parses `32` or `fixed:32`; `uniform:16,64`; `lognormal:32,0.5`, with a maximum length `lognormal:32,0.5,256`.
  * @param flag named in the error
- * @throws ConfigurationError
+ * @throws UsageError
  */
 export function parseLengths(flag: string, text: string): LengthDistribution {
   const [kind, list] = text.includes(':') ? text.split(':', 2) : ['fixed', text];
@@ -26,5 +26,5 @@ export function parseLengths(flag: string, text: string): LengthDistribution {
     return (random) =>
       Math.min(Math.floor(third), Math.max(1, Math.round(first * Math.exp(second * normal(random)))));
   }
-  throw new ConfigurationError(`${flag}: "${text}" is not a distribution; ${expected}`);
+  throw new UsageError(`${flag}: "${text}" is not a distribution; ${expected}`);
 }

@@ -1,6 +1,6 @@
 /** A server and one of its models. */
 export interface Target {
-  /** Without /v1. */
+  /** Without /v1 and without a slash at the end. */
   url: string;
   /** Name of the model in requests. */
   model: string;

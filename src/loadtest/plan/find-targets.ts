@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../../errors.ts';
+import { ConfigurationError, UsageError } from '../../errors.ts';
 import type { Target } from '../load/target.ts';
 
 /** Every named model on every server; if none is named, the first that each server lists. @throws ConfigurationError */
@@ -9,10 +9,7 @@ export async function findTargets(
   apiKey: string | null,
 ): Promise<Target[]> {
   const targets: Target[] = [];
-  for (const url of urls) {
-    if (!URL.canParse(url) || !/^https?:/.test(url)) {
-      throw new ConfigurationError(`--url: "${url}" is not an address that begins with http:// or https://`);
-    }
+  for (const url of urls.map(readServerUrl)) {
     const isNamed = models.length + baselines.length > 0;
     const named = isNamed ? models : [await firstModel(url, apiKey)];
     const label = (model: string) => (urls.length === 1 ? model : `${model} at ${new URL(url).host}`);
@@ -22,12 +19,18 @@ export async function findTargets(
   return targets;
 }
 
+/** A server's address without `/v1`, which clients of OpenAI's API have in theirs. @throws UsageError */
+function readServerUrl(url: string): string {
+  if (URL.canParse(url) && /^https?:/.test(url)) return url.replace(/\/+$/, '').replace(/\/v1$/, '');
+  throw new UsageError(`--url: "${url}" is not an address that begins with http:// or https://`);
+}
+
 async function firstModel(url: string, apiKey: string | null): Promise<string> {
   const refuse = (why: string) => new ConfigurationError(`--model: not given, and ${url}/v1/models ${why}`);
   const headers = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
   let answer: { data?: { id?: unknown }[] };
   try {
-    const response = await fetch(`${url.replace(/\/$/, '')}/v1/models`, {
+    const response = await fetch(`${url}/v1/models`, {
       headers,
       signal: AbortSignal.timeout(10_000),
     });

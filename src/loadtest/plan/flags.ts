@@ -2,6 +2,8 @@ interface Flag {
   /** Placeholder for its value; absent: a flag without a value. */
   value?: string;
   default?: string;
+  /** A letter that means the same. */
+  short?: string;
   /** The flag may be repeated. */
   isList?: true;
   description: string;
@@ -9,7 +11,12 @@ interface Flag {
 
 /** The flags of `altup loadtest`. The usage text and the table in docs/loadtest.md are made from them. */
 export const flags: Record<string, Flag> = {
-  url: { value: 'URL', default: 'http://127.0.0.1:8080', isList: true, description: 'server, without /v1' },
+  url: {
+    value: 'URL',
+    default: 'http://127.0.0.1:8080',
+    isList: true,
+    description: 'server, with or without /v1',
+  },
   model: {
     value: 'NAME',
     isList: true,
@@ -75,7 +82,7 @@ export const flags: Record<string, Flag> = {
   },
   json: { value: 'FILE', description: "write results with the field names of vLLM's bench serve" },
   html: { value: 'FILE', description: 'write a page with plots' },
-  help: { description: 'print this' },
+  help: { short: 'h', description: 'print this' },
 };
 
 /** Every flag as written on the command line, with its description and default. */

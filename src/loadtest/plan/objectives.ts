@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../../errors.ts';
+import { UsageError } from '../../errors.ts';
 import type { Latencies } from '../load/request-record.ts';
 
 const names = ['ttft', 'tpot', 'itl', 'e2e'] as const;
@@ -7,7 +7,7 @@ type Figure = (typeof names)[number];
 /** Service level objectives: maximum milliseconds of each figure for a request to count as good. */
 export type Objectives = Partial<Record<Figure, number>>;
 
-/** @param text `ttft:200,itl:50` @throws ConfigurationError */
+/** @param text `ttft:200,itl:50` @throws UsageError */
 export function parseObjectives(text: string): Objectives {
   const objectives: Objectives = {};
   for (const part of text.split(',')) {
@@ -15,7 +15,7 @@ export function parseObjectives(text: string): Objectives {
     const figure = names.find((known) => known === (name === 'e2el' ? 'e2e' : name));
     const maxMs = Number(value);
     if (!figure || !(maxMs > 0)) {
-      throw new ConfigurationError(
+      throw new UsageError(
         `--slo: "${part.trim()}" is not an objective; expected one of ${names.join(', ')}, a colon and milliseconds`,
       );
     }

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../../errors.ts';
+import { UsageError } from '../../errors.ts';
 import { type ArrivalPattern, readTrace } from '../load/arrivals.ts';
 import { parseLengths } from '../load/length-distribution.ts';
 import { builtInText, type NextPrompt, promptsFromFile, promptsFromText } from '../load/prompts.ts';
@@ -16,27 +16,19 @@ export interface FlagValues {
   isSet(flag: string): boolean;
 }
 
-/** @throws ConfigurationError that names the flag at fault */
+/** @throws UsageError that names the flag at fault */
 export async function readPlan(values: FlagValues, environment: NodeJS.ProcessEnv): Promise<Plan> {
   if (values.isSet('sweep') && (values.isSet('trace') || values.isSet('concurrency'))) {
-    throw new ConfigurationError(
-      '--sweep raises a rate, so it cannot be combined with --trace or --concurrency',
-    );
+    throw new UsageError('--sweep raises a rate, so it cannot be combined with --trace or --concurrency');
   }
   if (values.isSet('trace') && values.isSet('concurrency')) {
-    throw new ConfigurationError(
+    throw new UsageError(
       '--trace sets arrival times and --concurrency a number of waiting clients; give only one of them',
     );
   }
   const request = readRequest(values, environment);
   const trace = values.text('trace');
   return {
-    targets: await findTargets(
-      values.list('url'),
-      values.list('model'),
-      values.list('baseline'),
-      request.apiKey,
-    ),
     request,
     arrivals:
       trace === undefined
@@ -57,6 +49,13 @@ export async function readPlan(values: FlagValues, environment: NodeJS.ProcessEn
       objectives: values.text('slo') === undefined ? null : parseObjectives(values.text('slo')!),
       maxLagMs: numberOf(values, 'max-lag', { above: 0 }),
     },
+    // Asks the servers, so this comes after every flag is read.
+    targets: await findTargets(
+      values.list('url'),
+      values.list('model'),
+      values.list('baseline'),
+      request.apiKey,
+    ),
   };
 }
 
@@ -78,10 +77,10 @@ function readFields(text = '{}'): Record<string, unknown> {
   try {
     fields = JSON.parse(text);
   } catch (cause) {
-    throw new ConfigurationError(`--body: ${(cause as Error).message}`, { cause });
+    throw new UsageError(`--body: ${(cause as Error).message}`, { cause });
   }
   if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
-    throw new ConfigurationError('--body: expected a JSON object');
+    throw new UsageError('--body: expected a JSON object');
   }
   return fields as Record<string, unknown>;
 }
@@ -90,7 +89,7 @@ function readPattern(text: string): ArrivalPattern {
   if (text === 'poisson' || text === 'constant') return { kind: text };
   const burstiness = Number(/^gamma:(.+)$/.exec(text)?.[1]);
   if (burstiness > 0) return { kind: 'gamma', burstiness };
-  throw new ConfigurationError(
+  throw new UsageError(
     `--arrivals: "${text}" is not valid; expected poisson, constant or gamma:B with B above 0`,
   );
 }
@@ -104,7 +103,7 @@ function readLoads(values: FlagValues): Load[] {
     .map((part): Load => {
       const number = Number(part);
       if (!(number > 0) || (flag === 'concurrency' && !Number.isInteger(number))) {
-        throw new ConfigurationError(
+        throw new UsageError(
           `--${flag}: "${part}" is not a ${flag === 'rate' ? '' : 'whole '}number above 0`,
         );
       }
@@ -117,7 +116,7 @@ function readPrompts(values: FlagValues): (seed: number) => NextPrompt {
   const promptWords = parseLengths('--prompt-words', values.text('prompt-words')!);
   const file = values.text('prompts');
   const text = builtInText();
-  return (seed) => {
+  const promptsOf = (seed: number) => {
     const randoms = {
       place: randomStream(seed, 'prompts'),
       promptLength: randomStream(seed, 'prompt lengths'),
@@ -127,25 +126,26 @@ function readPrompts(values: FlagValues): (seed: number) => NextPrompt {
       ? promptsFromText(text, promptWords, outputTokens, randoms)
       : promptsFromFile(file, outputTokens, randoms);
   };
+  // Reads the file now, so that a fault in it is found before anything is sent.
+  promptsOf(0);
+  return promptsOf;
 }
 
 function numberOf(values: FlagValues, flag: string, { above }: { above: number }): number {
   const text = values.text(flag)!;
   const value = text.trim() === '' ? Number.NaN : Number(text);
   if (Number.isFinite(value) && value > above) return value;
-  throw new ConfigurationError(`--${flag}: "${text}" is not a number above ${Math.max(0, above)}`);
+  throw new UsageError(`--${flag}: "${text}" is not a number above ${Math.max(0, above)}`);
 }
 
 function wholeOf(values: FlagValues, flag: string, least: number): number {
   const value = Number(values.text(flag));
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new ConfigurationError(`--${flag}: "${values.text(flag)}" is not a whole number from ${least}`);
+  throw new UsageError(`--${flag}: "${values.text(flag)}" is not a whole number from ${least}`);
 }
 
 function choiceOf<T extends string>(values: FlagValues, flag: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === values.text(flag));
   if (found) return found;
-  throw new ConfigurationError(
-    `--${flag}: "${values.text(flag)}" is not valid; expected ${choices.join(', ')}`,
-  );
+  throw new UsageError(`--${flag}: "${values.text(flag)}" is not valid; expected ${choices.join(', ')}`);
 }
