@@ -2,6 +2,7 @@ import closeWithGrace from 'close-with-grace';
 import packageJson from '../../package.json' with { type: 'json' };
 import { configHelp, loadConfig } from '../config/config.ts';
 import { createLogger, LogOutput } from '../observability/logger.ts';
+import { TerminalLog } from '../observability/terminal-log.ts';
 import { Service } from '../service/app.ts';
 
 /** Maximum time that a log which takes no lines may delay the exit. */
@@ -28,7 +29,9 @@ export async function serveCommand(args: string[]): Promise<number | null> {
   }
   const config = loadConfig(process.env, args);
   const logOutput = new LogOutput(1);
-  const logger = createLogger(config.logLevel, logOutput);
+  // People read a terminal, and programs whatever else takes the log.
+  const lines = process.stdout.isTTY ? new TerminalLog(logOutput, packageJson.version) : logOutput;
+  const logger = createLogger(config.logLevel, lines);
   for (const warning of config.warnings) logger.warn(warning);
   const service = new Service(config, logger, packageJson.version);
   logOutput.watch(service.logListener);

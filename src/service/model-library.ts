@@ -105,8 +105,10 @@ export class ModelLibrary {
     if (state.state === 'failed') this.#logger.error({ model: name, reason: state.message }, 'model failed');
     if (state.state === 'restarting')
       this.#logger.warn({ model: name, ...state }, 'model is being restarted');
-    if (state.state === 'ready')
-      this.#logger.info({ model: name, loadSeconds, ...state.runtime }, 'model ready');
+    if (state.state === 'ready') {
+      const rounded = loadSeconds === null ? null : Number(loadSeconds.toFixed(3));
+      this.#logger.info({ model: name, loadSeconds: rounded, ...state.runtime }, 'model ready');
+    }
     if (loadSeconds !== null) this.#parts.metrics.loaded(model, loadSeconds);
   }
 
