@@ -4,6 +4,8 @@ import { reportFailure } from './cli/command.ts';
 
 const usage = `Usage: altup <command> [arguments]
 
+  chat [model]          talk to a model
+  complete [text]       continue a text
   serve                 serve the models of a folder over HTTP
   export <checkpoint>   write a checkpoint as ONNX graphs
   inspect <model>       describe a checkpoint or an export
@@ -16,6 +18,8 @@ type Command = (args: string[]) => Promise<number | null>;
 
 /** Imported on demand: the exporter does not need the HTTP side, and the server does not need the exporter. */
 const commands: Record<string, () => Promise<Command>> = {
+  chat: async () => (await import('./cli/chat-command.ts')).chatCommand,
+  complete: async () => (await import('./cli/complete-command.ts')).completeCommand,
   serve: async () => (await import('./cli/serve-command.ts')).serveCommand,
   export: async () => (await import('./cli/export-command.ts')).exportCommand,
   inspect: async () => (await import('./cli/inspect-command.ts')).inspectCommand,

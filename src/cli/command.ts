@@ -16,6 +16,11 @@ export async function runCommand<Arguments>(
   { name, usage, read, run }: Command<Arguments>,
   args: string[],
 ): Promise<number> {
+  // The reader of a pipe may leave early, as in `altup inspect models/x | head`.
+  process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
   let parsed: Arguments | null;
   try {
     parsed = read(args);

@@ -14,7 +14,7 @@ function altup(...args: string[]): Promise<{ code: number; stdout: string; stder
   });
 }
 
-const commands = ['serve', 'export', 'inspect', 'loadtest'];
+const commands = ['chat', 'complete', 'serve', 'export', 'inspect', 'loadtest'];
 
 describe('altup', () => {
   it.each(['--version', '-v'])('%s prints the version', async (flag) => {
@@ -47,6 +47,9 @@ describe('altup', () => {
     ['inspect', 'a', 'b'],
     ['loadtest', '--rate', '0'],
     ['loadtest', '--zebra'],
+    ['chat', 'a', 'b'],
+    ['chat', '--seed', 'x'],
+    ['complete', '--url', 'localhost'],
   ])('%s %s %s is wrong usage', async (...args) => {
     const { code, stdout, stderr } = await altup(...args);
     expect([code, stdout]).toEqual([2, '']);

@@ -20,7 +20,7 @@ export async function findTargets(
 }
 
 /** A server's address without `/v1`, which clients of OpenAI's API have in theirs. @throws UsageError */
-function readServerUrl(url: string): string {
+export function readServerUrl(url: string): string {
   if (URL.canParse(url) && /^https?:/.test(url)) return url.replace(/\/+$/, '').replace(/\/v1$/, '');
   throw new UsageError(`--url: "${url}" is not an address that begins with http:// or https://`);
 }

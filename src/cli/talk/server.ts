@@ -1,0 +1,89 @@
+import { createParser } from 'eventsource-parser';
+import { ConfigurationError } from '../../errors.ts';
+
+/** A model as `/v1/models` lists it. Servers other than this one may only tell the name. */
+export interface ListedModel {
+  id: string;
+  state?: 'loading' | 'ready' | 'restarting' | 'failed';
+  has_chat_template?: boolean | null;
+}
+
+/** A server of OpenAI's API. */
+export interface Server {
+  /** Without /v1. */
+  url: string;
+  /** null: none is sent. */
+  apiKey: string | null;
+}
+
+interface Chunk {
+  choices?: { text?: string | null; delta?: { content?: string | null } }[];
+  usage?: { completion_tokens: number } | null;
+  error?: { message?: string };
+}
+
+const headersOf = ({ apiKey }: Server) => ({
+  'content-type': 'application/json',
+  // A connection that stays open would delay the end of a service that runs in this process.
+  connection: 'close',
+  ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
+});
+
+/**
+ * @returns null if no server of this API answers at the address
+ * @throws ConfigurationError if one does, and refuses
+ */
+export async function listModels(server: Server): Promise<ListedModel[] | null> {
+  const signal = AbortSignal.timeout(10_000);
+  const response = await fetch(`${server.url}/v1/models`, { headers: headersOf(server), signal }).catch(
+    () => null,
+  );
+  const answer = (await response?.json().catch(() => null)) as { data?: ListedModel[] } | null;
+  if (response?.status === 401)
+    throw new ConfigurationError(`${server.url} needs an API key; set ALTUP_API_KEY`);
+  return response?.ok && Array.isArray(answer?.data) ? answer.data : null;
+}
+
+/**
+ * Streams the text of an answer.
+ * @returns the number of generated tokens; null if the server does not tell
+ * @throws ConfigurationError with the server's words if it refuses or fails; what `signal` aborts with
+ */
+export async function* streamText(
+  server: Server,
+  path: '/v1/completions' | '/v1/chat/completions',
+  body: object,
+  signal: AbortSignal,
+): AsyncGenerator<string, number | null> {
+  const response = await fetch(server.url + path, {
+    method: 'POST',
+    headers: headersOf(server),
+    body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
+    signal,
+  }).catch((cause) => {
+    if (signal.aborted) throw cause;
+    throw new ConfigurationError(`${server.url} cannot be reached`, { cause });
+  });
+  if (!response.ok) {
+    const answer = (await response.json().catch(() => null)) as Chunk | null;
+    throw new ConfigurationError(answer?.error?.message ?? `${server.url} answers ${response.status}`);
+  }
+  const chunks: Chunk[] = [];
+  const parser = createParser({
+    onEvent: ({ data }) => {
+      if (data !== '[DONE]') chunks.push(JSON.parse(data));
+    },
+  });
+  const decoder = new TextDecoder();
+  let tokens: number | null = null;
+  for await (const bytes of response.body!) {
+    parser.feed(decoder.decode(bytes, { stream: true }));
+    for (const { choices, usage, error } of chunks.splice(0)) {
+      if (error) throw new ConfigurationError(error.message ?? 'the answer broke off');
+      tokens = usage?.completion_tokens ?? tokens;
+      const text = choices?.[0]?.text ?? choices?.[0]?.delta?.content ?? '';
+      if (text !== '') yield text;
+    }
+  }
+  return tokens;
+}
