@@ -1,4 +1,5 @@
 import { text } from 'node:stream/consumers';
+import { UsageError } from '../errors.ts';
 import { runCommand } from './command.ts';
 import { readTalkArguments, talkFlags } from './talk/arguments.ts';
 import { Chat } from './talk/chat.ts';
@@ -29,16 +30,19 @@ function read(args: string[]) {
 async function run({ given, url, positionals: [model], fields }: Arguments): Promise<number> {
   const { stdin, stdout, stderr } = process;
   const terminal: Terminal = { input: stdin, output: stdout, notes: stderr };
+  const isTyped = stdin.isTTY && stdout.isTTY;
+  const message = isTyped ? '' : (await text(stdin)).trim();
+  if (!isTyped && message === '') throw new UsageError('there is no message');
   const wanted = { url, model, apiKey: given['api-key'], isChat: true };
   const connection = await connect(wanted, process.env, (note) => stderr.write(`${note}\n`));
   try {
     const chat = new Chat(connection, fields, given.system ?? null, terminal);
-    if (stdin.isTTY) {
+    if (isTyped) {
       stderr.write(
         `Talking to ${connection.model} at ${connection.server.url}. /reset, /system TEXT, /quit\n`,
       );
       await converse(terminal, (line, signal) => chat.take(line, signal));
-    } else await chat.ask((await text(stdin)).trim(), new AbortController().signal);
+    } else await chat.ask(message, new AbortController().signal);
     return 0;
   } finally {
     await connection.close();

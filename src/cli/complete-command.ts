@@ -27,7 +27,7 @@ const read = (args: string[]) => readTalkArguments(args, { model: { type: 'strin
 async function run({ given, url, positionals, fields }: Arguments): Promise<number> {
   const { stdin, stdout, stderr } = process;
   const terminal: Terminal = { input: stdin, output: stdout, notes: stderr };
-  const isTyped = positionals.length === 0 && stdin.isTTY;
+  const isTyped = positionals.length === 0 && stdin.isTTY && stdout.isTTY;
   const prompt = isTyped ? '' : positionals.join(' ') || (await text(stdin)).replace(/\r?\n$/, '');
   if (!isTyped && prompt === '') throw new UsageError('there is no text to continue');
   const wanted = { url, model: given.model, apiKey: given['api-key'], isChat: false };

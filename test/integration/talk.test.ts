@@ -42,7 +42,7 @@ describe('without a running service, one is started for the command', () => {
       ALTUP_API_KEY: 'beta',
     };
     const { code, stdout, stderr } = await altup(args, input, env);
-    expect(stderr).toMatch(/; starting one for this command\.\n/);
+    expect(stderr).toMatch(/^(No service runs at http:\S+\. )?Starting one for this command\.\n/);
     expect(stdout).toMatch(/\S.*\n$/);
     expect(code).toBe(0);
   });

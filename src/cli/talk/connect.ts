@@ -30,6 +30,8 @@ export interface Wanted {
 
 /** Interval between two looks at a model that is loading. */
 const lookEveryMs = 200;
+/** Wait for a model after which a person wants to know why. */
+const patienceMs = 2000;
 
 /**
  * Finds a running service, or starts one on a free port.
@@ -48,16 +50,17 @@ export async function connect(
   if (wanted.url !== undefined || !isPlace) {
     const server = { url, apiKey };
     if ((await listModels(server)) !== null) {
-      return { server, model: await waitForModel(server, wanted, () => {}), close: async () => {} };
+      return { server, model: await waitForModel(server, wanted, note), close: async () => {} };
     }
     if (wanted.url !== undefined)
       throw new ConfigurationError(`--url: no server of this API answers at ${url}`);
   }
-  note(`No service runs at ${url}; starting one for this command.`);
+  const why = isPlace ? '' : `No service runs at ${url}. `;
+  note(`${why}Starting one for this command.`);
   const own = await startService(wanted.model, env, note);
   try {
     const model = isPlace ? undefined : wanted.model;
-    return { ...own, model: await waitForModel(own.server, { ...wanted, model }, own.check) };
+    return { ...own, model: await waitForModel(own.server, { ...wanted, model }, note, own.check) };
   } catch (error) {
     await own.close();
     throw error;
@@ -126,12 +129,14 @@ function onlyModel(model: string | undefined, { ALTUP_MODELS = 'models' }: Envir
 async function waitForModel(
   server: Server,
   wanted: Pick<Wanted, 'model' | 'isChat'>,
-  check: () => void,
+  note: (text: string) => void,
+  check = () => {},
 ): Promise<string> {
-  for (;;) {
+  for (let looks = 0; ; looks += 1) {
     check();
     const chosen = chooseModel((await listModels(server)) ?? [], wanted);
     if (chosen !== null) return chosen;
+    if (looks * lookEveryMs === patienceMs) note('The model is still loading.');
     await setTimeout(lookEveryMs);
   }
 }
