@@ -18,6 +18,8 @@ export const growsWithUse = ({ backend, executionProvider }: Runtime): boolean =
 export interface Sampling {
   /** Frees its resources: no more tokens are wanted. */
   end(): void;
+  /** Whether no grammar restricts the next token. */
+  isFree(): boolean;
 }
 
 /** Requests log probabilities of given tokens, such as those of a prompt. */

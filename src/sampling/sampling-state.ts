@@ -43,6 +43,11 @@ export class SamplingState {
   /** Nothing to free: it holds only memory. */
   end(): void {}
 
+  /** A grammar would need the native backend. */
+  isFree(): boolean {
+    return this.parameters.grammar === null;
+  }
+
   #endsWith(tokens: readonly number[]): boolean {
     const start = this.output.length - tokens.length;
     return start >= 0 && tokens.every((token, i) => this.output[start + i] === token);

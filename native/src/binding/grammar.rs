@@ -44,13 +44,15 @@ pub fn vocabulary_number(model: String) -> napi::Result<u32> {
     Ok(vocabulary(&model)?.number)
 }
 
-/// Exactly one field is set.
+/// Exactly one field is set, next to `trigger`.
 #[napi(object)]
 pub struct NativeGrammarSource {
     pub json: Option<String>,
     pub regex: Option<String>,
     pub choice: Option<Vec<String>>,
     pub lark: Option<String>,
+    /// With `lark`: text is free until it contains this.
+    pub trigger: Option<String>,
 }
 
 /// A compiled grammar. Samplings refer to it by its id while this object lives.
@@ -140,11 +142,15 @@ fn vocabulary(model: &str) -> Result<Arc<Vocabulary>> {
 
 impl NativeGrammarSource {
     fn read(self) -> Result<Source> {
-        let Self { json, regex, choice, lark } = self;
+        let Self { json, regex, choice, lark, trigger } = self;
+        let of_lark = |lark| match trigger {
+            Some(trigger) => Source::Triggered { lark, trigger },
+            None => Source::Lark(lark),
+        };
         json.map(Source::Json)
             .or(regex.map(Source::Regex))
             .or(choice.map(Source::Choice))
-            .or(lark.map(Source::Lark))
+            .or(lark.map(of_lark))
             .ok_or_else(|| Error("no source".into()))
     }
 }

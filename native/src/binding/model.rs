@@ -242,6 +242,10 @@ impl NativeModel {
                 let states = [Some(&sampling.state)];
                 let choice = sampler.sample((logits, vocabulary), &states, Instant::now()).pop().flatten();
                 let Some(choice) = choice else { break };
+                // A free text has just reached its grammar, whose mask comes with the next step.
+                if row > 0 && matches!(choice, Err(Fault::Late)) {
+                    break;
+                }
                 let guessed = tokens.get(row + 1);
                 let goes_on = choice.as_ref().is_ok_and(|sampled| Some(&i64::from(sampled.token)) == guessed);
                 choices.push(NativeChoice::from(choice));

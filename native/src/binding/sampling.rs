@@ -72,6 +72,12 @@ impl NativeSampling {
         Ok(Self { state: Mutex::new(SamplingState::new(request, place)) })
     }
 
+    /// Whether no grammar restricts the next token.
+    #[napi]
+    pub fn is_free(&self) -> bool {
+        !self.state.lock().unwrap_or_else(PoisonError::into_inner).has_grammar()
+    }
+
     /// Frees what it holds before JavaScript collects it. Call this when no more tokens are wanted.
     #[napi]
     pub fn end(&self) {

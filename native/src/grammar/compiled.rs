@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use llguidance::Matcher;
-use llguidance::toktrie::SimpleVob;
+use llguidance::toktrie::{SimpleVob, TokEnv, TokTrie};
 
 use super::place::Place;
 use super::source::Source;
@@ -19,6 +19,37 @@ pub struct Grammar {
     beginning: Mutex<Matcher>,
     /// The tokens a completion may begin with.
     pub first: SimpleVob,
+    /// None: the grammar says what may come from the first token on.
+    pub trigger: Option<Trigger>,
+    tokens: TokEnv,
+}
+
+/// The bytes that end free text.
+pub struct Trigger {
+    pub bytes: Vec<u8>,
+    /// The tokens that free text may have, if a token contains the trigger and what the grammar does not allow.
+    pub mask: Option<SimpleVob>,
+}
+
+impl Trigger {
+    fn new(bytes: Vec<u8>, first: &SimpleVob, trie: &TokTrie) -> Self {
+        let mut mask: Option<SimpleVob> = None;
+        for token in 0..trie.vocab_size() as u32 {
+            if contains(trie.token(token), &bytes) && !first.is_allowed(token) {
+                let all = || {
+                    let mut all = first.clone();
+                    all.set_all(true);
+                    all
+                };
+                mask.get_or_insert_with(all).disallow_token(token);
+            }
+        }
+        Self { bytes, mask }
+    }
+}
+
+pub fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 static GRAMMARS: Mutex<Option<HashMap<u32, Weak<Grammar>>>> = Mutex::new(None);
@@ -40,14 +71,21 @@ impl Grammar {
     /// The error message says what is wrong with the source, for clients.
     pub fn compile(vocabulary: &Vocabulary, source: Source) -> Result<Arc<Self>, String> {
         vocabulary.prepare()?;
+        let trigger = source.trigger().map(|text| vocabulary.written(text));
         let before = memory::held();
         let (beginning, first) = parse(vocabulary, source)?;
+        let tokens = beginning.tok_env().map_err(|error| in_words(&error.to_string()))?;
+        let trigger = trigger.map(|bytes| Trigger::new(bytes, &first, tokens.tok_trie()));
         let bytes = (memory::held() - before).max(0) as usize;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let grammar = Arc::new(Self { id, bytes, beginning: Mutex::new(beginning), first });
+        let grammar = Arc::new(Self { id, bytes, beginning: Mutex::new(beginning), first, trigger, tokens });
         let mut grammars = GRAMMARS.lock().unwrap_or_else(PoisonError::into_inner);
         grammars.get_or_insert_default().insert(id, Arc::downgrade(&grammar));
         Ok(grammar)
+    }
+
+    pub fn bytes_of(&self, token: u32) -> &[u8] {
+        self.tokens.tok_trie().token(token)
     }
 
     /// The place of a completion without tokens.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use llguidance::toktrie::SimpleVob;
 use llguidance::{CancellationHandle, Matcher};
 
-use super::compiled::Grammar;
+use super::compiled::{Grammar, Trigger, contains};
 use super::threads::Thread;
 use super::words::in_words;
 use crate::memory;
@@ -27,10 +27,42 @@ static SLOW_LANE: Mutex<()> = Mutex::new(());
 
 /// A completion's place in its grammar. A separate thread consumes each token and finds the allowed next tokens while
 /// the model computes. So a grammar cannot hold up a model's step or overflow another thread's stack.
+///
+/// While a text is free and cannot be within its trigger, there is no thread, and every token is allowed.
 pub struct Place {
     grammar: Arc<Grammar>,
-    /// Started with the first token.
+    /// Started with the first token that the grammar restricts.
     follower: Option<Follower>,
+    /// None: the grammar has no trigger, or the text contains it.
+    free: Option<FreeText>,
+}
+
+/// The end of a free text.
+#[derive(Default)]
+struct FreeText {
+    /// The bytes at its end that may begin the trigger.
+    tail: Vec<u8>,
+}
+
+enum Tail {
+    Free,
+    /// It may end within the trigger.
+    Open,
+    /// It contains the trigger.
+    Triggered,
+}
+
+impl FreeText {
+    fn add(&mut self, bytes: &[u8], trigger: &[u8]) -> Tail {
+        self.tail.extend_from_slice(bytes);
+        if contains(&self.tail, trigger) {
+            return Tail::Triggered;
+        }
+        let longest = self.tail.len().min(trigger.len() - 1);
+        let open = (1..=longest).rev().find(|length| self.tail.ends_with(&trigger[..*length]));
+        self.tail.drain(..self.tail.len() - open.unwrap_or(0));
+        if open.is_some() { Tail::Open } else { Tail::Free }
+    }
 }
 
 struct Follower {
@@ -61,11 +93,25 @@ enum Next {
 
 impl Place {
     pub fn new(grammar: Arc<Grammar>) -> Self {
-        Self { grammar, follower: None }
+        let free = grammar.trigger.is_some().then(FreeText::default);
+        Self { grammar, follower: None, free }
+    }
+
+    /// Whether the grammar allows every token next.
+    pub fn is_free(&self) -> bool {
+        self.free_trigger().is_some_and(|trigger| trigger.mask.is_none())
+    }
+
+    /// The trigger of a text that cannot be within it.
+    fn free_trigger(&self) -> Option<&Trigger> {
+        self.grammar.trigger.as_ref().filter(|_| self.free.is_some() && self.follower.is_none())
     }
 
     /// The tokens that may come next, with end tokens if the grammar may end. None if they are not known by `until`.
     pub fn allowed(&mut self, until: Instant) -> Result<Option<SimpleVob>, String> {
+        if let Some(Trigger { mask: Some(mask), .. }) = self.free_trigger() {
+            return Ok(Some(mask.clone()));
+        }
         match &mut self.follower {
             None => Ok(Some(self.grammar.first.clone())),
             Some(follower) => follower.allowed(until),
@@ -74,6 +120,22 @@ impl Place {
 
     /// Consumes an allowed token. An end token ends the grammar; stop tokens outside the grammar may end it too.
     pub fn advance(&mut self, token: u32) -> Result<(), String> {
+        if let (Some(free), Some(trigger)) = (&mut self.free, &self.grammar.trigger) {
+            let bytes = self.grammar.bytes_of(token);
+            match free.add(bytes, &trigger.bytes) {
+                Tail::Free => {
+                    self.follower = None;
+                    return Ok(());
+                }
+                // A grammar cannot begin with the rest of a character.
+                _ if self.follower.is_none() && bytes.first().is_some_and(|byte| byte & 0xc0 == 0x80) => {
+                    *free = FreeText::default();
+                    return Ok(());
+                }
+                Tail::Open => {}
+                Tail::Triggered => self.free = None,
+            }
+        }
         let follower = match &mut self.follower {
             Some(follower) => follower,
             None => self.follower.insert(Follower::start(&self.grammar)?),
@@ -279,6 +341,63 @@ mod tests {
     fn regular_expressions_and_grammars() {
         assert_eq!(after(Source::Regex("[ab]{2}".into()), "a"), tokens("ab"));
         assert_eq!(after(Source::Lark("start: \"x\" start | \"y\"".into()), "xx"), tokens("xy"));
+    }
+
+    fn calls() -> Source {
+        let lark = "start: TEXT | opening \"(\" /[0-9]/ \")\"\nopening[lazy]: /(.|\\n)*<f>/\n\
+                    TEXT: /(.|\\n)*/ & ~/(.|\\n)*<f>(.|\\n)*/";
+        Source::Triggered { lark: lark.into(), trigger: "<f>".into() }
+    }
+
+    /// Waits for the grammar before each byte, as the sampler does.
+    fn write(place: &mut Place, text: &str) {
+        for token in tokens(text) {
+            assert!(place.is_free() || allowed(place).unwrap().is_allowed(token), "{token} in {text}");
+            place.advance(token).unwrap();
+        }
+    }
+
+    #[test]
+    fn text_is_free_until_its_trigger() {
+        let mut place = Grammar::compile(&bytes(), calls()).unwrap_or_else(|error| panic!("{error}")).begin();
+        write(&mut place, "a < b <<\n");
+        // Even what is no text.
+        [200, 257].into_iter().for_each(|token| place.advance(token).unwrap());
+        assert!(place.is_free());
+        for (token, next) in [("<", "f"), ("f", ">"), (">", "(")] {
+            place.advance(tokens(token)[0]).unwrap();
+            assert!(!place.is_free());
+            assert!(allowed(&mut place).unwrap().is_allowed(tokens(next)[0]));
+        }
+        assert_eq!(allowed(&mut place).unwrap().to_list(), tokens("("));
+        write(&mut place, "(7)");
+        assert_eq!(allowed(&mut place).unwrap().to_list(), vec![256]);
+    }
+
+    #[test]
+    fn no_token_leads_through_a_trigger_to_where_the_grammar_does_not_go() {
+        let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        words.extend([&b"\xff</s>"[..], b"a<f>(1", b"<f>x"].map(<[u8]>::to_vec));
+        let vocabulary = Vocabulary::new(words, vec![256]);
+        let mut place =
+            Grammar::compile(&vocabulary, calls()).unwrap_or_else(|error| panic!("{error}")).begin();
+        assert!(!place.is_free());
+        let mask = allowed(&mut place).unwrap();
+        assert_eq!([120, 200, 257, 258].map(|token| mask.is_allowed(token)), [true, true, true, false]);
+        place.advance(257).unwrap();
+        assert_eq!(allowed(&mut place).unwrap().to_list(), tokens(")"));
+    }
+
+    #[test]
+    fn free_text_may_end_anywhere_but_in_a_call() {
+        let ends = |text: &str| {
+            let mut place =
+                Grammar::compile(&bytes(), calls()).unwrap_or_else(|error| panic!("{error}")).begin();
+            write(&mut place, text);
+            place.is_free() || allowed(&mut place).unwrap().is_allowed(256)
+        };
+        assert!(ends("") && ends("a <") && ends("<f") && ends("<g>"));
+        assert!(!ends("a <f>") && !ends("<f>(1"));
     }
 
     #[test]

@@ -10,6 +10,12 @@ pub enum Source {
     Choice(Vec<String>),
     /// A grammar in llguidance's variant of Lark.
     Lark(String),
+    /// The same for a text that is free until it contains `trigger`: the grammar says what may follow. It allows all
+    /// text before the trigger, and text without it.
+    Triggered {
+        lark: String,
+        trigger: String,
+    },
 }
 
 impl Source {
@@ -25,8 +31,13 @@ impl Source {
                 let texts: Vec<String> = texts.into_iter().map(|text| json!(text).to_string()).collect();
                 TopLevelGrammar::from_lark(format!("start: {}", texts.join(" | ")))
             }
-            Self::Lark(grammar) => TopLevelGrammar::from_lark(grammar),
+            Self::Lark(lark) | Self::Triggered { lark, .. } => TopLevelGrammar::from_lark(lark),
         })
+    }
+
+    pub fn trigger(&self) -> Option<&str> {
+        let Self::Triggered { trigger, .. } = self else { return None };
+        Some(trigger)
     }
 }
 

@@ -49,6 +49,12 @@ impl Vocabulary {
         (self.words.concat(), lengths, self.end_tokens.clone())
     }
 
+    /// The bytes of a text, or of the special token that is written so.
+    pub fn written(&self, text: &str) -> Vec<u8> {
+        let special = [b"\xff", text.as_bytes()].concat();
+        if self.words.contains(&special) { special } else { text.into() }
+    }
+
     /// Prepares for grammars, once. Takes seconds for a large vocabulary.
     pub fn prepare(&self) -> Result<(), String> {
         self.factory().map(|_| ())

@@ -59,13 +59,14 @@ impl SamplingState {
         ends.iter().copied().chain(completed)
     }
 
+    /// Whether a grammar restricts the next token.
     pub fn has_grammar(&self) -> bool {
-        self.place.is_some()
+        self.place.as_ref().is_some_and(|place| !place.is_free())
     }
 
     /// The tokens that the grammar allows next; None: all. Fails with `Late` if they are not known by `until`.
     pub fn allowed_by_grammar(&mut self, until: Instant) -> Result<Option<SimpleVob>, Fault> {
-        let Some(place) = &mut self.place else { return Ok(None) };
+        let Some(place) = self.place.as_mut().filter(|place| !place.is_free()) else { return Ok(None) };
         place.allowed(until).map_err(Fault::Grammar)?.ok_or(Fault::Late).map(Some)
     }
 

@@ -99,12 +99,13 @@ export class Completion {
   }
 
   /**
-   * A guess of the next tokens; none if nothing suggests one. A grammar's mask for a guess would come too late.
+   * A guess of the next tokens; none if nothing suggests one. A grammar's mask for a guess would come too late, so
+   * there is none while a grammar restricts the text.
    * @param room positions that the slot has behind the next token
    */
   guess(room: number): readonly number[] {
     const { promptTokens, completionPrefix, sampling, maxTokens } = this.request;
-    if (sampling.grammar !== null) return [];
+    if (sampling.grammar !== null && !this.sampling!.isFree()) return [];
     this.#lookup ??= new PromptLookup([...promptTokens, ...completionPrefix, ...this.generated]);
     return this.#lookup.guess(Math.min(room, maxTokens - this.generated.length - 1));
   }
