@@ -247,12 +247,12 @@ describe('a bad request is a 400 that names its field', () => {
     [
       { messages: [{ role: 'nobody', content: 'a' }] },
       'messages',
-      '`messages[0].role` must be one of "system", "developer", "user", "assistant".',
+      '`messages[0].role` must be one of "system", "developer", "user", "assistant", "tool".',
     ],
     [
       { messages: [user(null)] },
       'messages',
-      '`messages[0].content` must be a string or a list of parts with a `type`, not null.',
+      '`messages[0].content` must be a string or a list of parts with a `type`, not null; only a message with `tool_calls` needs none.',
     ],
     [
       { messages: [user([{ type: 'image_url', image_url: { url: 'x' } }])] },
@@ -271,9 +271,9 @@ describe('a bad request is a 400 that names its field', () => {
       '`messages[0].content[0].other` is not a known field.',
     ],
     [
-      { messages: [{ ...user('a'), tool_calls: [{}] }] },
+      { messages: [{ ...user('a'), function_call: {} }] },
       'messages',
-      '`messages[0].tool_calls` is not supported: the served models do not call tools; describe tools in a message. Leave it out, or send `[]`.',
+      '`messages[0].function_call` is not supported: send `tool_calls`.',
     ],
     [
       { messages: [{ role: 'assistant', content: 'a' }] },
@@ -311,9 +311,9 @@ describe('a bad request is a 400 that names its field', () => {
       '`top_logprobs` needs `logprobs` to be true.',
     ],
     [
-      { messages: [user('a')], tools: [{}] },
-      'tools',
-      '`tools` is not supported: the served models do not call tools; describe tools in a message. Leave it out, or send `[]` or any with `"tool_choice": "none"`.',
+      { messages: [user('a')], functions: [{}] },
+      'functions',
+      '`functions` is not supported: send `tools`. Leave it out, or send `[]` or any with `"function_call": "none"`.',
     ],
   ])('%j', async (payload, param, message) => {
     expect(await refusal(payload)).toMatchObject({ code: 'invalid_request', param, message });

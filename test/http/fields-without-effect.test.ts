@@ -118,19 +118,15 @@ describe('a value that changes nothing is taken', () => {
 });
 
 describe('a value that would change something is refused with what to send', () => {
-  const tools = [{ type: 'function' }];
-
   it.each([
     [completion, { suffix: 'x' }, 'suffix', 'Leave it out, or send `""`.'],
     [chat, { modalities: ['text', 'audio'] }, 'modalities', 'Leave it out, or send `["text"]`.'],
     [chat, { modalities: [] }, 'modalities', 'Leave it out, or send `["text"]`.'],
-    [chat, { tools }, 'tools', 'Leave it out, or send `[]` or any with `"tool_choice": "none"`.'],
-    [chat, { tools, tool_choice: 'auto' }, 'tools', 'or any with `"tool_choice": "none"`.'],
-    [chat, { tool_choice: 'required' }, 'tool_choice', 'Leave it out, or send `"none"` or `"auto"`.'],
+    [chat, { function_call: 'x' }, 'function_call', 'Leave it out, or send `"none"` or `"auto"`.'],
     [chat, { functions: [{}], tool_choice: 'none' }, 'functions', 'or any with `"function_call": "none"`.'],
     [chat, { reasoning_effort: 'low' }, 'reasoning_effort', 'Leave it out, or send `"none"`.'],
     [chat, { store: true }, 'store', 'Leave it out, or send `false`.'],
-    [answer, { tool_calls: [{}] }, 'messages', 'Leave it out, or send `[]`.'],
+    [answer, { function_call: {} }, 'messages', 'send `tool_calls`.'],
     [answer, { audio: { id: 'x' } }, 'messages', 'the served models read and write only text.'],
     [
       streamOptions,

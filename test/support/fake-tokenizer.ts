@@ -1,6 +1,7 @@
 import type { TextWork } from '../../src/catalog/texts/text-workers.ts';
 import type { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
 import type { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
+import { toolTemplate } from '../../src/catalog/tokenizer/tool-template.ts';
 import { tokenText, Vocabulary } from '../../src/catalog/tokenizer/vocabulary.ts';
 
 export const eos = 1;
@@ -65,6 +66,7 @@ export function fakeTexts(
       chatTemplate: null,
       templatePlace: '',
     },
+    toolTemplate: async () => toolTemplate(chatTemplate!),
     render: chatTemplate && (async (messages, rendering) => chatTemplate.render(messages, rendering)),
   };
 }

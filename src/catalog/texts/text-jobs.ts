@@ -1,5 +1,6 @@
 import type { ChatMessage, ChatRendering } from '../tokenizer/chat-template.ts';
 import type { TokenizerInfo } from '../tokenizer/tokenizer-info.ts';
+import type { ToolTemplate } from '../tokenizer/tool-template.ts';
 import type { VocabularyData } from '../tokenizer/vocabulary.ts';
 
 /** Jobs of a text process (text-worker.ts) on a checkpoint's tokenizer and chat template. */
@@ -20,6 +21,8 @@ export interface TextJobs {
     job: { messages: readonly ChatMessage[]; rendering: ChatRendering; maxCharacters: number };
     answer: string;
   };
+  /** Finds out what the chat template does with tools. */
+  tools: { job: object; answer: ToolTemplate };
 }
 
 export type TextJobType = keyof TextJobs;

@@ -5,6 +5,7 @@ import { ConfigurationError } from '../../errors.ts';
 import { ChatTemplate, ChatTemplateError, FinalMessageError } from '../tokenizer/chat-template.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { readTokenizerInfo, type TokenizerInfo } from '../tokenizer/tokenizer-info.ts';
+import { toolTemplate } from '../tokenizer/tool-template.ts';
 import { tokenText } from '../tokenizer/vocabulary.ts';
 import type { SentTextJob, TextFailure, TextJobs, TextJobType, TextResult, TextSource } from './text-jobs.ts';
 
@@ -84,6 +85,7 @@ const run: { [T in TextJobType]: (loaded: Loaded, job: TextJobs[T]['job']) => Te
     if (text.length <= maxCharacters) return text;
     throw new SizeError(`it wrote ${text.length} characters, more than ${maxCharacters}`);
   },
+  tools: ({ chatTemplate }) => toolTemplate(chatTemplate!),
 };
 
 function perform({ type, source, job, loadMs, jobMs }: SentTextJob): TextResult {

@@ -7,6 +7,7 @@ import {
   FinalMessageError,
 } from '../tokenizer/chat-template.ts';
 import type { TokenizerInfo } from '../tokenizer/tokenizer-info.ts';
+import type { ToolTemplate } from '../tokenizer/tool-template.ts';
 import { Vocabulary } from '../tokenizer/vocabulary.ts';
 import type { EncodedText, TextFailure, TextJobs, TextJobType, TextSource } from './text-jobs.ts';
 import { TextLane } from './text-lane.ts';
@@ -157,6 +158,13 @@ const faults: Partial<Record<TextFailure['reason'], string>> = {
   size: 'produced too much output',
 };
 
+const working: Record<WorkingType, readonly [who: string, what: string]> = {
+  encode: ['tokenizer', 'this text'],
+  tokenize: ['tokenizer', 'this text'],
+  render: ['chat template', 'this chat'],
+  tools: ['chat template', 'an example with tools'],
+};
+
 function jobError(
   type: WorkingType,
   { reason, message }: TextFailure,
@@ -166,7 +174,7 @@ function jobError(
   if (reason === 'template') return new ChatTemplateError(message);
   if (reason === 'final') return new FinalMessageError();
   if (reason === 'closed') return new ServiceError('shutting_down', message, { retryAfterSeconds: 1 });
-  const [who, what] = type === 'render' ? ['chat template', 'this chat'] : ['tokenizer', 'this text'];
+  const [who, what] = working[type];
   const fault = reason === 'time' ? `took longer than ${jobMs / 1000} s` : (faults[reason] ?? 'failed');
   return new ServiceError('text_failure', `The ${who} of the model '${model}' ${fault} for ${what}.`, {
     cause: new Error(message),
@@ -191,6 +199,8 @@ export interface TextWork {
   render:
     | ((messages: readonly ChatMessage[], rendering: ChatRendering, owner: TextOwner) => Promise<string>)
     | null;
+  /** What the chat template does with tools. Only for checkpoints that have a template. */
+  toolTemplate(owner: TextOwner): Promise<ToolTemplate>;
   readonly info: TokenizerInfo;
 }
 
@@ -214,13 +224,19 @@ export async function readTexts(checkpoint: string, workers: TextWorkers): Promi
 const lengthOf = (content: ChatMessage['content']): number =>
   typeof content === 'string' ? content.length : content.reduce((sum, { text }) => sum + text.length + 32, 0);
 
+const jsonLength = (value: unknown): number => (value === undefined ? 0 : JSON.stringify(value).length);
+
 /** Maximum characters that a template may write: `always`, plus `each` for every message or character given. */
 const written = { always: 65_536, each: 8 };
 
 function textWork(source: TextSource, info: TokenizerInfo, workers: TextWorkers): TextWork {
+  let tools: ToolTemplate | null = null;
   const render: TextWork['render'] = (messages, rendering, owner) => {
     // The frame around each message counts too: there may be thousands of empty messages.
-    const characters = messages.reduce((sum, { content }) => sum + lengthOf(content) + 32, 0);
+    const characters = messages.reduce(
+      (sum, { content, tool_calls: calls }) => sum + lengthOf(content) + jsonLength(calls) + 32,
+      jsonLength(rendering.tools),
+    );
     const maxCharacters = written.always + written.each * characters;
     return workers.run('render', source, { messages, rendering, maxCharacters }, characters, owner);
   };
@@ -232,6 +248,10 @@ function textWork(source: TextSource, info: TokenizerInfo, workers: TextWorkers)
     tokenize: (tokenizing, owner) =>
       workers.run('tokenize', source, tokenizing, tokenizing.text.length, owner),
     render: info.chatTemplate === null ? null : render,
+    toolTemplate: async (owner) => {
+      tools ??= await workers.run('tools', source, {}, 0, owner);
+      return tools;
+    },
     info,
   };
 }

@@ -9,6 +9,16 @@ export interface ChatMessage {
   /** A text, or its parts as the client sent them. */
   content: string | readonly ContentPart[];
   name?: string;
+  /** As templates read them: the arguments are an object, not JSON. */
+  tool_calls?: readonly ToolCall[];
+  /** In a message with a tool's result: the call's id. */
+  tool_call_id?: string;
+}
+
+interface ToolCall {
+  id: string;
+  type: 'function';
+  function: { name: string; arguments: object };
 }
 
 export interface ChatRendering {
@@ -18,6 +28,8 @@ export interface ChatRendering {
   continuesFinal: boolean;
   /** Variables that the template may use in addition to the messages. */
   variables: Record<string, unknown>;
+  /** The tools to describe, for templates that do so. */
+  tools?: readonly object[];
 }
 
 /** The template refuses the messages, worded for their author, or fails on them. */
@@ -30,7 +42,7 @@ export class ChatTemplateError extends Error {
 
 /** Names of template variables that a request may not set. */
 export const reservedVariables: readonly string[] = [
-  ...['messages', 'add_generation_prompt'],
+  ...['messages', 'tools', 'add_generation_prompt'],
   ...[
     'true',
     'false',
@@ -95,7 +107,7 @@ export class ChatTemplate {
 
   /** @throws ChatTemplateError, FinalMessageError */
   render(messages: readonly ChatMessage[], rendering: ChatRendering): string {
-    const { addGenerationPrompt, continuesFinal, variables } = rendering;
+    const { addGenerationPrompt, continuesFinal, variables, tools } = rendering;
     const text = this.#render({
       ...this.#specialTokens,
       ...variables,
@@ -103,6 +115,7 @@ export class ChatTemplate {
         ...message,
         content: formContent(this.#contentForm, message.role, message.content),
       })),
+      ...(tools ? { tools } : {}),
       add_generation_prompt: addGenerationPrompt,
       [raiseName]: raise,
     });

@@ -63,7 +63,8 @@ export function contentForm(program: unknown): ContentForm {
   return asksForText ? 'either' : 'parts';
 }
 
-const contentText = (content: string | readonly ContentPart[]): string =>
+/** A content as one text. */
+export const contentText = (content: string | readonly ContentPart[]): string =>
   typeof content === 'string' ? content : content.map(({ text }) => text).join('');
 
 /**

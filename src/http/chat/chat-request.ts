@@ -7,18 +7,21 @@ import {
 } from '../generation/fields-without-effect.ts';
 import { generationFields } from '../generation/generation-fields.ts';
 import { optional, optionalBoolean, optionalInteger } from '../schema-field.ts';
+import { type RequestCall, toolFields, toolMessageFields } from './tools/tool-fields.ts';
 
-const roles = ['system', 'developer', 'user', 'assistant'] as const;
+const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
 
 export interface RequestMessage {
   role: (typeof roles)[number];
-  content: string | ContentPart[];
+  content?: string | ContentPart[] | null;
   name?: string | null;
+  tool_calls?: RequestCall[] | null;
+  tool_call_id?: string | null;
 }
 
 const messageSchema = {
   type: 'object',
-  required: ['role', 'content'],
+  required: ['role'],
   properties: {
     role: {
       type: 'string',
@@ -41,12 +44,14 @@ const messageSchema = {
             },
           },
         },
+        { type: 'null' },
       ],
       description:
-        'A text, or a list of parts of the type `text`. A template that does not read parts gets them joined into one text.',
+        'A text, or a list of parts of the type `text`. A template that does not read parts gets them joined into one text. Only a message with `tool_calls` may have none.',
       'x-expects': 'a string or a list of parts with a `type`',
     },
     name: { type: ['string', 'null'], description: 'The author’s name, for templates that use it.' },
+    ...toolMessageFields,
     ...withoutEffectInMessages,
   },
   additionalProperties: false,
@@ -96,7 +101,7 @@ const fields = {
 };
 
 export const ChatRequestSchema = Type.Object(
-  { ...fields, ...generationFields, ...withoutEffectInChat },
+  { ...fields, ...toolFields, ...generationFields, ...withoutEffectInChat },
   {
     additionalProperties: false,
     examples: [

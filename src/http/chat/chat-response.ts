@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import type { FinishReason } from '../../engine/protocol/generation.ts';
 import { ending, head, RequestMetricsSchema, tokenIds, UsageSchema } from '../generation/answer-parts.ts';
 import { nullable } from '../schema-field.ts';
 
@@ -15,15 +16,34 @@ const ChatLogprobsSchema = Type.Object({
   refusal: Type.Null(),
 });
 
+const ToolCallSchema = Type.Object({
+  id: Type.String({ description: 'Unique. The message with the result names it as `tool_call_id`.' }),
+  type: Type.Literal('function'),
+  function: Type.Object({
+    name: Type.String(),
+    arguments: Type.String({
+      description: 'A JSON object, valid under the function’s schema unless cut off.',
+    }),
+  }),
+});
+
 const ChatChoiceSchema = Type.Object({
   index: Type.Integer(),
   message: Type.Object({
     role: Type.Literal('assistant'),
-    content: Type.String(),
+    content: Type.Union([Type.String(), Type.Null()], {
+      description: 'null if there are only `tool_calls`.',
+    }),
+    tool_calls: Type.Optional(
+      Type.Array(ToolCallSchema, { description: 'The calls that the model makes, in order.' }),
+    ),
     refusal: Type.Null(),
   }),
   logprobs: nullable(ChatLogprobsSchema),
   ...ending,
+  finish_reason: nullable(
+    Type.Unsafe<FinishReason | 'tool_calls'>({ type: 'string', enum: ['stop', 'length', 'tool_calls'] }),
+  ),
   prompt_token_ids: tokenIds('With `return_token_ids`; in a stream, only in the first chunk of each choice.'),
   token_ids: tokenIds('With `return_token_ids`; includes the token with which the model ended.'),
 });
@@ -73,5 +93,6 @@ export const ChatCompletionSchema = Type.Object(
 
 export type ChatCompletion = Type.Static<typeof ChatCompletionSchema>;
 export const ChatCompletionRef = Type.Unsafe<ChatCompletion>({ $ref: 'ChatCompletion#' });
+export type ToolCall = Type.Static<typeof ToolCallSchema>;
 export type ChatChoice = Type.Static<typeof ChatChoiceSchema>;
 export type ChatLogprobs = Type.Static<typeof ChatLogprobsSchema>;

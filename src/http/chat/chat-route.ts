@@ -11,6 +11,7 @@ import { ChatFormat } from './chat-format.ts';
 import { type ChatRequest, ChatRequestSchema } from './chat-request.ts';
 import { ChatCompletionRef } from './chat-response.ts';
 import { renderChat } from './render-chat.ts';
+import { readToolCalling } from './tools/tool-calling.ts';
 
 function readLogprobs({ logprobs, top_logprobs: top }: ChatRequest): number | null {
   if (logprobs) return top ?? 0;
@@ -21,9 +22,8 @@ function readLogprobs({ logprobs, top_logprobs: top }: ChatRequest): number | nu
 /** Maximum tokens of an answer if neither the request nor the checkpoint says. */
 const defaultMaxTokens = 2048;
 
-/** Accepts tools only if none may be called. */
-function refuseTools({ tools, tool_choice, functions, function_call }: ChatRequest): void {
-  if (tools?.length && tool_choice !== 'none') throw unsupportedField('tools', withoutEffectInChat.tools);
+/** Accepts functions only if none may be called. */
+function refuseFunctions({ functions, function_call }: ChatRequest): void {
   if (functions?.length && function_call !== 'none')
     throw unsupportedField('functions', withoutEffectInChat.functions);
 }
@@ -34,7 +34,7 @@ async function createChat(
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: ChatFormat }> {
   const { model, config, owner } = context;
-  refuseTools(body);
+  refuseFunctions(body);
   const logprobs = readLogprobs(body);
   const newer = body.max_completion_tokens ?? null;
   const toGenerate = {
@@ -42,7 +42,8 @@ async function createChat(
     asked: newer ?? body.max_tokens ?? null,
     fallback: model.defaults.maxNewTokens ?? defaultMaxTokens,
   };
-  const prompt = await readPrompt(await renderChat(body, model, owner), {
+  const calling = await readToolCalling(body, model, owner);
+  const prompt = await readPrompt(await renderChat(body, model, owner, calling), {
     model,
     owner,
     param: 'messages',
@@ -71,10 +72,12 @@ async function createChat(
       maxTokens: (given) => readMaxTokens(toGenerate, given, model),
       logprobs,
       promptLogprobs: null,
+      grammar: calling?.answer?.grammar ?? null,
+      keepsSpecialTokens: calling?.answer?.keepsSpecialTokens ?? false,
     },
     context,
   );
-  return { job, format: new ChatFormat(job) };
+  return { job, format: new ChatFormat(job, calling?.answer?.form ?? null) };
 }
 
 export function chatCompletionsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {

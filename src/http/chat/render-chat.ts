@@ -1,6 +1,5 @@
 import type { TextOwner } from '../../catalog/texts/text-workers.ts';
 import {
-  type ChatMessage,
   ChatTemplateError,
   FinalMessageError,
   reservedVariables,
@@ -10,12 +9,15 @@ import { invalidRequest } from '../errors/invalid-request.ts';
 import { withoutEffectInParts } from '../generation/fields-without-effect.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { ChatRequest, RequestMessage } from './chat-request.ts';
+import type { ReadMessage } from './tools/render-tools.ts';
+import type { ToolCalling } from './tools/tool-calling.ts';
 
 /** The chat as text for the model. @throws ServiceError if the model has no template, or its template refuses */
 export async function renderChat(
   body: ChatRequest,
   { name, texts }: ReadyModel,
   owner: TextOwner,
+  calling: ToolCalling | null,
 ): Promise<string> {
   if (!texts.render) {
     throw invalidRequest(
@@ -39,9 +41,18 @@ export async function renderChat(
       `\`chat_template_kwargs.${reserved}\` is not allowed: the service sets \`${reserved}\` itself.`,
     );
   }
-  const rendering = { addGenerationPrompt, continuesFinal: continues, variables };
+  const read = readMessages(body.messages);
+  const { messages, tools } = calling
+    ? calling.forTemplate(read)
+    : { messages: read.map(({ calls: _, ...message }) => message), tools: undefined };
+  const rendering = {
+    addGenerationPrompt,
+    continuesFinal: continues,
+    variables,
+    ...(tools ? { tools } : {}),
+  };
   try {
-    return await texts.render(readMessages(body.messages), rendering, owner);
+    return await texts.render(messages, rendering, owner);
   } catch (error) {
     if (error instanceof FinalMessageError) {
       throw invalidRequest(
@@ -68,15 +79,45 @@ function readPart(part: ContentPart, where: string): ContentPart {
   throw invalidRequest('messages', `\`${where}.${unknown.slice(0, 64)}\` is not a known field.`);
 }
 
-/** Text messages for a chat template, in parts if the client sent parts. @throws ServiceError naming an invalid part */
-function readMessages(messages: readonly RequestMessage[]): ChatMessage[] {
-  return messages.map(({ role, content, name }, index) => ({
-    // Newer clients send `developer`; templates know the older `system`.
-    role: role === 'developer' ? 'system' : role,
-    content:
-      typeof content === 'string'
-        ? content
-        : content.map((part, i) => readPart(part, `messages[${index}].content[${i}]`)),
-    ...(name ? { name } : {}),
-  }));
+/** The messages, in parts if the client sent parts. @throws ServiceError naming what is wrong with one */
+function readMessages(messages: readonly RequestMessage[]): ReadMessage[] {
+  return messages.map((message, index) => {
+    const { role, content, name, tool_calls: calls, tool_call_id: callId } = message;
+    refuseMisplaced(message, `messages[${index}]`);
+    return {
+      // Newer clients send `developer`; templates know the older `system`.
+      role: role === 'developer' ? 'system' : role,
+      content:
+        typeof content === 'object' && content !== null
+          ? content.map((part, i) => readPart(part, `messages[${index}].content[${i}]`))
+          : (content ?? ''),
+      ...(name ? { name } : {}),
+      ...(callId ? { tool_call_id: callId } : {}),
+      calls: calls ?? [],
+    };
+  });
+}
+
+/** @throws ServiceError if a message lacks what its role needs, or has what belongs to another one */
+function refuseMisplaced(
+  { role, content, tool_calls: calls, tool_call_id: callId }: RequestMessage,
+  where: string,
+): void {
+  if (calls?.length && role !== 'assistant')
+    throw invalidRequest(
+      'messages',
+      `\`${where}.tool_calls\` needs the role \`assistant\`, not \`${role}\`.`,
+    );
+  if (callId && role !== 'tool')
+    throw invalidRequest('messages', `\`${where}.tool_call_id\` needs the role \`tool\`, not \`${role}\`.`);
+  if (!callId && role === 'tool')
+    throw invalidRequest(
+      'messages',
+      `\`${where}.tool_call_id\` is required: the \`id\` of the call whose result this is.`,
+    );
+  if (content == null && !calls?.length)
+    throw invalidRequest(
+      'messages',
+      `\`${where}.content\` must be a string or a list of parts with a \`type\`${content === null ? ', not null' : ''}; only a message with \`tool_calls\` needs none.`,
+    );
 }

@@ -132,6 +132,8 @@ async function createCompletion(
       // `best_of` chooses by log probability.
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,
+      grammar: null,
+      keepsSpecialTokens: false,
     },
     context,
   );

@@ -79,7 +79,7 @@ export const RequestMetricsSchema = Type.Object(
 
 /** How a choice ended. */
 export const ending = {
-  finish_reason: nullable(Type.Unsafe<'stop' | 'length'>({ type: 'string', enum: ['stop', 'length'] })),
+  finish_reason: nullable(Type.Unsafe<FinishReason>({ type: 'string', enum: ['stop', 'length'] })),
   stop_reason: Type.Union([Type.String(), Type.Integer(), Type.Null()], {
     description:
       'The stop text or stop token id that matched; null if the model ended the text itself or the length limit was reached.',

@@ -2,8 +2,7 @@ import { unsupported, unused } from '../schema-field.ts';
 
 const noBeams = 'it only applies to beam search';
 const newerName = 'send `structured_outputs`';
-const noTools = 'the served models do not call tools; describe tools in a message';
-const noFunctions = 'the served models do not call functions; describe functions in a message';
+const noFunctions = 'send `tools`';
 const noMedia = 'the served models read and write only text';
 const noReasoning = 'the served models do not separate reasoning from the answer';
 const noTransfer = 'the service does not pass caches between servers';
@@ -63,18 +62,12 @@ export const withoutEffectInCompletions = {
 
 export const withoutEffectInChat = {
   ...withoutEffect,
-  // Tools are accepted if none may be called (chat/chat-route.ts).
-  tools: unsupported<unknown[] | null>([null, []], noTools, {
-    type: 'array',
-    words: 'any with `"tool_choice": "none"`',
-  }),
-  tool_choice: unsupported([null, 'none', 'auto'], noTools),
-  parallel_tool_calls: unused('boolean', noTools),
+  // Functions are accepted if none may be called (chat/chat-route.ts).
   functions: unsupported<unknown[] | null>([null, []], noFunctions, {
     type: 'array',
     words: 'any with `"function_call": "none"`',
   }),
-  function_call: unsupported([null, 'none', 'auto'], noFunctions),
+  function_call: unsupported([null, 'none', 'auto'], 'send `tool_choice`'),
   modalities: unsupported([null, ['text']], noMedia),
   audio: unsupported(anyNull, noMedia),
   mm_processor_kwargs: unsupported([null, {}], noMedia),
@@ -111,9 +104,7 @@ export const withoutEffectInMessages = {
   refusal: unsupported([null, ''], noMedia),
   annotations: unsupported([null, []], noMedia),
   audio: unsupported(anyNull, noMedia),
-  tool_calls: unsupported([null, []], noTools),
-  tool_call_id: unsupported([null, ''], noTools),
-  function_call: unsupported(anyNull, noFunctions),
+  function_call: unsupported(anyNull, 'send `tool_calls`'),
   reasoning: unsupported([null, ''], noReasoning),
   reasoning_content: unsupported([null, ''], noReasoning),
   thinking_blocks: unsupported([null, []], noReasoning),

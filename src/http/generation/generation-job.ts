@@ -12,7 +12,7 @@ import { invalidRequest } from '../errors/invalid-request.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { ServerConfig } from '../server-dependencies.ts';
 import type { GenerationFields } from './generation-fields.ts';
-import { readGrammar } from './read-grammar.ts';
+import { readGrammar, type WantedGrammar } from './read-grammar.ts';
 import { checkTokenIds } from './read-prompt.ts';
 import { readSampling } from './read-sampling.ts';
 
@@ -85,6 +85,10 @@ interface GenerationTask {
   /** In the engine's form. */
   logprobs: number | null;
   promptLogprobs: number | null;
+  /** Instead of what `response_format` or `structured_outputs` asks for. */
+  grammar: WantedGrammar | null;
+  /** Leave special tokens in the text, whatever the request says. */
+  keepsSpecialTokens: boolean;
 }
 
 export interface JobContext {
@@ -140,7 +144,7 @@ export async function createJob(
     throw invalidRequest('stream_options', '`stream_options` needs `stream` to be true.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
-  const grammar = await readGrammar(fields, context);
+  const grammar = await readGrammar(fields, task.grammar, context);
   const sampling = { ...(await readSampling(fields, model, owner)), grammar: grammar?.id ?? null };
   if (sampling.temperature === 0 && bestOf > 1) {
     const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';
@@ -180,7 +184,7 @@ export async function createJob(
       stop,
       logprobs: task.logprobs,
       promptLogprobs: task.promptLogprobs,
-      skipSpecialTokens: fields.skip_special_tokens ?? true,
+      skipSpecialTokens: !task.keepsSpecialTokens && (fields.skip_special_tokens ?? true),
       priority,
       client: owner.client,
       cacheSalt: fields.cache_salt ?? '',

@@ -22,23 +22,32 @@ const maxCharacters = 65_536;
 
 const anyObject = { json: '{"type":"object"}' };
 
-function refuseLong(param: string, source: unknown): void {
+export function refuseLong(param: string, source: unknown): void {
   const { length } = JSON.stringify(source);
   if (length <= maxCharacters) return;
   throw invalidRequest(param, `\`${param}\` has ${length} characters; it may have at most ${maxCharacters}.`);
 }
 
 /** A schema as JSON, with its objects closed. @param schema already checked for length */
-function closed(param: string, schema: object, isStrict: boolean): GrammarSource {
+const closed = (param: string, schema: object, isStrict: boolean): GrammarSource => ({
+  json: JSON.stringify(closedSchema(param, param, schema, isStrict)),
+});
+
+/**
+ * A schema with its objects closed.
+ * @param where the schema's place, for errors
+ * @throws ServiceError `invalid_request` if it cannot be closed
+ */
+export function closedSchema(param: string, where: string, schema: object, isStrict: boolean): object {
   try {
-    return { json: JSON.stringify(closeObjects(schema, isStrict)) };
+    return closeObjects(schema, isStrict);
   } catch (error) {
-    if (error instanceof SchemaError) throw invalidRequest(param, cannotBeCompiled(param, error));
+    if (error instanceof SchemaError) throw invalidRequest(param, cannotBeCompiled(where, error));
     throw error;
   }
 }
 
-const cannotBeCompiled = (param: string, { message }: Error) =>
+export const cannotBeCompiled = (param: string, { message }: Error) =>
   `\`${param}\` cannot be compiled: ${message.slice(0, 500)}`;
 
 function ofSchema(param: string, schema: object, isStrict = false): GrammarSource {
@@ -89,8 +98,17 @@ function ofStructuredOutputs(outputs: StructuredOutputs): GrammarSource {
   );
 }
 
+/** The grammar that a request needs. */
+export interface WantedGrammar {
+  /** The field that asks for it. */
+  param: string;
+  source: GrammarSource;
+  /** Part of the field that a compiler's error is about; by default all of it. */
+  placeOf?: (error: GrammarError) => string;
+}
+
 /** @throws ServiceError for faults that show without compiling the grammar */
-function readSource(fields: GenerationFields): { param: string; source: GrammarSource } | null {
+function readSource(fields: GenerationFields): WantedGrammar | null {
   const { response_format: format, structured_outputs: outputs } = fields;
   const formatSource = format ? ofResponseFormat(format) : null;
   if (!outputs) return formatSource && { param: 'response_format', source: formatSource };
@@ -102,16 +120,18 @@ function readSource(fields: GenerationFields): { param: string; source: GrammarS
 }
 
 /**
- * The compiled grammar that `response_format` or `structured_outputs` asks for; null if neither does.
+ * The compiled grammar that a request needs: `own`, or what `response_format` or `structured_outputs` asks for; null if
+ * there is none.
  * @throws ServiceError `invalid_request` with the reason if it is impossible, `compiler_busy` if it is impossible now
  */
 export async function readGrammar(
   fields: GenerationFields,
+  own: WantedGrammar | null,
   { model: { name, backend }, compileGrammar, owner }: GrammarContext,
 ): Promise<Grammar | null> {
-  const wanted = readSource(fields);
+  const wanted = own ?? readSource(fields);
   if (wanted === null) return null;
-  const { param, source } = wanted;
+  const { param, source, placeOf = () => param } = wanted;
   if (backend !== 'native') {
     throw invalidRequest(
       param,
@@ -130,11 +150,11 @@ export async function readGrammar(
       `\`min_tokens\` cannot be combined with \`${param}\`: the text ends where its structure ends.`,
     );
   }
-  if (!('json' in source)) refuseLong(param, source);
+  if (!own && !('json' in source)) refuseLong(param, source);
   try {
     return await compileGrammar(name, source, owner);
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error;
-    throw invalidRequest(param, cannotBeCompiled(param, error));
+    throw invalidRequest(param, cannotBeCompiled(placeOf(error), error));
   }
 }

@@ -7,7 +7,7 @@ import type { App } from '../server-dependencies.ts';
 import { Turns, wholeTurn } from './in-turns.ts';
 
 /** Maximum nesting of a body. Later readers recurse: JSON.stringify, templates, serde_json with its limit of 128. */
-const maxDepth = 100;
+export const maxDepth = 100;
 
 /** Bytes of a body that parses in at most a millisecond. Each larger body gets its own turn of the event loop. */
 const maxSmallBody = 65_536;
@@ -15,13 +15,19 @@ const maxSmallBody = 65_536;
 const [quote, backslash] = Buffer.from('"\\');
 const [openBracket, openBrace, closeBracket, closeBrace] = Buffer.from('[{]}');
 
+/** Where a JSON text is nested too deep. */
+interface DeepPlace {
+  at: number;
+  /** The last string directly in the text: the member's name, if an object or array follows. */
+  member: string;
+}
+
 /**
- * Refuses bodies that nest too deep before anything reads them: V8 alone takes 200 ms for a megabyte of brackets.
- * Looks only at brackets and strings; the parser checks the rest.
+ * Finds where a JSON text is nested too deep, before anything reads it: V8 alone takes 200 ms for a megabyte of
+ * brackets. Looks only at brackets and strings; the parser checks the rest.
  */
-function checkDepth(bytes: Buffer): void {
+export function tooDeep(bytes: Buffer): DeepPlace | null {
   let depth = 0;
-  /** Position of the last string directly in the body: the field's name, if an object or array follows. */
   let [start, end] = [0, 0];
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at];
@@ -31,15 +37,20 @@ function checkDepth(bytes: Buffer): void {
       if (depth === 1) [start, end] = [from, at];
     } else if (byte === openBracket || byte === openBrace) {
       depth++;
-      if (depth > maxDepth) {
-        const field = shortName(bytes.toString('utf8', start, end));
-        throw invalidRequest(
-          field || null,
-          `${field ? `\`${field}\`` : 'The body'} is nested more than ${maxDepth} levels deep, at byte ${at}.`,
-        );
-      }
+      if (depth > maxDepth) return { at, member: bytes.toString('utf8', start, end) };
     } else if (byte === closeBracket || byte === closeBrace) depth--;
   }
+  return null;
+}
+
+function checkDepth(bytes: Buffer): void {
+  const deep = tooDeep(bytes);
+  if (deep === null) return;
+  const field = shortName(deep.member);
+  throw invalidRequest(
+    field || null,
+    `${field ? `\`${field}\`` : 'The body'} is nested more than ${maxDepth} levels deep, at byte ${deep.at}.`,
+  );
 }
 
 /** An object or array inside a body, and its location. */

@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
+import { type ArgumentsReader, EscapedReader, JsonReader } from './arguments-reader.ts';
+import { triggerOf } from './call-grammar.ts';
+
+/** The next part of an answer: text, the beginning of a call, or more of the last call's arguments. */
+export type CallPiece =
+  | { type: 'text'; text: string }
+  | { type: 'call'; index: number; id: string; name: string }
+  | { type: 'arguments'; index: number; text: string };
+
+const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
+/** As OpenAI's: `call_` and 24 random characters. */
+const callId = () => `call_${Array.from(randomBytes(24), (byte) => letters[byte % letters.length]).join('')}`;
+
+/** Separates the text and the calls of one choice as it is generated. No part of a call ever becomes text. */
+export class CallReader {
+  readonly #form: CallForm;
+  readonly #trigger: string;
+  /** What may become the trigger or ends in the middle of what comes next. */
+  #held = '';
+  /** `open`: before a call's name; `arguments`; `after`: behind a call's arguments. */
+  #state: 'text' | 'open' | 'arguments' | 'after' = 'text';
+  /** What comes before the next name. */
+  #beforeName: string;
+  #arguments: ArgumentsReader = new JsonReader();
+  #calls = 0;
+
+  constructor(form: CallForm) {
+    this.#form = form;
+    this.#trigger = triggerOf(form);
+    this.#beforeName = form.open.slice(this.#trigger.length);
+  }
+
+  /** The answer ends with a complete call. */
+  get endsWithCall(): boolean {
+    return this.#state === 'after';
+  }
+
+  add(text: string): CallPiece[] {
+    this.#held += text;
+    const pieces: CallPiece[] = [];
+    while (this.#advance(pieces)) {}
+    return pieces;
+  }
+
+  /** What is held back at the end of the answer. The beginning of a call is dropped. */
+  end(): CallPiece[] {
+    const text = this.#held;
+    this.#held = '';
+    return this.#state === 'text' && text !== '' ? [{ type: 'text', text }] : [];
+  }
+
+  /** Reads one part from the held text. @returns whether there may be another */
+  #advance(pieces: CallPiece[]): boolean {
+    switch (this.#state) {
+      case 'text':
+        return this.#readText(pieces);
+      case 'open':
+        return this.#readName(pieces);
+      case 'arguments':
+        return this.#readArguments(pieces);
+      case 'after': {
+        const { between } = this.#form;
+        if (between === null || !this.#held.startsWith(between)) return false;
+        this.#held = this.#held.slice(between.length);
+        this.#beforeName = '';
+        this.#state = 'open';
+        return true;
+      }
+    }
+  }
+
+  #readText(pieces: CallPiece[]): boolean {
+    const at = this.#held.indexOf(this.#trigger);
+    // Space before a call is part of how it is written.
+    const end = at < 0 ? this.#held.length - this.#openLength() : this.#held.slice(0, at).trimEnd().length;
+    if (end > 0) pieces.push({ type: 'text', text: this.#held.slice(0, end) });
+    this.#held = this.#held.slice(at < 0 ? end : at + this.#trigger.length);
+    if (at >= 0) this.#state = 'open';
+    return at >= 0;
+  }
+
+  /** Length of the end of the held text that may belong to a call. */
+  #openLength(): number {
+    const longest = Math.min(this.#held.length, this.#trigger.length - 1);
+    let open = longest;
+    while (open > 0 && !this.#trigger.startsWith(this.#held.slice(-open))) open--;
+    return this.#held.length - this.#held.slice(0, this.#held.length - open).trimEnd().length;
+  }
+
+  #readName(pieces: CallPiece[]): boolean {
+    const { middle } = this.#form;
+    const end = this.#held.indexOf(middle, this.#beforeName.length + 1);
+    if (end < 0) return false;
+    const name = this.#held.slice(this.#beforeName.length, end);
+    pieces.push({ type: 'call', index: this.#calls, id: callId(), name });
+    this.#calls += 1;
+    this.#held = this.#held.slice(end + middle.length);
+    this.#arguments = this.#form.style === 'json' ? new JsonReader() : new EscapedReader();
+    this.#state = 'arguments';
+    return true;
+  }
+
+  #readArguments(pieces: CallPiece[]): boolean {
+    const { json, rest } = this.#arguments.add(this.#held);
+    if (json !== '') pieces.push({ type: 'arguments', index: this.#calls - 1, text: json });
+    this.#held = rest ?? '';
+    if (rest === null) return false;
+    this.#state = 'after';
+    return true;
+  }
+}

@@ -1,0 +1,173 @@
+import { SchemaError } from '../../generation/closed-schema.ts';
+import { quote } from './arguments-reader.ts';
+
+type Schema = Readonly<Record<string, unknown>>;
+
+/** Keywords that hold arguments to nothing. */
+const silent = ['title', 'description', 'default', 'examples', '$defs', 'definitions', 'type'];
+/** By type: the other keywords that this form can be held to. Numbers and literals are as in JSON. */
+const held: Record<string, readonly string[]> = {
+  object: ['properties', 'required', 'additionalProperties'],
+  array: ['items', 'minItems', 'maxItems'],
+  string: ['minLength', 'maxLength'],
+};
+const asInJson = ['number', 'integer', 'boolean', 'null'];
+
+const impossible = (path: string, what: string) =>
+  new SchemaError(`${path} has ${what}, which this model’s form of calls cannot be held to`);
+
+/** @throws SchemaError if a schema has other keywords than `known` that hold arguments to something */
+function refuseOthers(schema: Schema, known: readonly string[], path: string): void {
+  const other = Object.keys(schema).find((keyword) => !silent.includes(keyword) && !known.includes(keyword));
+  if (other !== undefined) throw impossible(path, `\`${other}\``);
+}
+
+/** A keyword that counts. @throws SchemaError if it is not a whole number */
+function countOf(schema: Schema, keyword: string, path: string): number | undefined {
+  const count = schema[keyword];
+  if (count === undefined || (Number.isSafeInteger(count) && (count as number) >= 0)) return count as number;
+  throw new SchemaError(`${path}/${keyword} must be a whole number`);
+}
+
+/**
+ * The rules for a function's arguments in FunctionGemma's form (arguments-reader.ts); the first one is named `rule`.
+ * @param literal a text as an expression of Lark
+ * @throws SchemaError naming the place of what this form cannot be held to
+ */
+export function escapedArguments(rule: string, schema: Schema, literal: (text: string) => string): string[] {
+  return new EscapedRules(rule, schema, literal).lines;
+}
+
+class EscapedRules {
+  readonly lines: string[] = [];
+  readonly #rule: string;
+  readonly #root: Schema;
+  readonly #literal: (text: string) => string;
+  readonly #references = new Map<string, string>();
+
+  constructor(rule: string, root: Schema, literal: (text: string) => string) {
+    this.#rule = rule;
+    this.#root = root;
+    this.#literal = literal;
+    this.lines.push('');
+    this.lines[0] = `${rule}: ${this.#members(root, '#')}`;
+  }
+
+  #add(expression: string): string {
+    const name = `${this.#rule}_${this.lines.length}`;
+    this.lines.push(`${name}: ${expression}`);
+    return name;
+  }
+
+  #value(schema: unknown, path: string): string {
+    if (typeof schema !== 'object' || schema === null) throw impossible(path, 'no type');
+    const { $ref, anyOf, enum: options, type } = schema as Schema;
+    if (options !== undefined || 'const' in schema) {
+      refuseOthers(schema as Schema, ['enum', 'const'], path);
+      const all = Array.isArray(options) ? options : [(schema as Schema).const];
+      return either(all.map((option) => this.#literal(written(option, path))));
+    }
+    if (typeof $ref === 'string') {
+      refuseOthers(schema as Schema, ['$ref'], path);
+      return this.#reference($ref, path);
+    }
+    if (Array.isArray(anyOf)) {
+      refuseOthers(schema as Schema, ['anyOf'], path);
+      return either(anyOf.map((each, i) => this.#value(each, `${path}/anyOf/${i}`)));
+    }
+    if (Array.isArray(type)) return either(type.map((each) => this.#value({ ...schema, type: each }, path)));
+    return this.#ofType(String(type), schema as Schema, path);
+  }
+
+  #ofType(type: string, schema: Schema, path: string): string {
+    if (asInJson.includes(type)) return this.#add(`%json ${JSON.stringify(schema)}`);
+    if (type === 'object') return this.#add(`"{" ${this.#members(schema, path)} "}"`);
+    if (!held[type]) throw impossible(path, 'no type');
+    refuseOthers(schema, held[type], path);
+    return type === 'string' ? this.#string(schema, path) : this.#list(schema, path);
+  }
+
+  #list(schema: Schema, path: string): string {
+    const [least = 0, most] = [countOf(schema, 'minItems', path), countOf(schema, 'maxItems', path)];
+    if (most === 0) return '"[]"';
+    const item = this.#value(schema.items, `${path}/items`);
+    const more = `("," ${item}){${Math.max(0, least - 1)},${most === undefined ? '' : most - 1}}`;
+    return this.#add(`"[" ${least === 0 ? `(${item} ${more})?` : `${item} ${more}`} "]"`);
+  }
+
+  #string(schema: Schema, path: string): string {
+    const [least = 0, most] = [countOf(schema, 'minLength', path), countOf(schema, 'maxLength', path)];
+    const token = this.#literal(quote);
+    if (most === 0) return this.#add(`${token} ${token}`);
+    // The text must not contain what ends it. Without a special token, not even its first character.
+    const [character, other] = token === quote ? ['(.|\\n)', ` & ~/(.|\\n)*${quote}(.|\\n)*/`] : ['[^<]', ''];
+    const text = `TEXT_${this.#add('').toUpperCase()}`;
+    this.lines[this.lines.length - 1] =
+      `${text}: /${character}{${Math.max(1, least)},${most ?? ''}}/${other}`;
+    return this.#add(`${token} ${text}${least === 0 ? '?' : ''} ${token}`);
+  }
+
+  /** The members of a closed object, in the schema's order. */
+  #members(schema: Schema, path: string): string {
+    const {
+      properties = {},
+      required = [],
+      additionalProperties,
+    } = schema as {
+      properties?: Record<string, unknown>;
+      required?: readonly string[];
+      additionalProperties?: unknown;
+    };
+    refuseOthers(schema, held.object!, path);
+    if (additionalProperties !== false)
+      throw new SchemaError(`${path} must name all its members in \`properties\``);
+    const names = Object.keys(properties);
+    const odd = [...names, ...required].find(
+      (name) => !/^[\w .-]+$/.test(name) || !Object.hasOwn(properties, name),
+    );
+    if (odd !== undefined)
+      throw new SchemaError(
+        `${path} has the member ${JSON.stringify(odd)}, which this model’s form of calls cannot hold`,
+      );
+    // By position: what may follow if no member is written yet, and if one is.
+    let [first, more] = ['""', '""'];
+    for (const name of names.reverse()) {
+      const member = `${this.#literal(`${name}:`)} ${this.#value(properties[name], `${path}/properties/${name}`)}`;
+      const isOptional = !required.includes(name);
+      [first, more] = [
+        this.#add(`${member} ${more}${isOptional ? ` | ${first}` : ''}`),
+        this.#add(`"," ${member} ${more}${isOptional ? ` | ${more}` : ''}`),
+      ];
+    }
+    return first;
+  }
+
+  #reference(ref: string, path: string): string {
+    const key = /^#\/(?:\$defs|definitions)\/([^/]+)$/.exec(ref)?.[1];
+    const definitions = (this.#root.$defs ?? this.#root.definitions ?? {}) as Record<string, unknown>;
+    if (key === undefined || !Object.hasOwn(definitions, key))
+      throw new SchemaError(`${path} refers to ${ref}, which is not there`);
+    let name = this.#references.get(ref);
+    if (name === undefined) {
+      const place = this.lines.length;
+      name = this.#add('');
+      // Set before it is complete, because it may refer to itself.
+      this.#references.set(ref, name);
+      this.lines[place] = `${name}: ${this.#value(definitions[key], ref)}`;
+    }
+    return name;
+  }
+}
+
+const either = (expressions: readonly string[]) => `(${expressions.join(' | ')})`;
+
+/** A value of an `enum`, as the model writes it. */
+function written(value: unknown, path: string): string {
+  if (typeof value === 'string') {
+    if (value.includes(quote)) throw impossible(path, `a value with ${quote}`);
+    return `${quote}${value}${quote}`;
+  }
+  if (typeof value === 'object' && value !== null)
+    throw impossible(path, 'a value that is a list or an object');
+  return JSON.stringify(value);
+}

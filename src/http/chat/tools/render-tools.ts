@@ -1,0 +1,123 @@
+import type { ChatMessage } from '../../../catalog/tokenizer/chat-template.ts';
+import { contentText } from '../../../catalog/tokenizer/content-form.ts';
+import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
+import { invalidRequest } from '../../errors/invalid-request.ts';
+import { maxDepth, tooDeep } from '../../json/json-body.ts';
+import type { RequestCall, Tool } from './tool-fields.ts';
+
+/** The form of calls for chat templates that have none of their own: that of Hermes and Qwen. */
+export const agreedForm: CallForm = {
+  open: '<tool_call>{"name": "',
+  middle: '", "arguments": ',
+  between: '}</tool_call>\n<tool_call>{"name": "',
+  close: '}</tool_call>',
+  style: 'json',
+  separators: { item: ', ', key: ': ' },
+};
+
+/** A message with the calls as the client sent them. */
+export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly RequestCall[] };
+
+/** Messages for a chat template that writes calls and their results itself. */
+export function inOwnForm(messages: readonly ReadMessage[]): ChatMessage[] {
+  const names = new Map(
+    messages.flatMap(({ calls }) => calls.map(({ id, function: { name } }) => [id, name])),
+  );
+  return messages.map(({ calls, ...message }, index) => {
+    const name = message.name ?? names.get(message.tool_call_id ?? '');
+    if (message.role === 'tool') return { ...message, ...(name ? { name } : {}) };
+    if (calls.length === 0) return message;
+    const read = calls.map(({ id, type, function: { name, arguments: json } }, i) => ({
+      id,
+      type,
+      function: {
+        name,
+        arguments: readArguments(json, `messages[${index}].tool_calls[${i}].function.arguments`),
+      },
+    }));
+    return { ...message, tool_calls: read };
+  });
+}
+
+function readArguments(json: string, where: string): object {
+  if (tooDeep(Buffer.from(json)))
+    throw invalidRequest('messages', `\`${where}\` is nested more than ${maxDepth} levels deep.`);
+  try {
+    const read: unknown = json.trim() === '' ? {} : JSON.parse(json);
+    if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
+  } catch {
+    // Refused below.
+  }
+  throw invalidRequest('messages', `\`${where}\` must be a JSON object, written as a string.`);
+}
+
+/**
+ * Messages for a chat template that knows no tools: a system message describes the tools, and calls and results are
+ * texts. Templates such as Gemma's want users and the assistant in turn, so results become a user's message, joined
+ * with what the user says next to it.
+ */
+export function inAgreedForm(
+  messages: readonly ReadMessage[],
+  tools: readonly Tool[],
+  takesSystem: boolean,
+): ChatMessage[] {
+  const plain: ChatMessage[] = [];
+  let isResult = false;
+  for (const { calls, ...message } of messages) {
+    const { role, content } = message;
+    const last = plain.at(-1);
+    const joins = last?.role === 'user' && (role === 'tool' || (role === 'user' && isResult));
+    const text = role === 'tool' ? `<tool_response>\n${contentText(content)}\n</tool_response>` : content;
+    if (joins) last.content = `${contentText(last.content)}\n${contentText(text)}`;
+    else if (role === 'tool') plain.push({ role: 'user', content: text });
+    else if (calls.length === 0) plain.push(message);
+    else
+      plain.push({
+        ...message,
+        content: [contentText(content), writtenCalls(calls)].filter(Boolean).join('\n'),
+      });
+    isResult = role === 'tool';
+  }
+  return tools.length === 0 ? plain : withDescription(plain, describe(tools), takesSystem);
+}
+
+function writtenCalls(calls: readonly RequestCall[]): string {
+  const { open, middle, between, close } = agreedForm;
+  // The arguments as they were generated, so that the cache still holds their tokens.
+  const all = calls.map(
+    ({ function: { name, arguments: json } }) => `${name}${middle}${json.trim() || '{}'}`,
+  );
+  return `${open}${all.join(between!)}${close}`;
+}
+
+function describe(tools: readonly Tool[]): string {
+  const all = tools.map(({ function: { name, description, parameters } }) =>
+    JSON.stringify({
+      name,
+      ...(description ? { description } : {}),
+      parameters: parameters ?? { type: 'object', properties: {} },
+    }),
+  );
+  const { open, middle, close } = agreedForm;
+  return [
+    'You can call these tools, each given with the JSON schema of its arguments:',
+    ...all,
+    'To call a tool, end your message with a line of this form, one line for each call:',
+    `${open}<name>${middle}<arguments as JSON>${close}`,
+    'Then you get the result of each call in <tool_response>. If no tool helps, answer without a call.',
+  ].join('\n');
+}
+
+/** Adds a text to the system message, or to the first message if the template takes no system message. */
+function withDescription(
+  messages: readonly ChatMessage[],
+  text: string,
+  takesSystem: boolean,
+): ChatMessage[] {
+  const [first, ...others] = messages;
+  const goesIn = takesSystem ? 'system' : 'user';
+  if (first?.role !== goesIn) return [{ role: goesIn, content: text }, ...messages];
+  const own = contentText(first.content);
+  const parts = takesSystem ? [own, text] : [text, own];
+  return [{ ...first, content: parts.join('\n\n') }, ...others];
+}

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import type { CallForm } from '../../../src/catalog/tokenizer/tool-template.ts';
+import { type CallPiece, CallReader } from '../../../src/http/chat/tools/call-reader.ts';
+import { agreedForm } from '../../../src/http/chat/tools/render-tools.ts';
+
+const escaped: CallForm = {
+  open: '<start_function_call>call:',
+  middle: '{',
+  between: '}<end_function_call><start_function_call>call:',
+  close: '}<end_function_call>',
+  style: 'escaped',
+  separators: { item: ',', key: ':' },
+};
+
+interface Read {
+  text: string;
+  calls: [name: string, json: string][];
+  endsWithCall: boolean;
+}
+
+/** Reads pieces of a text, joined as clients do. */
+function read(form: CallForm, pieces: readonly string[]): Read {
+  const reader = new CallReader(form);
+  const all: CallPiece[] = [...pieces.flatMap((piece) => reader.add(piece)), ...reader.end()];
+  const found: Read = { text: '', calls: [], endsWithCall: reader.endsWithCall };
+  for (const piece of all) {
+    if (piece.type === 'text') found.text += piece.text;
+    else if (piece.type === 'call') {
+      expect(piece.index).toBe(found.calls.length);
+      expect(piece.id).toMatch(/^call_[A-Za-z0-9]{24}$/);
+      found.calls.push([piece.name, '']);
+    } else found.calls[piece.index]![1] += piece.text;
+  }
+  return found;
+}
+
+const args = '{"city": "B\\"}{\\\\", "at": {"x": [1, {}]}}';
+const two = `Let me see.\n<tool_call>{"name": "a", "arguments": ${args}}</tool_call>\n<tool_call>{"name": "b_2", "arguments": {}}</tool_call>`;
+const escapedTwo =
+  '<start_function_call>call:a{city:<escape>B"}<b,:\n<escape>,at:{x:[1,{},<escape><escape>],y:null}}<end_function_call>' +
+  '<start_function_call>call:b{}<end_function_call>';
+
+describe('an answer with calls', () => {
+  it.each<[string, CallForm, string, Read]>([
+    [
+      'text and two calls',
+      agreedForm,
+      two,
+      {
+        text: 'Let me see.',
+        calls: [
+          ['a', args],
+          ['b_2', '{}'],
+        ],
+        endsWithCall: true,
+      },
+    ],
+    ['text alone', agreedForm, 'a < b <tool_', { text: 'a < b <tool_', calls: [], endsWithCall: false }],
+    ['spaces at the end', agreedForm, 'a \n ', { text: 'a \n ', calls: [], endsWithCall: false }],
+    [
+      'one cut in its name',
+      agreedForm,
+      'a <tool_call>{"name": "a',
+      { text: 'a', calls: [], endsWithCall: false },
+    ],
+    [
+      'one cut in its arguments',
+      agreedForm,
+      two.slice(0, 60),
+      { text: 'Let me see.', calls: [['a', args.slice(0, 60 - two.indexOf(args))]], endsWithCall: false },
+    ],
+    [
+      'escaped calls',
+      escaped,
+      escapedTwo,
+      {
+        text: '',
+        calls: [
+          ['a', '{"city":"B\\"}<b,:\\n","at":{"x":[1,{},""],"y":null}}'],
+          ['b', '{}'],
+        ],
+        endsWithCall: true,
+      },
+    ],
+  ])('is read in whatever pieces it comes: %s', (_, form, text, expected) => {
+    expect(read(form, [text])).toEqual(expected);
+    expect(read(form, [...text])).toEqual(expected);
+    for (let at = 1; at < text.length; at++) {
+      expect(read(form, [text.slice(0, at), text.slice(at)]), `${at}`).toEqual(expected);
+    }
+  });
+
+  it('gives each call an id of its own, and its arguments as they come', () => {
+    const reader = new CallReader(agreedForm);
+    expect(reader.add('Yes. <tool_call>{"name": "a", "arguments": {"x')).toEqual([
+      { type: 'text', text: 'Yes.' },
+      { type: 'call', index: 0, id: expect.any(String), name: 'a' },
+      { type: 'arguments', index: 0, text: '{"x' },
+    ]);
+    expect(reader.add('": 1')).toEqual([{ type: 'arguments', index: 0, text: '": 1' }]);
+    const ids = Array.from({ length: 100 }, () => new CallReader(agreedForm).add(two))
+      .flat()
+      .flatMap((piece) => (piece.type === 'call' ? [piece.id] : []));
+    expect(new Set(ids).size).toBe(200);
+  });
+});

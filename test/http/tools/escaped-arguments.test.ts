@@ -1,0 +1,44 @@
+import { expect, it } from 'vitest';
+import { escapedArguments } from '../../../src/http/chat/tools/escaped-arguments.ts';
+
+const rules = (properties: object, more: object = {}) =>
+  escapedArguments('args_0', { type: 'object', properties, additionalProperties: false, ...more }, (text) =>
+    JSON.stringify(text),
+  );
+const closed = { additionalProperties: false };
+
+it.each<[object, RegExp]>([
+  [{ a: { type: 'string', pattern: 'x' } }, /^#\/properties\/a has `pattern`, which this model’s form/],
+  [{ a: { type: 'string', format: 'date' } }, /`format`/],
+  [{ a: { type: 'string', minLength: 'x' } }, /^#\/properties\/a\/minLength must be a whole number$/],
+  [{ a: {} }, /^#\/properties\/a has no type/],
+  [{ a: true }, /no type/],
+  [{ a: { oneOf: [{ type: 'null' }] } }, /no type/],
+  [{ a: { anyOf: [{ type: 'null' }], required: ['b'] } }, /`required`/],
+  [{ a: { type: 'array' } }, /^#\/properties\/a\/items has no type/],
+  [{ a: { type: 'object' } }, /^#\/properties\/a must name all its members in `properties`$/],
+  [{ a: { type: 'object', properties: { 'b:': { type: 'null' } }, ...closed } }, /has the member "b:"/],
+  [{ a: { enum: ['<escape>'] } }, /a value with <escape>/],
+  [{ a: { const: [1] } }, /a list or an object/],
+  [{ a: { $ref: '#/$defs/no' } }, /refers to #\/\$defs\/no, which is not there/],
+])('what FunctionGemma’s form cannot be held to is refused by its place: %j', (properties, message) => {
+  expect(() => rules(properties)).toThrow(message);
+});
+
+it.each([{ allOf: [{}] }, { required: ['b'] }, { minProperties: 1 }])(
+  'so is what is next to the members: %j',
+  (more) => {
+    expect(() => rules({ a: { type: 'null' } }, more)).toThrow(/^# has /);
+  },
+);
+
+it('a definition that refers to itself has one rule', () => {
+  const tree = {
+    type: 'object',
+    properties: { next: { anyOf: [{ $ref: '#/$defs/tree' }, { type: 'null' }] } },
+    ...closed,
+  };
+  const lines = rules({ tree: { $ref: '#/$defs/tree' } }, { $defs: { tree } });
+  expect(lines.filter((line) => line.includes('"next:"'))).toHaveLength(2);
+  expect(lines[0]).toMatch(/^args_0: /);
+});

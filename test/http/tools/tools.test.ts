@@ -1,0 +1,324 @@
+import { createParser } from 'eventsource-parser';
+import { describe, expect, it } from 'vitest';
+import { ChatTemplate } from '../../../src/catalog/tokenizer/chat-template.ts';
+import { GrammarError, type GrammarSource } from '../../../src/sampling/grammar.ts';
+import { type FakeEngine, textEvents } from '../../support/fake-engine.ts';
+import { fakeModel, fakeServer } from '../../support/fake-server.ts';
+import { fakeTexts, fakeTokenizer } from '../../support/fake-tokenizer.ts';
+import { taggingTemplate } from '../../support/tool-templates.ts';
+
+const plainTemplate =
+  '{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}';
+const gemmaTemplate =
+  "{% for m in messages %}{% if m.role == 'system' or (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+
+const weather = {
+  type: 'function',
+  function: {
+    name: 'get_weather',
+    description: 'Tells the weather.',
+    parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+    strict: true,
+  },
+};
+const now = { type: 'function', function: { name: 'now' } };
+const user = { role: 'user', content: 'Is it fine in Bath?' };
+const call = (id: string, name: string, json: string) => ({
+  id,
+  type: 'function',
+  function: { name, arguments: json },
+});
+
+const state = {
+  state: 'ready',
+  slots: 4,
+  capacity: 4096,
+  encoderCapacity: 0,
+  cacheBudget: 0,
+  isCacheLimit: false,
+  runtime: { backend: 'native', executionProvider: 'cpu' },
+} as const;
+
+async function chat(
+  fields: object,
+  options: { template?: string; script?: FakeEngine['script']; backend?: string } = {},
+) {
+  const { template = plainTemplate, script, backend = 'native' } = options;
+  const compiled: GrammarSource[] = [];
+  const runtime = { ...state.runtime, backend } as typeof state.runtime;
+  const server = fakeServer({
+    models: [
+      {
+        ...fakeModel('tiny', { ...state, runtime }, 'decoder-only'),
+        texts: fakeTexts(new ChatTemplate(template)),
+      },
+    ],
+    compileGrammar: async (_, source) => {
+      compiled.push(source);
+      if ('lark' in source && source.lark.includes('impossible'))
+        throw new GrammarError('2(9): it contradicts itself');
+      return { id: 42 };
+    },
+  });
+  if (script) server.engine.script = script;
+  const payload = { messages: [user], tools: [weather, now], ...fields };
+  const response = await server.app.inject({ method: 'POST', url: '/v1/chat/completions', payload });
+  const [submitted] = server.engine.submitted;
+  const prompt = submitted && fakeTokenizer().decode(submitted.promptTokens);
+  return { response, prompt, compiled, submitted, status: response.statusCode };
+}
+
+const answering =
+  (text: string): FakeEngine['script'] =>
+  (request) =>
+    textEvents(request, text);
+const written =
+  'Wait.\n<tool_call>{"name": "get_weather", "arguments": {"city": "Bath"}}</tool_call>\n<tool_call>{"name": "now", "arguments": {}}</tool_call>';
+const calls = [
+  {
+    id: expect.stringMatching(/^call_\w{24}$/),
+    type: 'function',
+    function: { name: 'get_weather', arguments: '{"city": "Bath"}' },
+  },
+  {
+    id: expect.stringMatching(/^call_\w{24}$/),
+    type: 'function',
+    function: { name: 'now', arguments: '{}' },
+  },
+];
+
+describe('the prompt of a template that knows no tools', () => {
+  it('describes them in the system message', async () => {
+    const { prompt } = await chat({ messages: [{ role: 'system', content: 'Be short.' }, user] });
+    expect(prompt).toMatch(/^\[system\]Be short\.\n\nYou can call these tools/);
+    expect(prompt).toContain(JSON.stringify({ ...weather.function, strict: undefined }));
+    expect(prompt).toContain('{"name":"now","parameters":{"type":"object","properties":{}}}');
+    expect(prompt).toMatch(/\[user\]Is it fine in Bath\?\[assistant\]$/);
+    expect((await chat({})).prompt).toMatch(/^\[system\]You can call/);
+  });
+
+  it('describes them in the user’s message where there is no system message', async () => {
+    const { prompt } = await chat({}, { template: gemmaTemplate });
+    expect(prompt).toMatch(/^\[user\]You can call [\s\S]*\n\nIs it fine in Bath\?$/);
+  });
+
+  it('has calls as the model writes them, and results as turns of the user', async () => {
+    const messages = [
+      user,
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [call('1', 'get_weather', '{"city": "Bath"}'), call('2', 'now', '')],
+      },
+      { role: 'tool', tool_call_id: '1', content: 'fine' },
+      { role: 'tool', tool_call_id: '2', content: [{ type: 'text', text: 'noon' }] },
+      { role: 'user', content: 'And?' },
+    ];
+    const { prompt } = await chat({ messages, tool_choice: 'none' }, { template: gemmaTemplate });
+    expect(prompt).toBe(
+      '[user]Is it fine in Bath?[assistant]<tool_call>{"name": "get_weather", "arguments": {"city": "Bath"}}</tool_call>\n' +
+        '<tool_call>{"name": "now", "arguments": {}}</tool_call>[user]<tool_response>\nfine\n</tool_response>\n' +
+        '<tool_response>\nnoon\n</tool_response>\nAnd?',
+    );
+  });
+});
+
+it('a template that knows tools gets them, with calls and results', async () => {
+  const messages = [
+    user,
+    { role: 'assistant', content: null, tool_calls: [call('1', 'get_weather', '{"city":"Bath"}')] },
+    { role: 'tool', tool_call_id: '1', content: 'fine' },
+  ];
+  const { prompt } = await chat({ messages }, { template: taggingTemplate });
+  expect(prompt).toContain('<tools>\n{"type": "function", "function": {"name": "get_weather"');
+  expect(prompt).toContain(
+    '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Bath"}}\n</tool_call><|im_end|>',
+  );
+  expect(prompt).toContain('<tool_response>\nfine\n</tool_response>');
+  expect(prompt).not.toContain('You can call');
+});
+
+describe('the grammar', () => {
+  const larkOf = async (fields: object, template?: string) => {
+    const { compiled, submitted } = await chat(fields, template ? { template } : {});
+    expect(submitted!.sampling.grammar).toBe(42);
+    return compiled[0] as { lark: string; trigger?: string };
+  };
+
+  it('lets text go free until a call', async () => {
+    const { lark, trigger } = await larkOf({});
+    expect(trigger).toBe('<tool_call>');
+    expect(lark).toMatch(/^args_0: %json \{.*"city".*\}\nargs_1: %json /);
+    expect(lark).toContain('start: TEXT? | opening calls');
+  });
+
+  it('begins with a call where one is required, of the named function and only one', async () => {
+    const required = await larkOf({ tool_choice: 'required' });
+    expect(required.trigger).toBeUndefined();
+    expect(required.lark).toContain('start: "<tool_call>" calls');
+    expect(required.lark).toContain(')*');
+    const named = await larkOf({ tool_choice: { type: 'function', function: { name: 'now' } } });
+    expect(named.lark).not.toContain('get_weather');
+    expect(named.lark).not.toContain(')*');
+    expect((await larkOf({ parallel_tool_calls: false })).lark).not.toContain('call)*');
+  });
+
+  it('has the form of the template’s own calls', async () => {
+    const { lark } = await larkOf({ tool_choice: 'required' }, taggingTemplate);
+    expect(lark).toContain(JSON.stringify('\n{"name": "'));
+  });
+
+  it('is not there if no tool may be called', async () => {
+    const { compiled, prompt } = await chat({ tool_choice: 'none' });
+    expect([compiled, prompt]).toEqual([[], '[user]Is it fine in Bath?[assistant]']);
+  });
+});
+
+describe('the answer', () => {
+  it('has the calls next to the text', async () => {
+    const { response } = await chat({}, { script: answering(written) });
+    expect(response.json().choices[0]).toMatchObject({
+      message: { role: 'assistant', content: 'Wait.', refusal: null, tool_calls: calls },
+      finish_reason: 'tool_calls',
+    });
+  });
+
+  it('has no text if there are only calls, and no calls if there is only text', async () => {
+    const only = await chat({}, { script: answering(written.slice(6)) });
+    expect(only.response.json().choices[0].message).toMatchObject({ content: null, tool_calls: calls });
+    const text = await chat({}, { script: answering('a <b') });
+    expect(text.response.json().choices[0]).toMatchObject({ finish_reason: 'stop' });
+    expect(text.response.json().choices[0].message).toEqual({
+      role: 'assistant',
+      content: 'a <b',
+      refusal: null,
+    });
+  });
+
+  it('has what there is of a call that was cut off', async () => {
+    const script: FakeEngine['script'] = (request) =>
+      textEvents(request, written.slice(0, 65)).map((event) =>
+        event.type === 'finished' ? { ...event, reason: 'length' as const } : event,
+      );
+    const { response } = await chat({}, { script });
+    const { message, finish_reason } = response.json().choices[0];
+    expect(finish_reason).toBe('length');
+    expect(message.tool_calls).toEqual([
+      { ...calls[0], function: { name: 'get_weather', arguments: '{"city": "B' } },
+    ]);
+  });
+
+  it('streams as deltas, of which none holds the form of a call', async () => {
+    const fields = { stream: true, n: 2, temperature: 1, tools: [now] };
+    const { response } = await chat(fields, { script: answering(written) });
+    const events: string[] = [];
+    createParser({ onEvent: ({ data }) => events.push(data) }).feed(response.body);
+    expect(events.pop(), response.body).toBe('[DONE]');
+    const chunks = events.flatMap((data) => JSON.parse(data).choices);
+    for (const index of [0, 1]) {
+      const own = chunks.filter((chunk) => chunk.index === index);
+      const deltas = own.map(({ delta }) => delta);
+      expect(deltas[0]).toEqual({ role: 'assistant', content: '', refusal: null });
+      expect(deltas.map(({ content }) => content ?? '').join('')).toBe('Wait.');
+      const starts = deltas.flatMap(({ tool_calls: [first] = [] }) => (first?.id ? [first] : []));
+      expect(starts).toEqual(
+        calls.map((call, i) => ({ index: i, ...call, function: { ...call.function, arguments: '' } })),
+      );
+      const json = (i: number) =>
+        deltas
+          .flatMap(({ tool_calls: [first] = [] }) => (first?.index === i ? [first.function.arguments] : []))
+          .join('');
+      expect([json(0), json(1)]).toEqual(['{"city": "Bath"}', '{}']);
+      expect(own.map(({ finish_reason }) => finish_reason).filter(Boolean)).toEqual(['tool_calls']);
+    }
+  });
+});
+
+describe('a request is refused', () => {
+  const named = (name: string) => ({ type: 'function', function: { name } });
+  const withParameters = (parameters: object) => ({
+    tools: [now, { type: 'function', function: { name: 'f', parameters } }],
+  });
+
+  it.each<[object, string, string]>([
+    [{ tools: [], tool_choice: 'required' }, 'tool_choice', '`tool_choice` needs `tools`'],
+    [{ tools: null, tool_choice: named('now') }, 'tool_choice', '`tool_choice` needs `tools`'],
+    [{ tool_choice: named('then') }, 'tool_choice', 'names the function `then`, which is not in `tools`'],
+    [{ tool_choice: 'always' }, 'tool_choice', '`"none"`, `"auto"`, `"required"` or'],
+    [{ tools: [{ type: 'custom', custom: {} }] }, 'tools[0].function', 'is required'],
+    [{ tools: [{ ...now, type: 'custom' }] }, 'tools', '`tools[0].type` must be `"function"`'],
+    [
+      { tools: [{ type: 'function', function: { name: 'a b' } }] },
+      'tools',
+      '`tools[0].function.name` must be a name of 1 to 64',
+    ],
+    [{ tools: [now, weather, now] }, 'tools', '`tools[2].function.name` is `now`, which an earlier tool has'],
+    [
+      { tools: Array.from({ length: 129 }, (_, i) => ({ type: 'function', function: { name: `f${i}` } })) },
+      'tools',
+      '`tools` must be a list of 0 to 128 items',
+    ],
+    [withParameters({ type: 'string' }), 'tools', '`tools[1].function.parameters.type` must be `"object"`'],
+    [
+      withParameters({ properties: { impossible: {} } }),
+      'tools',
+      '`tools[1].function.parameters` cannot be compiled: 2(9): it contradicts itself',
+    ],
+    [withParameters({ description: 'x'.repeat(70_000) }), 'tools', 'it may have at most 65536'],
+    [{ response_format: { type: 'json_object' } }, 'response_format', 'cannot be combined with `tools`'],
+    [{ structured_outputs: { regex: 'a' } }, 'structured_outputs', 'cannot be combined with `tools`'],
+    [{ min_tokens: 2 }, 'min_tokens', 'cannot be combined with `tools`'],
+    [{ functions: [now.function] }, 'functions', 'send `tools`'],
+    [{ chat_template_kwargs: { tools: [] } }, 'chat_template_kwargs', 'the service sets `tools` itself'],
+    [
+      { messages: [{ ...user, tool_calls: [call('1', 'now', '{}')] }] },
+      'messages',
+      '`messages[0].tool_calls` needs the role `assistant`',
+    ],
+    [
+      { messages: [{ ...user, tool_call_id: '1' }] },
+      'messages',
+      '`messages[0].tool_call_id` needs the role `tool`',
+    ],
+    [
+      { messages: [user, { role: 'tool', content: 'x' }] },
+      'messages',
+      '`messages[1].tool_call_id` is required',
+    ],
+    [{ messages: [user, { role: 'assistant' }] }, 'messages', '`messages[1].content` must be'],
+    [
+      {
+        messages: [
+          user,
+          { role: 'assistant', tool_calls: [{ id: '1', type: 'function', function: { name: 'now' } }] },
+        ],
+      },
+      'messages[1].tool_calls[0].function.arguments',
+      'is required',
+    ],
+  ])('%j', async (fields, param, message) => {
+    const { response, status } = await chat(fields);
+    expect(status).toBe(400);
+    expect(response.json().error).toMatchObject({ code: 'invalid_request', param });
+    expect(response.json().error.message).toContain(message);
+  });
+
+  it.each([
+    ['[', 'must be a JSON object, written as a string.'],
+    ['[1]', 'must be a JSON object, written as a string.'],
+    [`{"a":${'['.repeat(100)}${']'.repeat(100)}}`, 'is nested more than 100 levels deep.'],
+  ])('for arguments in the history that a template cannot get: %s', async (json, fault) => {
+    const messages = [user, { role: 'assistant', content: null, tool_calls: [call('1', 'now', json)] }];
+    const { response } = await chat({ messages }, { template: taggingTemplate });
+    const { param, message } = response.json().error;
+    expect([param, message]).toEqual([
+      'messages',
+      `\`messages[1].tool_calls[0].function.arguments\` ${fault}`,
+    ]);
+  });
+
+  it('by a backend that cannot hold arguments to their schemas', async () => {
+    const { response } = await chat({}, { backend: 'onnxruntime-node' });
+    expect(response.json().error).toMatchObject({ param: 'tools' });
+  });
+});
