@@ -171,3 +171,65 @@ it('takes back what that client makes of its answers', async () => {
   expect(parsed).toHaveProperty('parsed');
   expect(await goOn(parsed)).toEqual(expect.any(String));
 });
+
+it('calls tools with that client, and runs them', async () => {
+  const { chat } = (await startService())('sesame');
+  const parameters = {
+    type: 'object',
+    properties: { city: { enum: ['Bath', 'Lyme'] }, tomorrow: { type: 'boolean' } },
+    required: ['city', 'tomorrow'],
+  };
+  const tools = [{ type: 'function' as const, function: { name: 'look', parameters } }];
+  const messages: ChatCompletionMessageParam[] = [{ role: 'user', content: 'Is it fine in Bath?' }];
+  const settings = { model, messages, seed: 3, max_completion_tokens: 120, parallel_tool_calls: false };
+  const asked = { ...settings, tools, tool_choice: 'required' as const };
+
+  const [choice] = (await chat.completions.create(asked)).choices;
+  expect(choice).toMatchObject({ finish_reason: 'tool_calls', message: { content: null } });
+  const streamed = await chat.completions.stream(asked).finalMessage();
+  const functions = [choice!.message, streamed].map(({ tool_calls: [call] = [] }) => {
+    if (call?.type !== 'function') throw new Error('no call of a function');
+    expect(JSON.parse(call.function.arguments)).toEqual({
+      city: expect.stringMatching(/^(Bath|Lyme)$/),
+      tomorrow: expect.any(Boolean),
+    });
+    return call.function.arguments;
+  });
+  expect(functions[1]).toBe(functions[0]);
+  for (const message of [choice!.message, streamed]) {
+    const result = {
+      role: 'tool' as const,
+      tool_call_id: message.tool_calls![0]!.id,
+      content: 'It is fine.',
+    };
+    const history = [...messages, message, result] as ChatCompletionMessageParam[];
+    const next = await chat.completions.create({ ...settings, tools, messages: history });
+    expect(next.choices[0]!.message.role).toBe('assistant');
+  }
+
+  const calls: object[] = [];
+  const runner = chat.completions.runTools(
+    {
+      ...settings,
+      tool_choice: { type: 'function', function: { name: 'look' } },
+      tools: [
+        {
+          type: 'function',
+          function: {
+            name: 'look',
+            description: 'Tells the weather.',
+            parameters,
+            parse: JSON.parse,
+            function: (given: object) => {
+              calls.push(given);
+              return 'It is fine.';
+            },
+          },
+        },
+      ],
+    },
+    { maxChatCompletions: 1 },
+  );
+  await runner.done();
+  expect(calls).toEqual([{ city: expect.any(String), tomorrow: expect.any(Boolean) }]);
+});

@@ -36,3 +36,9 @@ it('takes back what that client makes of its answers, and every field that it ca
   expect(said).not.toMatch(/^failed/m);
   expect(said).toMatch(/^4 of 4 checks passed$/m);
 });
+
+it('calls tools with that client as its documentation shows', async () => {
+  const said = await run('openai_tools.py');
+  expect(said).not.toMatch(/^failed/m);
+  expect(said).toMatch(/^5 of 5 checks passed$/m);
+});

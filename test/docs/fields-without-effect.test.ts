@@ -1,12 +1,14 @@
 import { expect, it } from 'vitest';
 import {
   withoutEffect,
+  withoutEffectInCalls,
   withoutEffectInChat,
   withoutEffectInCompletions,
   withoutEffectInMessages,
   withoutEffectInParts,
   withoutEffectInStreamOptions,
   withoutEffectInStructuredOutputs,
+  withoutEffectInTools,
 } from '../../src/http/generation/fields-without-effect.ts';
 import { readDoc, tableRows } from '../support/markdown-table.ts';
 
@@ -33,6 +35,8 @@ it('docs/api.md has every field without effect, with the values that are taken, 
     ...rowsOf('completions', withoutEffectInCompletions, withoutEffect),
     ...rowsOf('chats', withoutEffectInChat, withoutEffect),
     ...rowsOf('`messages`', withoutEffectInMessages),
+    ...rowsOf('`tools`', withoutEffectInTools),
+    ...rowsOf('`tool_calls`', withoutEffectInCalls),
     ...rowsOf('parts of messages', withoutEffectInParts),
     ...rowsOf('`stream_options`', withoutEffectInStreamOptions),
     ...rowsOf('`structured_outputs`', withoutEffectInStructuredOutputs),

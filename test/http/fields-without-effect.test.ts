@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import {
+  withoutEffectInCalls,
   withoutEffectInChat,
   withoutEffectInCompletions,
   withoutEffectInMessages,
   withoutEffectInParts,
   withoutEffectInStreamOptions,
+  withoutEffectInTools,
 } from '../../src/http/generation/fields-without-effect.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
 
@@ -16,6 +18,19 @@ const answer = (fields: object) => chat({ messages: [{ role: 'assistant', conten
 const part = (fields: object) =>
   chat({ messages: [{ role: 'user', content: [{ type: 'text', text: 'a', ...fields }] }] });
 const streamOptions = (fields: object) => chat({ stream: true, stream_options: fields });
+
+const called = { name: 'now', arguments: '{}' };
+const call = (fields: object) => {
+  const calls = [{ id: '1', type: 'function', function: { ...called, ...fields }, ...fields }];
+  return chat({
+    messages: [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', tool_calls: calls },
+    ],
+  });
+};
+const tool = (fields: object) =>
+  chat({ tools: [{ type: 'function', function: { name: 'now' }, ...fields }], tool_choice: 'none' });
 
 type Body = (fields: object) => object;
 
@@ -47,6 +62,8 @@ const tables: [string, object, Body][] = [
   ['of a chat', withoutEffectInChat, chat],
   ['of a message', withoutEffectInMessages, answer],
   ['of a part', withoutEffectInParts, part],
+  ['of a call', withoutEffectInCalls, call],
+  ['of a tool', withoutEffectInTools, tool],
   ['of stream_options', withoutEffectInStreamOptions, streamOptions],
 ];
 

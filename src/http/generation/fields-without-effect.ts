@@ -119,3 +119,15 @@ export const withoutEffectInParts = {
   cache_control: unused(undefined, noCacheControl),
   prompt_cache_breakpoint: unused(undefined, noCacheControl),
 };
+
+/** In tools. */
+export const withoutEffectInTools = {
+  cache_control: unused(undefined, noCacheControl),
+};
+
+/** In calls that clients send back, and in their functions. */
+export const withoutEffectInCalls = {
+  index: unused('integer', 'calls keep their order'),
+  parsed_arguments: unused(undefined, '`arguments` holds the same'),
+  provider_specific_fields: unused('object', 'the model reads only the name and the arguments'),
+};

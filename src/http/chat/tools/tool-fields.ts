@@ -1,3 +1,4 @@
+import { withoutEffectInCalls, withoutEffectInTools } from '../../generation/fields-without-effect.ts';
 import { optional, optionalBoolean } from '../../schema-field.ts';
 
 /** A tool as clients describe it. */
@@ -53,6 +54,7 @@ export const toolFields = {
           },
           additionalProperties: false,
         },
+        ...withoutEffectInTools,
       },
       additionalProperties: false,
     },
@@ -106,9 +108,11 @@ export const toolMessageFields = {
           properties: {
             name: functionName,
             arguments: { type: 'string', description: 'A JSON object, written as a string.' },
+            ...withoutEffectInCalls,
           },
           additionalProperties: false,
         },
+        ...withoutEffectInCalls,
       },
       additionalProperties: false,
     },
