@@ -42,24 +42,29 @@ interface Choice {
 
 const user = { role: 'user', content: 'Who comes to the ball?' };
 
+/** A template whose calls begin with a word that the model often writes. */
+const templateWith = (word: string) =>
+  `{% if tools or described %}Tools: {% endif %}{% for m in messages %}{{ m.content }}{% if m.tool_calls %}${word} {"name": "{{ m.tool_calls[0].function.name }}", "arguments": {{ m.tool_calls[0].function.arguments | tojson }}}.{% endif %}{% endfor %}`;
+
 describeNative('tools with a model that knows nothing of them', () => {
   let service: ServiceProcess;
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'altup-test-'));
-    await cp(model, join(folder, 'misters'), { recursive: true, preserveTimestamps: true });
-    // A form of calls that begins with what the model often writes.
-    const template = `{% if tools or described %}Tools: {% endif %}{% for m in messages %}{{ m.content }}{% if m.tool_calls %}Mr. {"name": "{{ m.tool_calls[0].function.name }}", "arguments": {{ m.tool_calls[0].function.arguments | tojson }}}.{% endif %}{% endfor %}`;
-    await writeFile(join(folder, 'misters', 'chat_template.jinja'), template);
-    await cp(model, join(folder, 'escapes'), { recursive: true, preserveTimestamps: true });
-    await writeFile(join(folder, 'escapes', 'chat_template.jinja'), escapingTemplate);
+    const copy = async (name: string, chatTemplate: string) => {
+      await cp(model, join(folder, name), { recursive: true, preserveTimestamps: true });
+      await writeFile(join(folder, name, 'chat_template.jinja'), chatTemplate);
+      return join(folder, name);
+    };
+    const escapes = await copy('escapes', escapingTemplate);
     for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
       const text = await readFile(join(model, file), 'utf8');
       const renamed = text.replaceAll('<pad>', '<escape>').replaceAll('<unk>', '<start_function_call>');
-      await writeFile(join(folder, 'escapes', file), renamed);
+      await writeFile(join(escapes, file), renamed);
     }
+    const others = [await copy('misters', templateWith('Mr.')), await copy('wells', templateWith('well.'))];
     service = await ServiceProcess.start({
-      ALTUP_MODELS: `${model},${join(folder, 'misters')},${join(folder, 'escapes')}`,
+      ALTUP_MODELS: [model, escapes, ...others].join(),
       ALTUP_SLOTS: '8',
     });
   });
@@ -206,6 +211,28 @@ describeNative('tools with a model that knows nothing of them', () => {
     }
     expect(calls).toBeGreaterThan(2);
     expect(called(await streamed(own))).toEqual(called(withTools));
+  });
+
+  it('auto: prompt lookup goes on in free text, up to a call', async () => {
+    const sentence = '\n\n"I am sure you will be very well."';
+    const own = {
+      model: 'wells',
+      messages: [{ role: 'user', content: sentence.repeat(4) }],
+      temperature: 0,
+      max_completion_tokens: 120,
+    };
+    const ask = async (fields: object) =>
+      (await (await post({ ...own, ...fields })).json()) as {
+        choices: [Choice];
+        usage: { completion_tokens_details: { accepted_prediction_tokens: number } };
+      };
+    const withTools = await ask({});
+    const without = await ask({ tools: null, chat_template_kwargs: { described: true } });
+    const text = without.choices[0].message.content!;
+    expect(text).toContain('well.');
+    expect(withTools.choices[0].message.content).toBe(text.slice(0, text.indexOf('well.')).trimEnd());
+    expect(withTools.choices[0].message.tool_calls).toHaveLength(1);
+    expect(withTools.usage.completion_tokens_details.accepted_prediction_tokens).toBeGreaterThan(0);
   });
 
   it('the next turn reuses the prompt, with the call as it was generated', async () => {
