@@ -4,6 +4,7 @@ import type { GrammarSource } from '../../../sampling/grammar.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import { SchemaError } from '../../generation/closed-schema.ts';
 import { cannotBeCompiled } from '../../generation/read-grammar.ts';
+import { quote } from './arguments-reader.ts';
 import { escapedArguments } from './escaped-arguments.ts';
 import { type Callable, parametersOf, type ToolUse } from './read-tools.ts';
 
@@ -26,12 +27,12 @@ function specialsOf(tokens: Tokens): ReadonlySet<string> {
 export const triggerOf = ({ open }: CallForm): string => /^(?:<[^<>\s]+>|\S+)/.exec(open)![0];
 
 /** Whether a form has special tokens, which the text of an answer usually leaves out. */
-export const hasSpecialTokens = ({ open, middle, between, close }: CallForm, tokens: Tokens): boolean =>
-  tagsOf([open, middle, between ?? '', close, '<escape>'].join('')).some((tag) =>
-    specialsOf(tokens).has(tag),
-  );
+export function hasSpecialTokens({ open, middle, between, close, style }: CallForm, tokens: Tokens): boolean {
+  const parts = [open, middle, between ?? '', close, style === 'escaped' ? quote : ''];
+  return parts.some((part) => part.match(tag)?.some((text) => specialsOf(tokens).has(text)));
+}
 
-const tagsOf = (text: string): string[] => text.match(/<[^<>\s]+>/g) ?? [];
+const tag = /<[^<>\s]+>/g;
 
 /** A text as an expression of Lark: special tokens by their names, and the rest in quotes. */
 function literal(text: string, tokens: Tokens): string {
@@ -61,7 +62,7 @@ export function callGrammar(
     `calls: ${rest === '' ? '' : text(rest)} call ${more} ${text(form.close)}`,
   ];
   if (mustCall) return { lark: [...lines, `start: ${text(trigger)} calls`].join('\n') };
-  const pattern = trigger.replace(/[^\w<>]/g, '\\$&');
+  const pattern = trigger.replace(/[^\w<>\u0080-\uffff]/g, '\\$&');
   const free = isTriggerSpecial
     ? [`start: TEXT? | TEXT? ${trigger} calls`, 'TEXT: /(.|\\n)+/']
     : [
