@@ -37,6 +37,7 @@ describe('loadConfig', () => {
       slots: 16,
       cacheMemory: null,
       stepTokens: 512,
+      stepMs: 250,
       prefillChunk: 256,
       promptLookup: true,
       maxQueuedRequests: 256,

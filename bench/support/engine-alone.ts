@@ -8,6 +8,16 @@ import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { chooseRuntime } from '../../src/runtime/choose-runtime.ts';
 import { generationRequest, type RequestOverrides } from '../../test/support/generation-request.ts';
 
+interface Completed {
+  tokens: number[];
+  /** On the clock that all threads share, like `tokensAt`. */
+  arrivedAt: number;
+  tokensAt: number[];
+  firstTokenMs: number;
+  generationMs: number;
+  cachedTokens: number;
+}
+
 /** An engine in its own thread with one model, without the HTTP side. */
 export class EngineAlone {
   /** Reports of all steps; the caller that counts them empties the list. */
@@ -42,6 +52,7 @@ export class EngineAlone {
           maxContext: 2048,
           cacheMemory: null,
           stepTokens: 512,
+          stepMs: 250,
           prefillChunk: 256,
           promptLookup: false,
           ...options,
@@ -78,13 +89,15 @@ export class EngineAlone {
 
   /**
    * Generates greedily, past end tokens.
-   * @returns the tokens, milliseconds to the first and from it to the last, and the cached tokens
+   * @param onTokens called with the number of tokens so far
+   * @returns the tokens and their times, milliseconds to the first and from it to the last, and the cached tokens
    */
   async complete(
     promptTokens: readonly number[],
     maxTokens: number,
     more: RequestOverrides = {},
-  ): Promise<{ tokens: number[]; firstTokenMs: number; generationMs: number; cachedTokens: number }> {
+    onTokens: (count: number) => void = () => {},
+  ): Promise<Completed> {
     this.#count += 1;
     const arrivedAt = sharedClock();
     const request = generationRequest({
@@ -97,13 +110,21 @@ export class EngineAlone {
       ...more,
     });
     const tokens: number[] = [];
+    const tokensAt: number[] = [];
     const events = this.#engine.generate([request], new AbortController().signal);
-    for await (const event of events) if (event.type === 'tokens') tokens.push(...event.tokens);
+    for await (const event of events) {
+      if (event.type !== 'tokens') continue;
+      tokens.push(...event.tokens);
+      tokensAt.push(...event.tokens.map(() => event.at));
+      onTokens(tokens.length);
+    }
     const { end, firstTokenAt, lastTokenAt, cachedTokens } = events.lives[0]!;
     if (end?.type !== 'finished') throw new Error(`a request ended in ${JSON.stringify(end)}`);
     if (firstTokenAt === null || lastTokenAt === null) throw new Error('a request got no token');
     return {
       tokens,
+      arrivedAt,
+      tokensAt,
       firstTokenMs: firstTokenAt - arrivedAt,
       generationMs: lastTokenAt - firstTokenAt,
       cachedTokens,

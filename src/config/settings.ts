@@ -77,10 +77,15 @@ const settings = {
     default: 512,
     description: 'Maximum tokens per step: one for each running sequence, the rest for new prompts.',
   }),
+  stepMs: whole(0, 60_000, {
+    default: 250,
+    description:
+      'Maximum duration of a step that only computes prompts, in milliseconds, as far as measured times tell; a slow model may take as long as eight of its decode steps. While sequences generate, prompts make a step at most three times as long as without them. 0: only `ALTUP_STEP_TOKENS` and `ALTUP_PREFILL_CHUNK` limit prompts.',
+  }),
   prefillChunk: whole(3, 1_048_576, {
     default: 256,
     description:
-      'Maximum prompt tokens computed at a time; limits how long running sequences stall for a new prompt.',
+      'Maximum prompt tokens of one sequence computed at a time; `ALTUP_STEP_MS` makes them fewer.',
   }),
   promptLookup: flag({
     default: true,

@@ -107,6 +107,11 @@ export function createMetricsCatalogue() {
       ofClient,
     ),
     queueTokens: gauge('altup_queue_tokens', 'Prompt tokens of the sequences waiting for a slot.', ofModel),
+    prefillBacklog: gauge(
+      'altup_prefill_backlog_seconds',
+      'Time that the prompts not yet computed will take at the measured rate, without the decoding in between.',
+      ofModel,
+    ),
     textsWaiting: gauge(
       'altup_texts_waiting',
       'Texts and chats waiting for a process to tokenize or render them.',

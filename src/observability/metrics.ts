@@ -57,9 +57,10 @@ export class Metrics implements EngineObserver, TextObserver {
   /** The model is no longer served: removes its gauges, keeps its counters. */
   removed(model: string): void {
     const { modelState, modelLoadSeconds, waiting, running, queueTokens } = this.#catalogue;
-    const { cacheUsage, cacheBytes, cacheBudget } = this.#catalogue;
+    const { prefillBacklog, cacheUsage, cacheBytes, cacheBudget } = this.#catalogue;
     for (const state of modelStates) modelState.remove({ model, state });
-    const gauges = [modelLoadSeconds, waiting, running, queueTokens, cacheUsage, cacheBytes, cacheBudget];
+    const ofLoad = [waiting, running, queueTokens, prefillBacklog];
+    const gauges = [modelLoadSeconds, ...ofLoad, cacheUsage, cacheBytes, cacheBudget];
     for (const gauge of gauges) gauge.remove({ model });
     const { vllmWaiting, vllmRunning, vllmCacheUsage } = this.#catalogue;
     for (const gauge of [vllmWaiting, vllmRunning, vllmCacheUsage]) gauge.remove({ model_name: model });
@@ -80,6 +81,7 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.modelLoadSeconds.set({ model: name }, loadSeconds);
     this.#showLoad(name);
     this.#showCacheUsage(name, 0);
+    this.#catalogue.prefillBacklog.set({ model: name }, 0);
     if (!manifest || state.state !== 'ready') return;
     const { family, precision, digest, parameters } = manifest;
     const { slots, capacity, runtime, cacheBudget } = state;
@@ -161,6 +163,7 @@ export class Metrics implements EngineObserver, TextObserver {
       this.#catalogue.stepSeconds.observe({ model, phase: 'decode' }, seconds(decodeMs));
       this.#catalogue.stepBatchSize.observe({ model }, decodeRows);
     }
+    this.#catalogue.prefillBacklog.set({ model }, seconds(step.prefillBacklogMs));
     this.#catalogue.cacheBytes.set({ model }, step.cacheBytes);
     // No step follows the last request's, so its cache usage would be shown for ever.
     this.#showCacheUsage(model, this.#loadOf(model).running === 0 ? 0 : step.cacheUsage);

@@ -194,7 +194,8 @@ export class Service {
   }
 
   #startEngine(runtime: Runtime): EngineClient {
-    const { threads, slots, context, cacheMemory, stepTokens, prefillChunk, promptLookup } = this.#config;
+    const { threads, slots, context, cacheMemory, promptLookup } = this.#config;
+    const { stepTokens, stepMs, prefillChunk } = this.#config;
     const options = {
       runtime,
       threads,
@@ -202,6 +203,7 @@ export class Service {
       maxContext: context ?? null,
       cacheMemory,
       stepTokens,
+      stepMs,
       prefillChunk,
       promptLookup,
     };

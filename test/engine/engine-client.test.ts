@@ -94,6 +94,7 @@ describe('EngineClient', () => {
       waiting: 0,
       running: 1,
       cacheUsage: 0,
+      prefillBacklogMs: 0,
       cacheBytes: 0,
     };
     report({ type: 'stepped', step, events });

@@ -83,13 +83,13 @@ describe('Scheduler, decoder-only', () => {
 
   it('is decoding from the end of a prompt to the end of its request', () => {
     const scheduler = schedulerWith({}, request('a', 10));
-    expect(scheduler.isDecoding).toBe(false);
+    expect(scheduler.decodingRows).toBe(0);
     scheduler.next(0);
-    expect(scheduler.isDecoding).toBe(false);
+    expect(scheduler.decodingRows).toBe(0);
     scheduler.next(0);
-    expect(scheduler.isDecoding).toBe(true);
+    expect(scheduler.decodingRows).toBe(1);
     scheduler.release('a');
-    expect(scheduler.isDecoding).toBe(false);
+    expect(scheduler.decodingRows).toBe(0);
   });
 
   it('counts a token that is scored as eight, and cuts its prompt the same in any step', () => {
@@ -187,6 +187,72 @@ describe('Scheduler, decoder-only', () => {
       [['b', 14]],
       [['b', 20]],
     ]);
+  });
+
+  it('computes no more of prompts than the time for a step allows, beyond the first chunk', () => {
+    const scheduler = schedulerWith({}, request('a', 2));
+    scheduler.next(0);
+    for (const id of ['b', 'x']) scheduler.add(request(id, 14));
+    const rows: number[] = [];
+    const timeFor = (tokens: number, perChunk: number) => (count: number) => {
+      rows.push(count);
+      return { tokens, perChunk };
+    };
+    const lengths = (tokens: number, perChunk: number) =>
+      scheduler
+        .next(0, false, timeFor(tokens, perChunk))
+        .chunks.map(({ id, start, end }) => [id, end - start]);
+    expect(lengths(5, 5)).toEqual([['b', 5]]);
+    expect(lengths(6, 2)).toEqual([['b', 6]]);
+    // A second chunk counts two tokens more.
+    expect(lengths(8, 2)).toEqual([
+      ['b', 3],
+      ['x', 3],
+    ]);
+    // The count limits it all the same.
+    expect(lengths(1000, 0)).toEqual([['x', 8]]);
+    expect(rows).toEqual([1, 1, 1, 2]);
+  });
+
+  it('cuts a reproducible prompt at multiples of the chunk, whatever time it takes', () => {
+    const prompts = [request('a', 20, { isReproducible: true }), request('x', 20)];
+    const scheduler = schedulerWith({}, ...prompts);
+    const lengths = () =>
+      scheduler
+        .next(0, true, () => ({ tokens: 4, perChunk: 4 }))
+        .chunks.map(({ id, start, end }) => [id, end - start]);
+    expect([1, 2, 3, 4].map(lengths)).toEqual([[['a', 8]], [['a', 8]], [['a', 4]], [['x', 4]]]);
+  });
+
+  it('counts the prompt tokens that are still to be computed', () => {
+    const scheduler = schedulerWith({ slots: 2 }, request('a', 20));
+    expect(scheduler.promptBacklog).toBe(20);
+    scheduler.next(0);
+    expect(scheduler.promptBacklog).toBe(12);
+    scheduler.next(0);
+    scheduler.next(0);
+    expect(scheduler.promptBacklog).toBe(0);
+    // Another prompt that begins with the same 18 tokens, of which the slot holds all.
+    const { promptTokens } = request('a', 18);
+    scheduler.add(request('b', 0, { promptTokens: [...promptTokens, 1, 2, 3] }));
+    expect(scheduler.promptBacklog).toBe(3);
+    scheduler.next(0);
+    expect(scheduler.promptBacklog).toBe(0);
+    for (const id of ['c', 'd']) scheduler.add(request(id, 30, { queueDeadline: 10 }));
+    expect(scheduler.promptBacklog).toBe(60);
+    scheduler.release('c');
+    expect(scheduler.promptBacklog).toBe(30);
+    scheduler.next(11);
+    expect(scheduler.promptBacklog).toBe(0);
+  });
+
+  it('does not count what a prompt can reuse of one that came with it', () => {
+    const { promptTokens } = request('a', 60);
+    const more = ['b', 'c', 'd'].map((id, i) => request(id, 0, { promptTokens: [...promptTokens, i, i] }));
+    const scheduler = schedulerWith({ slots: 1 }, request('a', 60), ...more);
+    expect(scheduler.promptBacklog).toBe(60 + 3 * 62);
+    for (let step = 0; step < 4; step += 1) scheduler.next(0);
+    expect(scheduler.promptBacklog).toBe(60 - 4 * 8 + 3 * 2);
   });
 
   it('lets a short prompt pass a long one and join the batch in front of it', () => {
@@ -312,6 +378,22 @@ describe('Scheduler, encoder-decoder', () => {
     expect(scheduler.next(0).started).toEqual(['a']);
     expect(scheduler.next(0).started).toEqual(['b']);
     expect(scheduler.next(0).started).toEqual(['c']);
+  });
+
+  it('counts the prompts of the encoder and what the decoder is given', () => {
+    const scheduler = schedulerWith(encoderDecoder, request('a', 12, { completionPrefix: [1, 2, 3] }));
+    expect(scheduler.promptBacklog).toBe(15);
+    scheduler.next(0);
+    expect(scheduler.promptBacklog).toBe(3);
+    scheduler.next(0);
+    expect(scheduler.promptBacklog).toBe(0);
+  });
+
+  it('encodes whole prompts one at a time if the time is for fewer tokens', () => {
+    const scheduler = schedulerWith(encoderDecoder, request('a', 6), request('b', 6));
+    const timeFor = () => ({ tokens: 4, perChunk: 4 });
+    expect(scheduler.next(0, false, timeFor).started).toEqual(['a']);
+    expect(scheduler.next(0, false, timeFor)).toMatchObject({ rows: [{ id: 'a' }], started: ['b'] });
   });
 
   it('encodes as many as fit the budget at once', () => {

@@ -21,6 +21,7 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
         maxContext: 16,
         cacheMemory: null,
         stepTokens: 16,
+        stepMs: 0,
         promptLookup: true,
         prefillChunk: 16,
       },

@@ -21,6 +21,7 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
     maxContext: 512,
     cacheMemory: null,
     stepTokens: 4096,
+    stepMs: 0,
     promptLookup: true,
     prefillChunk: 512,
   };

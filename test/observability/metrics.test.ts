@@ -66,6 +66,7 @@ const step = (report: Partial<StepReport>): StepReport => ({
   waiting: 0,
   running: 0,
   cacheUsage: 0,
+  prefillBacklogMs: 0,
   cacheBytes: 0,
   ...report,
 });
@@ -175,6 +176,10 @@ describe('what is loaded', () => {
     expect(await value('altup_kv_cache_budget_bytes')).toBe(0);
     metrics.stepped(step({ cacheBytes: 5000 }));
     expect(await value('altup_kv_cache_bytes')).toBe(5000);
+    metrics.stepped(step({ prefillBacklogMs: 2500 }));
+    expect(await value('altup_prefill_backlog_seconds')).toBe(2.5);
+    metrics.loaded(fakeModel('m'), 1.5);
+    expect(await value('altup_prefill_backlog_seconds')).toBe(0);
     expect(Object.keys(await samples('altup_model_info'))).toEqual([
       'altup_model_info{model="m",family="t5",precision="fp32",digest="sha256:0123456789abcdef0123",parameters="1234",variant="altup-k2",backend="native",execution_provider="cpu"}',
     ]);

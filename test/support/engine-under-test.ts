@@ -3,6 +3,7 @@ import type { GenerationEvent, GenerationRequest } from '../../src/engine/protoc
 import type { StepReport } from '../../src/engine/protocol/messages.ts';
 import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler/scheduler.ts';
+import { StepTimes } from '../../src/engine/scheduler/step-times.ts';
 import { ModelEngine } from '../../src/engine/worker/model-engine.ts';
 import { FakeSession, type FakeSessionOptions } from './fake-session.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -18,6 +19,7 @@ export interface EngineUnderTestOptions extends FakeSessionOptions {
   scheduling?: Partial<SchedulerOptions>;
   clock?: ManualClock;
   promptLookup?: boolean;
+  stepMs?: number;
 }
 
 /** A model engine on a fake session and a manual clock; collects the engine's events. */
@@ -34,6 +36,7 @@ export class EngineUnderTest {
     scheduling,
     clock,
     promptLookup = false,
+    stepMs = 0,
     ...options
   }: EngineUnderTestOptions = {}) {
     this.clock = clock ?? new ManualClock();
@@ -52,6 +55,7 @@ export class EngineUnderTest {
         hasEqualRows: this.session.hasEqualRows,
         ...scheduling,
       }),
+      times: new StepTimes(stepMs),
       promptLookup,
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
       clock: this.clock.now,

@@ -35,6 +35,8 @@ export interface FakeCall {
   slots: readonly number[];
   /** For each slot of the call, the tokens its decoder will have read after the call. */
   contents: readonly (readonly number[])[];
+  /** Tokens that it computes. */
+  tokens: number;
 }
 
 export const fakeRuntime: Runtime = { backend: 'native', executionProvider: 'cpu' };
@@ -87,7 +89,8 @@ export class FakeSession implements Session {
       tokens.length > 0 && tokens.length <= this.encoderCapacity,
       `${tokens.length} encoder tokens`,
     );
-    await this.#run({ kind: 'encode', slots: [slot], contents: [[]] }, () => {
+    const call: FakeCall = { kind: 'encode', slots: [slot], contents: [[]], tokens: tokens.length };
+    await this.#run(call, () => {
       this.#encoded[slot] = [...tokens];
       return [];
     });
@@ -108,7 +111,8 @@ export class FakeSession implements Session {
     const before = this.#before(slot, past);
     const after = [...before, ...this.#rounded(tokens, past)];
     const rows = this.#sampler.rowsOf(tokens.length, { sampling, scoring });
-    const logits = await this.#run({ kind: 'prefill', slots: [slot], contents: [after] }, () =>
+    const call: FakeCall = { kind: 'prefill', slots: [slot], contents: [after], tokens: tokens.length };
+    const logits = await this.#run(call, () =>
       rows.map((row) => this.#logitsOf(this.#encoded[slot]!, after.slice(0, past + row + 1))),
     );
     return this.#sampler.prefilled(logits, { sampling, scoring });
@@ -120,7 +124,8 @@ export class FakeSession implements Session {
       ...this.#before(slot, past),
       ...this.#rounded([token], past),
     ]);
-    const logits = await this.#run({ kind: 'decode', slots: [...rows.keys()], contents }, () =>
+    const call: FakeCall = { kind: 'decode', slots: [...rows.keys()], contents, tokens: rows.length };
+    const logits = await this.#run(call, () =>
       contents.map((content, slot) => this.#logitsOf(this.#encoded[slot]!, content)),
     );
     const late = rows.map(({ past }, slot) => this.#isLate(slot, past));
@@ -131,7 +136,8 @@ export class FakeSession implements Session {
   async verify(row: DecodeRow, guess: readonly number[]): Promise<(SampledToken | SamplingError)[]> {
     const { token, past, sampling } = row;
     const content = [...this.#before(0, past), token, ...guess];
-    const logits = await this.#run({ kind: 'verify', slots: [0], contents: [content] }, () =>
+    const call: FakeCall = { kind: 'verify', slots: [0], contents: [content], tokens: 1 + guess.length };
+    const logits = await this.#run(call, () =>
       [token, ...guess].map((_, i) => this.#logitsOf(this.#encoded[0]!, content.slice(0, past + 1 + i))),
     );
     const chosen: (SampledToken | SamplingError)[] = [];
@@ -147,7 +153,7 @@ export class FakeSession implements Session {
 
   copySlot(from: number, to: number, length: number): void {
     const content = this.#before(from, length);
-    const call: FakeCall = { kind: 'copySlot', slots: [from, to], contents: [content, content] };
+    const call: FakeCall = { kind: 'copySlot', slots: [from, to], contents: [content, content], tokens: 0 };
     this.calls.push(call);
     this.#during(call);
     this.#encoded[to] = this.#encoded[from]!;

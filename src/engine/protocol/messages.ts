@@ -21,6 +21,8 @@ export interface EngineOptions {
   /** Maximum bytes of one model's cache; null: the default. */
   cacheMemory: number | null;
   stepTokens: number;
+  /** 0: no limit. */
+  stepMs: number;
   prefillChunk: number;
   promptLookup: boolean;
 }
@@ -52,6 +54,8 @@ export interface StepReport {
   prefillTokens: number;
   waiting: number;
   running: number;
+  /** Milliseconds that the prompts not yet computed will take, without what decodes meanwhile. */
+  prefillBacklogMs: number;
   /** Share of the slot cache that running sequences use, 0–1. */
   cacheUsage: number;
   /** Bytes of keys and values in memory, for running sequences and for later prompts. */

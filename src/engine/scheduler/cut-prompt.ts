@@ -1,4 +1,5 @@
 import type { GenerationRequest } from '../protocol/generation.ts';
+import type { TimeBudget } from './step-times.ts';
 
 /** Minimum budget, so that no prompt needs a chunk of one token, which gives slightly different numbers. */
 const minPrefill = 3;
@@ -11,6 +12,12 @@ const scoredCost = 8;
 
 type Cut = Pick<GenerationRequest, 'promptLogprobs' | 'isReproducible'>;
 
+/** The part of a step that prompts may use, in unscored tokens. */
+export interface PromptBudget {
+  tokens: number;
+  time: TimeBudget;
+}
+
 interface StepBudget {
   /** What is left of it, in unscored tokens. */
   budget: number;
@@ -20,17 +27,29 @@ interface StepBudget {
 }
 
 /**
- * The part of a step that prompts may use, in unscored tokens. Sequences that decode wait for one chunk at most.
+ * The part of a step that prompts may use. Sequences that decode wait for one chunk at most.
  * @param rows sequences of this model that decode in the step
  * @param othersDecode whether sequences of other models wait for the step to end
  */
-export function prefillBudget(
+export function promptBudget(
   rows: number,
   othersDecode: boolean,
+  time: TimeBudget,
   { stepTokens, prefillChunk }: { stepTokens: number; prefillChunk: number },
-): number {
+): PromptBudget {
   const maximum = rows === 0 && !othersDecode ? stepTokens : Math.min(stepTokens - rows, prefillChunk);
-  return Math.max(minPrefill, maximum);
+  return { tokens: Math.max(minPrefill, maximum), time };
+}
+
+/**
+ * What is left of a budget, in unscored tokens.
+ * @param calls chunks and encoder runs that the step has already, and their `cost`
+ */
+export function leftOf(
+  { tokens, time }: PromptBudget,
+  { calls, cost }: { calls: number; cost: number },
+): number {
+  return Math.min(tokens, time.tokens - calls * time.perChunk) - cost;
 }
 
 /** What `tokens` of a request cost, in unscored tokens. */

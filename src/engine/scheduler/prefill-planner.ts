@@ -1,6 +1,6 @@
 import { type GenerationRequest, promptLength } from '../protocol/generation.ts';
 import type { CacheMemory } from './cache-memory.ts';
-import { chunkEnd, costOf } from './cut-prompt.ts';
+import { chunkEnd, costOf, leftOf, type PromptBudget } from './cut-prompt.ts';
 import type { SharedPrefix, SlotContent, SlotContents } from './slot-contents.ts';
 import type { SlotTable } from './slot-table.ts';
 import type { StepPlan } from './step-plan.ts';
@@ -102,11 +102,11 @@ export class PrefillPlanner {
   }
 
   /**
-   * Continues started prompts, then starts queued ones, as far as `budget` tokens and the slots allow. Clients take
+   * Continues started prompts, then starts queued ones, as far as the budget and the slots allow. Clients take
    * turns: the one whose prompts were computed least recently goes first, so that a short prompt waits for only one
    * chunk of another client's.
    */
-  plan(budget: number, now: number): PrefillPlan {
+  plan(budget: PromptBudget, now: number): PrefillPlan {
     this.#now = now;
     this.#step += 1;
     const plan: PrefillUnderWay = {
@@ -117,7 +117,10 @@ export class PrefillPlanner {
       prefillTokens: 0,
       cost: 0,
     };
-    const left = () => budget - plan.cost;
+    const left = () => {
+      const calls = plan.chunks.length + plan.encodes.length;
+      return leftOf(budget, { calls, cost: plan.cost });
+    };
     const turnOf = ({ client }: Schedulable) => this.#turns.get(client) ?? -1;
     const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
     for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {

@@ -1,10 +1,12 @@
 import type { AbortStage } from '../protocol/generation.ts';
 import type { CacheMemory, SlotTrim } from './cache-memory.ts';
-import { prefillBudget } from './cut-prompt.ts';
+import { promptBudget } from './cut-prompt.ts';
 import { PrefillPlanner, type RunningSequence, type Schedulable } from './prefill-planner.ts';
+import { PromptBacklog } from './prompt-backlog.ts';
 import { SlotContents } from './slot-contents.ts';
 import { type SlotMove, SlotTable } from './slot-table.ts';
 import type { StepPlan } from './step-plan.ts';
+import { type TimeBudget, unlimited } from './step-times.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
 export interface SlotLimits {
@@ -43,6 +45,7 @@ export class Scheduler {
   /** By id, in the order they started. */
   readonly #holders = new Map<string, RunningSequence>();
   readonly #prefill: PrefillPlanner;
+  readonly #backlog: PromptBacklog;
   #now = 0;
 
   constructor(options: SchedulerOptions) {
@@ -55,6 +58,7 @@ export class Scheduler {
       contents: this.#contents,
       holders: this.#holders,
     });
+    this.#backlog = new PromptBacklog(this.#contents);
   }
 
   get waiting(): number {
@@ -69,9 +73,14 @@ export class Scheduler {
     return this.waiting + this.running > 0;
   }
 
-  /** Whether the next step has rows to decode. */
-  get isDecoding(): boolean {
-    return [...this.#holders.values()].some(({ stage }) => stage !== 'prefill');
+  /** Rows that the next step decodes. */
+  get decodingRows(): number {
+    return [...this.#holders.values()].filter(({ stage }) => stage !== 'prefill').length;
+  }
+
+  /** Prompt tokens still to compute, of queued and running requests, without those that can be reused. */
+  get promptBacklog(): number {
+    return this.#backlog.tokens(this.#holders.values());
   }
 
   /** Share of the cache that running requests use, 0–1: of its memory, or of its decoder positions. */
@@ -110,6 +119,7 @@ export class Scheduler {
     }
     this.#queue.add(this.#options.hasEqualRows ? { ...request, isReproducible: false } : request);
     this.#prefill.arrived(request.client);
+    this.#backlog.add(request);
   }
 
   /**
@@ -126,6 +136,7 @@ export class Scheduler {
       this.#settle(holder);
       return holder.stage === 'prefill' ? 'prefill' : 'decode';
     }
+    this.#backlog.remove(id);
     return this.#queue.remove((request) => request.id === id, this.#now).length > 0 ? 'queued' : null;
   }
 
@@ -151,15 +162,19 @@ export class Scheduler {
    * Plans the next step.
    * @param now on the clock of the requests' deadlines
    * @param othersDecode whether another model's rows wait for this step to end
+   * @param timeFor what prompts may take in a step that decodes so many rows
    */
-  next(now: number, othersDecode = false): StepPlan {
+  next(now: number, othersDecode = false, timeFor: (rows: number) => TimeBudget = () => unlimited): StepPlan {
     this.#now = now;
     this.#recordDone();
     const expired = this.#expire(now);
     const moves = this.#arrangeSlots();
     const rows = this.#planDecode();
-    const budget = prefillBudget(rows.length, othersDecode, this.#options);
-    return { expired, moves, rows, ...this.#prefill.plan(budget, now) };
+    const budget = promptBudget(rows.length, othersDecode, timeFor(rows.length), this.#options);
+    const prefill = this.#prefill.plan(budget, now);
+    for (const id of [...prefill.started, ...expired.map(({ id }) => id)]) this.#backlog.remove(id);
+    this.#backlog.lookAgain();
+    return { expired, moves, rows, ...prefill };
   }
 
   /** Makes what earlier plans computed available to other requests. */

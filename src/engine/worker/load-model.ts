@@ -13,6 +13,7 @@ import type { Clock } from '../protocol/clock.ts';
 import type { EngineOptions, ModelSpec } from '../protocol/messages.ts';
 import { CacheMemory } from '../scheduler/cache-memory.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
+import { StepTimes } from '../scheduler/step-times.ts';
 import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
 import { ModelEngine } from './model-engine.ts';
 
@@ -73,7 +74,7 @@ const minContext = 16;
 
 /** Makes one model ready to generate. @throws Error that names the file at fault */
 export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
-  const { threads, stepTokens, prefillChunk, runtime } = context.options;
+  const { threads, stepTokens, stepMs, prefillChunk, runtime } = context.options;
   const slots = context.options.slots + spareSlots;
   const manifest = await readManifest(spec.folder);
   const tokenizer = new Vocabulary(spec.vocabulary);
@@ -140,6 +141,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       hasEqualRows: session.hasEqualRows,
       ...(memory && { memory }),
     }),
+    times: new StepTimes(stepMs),
     promptLookup: context.options.promptLookup,
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,

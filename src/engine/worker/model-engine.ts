@@ -6,7 +6,9 @@ import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
 import type { EngineReport, StepReport } from '../protocol/messages.ts';
 import type { Scheduler, SlotLimits } from '../scheduler/scheduler.ts';
 import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
+import type { StepTimes } from '../scheduler/step-times.ts';
 import { Completion, type CompletionModel, OpenCompletions } from './completion.ts';
+import { TimedSession } from './timed-session.ts';
 
 export interface ModelLimits extends SlotLimits {
   /** Maximum bytes of keys and values. */
@@ -21,6 +23,7 @@ export interface ModelEngineParts {
   session: Session;
   limits: ModelLimits;
   scheduler: Scheduler;
+  times: StepTimes;
   /** Guess the next tokens of a sequence that decodes alone, if the session can check a guess. */
   promptLookup: boolean;
   model: CompletionModel;
@@ -50,7 +53,9 @@ export class ModelEngine {
   readonly name: string;
   readonly limits: ModelLimits;
   readonly #session: Session;
+  readonly #timed: TimedSession;
   readonly #scheduler: Scheduler;
+  readonly #times: StepTimes;
   readonly #guesses: boolean;
   readonly #model: CompletionModel;
   readonly #clock: Clock;
@@ -58,15 +63,15 @@ export class ModelEngine {
   readonly #completions: OpenCompletions;
   #submitted: GenerationRequest[] = [];
   #aborted: string[] = [];
-  /** Milliseconds that this step spent in the session. */
-  #spent: Pick<StepReport, 'prefillMs' | 'decodeMs'> = { prefillMs: null, decodeMs: null };
 
   constructor(parts: ModelEngineParts) {
-    const { name, session, limits, scheduler, promptLookup, model, clock, onFault, onClosed } = parts;
+    const { name, session, limits, scheduler, times, promptLookup, model, clock, onFault, onClosed } = parts;
     this.name = name;
     this.limits = limits;
     this.#session = session;
+    this.#timed = new TimedSession(session, times, clock);
     this.#scheduler = scheduler;
+    this.#times = times;
     this.#guesses = promptLookup && session.hasEqualRows;
     this.#model = model;
     this.#clock = clock;
@@ -82,9 +87,10 @@ export class ModelEngine {
     return this.#submitted.length > 0 || this.#scheduler.hasWork;
   }
 
-  /** Whether any of its sequences waits for a next token. */
-  get isDecoding(): boolean {
-    return this.#scheduler.isDecoding;
+  /** Expected milliseconds to decode the next tokens of its sequences; null if none waits for one. */
+  get decodeMs(): number | null {
+    const rows = this.#scheduler.decodingRows;
+    return rows === 0 ? null : this.#times.decodeMs(rows);
   }
 
   submit(request: GenerationRequest): void {
@@ -96,10 +102,11 @@ export class ModelEngine {
     this.#aborted.push(...ids);
   }
 
-  /** @param othersDecode whether sequences of other models wait for this step to end */
-  async step(othersDecode = false): Promise<SteppedReport> {
+  /** @param othersMs milliseconds in which other models decode, whose sequences wait for this step to end; null if none */
+  async step(othersMs: number | null = null): Promise<SteppedReport> {
     this.#takeMessages();
-    const plan = this.#scheduler.next(this.#clock(), othersDecode);
+    const timeFor = (rows: number) => this.#times.budget(rows, othersMs);
+    const plan = this.#scheduler.next(this.#clock(), othersMs !== null, timeFor);
     this.#announce(plan);
     this.#moveSlots(plan);
     this.#reusePrefixes(plan);
@@ -202,7 +209,7 @@ export class ModelEngine {
     for (const { id, slot } of encodes) {
       await this.#attempt(id, async (completion) => {
         const { promptTokens } = completion.request;
-        await this.#inSession('prefillMs', () => this.#session.encode(slot, promptTokens));
+        await this.#timed.encode(slot, promptTokens);
         this.#encoded(completion);
       });
     }
@@ -241,9 +248,7 @@ export class ModelEngine {
       const chosenBy = isLast && to === end && request.maxTokens > 0 ? sampling : null;
       const scoring =
         alternatives === null ? undefined : { followers: given.slice(from + 1, to + 1), alternatives };
-      const { sampled, scores } = await this.#inSession('prefillMs', () =>
-        this.#session.prefill(slot, tokens, from, chosenBy, scoring),
-      );
+      const { sampled, scores } = await this.#timed.prefill(slot, tokens, from, chosenBy, scoring);
       if (scoring) this.#completions.score(id, from === 0 && startsWithPrompt ? [null, ...scores] : scores);
       last = sampled;
     }
@@ -272,7 +277,7 @@ export class ModelEngine {
         : { token: 0, past: 0, sampling: null };
     });
     try {
-      const results = await this.#inSession('decodeMs', () => this.#session.decode(batch));
+      const results = await this.#timed.decode(batch);
       for (const [row, id] of ids.entries()) {
         const completion = this.#completions.get(id);
         const result = results[row];
@@ -292,7 +297,7 @@ export class ModelEngine {
     if (!completion || guess.length === 0) return false;
     await this.#attempt(id, async () => {
       const row = { token: completion.nextInput, past, sampling: completion.sampling };
-      const chosen = await this.#inSession('decodeMs', () => this.#session.verify(row, guess));
+      const chosen = await this.#timed.verify(row, guess);
       // All but the last are right guesses.
       completion.verified(guess.length, chosen.length - 1);
       this.#scheduler.filledMore(id, chosen.length - 1);
@@ -306,15 +311,6 @@ export class ModelEngine {
       }
     });
     return true;
-  }
-
-  async #inSession<T>(phase: 'prefillMs' | 'decodeMs', call: () => Promise<T>): Promise<T> {
-    const startedAt = this.#clock();
-    try {
-      return await call();
-    } finally {
-      this.#spent[phase] = (this.#spent[phase] ?? 0) + this.#clock() - startedAt;
-    }
   }
 
   /** @param filled decoder positions in use in the slot */
@@ -333,15 +329,15 @@ export class ModelEngine {
   #report(plan: StepPlan | null): SteppedReport {
     const step: StepReport = {
       model: this.name,
-      ...this.#spent,
+      ...this.#timed.takeSpent(),
       decodeRows: plan?.rows.length ?? 0,
       prefillTokens: plan?.prefillTokens ?? 0,
       waiting: this.#scheduler.waiting,
       running: this.#scheduler.running,
+      prefillBacklogMs: this.#times.prefillMs(this.#scheduler.promptBacklog),
       cacheUsage: this.#scheduler.cacheUsage,
       cacheBytes: this.#scheduler.cacheBytes ?? this.limits.cacheBudget,
     };
-    this.#spent = { prefillMs: null, decodeMs: null };
     return { type: 'stepped', step, events: this.#completions.takeEvents() };
   }
 }

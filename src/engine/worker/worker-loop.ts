@@ -53,8 +53,9 @@ export class WorkerLoop {
       const busy = [...this.#engines.values()].filter((engine) => engine.hasWork);
       for (const engine of busy) {
         if (this.#isClosing) break;
-        const othersDecode = busy.some((other) => other !== engine && other.isDecoding);
-        this.#port.postMessage(await engine.step(othersDecode));
+        const others = busy.flatMap((other) => (other === engine ? [] : (other.decodeMs ?? [])));
+        const othersMs = others.length === 0 ? null : others.reduce((sum, ms) => sum + ms);
+        this.#port.postMessage(await engine.step(othersMs));
         await nextTurn();
         this.#takeCommands();
       }

@@ -1,0 +1,80 @@
+import type { Session } from '../../runtime/session.ts';
+import type { Clock } from '../protocol/clock.ts';
+import type { StepReport } from '../protocol/messages.ts';
+import type { StepTimes } from '../scheduler/step-times.ts';
+
+type Spent = Pick<StepReport, 'prefillMs' | 'decodeMs'>;
+
+/** Measures a session's calls: for the reports of steps, and for the sizes of later chunks. */
+export class TimedSession {
+  readonly #session: Session;
+  readonly #times: StepTimes;
+  readonly #clock: Clock;
+  #spent: Spent = { prefillMs: null, decodeMs: null };
+
+  constructor(session: Session, times: StepTimes, clock: Clock) {
+    this.#session = session;
+    this.#times = times;
+    this.#clock = clock;
+  }
+
+  async encode(...call: Parameters<Session['encode']>): Promise<void> {
+    const [, tokens] = call;
+    await this.#measure(
+      'prefillMs',
+      () => this.#session.encode(...call),
+      (ms) => this.#times.prefilled(tokens.length, ms),
+    );
+  }
+
+  prefill(...call: Parameters<Session['prefill']>): ReturnType<Session['prefill']> {
+    const [, tokens, , , scoring] = call;
+    return this.#measure(
+      'prefillMs',
+      () => this.#session.prefill(...call),
+      (ms) => {
+        // Scored tokens take longer, and the time does not decide about their chunks.
+        if (!scoring) this.#times.prefilled(tokens.length, ms);
+      },
+    );
+  }
+
+  decode(...call: Parameters<Session['decode']>): ReturnType<Session['decode']> {
+    const [rows] = call;
+    return this.#measure(
+      'decodeMs',
+      () => this.#session.decode(...call),
+      (ms) => this.#times.decoded(rows.length, ms),
+    );
+  }
+
+  /** A row and its guess take about as long as a batch of as many rows. */
+  verify(...call: Parameters<Session['verify']>): ReturnType<Session['verify']> {
+    const [, guess] = call;
+    return this.#measure(
+      'decodeMs',
+      () => this.#session.verify(...call),
+      (ms) => this.#times.decoded(1 + guess.length, ms),
+    );
+  }
+
+  /** Milliseconds in the session since the last call of this function. */
+  takeSpent(): Spent {
+    const spent = this.#spent;
+    this.#spent = { prefillMs: null, decodeMs: null };
+    return spent;
+  }
+
+  /** @param onTime receives the milliseconds of a call that succeeds */
+  async #measure<T>(phase: keyof Spent, run: () => Promise<T>, onTime: (ms: number) => void): Promise<T> {
+    const startedAt = this.#clock();
+    const elapsed = () => this.#clock() - startedAt;
+    try {
+      const result = await run();
+      onTime(elapsed());
+      return result;
+    } finally {
+      this.#spent[phase] = (this.#spent[phase] ?? 0) + elapsed();
+    }
+  }
+}
