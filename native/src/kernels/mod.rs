@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod blocked_attention;
+pub mod dots;
 pub mod element;
 mod exponential;
 pub mod gaussian_top_k;
@@ -10,6 +11,7 @@ pub mod lanes;
 pub mod match_magnitude;
 pub mod matrix;
 pub mod mix;
+pub mod quantized_product;
 pub mod reference;
 mod row;
 #[cfg(test)]

@@ -29,6 +29,11 @@ pub trait Kernel: Send + Sync + Sized + 'static {
         Self::TYPE
     }
 
+    /// Whether this CPU computes the kernel faster than ONNX Runtime computes the function body.
+    fn is_fast() -> bool {
+        true
+    }
+
     fn infer(shapes: &Shapes) -> Result<()>;
     fn create(info: &KernelInfo) -> Result<Self>;
     fn compute(&self, context: &Compute) -> Result<()>;

@@ -40,9 +40,10 @@ fn domain(api: Api, wanted: Operators) -> Result<*mut OrtCustomOpDomain> {
     }
     let all =
         [operators::<f32, Cuda>(api), operators::<f16, Cuda>(api), operators::<bf16, Cuda>(api)].into_iter();
-    let fits = |operator: &Operator| wanted == Operators::OfCpu || operator.device.is_some();
+    let fits =
+        |operator: &Operator| operator.is_fast && (wanted == Operators::OfCpu || operator.device.is_some());
     // ONNX Runtime makes kernels for a provider only in sessions that have it.
-    let kernels = |Operator { cpu, device }: Operator| std::iter::once(cpu).chain(device);
+    let kernels = |Operator { cpu, device, .. }: Operator| std::iter::once(cpu).chain(device);
     let ops = all.flatten().filter(fits).flat_map(kernels).collect();
     let domain = domain_of(api, ops)?;
     domains.push(Registered { api: key, operators: wanted, domain });

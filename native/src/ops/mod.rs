@@ -15,6 +15,7 @@ mod kernel_info;
 mod match_blocks;
 mod mixing;
 mod predict;
+mod quantized_mat_mul;
 mod rows;
 mod select;
 mod sequence_predict_correct;
@@ -38,6 +39,7 @@ use correct_predict::CorrectPredict;
 use expand::Expand;
 use gaussian_top_k::GaussianTopK;
 use predict::Predict;
+use quantized_mat_mul::QuantizedMatMul;
 use select::Select;
 use sequence_predict_correct::SequencePredictCorrect;
 
@@ -45,7 +47,7 @@ use crate::cuda::{Device, DeviceKernel, OnDevice};
 use crate::ort::Api;
 
 /// Every operator, with its kernels for elements of type `T`.
-pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 11] {
+pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 12] {
     [
         Operator::everywhere::<Expand<T>, D>(api),
         Operator::everywhere::<Select<T>, D>(api),
@@ -58,6 +60,7 @@ pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 11] {
         Operator::on_cpu::<SelfAttention<T>>(api),
         Operator::on_cpu::<CrossAttention<T>>(api),
         Operator::on_cpu::<GroupedQueryAttention<T>>(api),
+        Operator::on_cpu::<QuantizedMatMul<T>>(api),
     ]
 }
 
@@ -66,15 +69,18 @@ pub(crate) struct Operator {
     pub cpu: CustomOp,
     /// Without one, sessions on a device get no kernel at all: they would copy its data to the CPU and back.
     pub device: Option<CustomOp>,
+    /// [`Kernel::is_fast`]. If not, sessions compute the function body.
+    pub is_fast: bool,
 }
 
 impl Operator {
     fn everywhere<K: DeviceKernel, D: Device>(api: Api) -> Self {
-        Self { cpu: CustomOp::new::<K>(api), device: Some(CustomOp::new::<OnDevice<K, D>>(api)) }
+        let device = Some(CustomOp::new::<OnDevice<K, D>>(api));
+        Self { cpu: CustomOp::new::<K>(api), device, is_fast: K::is_fast() }
     }
 
     fn on_cpu<K: Kernel>(api: Api) -> Self {
-        Self { cpu: CustomOp::new::<K>(api), device: None }
+        Self { cpu: CustomOp::new::<K>(api), device: None, is_fast: K::is_fast() }
     }
 }
 

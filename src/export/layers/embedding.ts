@@ -4,9 +4,9 @@ import { microsoftDomain } from '../onnx/opset.ts';
 import { weightOf } from '../onnx/weight.ts';
 import { blockSize, type QuantizedBits } from '../quantize/quantize-block.ts';
 import { blockDims, quantizedMatrix, tableDims } from '../quantize/quantized-matrix.ts';
-import { matMulNBits } from './mat-mul-n-bits.ts';
 import { computeType, inFloat32, type ModelGraph, toStream } from './model-graph.ts';
 import { quantizedBits } from './quantized-bits.ts';
+import { quantizedProduct } from './quantized-product.ts';
 
 /** An embedding table in the graph. It can also serve as the output head. */
 export interface EmbeddingTable {
@@ -65,7 +65,8 @@ function quantizedTable(
     head: (name, x, output, scale = 1) => {
       const dims = blockDims(shape, bits);
       const byBlock = graph.alias({ name: `${name}/blocks`, type: 'uint8', dims, of: codes });
-      return matMulNBits(graph, name, scaled(graph, name, x, scale), { ...matrix, codes: byBlock }, output);
+      const scaledX = scaled(graph, name, x, scale);
+      return quantizedProduct(graph, name, scaledX, { ...matrix, codes: byBlock }, output);
     },
   };
 }

@@ -1,10 +1,10 @@
 import { blockDims, quantizedMatrix } from '../quantize/quantized-matrix.ts';
-import { matMulNBits } from './mat-mul-n-bits.ts';
 import { computeType, type ModelGraph } from './model-graph.ts';
 import { quantizedBits } from './quantized-bits.ts';
+import { quantizedProduct } from './quantized-product.ts';
 
 /**
- * x · Wᵀ for a linear layer's weight [out, in]: MatMul, or MatMulNBits in int8 and int4. x and the result have the
+ * x · Wᵀ for a linear layer's weight [out, in]: MatMul, or QuantizedMatMul in int8 and int4. x and the result have the
  * compute type. The result is named `output`, by default like the node.
  */
 export function linear(
@@ -24,5 +24,5 @@ export function linear(
   const pieces = weights.rows(weight, shape);
   const matrix = quantizedMatrix(weight, shape, bits, pieces, blockDims(shape, bits));
   graph.weight(matrix.weight);
-  return matMulNBits(graph, name, x, matrix, output);
+  return quantizedProduct(graph, name, x, matrix, output);
 }

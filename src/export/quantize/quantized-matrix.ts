@@ -6,7 +6,7 @@ import { maxJobs, quantizeApart } from './quantize-pool.ts';
 export const scalesSuffix = '.scales';
 export const zerosSuffix = '.zero_points';
 
-/** A matrix for MatMulNBits and GatherBlockQuantized: its weight and the names of the weight's tensors. */
+/** A matrix for QuantizedMatMul and GatherBlockQuantized: its weight and the names of the weight's tensors. */
 export interface QuantizedMatrix {
   readonly shape: readonly [rows: number, columns: number];
   readonly bits: QuantizedBits;
@@ -24,7 +24,7 @@ export function tableDims([rows, columns]: readonly [number, number], bits: Quan
   return [rows, (columns * bits) / 8];
 }
 
-/** Dimensions of the same bytes by block, for MatMulNBits. */
+/** Dimensions of the same bytes by block, for QuantizedMatMul. */
 export function blockDims([rows, columns]: readonly [number, number], bits: QuantizedBits): number[] {
   return [rows, columns / blockSize, (blockSize * bits) / 8];
 }

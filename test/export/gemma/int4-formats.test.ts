@@ -11,7 +11,7 @@ async function bitsOf(variant: string, precision: 'int8' | 'int4'): Promise<Reco
   const { folder } = await ensureExport(await copyCheckpoint(variant), precision);
   const { graph } = fromBinary(ModelProtoSchema, await readFile(join(folder, 'decoder.onnx')));
   const bits: Record<string, Set<number>> = {};
-  for (const node of graph!.node.filter(({ opType }) => opType === 'MatMulNBits')) {
+  for (const node of graph!.node.filter(({ opType }) => opType === 'QuantizedMatMul')) {
     const kind = /(\w+)(?:\.weight)?$/.exec(node.input[1]!)![1]!;
     bits[kind] ??= new Set();
     bits[kind].add(Number(node.attribute.find(({ name }) => name === 'bits')!.i));

@@ -188,13 +188,4 @@ describe('linear and tables', () => {
       /model\.safetensors: w holds NaN \(number 0\); every weight must be finite/,
     );
   });
-
-  it('int8 and int4 always round the inputs: int8 has no other kernel', async () => {
-    for (const precision of ['int8', 'int4'] as const) {
-      const context = await modelGraph(randomMatrix(4, 32, 1), precision);
-      linear(context, '/linear', 'x', 'w', [4, 32]);
-      const level = context.graph.nodes[0]!.attribute.find(({ name }) => name === 'accuracy_level');
-      expect(level?.i).toBe(4n);
-    }
-  });
 });

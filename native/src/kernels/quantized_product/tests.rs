@@ -1,0 +1,256 @@
+use proptest::prelude::*;
+
+use super::activations::{Arrangement, Round};
+use super::few::{FEW_ROWS, Few};
+use super::panel::{Line, Panel, panel_lines};
+use super::*;
+use crate::kernels::dots::DotSet;
+use crate::kernels::tests::noise;
+
+/// A matrix of random codes with random zero points, and rows for it.
+struct Case<const BITS: usize> {
+    columns: usize,
+    blocks: usize,
+    rows: usize,
+    codes: Vec<u8>,
+    scales: Vec<f32>,
+    zeros: Vec<u8>,
+    x: Vec<f32>,
+}
+
+impl<const BITS: usize> Case<BITS> {
+    fn new(columns: usize, blocks: usize, rows: usize, seed: u32) -> Self {
+        let bytes = |count, seed| -> Vec<u8> {
+            noise::<f32>(count, seed).iter().map(|number| (number * 127.5 + 127.5) as u8).collect()
+        };
+        Self {
+            columns,
+            blocks,
+            rows,
+            codes: bytes(columns * blocks * BLOCK * BITS / 8, seed),
+            scales: noise(columns * blocks, seed + 1),
+            zeros: bytes(columns * (blocks * BITS).div_ceil(8), seed + 2),
+            x: noise(rows * blocks * BLOCK, seed + 3),
+        }
+    }
+
+    fn view(&self) -> Codes<BITS> {
+        Codes {
+            codes: self.codes.as_ptr(),
+            scales: self.scales.as_ptr(),
+            zeros: self.zeros.as_ptr(),
+            columns: self.columns,
+            blocks: self.blocks,
+        }
+    }
+
+    fn bits(bytes: &[u8], index: usize) -> f64 {
+        f64::from((bytes[index * BITS / 8] >> (index * BITS % 8)) & (((1_u16 << BITS) - 1) as u8))
+    }
+
+    /// Number `k` of the matrix's column `column`, which is its row `column` as stored.
+    fn weight(&self, column: usize, k: usize) -> f64 {
+        let block = k / BLOCK;
+        let zeros = &self.zeros[column * (self.blocks * BITS).div_ceil(8)..];
+        let code = Self::bits(&self.codes, column * self.blocks * BLOCK + k);
+        (code - Self::bits(zeros, block)) * f64::from(self.scales[column * self.blocks + block])
+    }
+
+    /// The product with activations rounded to 8 bits, and the sum of its terms' magnitudes.
+    fn reference(&self, row: usize, column: usize) -> (f64, f64) {
+        let x = &self.x[row * self.blocks * BLOCK..][..self.blocks * BLOCK];
+        let (mut sum, mut magnitude) = (0.0, 0.0);
+        for (block, x) in x.chunks(BLOCK).enumerate() {
+            let greatest = x.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            let inverse = if greatest > 0.0 { 127.0 / greatest } else { 0.0 };
+            for (i, value) in x.iter().enumerate() {
+                let rounded = f64::from((value * inverse).round_ties_even()) * f64::from(greatest / 127.0);
+                let term = rounded * self.weight(column, block * BLOCK + i);
+                sum += term;
+                magnitude += term.abs();
+            }
+        }
+        (sum, magnitude)
+    }
+
+    /// The rows `from..to`, at most `at_once` together.
+    fn few(&self, set: DotSet, from: usize, to: usize, at_once: usize) -> Vec<f32> {
+        let mut out = vec![f32::NAN; (to - from) * self.columns];
+        for row in (from..to).step_by(at_once) {
+            let rows = at_once.min(to - row);
+            let mut rounded = vec![0_u8; Arrangement::Few.bytes(rows, self.blocks)];
+            let work = Round::<f32, BITS> {
+                from: self.x[row * self.blocks * BLOCK..].as_ptr(),
+                rows,
+                blocks: self.blocks,
+                arrangement: Arrangement::Few,
+                to: rounded.as_mut_ptr(),
+            };
+            // SAFETY: `set` is available; the row and the room for it are as long as `blocks` says.
+            unsafe { set.run(work) };
+            let out = &mut out[(row - from) * self.columns..][..rows * self.columns];
+            // Two pieces, as on two threads.
+            let middle = (self.columns / 2).next_multiple_of(4).min(self.columns);
+            for (from, to) in [(0, middle), (middle, self.columns)] {
+                let codes = &self.view();
+                let (activations, out) = (rounded.as_ptr(), out.as_mut_ptr());
+                let work = Few { codes, from, to, rows, activations, out };
+                // SAFETY: `set` is available, and the matrix and `out` have these columns.
+                unsafe { set.run(work) };
+            }
+        }
+        out
+    }
+
+    /// The rows `from..to` together.
+    fn panels(&self, set: DotSet, from: usize, to: usize) -> Vec<f32> {
+        let mut out = vec![f32::NAN; (to - from) * self.columns];
+        let mut rounded = vec![0_u8; Arrangement::Panel.bytes(to - from, self.blocks)];
+        let (lanes, at_once) = set.tile();
+        for first in (from..to).step_by(at_once) {
+            let offset = Arrangement::Panel.bytes(first - from, self.blocks);
+            let work = Round::<f32, BITS> {
+                from: self.x[first * self.blocks * BLOCK..].as_ptr(),
+                rows: at_once.min(to - first),
+                blocks: self.blocks,
+                arrangement: Arrangement::Panel,
+                to: rounded[offset..].as_mut_ptr(),
+            };
+            // SAFETY: `set` is available; the rows and the room for them are as long as `blocks` says.
+            unsafe { set.run(work) };
+        }
+        let mut scratch = vec![Line::default(); panel_lines(self.blocks)];
+        for column in (0..self.columns).step_by(lanes) {
+            let work = Panel {
+                codes: &self.view(),
+                column,
+                rows: to - from,
+                activations: rounded.as_ptr(),
+                out: out.as_mut_ptr(),
+                scratch: &mut scratch,
+            };
+            // SAFETY: `set` is available, and the matrix and `out` have these rows and columns.
+            unsafe { set.run(work) };
+        }
+        out
+    }
+
+    /// The first rows by `multiply`, with its tasks in reverse order on several threads.
+    fn multiplied(&self, set: DotSet, rows: usize) -> Vec<f32> {
+        let mut out = vec![f32::NAN; rows * self.columns];
+        let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| -> Result<(), ()> {
+            std::thread::scope(|scope| {
+                scope.spawn(|| (0..count / 2).rev().for_each(task));
+                (count / 2..count).rev().for_each(task);
+            });
+            Ok(())
+        };
+        let x = (self.x.as_ptr(), rows);
+        // SAFETY: `set` is available; `x` and `out` have these rows.
+        unsafe { multiply(set, &self.view(), x, out.as_mut_ptr(), &parallel) }.unwrap();
+        out
+    }
+
+    fn check(&self) {
+        for set in DotSet::available() {
+            let together = self.panels(set, 0, self.rows);
+            for (at, got) in together.iter().enumerate() {
+                let (row, column) = (at / self.columns, at % self.columns);
+                let (want, magnitude) = self.reference(row, column);
+                // Codes may exceed their distance to the zero point, and both are exact; only the sums round.
+                let allowed = f64::from(f32::EPSILON) * (self.blocks + 4) as f64 * magnitude.max(1e-3);
+                let error = (f64::from(*got) - want).abs();
+                assert!(error <= allowed, "{set:?}, row {row}, column {column}: {got}, not {want}");
+            }
+            for at_once in [1, 2, 3, FEW_ROWS] {
+                assert_same(&self.few(set, 0, self.rows, at_once), &together, set);
+            }
+        }
+    }
+}
+
+fn assert_same(got: &[f32], want: &[f32], set: DotSet) {
+    let bits = |row: &[f32]| row.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(got), bits(want), "{set:?}");
+}
+
+fn sizes() -> (std::ops::Range<usize>, std::ops::Range<usize>, std::ops::Range<usize>) {
+    if cfg!(miri) { (1..20, 1..6, 1..4) } else { (1..40, 1..20, 1..12) }
+}
+
+proptest! {
+    #![proptest_config(crate::kernels::tests::config())]
+
+    #[test]
+    fn every_product_matches_the_reference_and_one_row_the_many(
+        (columns, blocks, rows) in sizes(),
+        seed in 0..1000_u32,
+    ) {
+        Case::<4>::new(columns, blocks, rows, seed).check();
+        Case::<8>::new(columns, blocks, rows, seed).check();
+    }
+
+    #[test]
+    fn a_row_is_the_same_among_any_others(
+        (columns, blocks, _) in sizes(),
+        cut in 1..19_usize,
+        seed in 0..1000_u32,
+    ) {
+        let case = Case::<4>::new(columns, blocks, 20, seed);
+        for set in DotSet::available() {
+            let together = case.panels(set, 0, 20);
+            assert_same(&[case.panels(set, 0, cut), case.panels(set, cut, 20)].concat(), &together, set);
+        }
+    }
+}
+
+#[test]
+fn a_row_is_the_same_on_both_sides_of_the_switch_and_on_threads() {
+    let rows = FEW_ROWS + 1;
+    let case = Case::<8>::new(if cfg!(miri) { 20 } else { 1000 }, 5, rows, 3);
+    for set in DotSet::available() {
+        let together = case.multiplied(set, rows);
+        assert_same(&together, &case.panels(set, 0, rows), set);
+        for rows in [0, 1, 2, FEW_ROWS] {
+            assert_same(&case.multiplied(set, rows), &together[..rows * case.columns], set);
+        }
+    }
+}
+
+#[test]
+fn extreme_codes_do_not_overflow() {
+    for zero in [0, 255] {
+        let mut case = Case::<8>::new(3, 4, 2, 7);
+        case.codes.fill(255 - zero);
+        case.zeros.fill(zero);
+        for (i, x) in case.x.iter_mut().enumerate() {
+            *x = if i < case.blocks * BLOCK { 1.0 } else { -1.0 };
+        }
+        case.check();
+    }
+}
+
+#[test]
+fn zeros_stay_zero() {
+    let mut case = Case::<4>::new(20, 5, 3, 1);
+    case.x.fill(0.0);
+    for set in DotSet::available() {
+        assert!(case.panels(set, 0, 3).iter().all(|number| *number == 0.0));
+    }
+}
+
+#[test]
+fn a_number_that_is_not_finite_makes_its_row_nan_and_no_other() {
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut case = Case::<4>::new(20, 5, 3, 1);
+        let width = case.blocks * BLOCK;
+        case.x[width + 37] = wrong;
+        for set in DotSet::available() {
+            for rows in [case.panels(set, 0, 3), case.few(set, 0, 3, 1)] {
+                for (row, own) in rows.chunks(case.columns).enumerate() {
+                    assert!(own.iter().all(|number| number.is_nan() == (row == 1)), "{set:?}: {row}");
+                }
+            }
+        }
+    }
+}
