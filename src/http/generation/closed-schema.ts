@@ -140,7 +140,8 @@ class ObjectCloser {
     // Also allow the members that other parts name; those parts still constrain them.
     const withOthers = (keyword: string, all: ReadonlySet<string>) => {
       const own = isSchema(walked[keyword]) ? Object.entries(walked[keyword]) : [];
-      const others = [...all].filter((name) => !keysOf(schema[keyword]).includes(name));
+      const named = new Set(keysOf(schema[keyword]));
+      const others = [...all].filter((name) => !named.has(name));
       if (others.length > 0)
         closed[keyword] = Object.fromEntries([...own, ...others.map((name) => [name, {}])]);
     };

@@ -18,12 +18,21 @@ it.each<[object, RegExp]>([
   [{ a: { type: 'array' } }, /^#\/properties\/a\/items has no type/],
   [{ a: { type: 'object' } }, /^#\/properties\/a must name all its members in `properties`$/],
   [{ a: { type: 'object', properties: { 'b:': { type: 'null' } }, ...closed } }, /has the member "b:"/],
+  [
+    { a: { type: 'object', properties: null, ...closed } },
+    /^#\/properties\/a\/properties must be an object$/,
+  ],
+  [{ a: { type: 'object', required: 5, ...closed } }, /^#\/properties\/a\/required must be a list of names$/],
+  [{ a: { type: 'object', required: [5], ...closed } }, /has the member 5/],
   [{ a: { enum: ['<escape>'] } }, /a value with <escape>/],
   [{ a: { const: [1] } }, /a list or an object/],
   [{ a: { $ref: '#/$defs/no' } }, /refers to #\/\$defs\/no, which is not there/],
-])('what FunctionGemma’s form cannot be held to is refused by its place: %j', (properties, message) => {
-  expect(() => rules(properties)).toThrow(message);
-});
+])(
+  'what a grammar of FunctionGemma’s form cannot enforce is refused by its place: %j',
+  (properties, message) => {
+    expect(() => rules(properties)).toThrow(message);
+  },
+);
 
 it.each([{ allOf: [{}] }, { required: ['b'] }, { minProperties: 1 }])(
   'so is what is next to the members: %j',
@@ -41,4 +50,23 @@ it('a definition that refers to itself has one rule', () => {
   const lines = rules({ tree: { $ref: '#/$defs/tree' } }, { $defs: { tree } });
   expect(lines.filter((line) => line.includes('"next:"'))).toHaveLength(2);
   expect(lines[0]).toMatch(/^args_0: /);
+});
+
+it('a short schema does not become rules without end', () => {
+  let nested: object = { type: 'null' };
+  for (let depth = 0; depth < 60; depth += 1) {
+    nested = { type: ['object', 'object'], properties: { a: nested }, ...closed };
+  }
+  expect(rules({ a: nested })).toHaveLength(1 + 61 * 2 + 61);
+  const items = { type: ['null', 'boolean', 'number', 'integer'], description: 'x'.repeat(30_000) };
+  expect(() => rules(Object.fromEntries(['a', 'b', 'c'].map((name) => [name, items])))).toThrow(
+    /^it needs too many rules: simplify it$/,
+  );
+});
+
+it('annotations restrict nothing: clients write them into every schema', () => {
+  const annotated = { type: 'null', $id: 'x', $comment: 'x', readOnly: true, deprecated: true };
+  expect(rules({ a: annotated }, { $schema: 'https://json-schema.org/draft/2020-12/schema' })).not.toEqual(
+    [],
+  );
 });

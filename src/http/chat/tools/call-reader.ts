@@ -18,7 +18,7 @@ const callId = () => `call_${Array.from(randomBytes(24), (byte) => letters[byte 
 export class CallReader {
   readonly #form: CallForm;
   readonly #trigger: string;
-  /** What may become the trigger or ends in the middle of what comes next. */
+  /** Text that waits for more, because it may be the beginning of the next part. */
   #held = '';
   /** `open`: before a call's name; `arguments`; `after`: behind a call's arguments. */
   #state: 'text' | 'open' | 'arguments' | 'after' = 'text';

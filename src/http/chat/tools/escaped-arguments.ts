@@ -3,22 +3,30 @@ import { quote } from './arguments-reader.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** Keywords that hold arguments to nothing. */
-const silent = ['title', 'description', 'default', 'examples', '$defs', 'definitions', 'type'];
-/** By type: the other keywords that this form can be held to. Numbers and literals are as in JSON. */
-const held: Record<string, readonly string[]> = {
+/** Keywords that restrict no value. */
+const annotations = [
+  ...['title', 'description', 'default', 'examples', 'deprecated', 'readOnly', 'writeOnly'],
+  ...['$schema', '$id', '$comment', '$defs', 'definitions', 'type'],
+];
+/** By type: the keywords that a grammar of this form can enforce. Numbers and literals are as in JSON. */
+const enforced: Record<string, readonly string[]> = {
   object: ['properties', 'required', 'additionalProperties'],
   array: ['items', 'minItems', 'maxItems'],
   string: ['minLength', 'maxLength'],
 };
 const asInJson = ['number', 'integer', 'boolean', 'null'];
 
-const impossible = (path: string, what: string) =>
-  new SchemaError(`${path} has ${what}, which this model’s form of calls cannot be held to`);
+/** Maximum characters of a function's rules. A short schema can need many: each `type` of a list has its own. */
+const maxLength = 1 << 18;
 
-/** @throws SchemaError if a schema has other keywords than `known` that hold arguments to something */
+const impossible = (path: string, what: string) =>
+  new SchemaError(`${path} has ${what}, which this model’s form of calls cannot enforce`);
+
+/** @throws SchemaError if a schema has keywords besides `known` that restrict values */
 function refuseOthers(schema: Schema, known: readonly string[], path: string): void {
-  const other = Object.keys(schema).find((keyword) => !silent.includes(keyword) && !known.includes(keyword));
+  const other = Object.keys(schema).find(
+    (keyword) => !annotations.includes(keyword) && !known.includes(keyword),
+  );
   if (other !== undefined) throw impossible(path, `\`${other}\``);
 }
 
@@ -32,7 +40,7 @@ function countOf(schema: Schema, keyword: string, path: string): number | undefi
 /**
  * The rules for a function's arguments in FunctionGemma's form (arguments-reader.ts); the first one is named `rule`.
  * @param literal a text as an expression of Lark
- * @throws SchemaError naming the place of what this form cannot be held to
+ * @throws SchemaError with the place of what a grammar of this form cannot enforce, or of too much
  */
 export function escapedArguments(rule: string, schema: Schema, literal: (text: string) => string): string[] {
   return new EscapedRules(rule, schema, literal).lines;
@@ -44,6 +52,7 @@ class EscapedRules {
   readonly #root: Schema;
   readonly #literal: (text: string) => string;
   readonly #references = new Map<string, string>();
+  #length = 0;
 
   constructor(rule: string, root: Schema, literal: (text: string) => string) {
     this.#rule = rule;
@@ -54,6 +63,8 @@ class EscapedRules {
   }
 
   #add(expression: string): string {
+    this.#length += expression.length;
+    if (this.#length > maxLength) throw new SchemaError('it needs too many rules: simplify it');
     const name = `${this.#rule}_${this.lines.length}`;
     this.lines.push(`${name}: ${expression}`);
     return name;
@@ -75,15 +86,18 @@ class EscapedRules {
       refuseOthers(schema as Schema, ['anyOf'], path);
       return either(anyOf.map((each, i) => this.#value(each, `${path}/anyOf/${i}`)));
     }
-    if (Array.isArray(type)) return either(type.map((each) => this.#value({ ...schema, type: each }, path)));
+    if (Array.isArray(type)) {
+      const types = [...new Set(type)];
+      return either(types.map((each) => this.#ofType(String(each), { ...schema, type: each }, path)));
+    }
     return this.#ofType(String(type), schema as Schema, path);
   }
 
   #ofType(type: string, schema: Schema, path: string): string {
     if (asInJson.includes(type)) return this.#add(`%json ${JSON.stringify(schema)}`);
     if (type === 'object') return this.#add(`"{" ${this.#members(schema, path)} "}"`);
-    if (!held[type]) throw impossible(path, 'no type');
-    refuseOthers(schema, held[type], path);
+    if (!enforced[type]) throw impossible(path, 'no type');
+    refuseOthers(schema, enforced[type], path);
     return type === 'string' ? this.#string(schema, path) : this.#list(schema, path);
   }
 
@@ -115,15 +129,18 @@ class EscapedRules {
       additionalProperties,
     } = schema as {
       properties?: Record<string, unknown>;
-      required?: readonly string[];
+      required?: readonly unknown[];
       additionalProperties?: unknown;
     };
-    refuseOthers(schema, held.object!, path);
+    refuseOthers(schema, enforced.object!, path);
+    if (typeof properties !== 'object' || properties === null)
+      throw new SchemaError(`${path}/properties must be an object`);
+    if (!Array.isArray(required)) throw new SchemaError(`${path}/required must be a list of names`);
     if (additionalProperties !== false)
       throw new SchemaError(`${path} must name all its members in \`properties\``);
     const names = Object.keys(properties);
     const odd = [...names, ...required].find(
-      (name) => !/^[\w .-]+$/.test(name) || !Object.hasOwn(properties, name),
+      (name) => typeof name !== 'string' || !/^[\w .-]+$/.test(name) || !Object.hasOwn(properties, name),
     );
     if (odd !== undefined)
       throw new SchemaError(

@@ -33,7 +33,7 @@ export interface ToolRequest extends Pick<GenerationFields, 'response_format' | 
 export function readToolUse(body: ToolRequest): ToolUse | null {
   const tools = body.tools ?? [];
   const choice = body.tool_choice ?? 'auto';
-  refuseTwice(tools);
+  refuseDuplicates(tools);
   if (choice === 'none') return null;
   if (tools.length === 0) {
     if (choice === 'auto') return null;
@@ -64,7 +64,7 @@ export function readToolUse(body: ToolRequest): ToolUse | null {
   };
 }
 
-function refuseTwice(tools: readonly Tool[]): void {
+function refuseDuplicates(tools: readonly Tool[]): void {
   const names = new Set<string>();
   for (const [index, tool] of tools.entries()) {
     const { name } = tool.function;

@@ -20,13 +20,13 @@ export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly Re
 
 /** Messages for a chat template that writes calls and their results itself. */
 export function inOwnForm(messages: readonly ReadMessage[]): ChatMessage[] {
-  const names = new Map(
-    messages.flatMap(({ calls }) => calls.map(({ id, function: { name } }) => [id, name])),
-  );
+  // Filled message by message: some clients number the calls of each turn from 0 again.
+  const names = new Map<string, string>();
   return messages.map(({ calls, ...message }, index) => {
     const name = message.name ?? names.get(message.tool_call_id ?? '');
     if (message.role === 'tool') return { ...message, ...(name ? { name } : {}) };
     if (calls.length === 0) return message;
+    for (const call of calls) names.set(call.id, call.function.name);
     const read = calls.map(({ id, type, function: { name, arguments: json } }, i) => ({
       id,
       type,
@@ -43,7 +43,7 @@ function readArguments(json: string, where: string): object {
   if (tooDeep(Buffer.from(json)))
     throw invalidRequest('messages', `\`${where}\` is nested more than ${maxDepth} levels deep.`);
   try {
-    const read: unknown = json.trim() === '' ? {} : JSON.parse(json);
+    const read: unknown = json.trim() === '' ? {} : (JSON.parse(json) ?? {});
     if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
   } catch {
     // Refused below.
