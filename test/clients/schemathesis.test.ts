@@ -6,7 +6,7 @@ import { chatModel } from '../support/chat-model.ts';
 import { ServiceProcess } from '../support/service-process.ts';
 
 /** Duration of the run; the cases that the schema itself requires take about a minute. */
-const seconds = process.env.FUZZ_SECONDS ?? '120';
+const seconds = process.env.FUZZ_SECONDS ?? '60';
 
 it('Schemathesis finds no fault with the service by its own description', async () => {
   const service = await ServiceProcess.start({
