@@ -16,7 +16,7 @@ interface Run {
   stretch: number;
   /** Prompt and generated tokens together. */
   tokensPerSecond: number;
-  /** Of the long prompt. */
+  /** The time from the long prompt’s arrival to its first token. */
   firstTokenMs: number;
 }
 

@@ -53,7 +53,7 @@ export class Chat {
 
   /**
    * Sends a message and prints the answer.
-   * @throws ConfigurationError if there is none; the message is then not part of the chat
+   * @throws ConfigurationError if no answer comes; the message is then not part of the chat
    */
   async ask(content: string, signal: AbortSignal): Promise<Answer> {
     const { server, model } = this.#connection;

@@ -11,7 +11,7 @@ interface Waiting {
 /** Counts the prompt tokens that are still to be computed, without those that a slot holds already. */
 export class PromptBacklog {
   readonly #contents: SlotContents;
-  /** By id; the one we looked at longest ago comes first. */
+  /** Waiting requests by id, the least recently visited first. */
   readonly #waiting = new Map<string, Waiting>();
 
   constructor(contents: SlotContents) {

@@ -100,7 +100,7 @@ export class Completion {
 
   /**
    * A guess of the next tokens; none if nothing suggests one. A grammar's mask for a guess would come too late, so
-   * there is none while a grammar restricts the text.
+   * nothing is guessed while a grammar restricts the text.
    * @param room positions that the slot has behind the next token
    */
   guess(room: number): readonly number[] {

@@ -26,7 +26,7 @@ export class ChatFormat implements AnswerFormat {
   readonly #texts: TokenTexts;
   /** How calls are written; null: the answer has none. */
   readonly #callForm: CallForm | null;
-  /** By choice, while it streams. */
+  /** The readers of choices that still stream, by index. */
   readonly #readers = new Map<number, CallReader>();
 
   constructor(job: GenerationJob, callForm: CallForm | null) {

@@ -8,8 +8,8 @@ use super::super::lanes::MAX_WIDTH;
 use super::activations::RECORD;
 use super::{BLOCK, Codes};
 
-/// A cache line of scratch, which is accessed by its address only.
-#[allow(dead_code)]
+/// A cache line of scratch.
+#[allow(dead_code)] // Accessed by its address only.
 #[derive(Clone, Copy, Default)]
 #[repr(align(64))]
 pub struct Line([u8; 32], [u8; 32]);

@@ -8,7 +8,7 @@ const annotations = [
   ...['title', 'description', 'default', 'examples', 'deprecated', 'readOnly', 'writeOnly'],
   ...['$schema', '$id', '$comment', '$defs', 'definitions', 'type'],
 ];
-/** By type: the keywords that a grammar of this form can enforce. Numbers and literals are as in JSON. */
+/** The keywords that a grammar of this form can enforce, by type. Numbers and literals are as in JSON. */
 const enforced: Record<string, readonly string[]> = {
   object: ['properties', 'required', 'additionalProperties'],
   array: ['items', 'minItems', 'maxItems'],
