@@ -7,7 +7,7 @@ import { goodModels } from '../support/hostile/attack.ts';
 import { attacks, loglessAttacks } from '../support/hostile/attacks.ts';
 import { writeHostileCheckpoints } from '../support/hostile/checkpoint-attacks.ts';
 import { type Besieged, startLogless } from '../support/hostile/logless-service.ts';
-import { Neighbour } from '../support/hostile/neighbour.ts';
+import { Neighbour, percentile } from '../support/hostile/neighbour.ts';
 import { processorTime, takenByOthers } from '../support/hostile/processor-time.ts';
 import {
   besiege,
@@ -74,26 +74,44 @@ function note(attack: string, figures: Figures): void {
   });
 }
 
-/** Attacks the service while a neighbour uses it, and checks the neighbour's measurements against the limits. */
-async function survives(attack: (typeof attacks)[number], options: SiegeOptions): Promise<void> {
+/** Each of the neighbour's times under an attack, divided by its limit: 1 or more is too late. */
+function lateness({ gapP99, max, others }: Figures, neighbourMs: number): Record<string, number> {
+  const slower = slowedBy(others);
+  return {
+    'gap p99': gapP99.attacked / Math.max(limits.gapRatio * gapP99.idle, slower * limits.gapFloor),
+    'longest gap': max.gap / (slower * limits.gapMax),
+    'first token': max.firstToken / (slower * neighbourMs),
+    'small request': max.small / (slower * neighbourMs),
+    '/health/live': max.live / (slower * limits.live),
+  };
+}
+const isInTime = (times: Record<string, number>) => Object.values(times).every((time) => time < 1);
+
+/** Attacks the service while a neighbour uses it, and checks all but the neighbour's times, which it returns. */
+async function attacked(attack: (typeof attacks)[number], options: SiegeOptions) {
   const figures = await besiege(attack, options);
   note(attack.name, figures);
-  const { gapP99, max, outcomes, failures, before, peak, after, others } = figures;
-  const slower = slowedBy(others);
-  const { neighbourMs = limits.neighbour } = attack;
+  const { outcomes, failures, before, peak, after } = figures;
   expect.soft(failures.slice(0, 5)).toEqual([]);
   expect.soft(attack.outcomes, 'outcomes').toEqual(expect.arrayContaining([...outcomes.keys()]));
-  const gapLimit = Math.max(limits.gapRatio * gapP99.idle, slower * limits.gapFloor);
-  expect.soft(gapP99.attacked, 'gap p99').toBeLessThan(gapLimit);
-  expect.soft(max.gap, 'longest gap').toBeLessThan(slower * limits.gapMax);
-  expect.soft(max.firstToken, 'first token').toBeLessThan(slower * neighbourMs);
-  expect.soft(max.small, 'small request').toBeLessThan(slower * neighbourMs);
-  expect.soft(max.live, '/health/live').toBeLessThan(slower * limits.live);
   expect.soft(peak - residentOf(before), 'memory').toBeLessThan(limits.memory);
   expect.soft({ before, after }).toSatisfy(() => isBack(after, before));
   const signal = AbortSignal.timeout(5000);
   const scrape = await (await fetch(`${options.service.url}/metrics`, { signal })).text();
   expect(scrape).toMatch(/^altup_engine_restarts_total 0$/m);
+  return lateness(figures, attack.neighbourMs ?? limits.neighbour);
+}
+
+/** Checks an attack. If the neighbour's times miss a limit, two more attacks are made and the medians count. */
+async function survives(attack: (typeof attacks)[number], options: SiegeOptions): Promise<void> {
+  const first = await attacked(attack, options);
+  if (isInTime(first)) return;
+  const rounds = [first, await attacked(attack, options), await attacked(attack, options)];
+  for (const what of Object.keys(first)) {
+    // NaN: the neighbour got nothing at all.
+    const times = rounds.map((round) => round[what] || Number.POSITIVE_INFINITY);
+    expect.soft(percentile(times, 0.5), `${what}, of its limit: ${times}`).toBeLessThan(1);
+  }
 }
 
 async function endsInTime(service: Besieged): Promise<void> {
