@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { modelMemory } from '../../src/engine/worker/load-model.ts';
 import { availableMemory, MemoryBudget } from '../../src/engine/worker/memory-budget.ts';
+import { modelMemory } from '../../src/engine/worker/model-memory.ts';
 import { fakeManifest } from '../support/fake-server.ts';
 
 const gibibyte = 2 ** 30;

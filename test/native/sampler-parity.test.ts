@@ -81,6 +81,13 @@ describeNative('the native sampler gives the bits of the TypeScript one', ({ add
     for (const threads of [1, 2, 3, 16]) expect(chosen(threads)).toEqual(alone);
   });
 
+  it('forgets the tokens of a model that is unloaded', () => {
+    addon.keepTokenBytes('gone', Uint8Array.of(97, 98), Int32Array.of(1, 1), [0]);
+    expect(addon.keptTokenBytes('gone').bytes).toEqual(Uint8Array.of(97, 98));
+    addon.forgetTokenBytes('gone');
+    expect(() => addon.keptTokenBytes('gone')).toThrow('no vocabulary of gone is kept');
+  });
+
   it('chooses under a grammar what it chooses from the tokens that the grammar allows', async () => {
     const vocabSize = 128;
     const bytes = Uint8Array.from({ length: vocabSize }, (_, id) => id);

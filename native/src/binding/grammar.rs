@@ -7,7 +7,7 @@ use napi_derive::napi;
 use super::blocking::on_thread;
 use crate::grammar::{
     COMPILE_STACK, Grammar, Source, TRIAL_STACK, Thread, Verdict, Vocabulary, end_trial, find_vocabulary,
-    keep_vocabulary, try_source,
+    forget_vocabulary, keep_vocabulary, try_source,
 };
 use crate::memory::give_back_memory;
 use crate::ort::{Error, Result};
@@ -22,6 +22,12 @@ pub fn keep_token_bytes(model: String, bytes: Uint8Array, lengths: Int32Array, e
         word.to_vec()
     });
     keep_vocabulary(model, Vocabulary::new(words.collect(), end_tokens));
+}
+
+/// Frees what `keep_token_bytes` keeps for the model, once no grammar uses it.
+#[napi]
+pub fn forget_token_bytes(model: String) {
+    forget_vocabulary(&model);
 }
 
 /// The arguments of `keep_token_bytes`.

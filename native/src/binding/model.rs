@@ -11,6 +11,7 @@ use napi_derive::napi;
 use super::blocking::{Blocking, blocking, guarded};
 use super::live::{self, Interrupt};
 use super::sampling::{NativeChoice, NativePrefilled, NativeSampling, scores};
+use crate::memory::give_back_memory;
 use crate::ort::{Error, Library, Provider, Result, RunOptions};
 use crate::sampling::{Choice, Fault, RowSampler};
 use crate::session::{Model, ModelOptions};
@@ -139,6 +140,8 @@ impl NativeModel {
             let sampler = RowSampler::new(options.threads as usize);
             let model = Model::open(library, options.into())?;
             *shared.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { model, sampler });
+            // Opening takes a multiple of what an open model keeps.
+            give_back_memory();
             Ok(())
         })
     }
@@ -280,6 +283,7 @@ impl NativeModel {
         let shared = self.shared.clone();
         blocking(move || {
             drop(shared.open.lock().unwrap_or_else(PoisonError::into_inner).take());
+            give_back_memory();
             Ok(())
         })
     }

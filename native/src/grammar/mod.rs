@@ -15,7 +15,7 @@ pub use place::Place;
 pub use source::Source;
 pub use threads::Thread;
 pub use trial::{Verdict, end_trial, try_source};
-pub use vocabulary::{Vocabulary, find_vocabulary, keep_vocabulary};
+pub use vocabulary::{Vocabulary, find_vocabulary, forget_vocabulary, keep_vocabulary};
 
 /// Stack sizes in bytes. A source that passes its trial on the small stack has room to spare on the others.
 pub const TRIAL_STACK: usize = 4 << 20;

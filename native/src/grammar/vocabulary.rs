@@ -32,6 +32,11 @@ pub fn keep_vocabulary(model: String, vocabulary: Vocabulary) {
     kept.get_or_insert_default().insert(model, Arc::new(vocabulary));
 }
 
+pub fn forget_vocabulary(model: &str) {
+    let mut kept = VOCABULARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.get_or_insert_default().remove(model);
+}
+
 pub fn find_vocabulary(model: &str) -> Option<Arc<Vocabulary>> {
     VOCABULARIES.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(model).cloned()
 }

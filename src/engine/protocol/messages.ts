@@ -10,6 +10,8 @@ export interface ModelSpec {
   vocabulary: VocabularyData;
   /** Export folder: manifest.json and graphs. */
   folder: string;
+  /** Maximum bytes of its cache, instead of the engine's. */
+  cacheMemory?: number;
 }
 
 export interface EngineOptions {

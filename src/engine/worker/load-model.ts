@@ -1,12 +1,9 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { cacheBytesPerToken, cacheLayers } from '../../catalog/cache-bytes.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import { readManifest } from '../../catalog/manifest-file.ts';
 import { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
 import { ConfigurationError } from '../../errors.ts';
-import { keepTokenBytes } from '../../runtime/grammars/token-bytes.ts';
-import { growsWithUse, type Session, type SessionOptions } from '../../runtime/session.ts';
+import { forgetTokenBytes, keepTokenBytes } from '../../runtime/grammars/token-bytes.ts';
+import type { Session, SessionOptions } from '../../runtime/session.ts';
 import { SamplingError } from '../../sampling/sampling-error.ts';
 import { greedy } from '../../sampling/sampling-request.ts';
 import type { Clock } from '../protocol/clock.ts';
@@ -14,8 +11,9 @@ import type { EngineOptions, ModelSpec } from '../protocol/messages.ts';
 import { CacheMemory } from '../scheduler/cache-memory.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { StepTimes } from '../scheduler/step-times.ts';
-import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { ModelEngine } from './model-engine.ts';
+import { planMemory, spareSlots } from './model-memory.ts';
 
 /** Maximum tokens of the trial prompt. */
 const maxTrialTokens = 8;
@@ -61,21 +59,12 @@ export interface LoadContext {
   onFault(model: string, error: unknown): void;
 }
 
-/**
- * Slots beyond those that one client may fill. A client that holds none gets one at once, however long another client's
- * sequences are.
- */
-const spareSlots = 1;
-
-/** Default for a cache whose memory is allocated at once. Others get by default the memory that this would take. */
-const maxAllocatedContext = 2048;
 /** Fewer tokens are of no use. */
 const minContext = 16;
 
 /** Makes one model ready to generate. @throws Error that names the file at fault */
 export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
-  const { threads, stepTokens, stepMs, prefillChunk, runtime } = context.options;
-  const slots = context.options.slots + spareSlots;
+  const { threads, stepTokens, stepMs, prefillChunk } = context.options;
   const manifest = await readManifest(spec.folder);
   const tokenizer = new Vocabulary(spec.vocabulary);
   const hasEncoder = manifest.graphs.encoder !== null;
@@ -86,19 +75,12 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
         'set decoder_start_token_id in generation_config.json and export again.',
     );
   }
-  const isGrowing = growsWithUse(runtime) && !hasEncoder;
-  const maxContext = context.options.maxContext ?? (isGrowing ? manifest.contextLength : maxAllocatedContext);
-  const need = await modelMemory(manifest, { folder: spec.folder, slots, maxContext });
-  const slotCapacity = Math.min(maxContext, manifest.contextLength);
-  const layers = cacheLayers(manifest);
-  if (isGrowing) {
-    const one = new CacheMemory({ budget: 0, layers, slots, chunk: prefillChunk }).reservation(slotCapacity);
-    const usual = Math.max(one, need.cache * Math.min(1, maxAllocatedContext / slotCapacity));
-    const wanted = context.options.cacheMemory ?? context.memory.cacheBudget(need.weights, Math.ceil(usual));
-    need.cache = Math.min(need.cache, wanted);
-  }
-  const release = context.memory.reserve({ ...need, isGrowing });
-  const memory = isGrowing
+  const options = { ...context.options, cacheMemory: spec.cacheMemory ?? context.options.cacheMemory };
+  const plan = await planMemory(manifest, spec.folder, options, context.memory);
+  const { need, layers, maxContext, slotCapacity } = plan;
+  const { slots } = need;
+  const release = context.memory.reserve(need);
+  const memory = need.isGrowing
     ? new CacheMemory({ budget: need.cache, layers, slots, chunk: prefillChunk })
     : undefined;
   const capacity = memory?.longest(slotCapacity) ?? slotCapacity;
@@ -120,7 +102,8 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
     release();
     throw error;
   });
-  if (session.runtime.backend === 'native') keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
+  const isNative = session.runtime.backend === 'native';
+  if (isNative) keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
   const limits = {
     slots: session.slots,
     capacity,
@@ -146,31 +129,9 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,
     onFault: (error) => context.onFault(spec.name, error),
-    onClosed: release,
+    onClosed: () => {
+      if (isNative) forgetTokenBytes(spec.name);
+      release();
+    },
   });
-}
-
-/** Memory that a model needs, from the sizes of its files and the shape of its cache. @param folder the export's */
-export async function modelMemory(
-  manifest: Manifest,
-  { folder, slots, maxContext }: { folder: string; slots: number; maxContext: number },
-): Promise<Omit<MemoryNeed, 'isGrowing'>> {
-  const capacity = Math.min(maxContext, manifest.contextLength);
-  const encoderCapacity = Math.min(maxContext, manifest.encoderContextLength ?? 0);
-  const { own, cross } = cacheBytesPerToken(manifest);
-  const graphs = Object.values(manifest.graphs).filter((file) => file !== null);
-  const sizes = await Promise.all(
-    graphs.flatMap((file) => [file, `${file}.data`]).map((file) => sizeOf(join(folder, file))),
-  );
-  return {
-    weights: sizes.reduce((sum, size) => sum + size, 0),
-    cache: slots * (capacity * own + encoderCapacity * cross),
-    slots,
-    positions: capacity + encoderCapacity,
-  };
-}
-
-/** 0 when the file is missing: small graphs have no external data. */
-async function sizeOf(file: string): Promise<number> {
-  return (await stat(file).catch(() => null))?.size ?? 0;
 }

@@ -22,6 +22,11 @@ export function keepTokenBytes(
   requireAddon().keepTokenBytes(model, Buffer.concat(words), lengths, endTokens);
 }
 
+/** Frees what `keepTokenBytes` gave it, once no grammar uses it. */
+export function forgetTokenBytes(model: string): void {
+  requireAddon().forgetTokenBytes(model);
+}
+
 export function requireAddon(): NativeAddon {
   const native = loadNativeAddon();
   if (native.addon === null) throw new Error(native.reason);

@@ -45,6 +45,7 @@ export const nativeAddonPath = join(nativeFolder, `altup-native.${process.platfo
 export interface NativeAddon {
   /** @param bytes of all tokens, concatenated */
   keepTokenBytes(model: string, bytes: Uint8Array, lengths: Int32Array, endTokens: readonly number[]): void;
+  forgetTokenBytes(model: string): void;
   keptTokenBytes(model: string): NativeTokenBytes;
   /** Changes when the model's tokens change. */
   vocabularyNumber(model: string): number;

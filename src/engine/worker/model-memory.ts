@@ -1,0 +1,77 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type CacheLayer, cacheBytesPerToken, cacheLayers } from '../../catalog/cache-bytes.ts';
+import type { Manifest } from '../../catalog/manifest.ts';
+import { growsWithUse } from '../../runtime/session.ts';
+import type { EngineOptions } from '../protocol/messages.ts';
+import { CacheMemory } from '../scheduler/cache-memory.ts';
+import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
+
+/**
+ * Slots beyond those that one client may fill. A client that holds none gets one at once, however long another client's
+ * sequences are.
+ */
+export const spareSlots = 1;
+
+/** Default for a cache whose memory is allocated at once. Others get by default the memory that this would take. */
+const maxAllocatedContext = 2048;
+
+interface MemoryPlan {
+  need: MemoryNeed;
+  layers: CacheLayer[];
+  maxContext: number;
+  /** Maximum tokens of a sequence, as far as the memory has room. */
+  slotCapacity: number;
+}
+
+/**
+ * The memory that a model will take with these settings.
+ * @param folder the export's
+ * @param budget bounds a cache that grows with its use, unless the operator has set one
+ */
+export async function planMemory(
+  manifest: Manifest,
+  folder: string,
+  options: Pick<EngineOptions, 'slots' | 'maxContext' | 'cacheMemory' | 'prefillChunk' | 'runtime'>,
+  budget: Pick<MemoryBudget, 'cacheBudget'>,
+): Promise<MemoryPlan> {
+  const isGrowing = growsWithUse(options.runtime) && manifest.graphs.encoder === null;
+  const maxContext = options.maxContext ?? (isGrowing ? manifest.contextLength : maxAllocatedContext);
+  const slots = options.slots + spareSlots;
+  const need = await modelMemory(manifest, { folder, slots, maxContext });
+  const slotCapacity = Math.min(maxContext, manifest.contextLength);
+  const layers = cacheLayers(manifest);
+  if (isGrowing) {
+    const bounds = { budget: 0, layers, slots, chunk: options.prefillChunk };
+    const one = new CacheMemory(bounds).reservation(slotCapacity);
+    const usual = Math.max(one, need.cache * Math.min(1, maxAllocatedContext / slotCapacity));
+    const wanted = options.cacheMemory ?? budget.cacheBudget(need.weights, Math.ceil(usual));
+    need.cache = Math.min(need.cache, wanted);
+  }
+  return { need: { ...need, isGrowing }, layers, maxContext, slotCapacity };
+}
+
+/** Memory that a model needs, from the sizes of its files and the shape of its cache. @param folder the export's */
+export async function modelMemory(
+  manifest: Manifest,
+  { folder, slots, maxContext }: { folder: string; slots: number; maxContext: number },
+): Promise<Omit<MemoryNeed, 'isGrowing'>> {
+  const capacity = Math.min(maxContext, manifest.contextLength);
+  const encoderCapacity = Math.min(maxContext, manifest.encoderContextLength ?? 0);
+  const { own, cross } = cacheBytesPerToken(manifest);
+  const graphs = Object.values(manifest.graphs).filter((file) => file !== null);
+  const sizes = await Promise.all(
+    graphs.flatMap((file) => [file, `${file}.data`]).map((file) => sizeOf(join(folder, file))),
+  );
+  return {
+    weights: sizes.reduce((sum, size) => sum + size, 0),
+    cache: slots * (capacity * own + encoderCapacity * cross),
+    slots,
+    positions: capacity + encoderCapacity,
+  };
+}
+
+/** 0 when the file is missing: small graphs have no external data. */
+async function sizeOf(file: string): Promise<number> {
+  return (await stat(file).catch(() => null))?.size ?? 0;
+}
