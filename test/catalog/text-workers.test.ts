@@ -91,6 +91,18 @@ describe('texts', () => {
     expect(waiting.texts).toBe(0);
   });
 
+  it('of a model that is unloaded have its tokenizer read again', async () => {
+    const folder = await checkpointOf({});
+    const read = await readTexts(folder, shared);
+    writeFileSync(join(folder, 'tokenizer.json'), '{}');
+    expect((await encode(read, 'a')).count).toBe(2);
+    read.texts.forget();
+    await expect(encode(read, 'a')).rejects.toMatchObject({ code: 'text_failure' });
+    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(byteLevelTokenizer()));
+    await read.texts.prepare();
+    expect((await encode(read, 'a')).count).toBe(2);
+  });
+
   it('of /tokenize come as JSON', async () => {
     const { texts } = await textsOf({});
     const job = { text: 'a€', addSpecialTokens: false, givesStrings: true };

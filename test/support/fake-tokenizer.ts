@@ -66,6 +66,8 @@ export function fakeTexts(
       chatTemplate: null,
       templatePlace: '',
     },
+    prepare: async () => {},
+    forget: () => {},
     toolTemplate: async () => toolTemplate(chatTemplate!),
     render: chatTemplate && (async (messages, rendering) => chatTemplate.render(messages, rendering)),
   };

@@ -87,6 +87,11 @@ export class TextLane {
     }
   }
 
+  /** Frees a checkpoint's tokenizer; the next job for it reads it again. */
+  forget(source: TextSource): void {
+    for (const process of [this.#process, ...this.#aside]) process?.forget(source);
+  }
+
   /** Ends the processes and all running and waiting jobs. */
   close(): void {
     this.#isClosed = true;
@@ -246,6 +251,12 @@ class TextProcess {
       clearTimeout(timer);
       this.#readings.add(sent.source.reading);
     });
+  }
+
+  forget({ checkpoint, reading }: TextSource): void {
+    this.#readings.delete(reading);
+    // A process that has ended has nothing to forget.
+    if (this.isAlive) this.#child.send({ forget: checkpoint }, () => {});
   }
 
   /** Kills the process. */

@@ -116,4 +116,7 @@ try {
 // A terminal or systemd signals all processes of the service; the service ends this one when it no longer needs it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit());
-process.on('message', (job: SentTextJob) => process.send!(perform(job)));
+process.on('message', (message: SentTextJob | { forget: string }) => {
+  if ('forget' in message) kept.delete(message.forget);
+  else process.send!(perform(message));
+});

@@ -43,6 +43,9 @@ export interface TextObserver {
   textDone(model: string, seconds: number): void;
 }
 
+/** The turn of jobs that no client sent. */
+const ownTurn = { client: '', characters: 0, signal: null, onStart: () => {} };
+
 type WorkingType = Exclude<TextJobType, 'load'>;
 
 /**
@@ -74,15 +77,11 @@ export class TextWorkers {
     const source = { checkpoint, reading: this.#readings };
     const lane = new TextLane({ idleMs: 0, maxAside: 0 });
     this.#loading.add(lane);
-    const turn = { client: '', characters: 0, signal: null, onStart: () => {} };
     try {
       const times = { loadMs: within.firstReading, jobMs: within.reading };
-      const result = await lane.run({ type: 'load', source, job: {}, ...times }, turn);
+      const result = await lane.run({ type: 'load', source, job: {}, ...times }, ownTurn);
       if ('failure' in result) throw loadError(checkpoint, result.failure);
-      // Reads it in the serving process too, so that the first text does not wait for that.
-      const none = { texts: [], addSpecialTokens: false, last: 0 };
-      const again = { loadMs: within.reading, jobMs: within.short };
-      await this.#short.run({ type: 'encode', source, job: none, ...again }, turn);
+      await this.prepare(source);
       return { ...result.answer, source };
     } finally {
       this.#loading.delete(lane);
@@ -127,6 +126,18 @@ export class TextWorkers {
       leave();
       this.#observer.textDone(owner.model, (performance.now() - startedAt) / 1000);
     }
+  }
+
+  /** Reads a checkpoint's tokenizer in the process for short texts, so that the first text does not wait for that. */
+  async prepare(source: TextSource): Promise<void> {
+    const job = { texts: [], addSpecialTokens: false, last: 0 };
+    const times = { loadMs: within.reading, jobMs: within.short };
+    await this.#short.run({ type: 'encode', source, job, ...times }, ownTurn);
+  }
+
+  /** Frees a checkpoint's tokenizer in every process; the next text for it reads it again. */
+  forget(source: TextSource): void {
+    for (const lane of [this.#short, this.#long, this.#apart]) lane.forget(source);
   }
 
   close(): void {
@@ -201,6 +212,10 @@ export interface TextWork {
     | null;
   /** What the chat template does with tools. Only for checkpoints that have a template. */
   toolTemplate(owner: TextOwner): Promise<ToolTemplate>;
+  /** Reads the tokenizer where texts are tokenized, so that the next text does not wait for it. */
+  prepare(): Promise<void>;
+  /** Frees it there. */
+  forget(): void;
   readonly info: TokenizerInfo;
 }
 
@@ -252,6 +267,8 @@ function textWork(source: TextSource, info: TokenizerInfo, workers: TextWorkers)
       tools ??= await workers.run('tools', source, {}, 0, owner);
       return tools;
     },
+    prepare: () => workers.prepare(source),
+    forget: () => workers.forget(source),
     info,
   };
 }

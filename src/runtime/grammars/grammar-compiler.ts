@@ -79,6 +79,11 @@ interface Work {
   running: { isLight: boolean; trial: Trial } | null;
 }
 
+interface Kept {
+  model: string;
+  grammar: NativeGrammar;
+}
+
 const stopping = () =>
   new ServiceError('shutting_down', 'The service is stopping.', { retryAfterSeconds: 1 });
 const busy = (message: string) => new ServiceError('compiler_busy', message, { retryAfterSeconds });
@@ -110,7 +115,7 @@ export class GrammarCompiler {
   /** A trial takes a place until it ends, even when nobody waits for it any more. */
   readonly #running = new Set<Work>();
   /** Least recently used first. */
-  readonly #kept = new Map<string, NativeGrammar>();
+  readonly #kept = new Map<string, Kept>();
   #keptBytes = 0;
   #isClosed = false;
 
@@ -151,6 +156,15 @@ export class GrammarCompiler {
       if (signal.aborted) ended('left');
       else ended(error instanceof GrammarError ? 'refused' : 'busy');
       throw error;
+    }
+  }
+
+  /** Frees the grammars of a model that is unloaded, and with them its vocabulary. */
+  forget(model: string): void {
+    for (const [key, kept] of this.#kept) {
+      if (kept.model !== model) continue;
+      this.#kept.delete(key);
+      this.#keptBytes -= kept.grammar.bytes;
     }
   }
 
@@ -254,7 +268,7 @@ export class GrammarCompiler {
         this.#refuse(work, busy('The service is too busy to compile the grammar.'));
       else if (outcome === 'fit' && work.askers.size > 0) {
         const grammar = await this.#backend.compile(work.model, work.source);
-        this.#keep(work.key, grammar);
+        this.#keep(work.key, { model: work.model, grammar });
         for (const { answer } of work.askers) answer.resolve(grammar);
       }
     } catch (error) {
@@ -285,21 +299,21 @@ export class GrammarCompiler {
   }
 
   #find(key: string): NativeGrammar | undefined {
-    const grammar = this.#kept.get(key);
-    if (grammar) {
+    const kept = this.#kept.get(key);
+    if (kept) {
       this.#kept.delete(key);
-      this.#kept.set(key, grammar);
+      this.#kept.set(key, kept);
     }
-    return grammar;
+    return kept?.grammar;
   }
 
-  #keep(key: string, grammar: NativeGrammar): void {
-    this.#kept.set(key, grammar);
-    this.#keptBytes += grammar.bytes;
-    for (const [oldest, { bytes }] of this.#kept) {
+  #keep(key: string, kept: Kept): void {
+    this.#kept.set(key, kept);
+    this.#keptBytes += kept.grammar.bytes;
+    for (const [oldest, { grammar }] of this.#kept) {
       if (this.#kept.size <= maxKept && this.#keptBytes <= maxKeptBytes) break;
       this.#kept.delete(oldest);
-      this.#keptBytes -= bytes;
+      this.#keptBytes -= grammar.bytes;
     }
   }
 }

@@ -76,6 +76,18 @@ describe('the compiler of grammars', () => {
     expect(outcomes).toEqual(['compiled', 'kept']);
   });
 
+  it('forgets what it keeps for a model that is unloaded', async () => {
+    const { compiler, ask, tried, compiled } = compilerUnderTest();
+    ask('a', 'x');
+    await tried[0]!.come({});
+    compiler.forget('another');
+    await ask('a', 'x');
+    compiler.forget('m');
+    ask('a', 'x');
+    await tried[1]!.come({});
+    expect(compiled).toEqual(['x', 'x']);
+  });
+
   it('tells what a trial was refused for, and compiles nothing', async () => {
     const { ask, tried, compiled, outcomes } = compilerUnderTest();
     const asked = ask('a', 'x');
