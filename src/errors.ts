@@ -9,6 +9,11 @@ export const errorCatalogue = {
     when: 'The body, a parameter or a combination of parameters is not valid; `param` names the field.',
   },
   unauthorized: { status: 401, type: 'authentication_error', when: 'The API key is missing or wrong.' },
+  forbidden: {
+    status: 403,
+    type: 'permission_error',
+    when: 'The route is for the API keys named in `ALTUP_ADMIN_KEYS`.',
+  },
   model_not_found: { status: 404, type: 'invalid_request_error', when: 'No model of that name is served.' },
   not_found: { status: 404, type: 'invalid_request_error', when: 'No such route.' },
   method_not_allowed: {
@@ -55,7 +60,7 @@ export const errorCatalogue = {
   not_ready: {
     status: 503,
     type: 'server_error',
-    when: 'The model is still loading, failed to load, was removed, or its engine is restarting.',
+    when: 'The model is being loaded, failed to load, was removed, or its engine is restarting.',
   },
   compiler_busy: {
     status: 503,

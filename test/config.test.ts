@@ -36,6 +36,10 @@ describe('loadConfig', () => {
       threads: availableThreads(),
       slots: 16,
       cacheMemory: null,
+      memoryLimit: null,
+      loadsOnDemand: false,
+      loadWaitMs: 20_000,
+      adminKeys: new Set(),
       stepTokens: 512,
       stepMs: 250,
       prefillChunk: 256,
@@ -78,6 +82,18 @@ describe('loadConfig', () => {
       cacheMemory: 1.5 * 2 ** 30,
     });
     expect(loadConfig({}, ['--strict', '--slots', '4'])).toMatchObject({ strict: true, slots: 4 });
+    expect(loadConfig({}, ['--memory-limit', '8GiB'])).toMatchObject({
+      memoryLimit: 8 * 2 ** 30,
+      loadsOnDemand: true,
+    });
+    expect(loadConfig({}, ['--max-loaded-models=4'])).toMatchObject({
+      memoryLimit: null,
+      maxLoadedModels: 4,
+      loadsOnDemand: true,
+    });
+    expect(loadConfig({ ALTUP_API_KEYS: 'a,b', ALTUP_ADMIN_KEYS: 'key-1, key-2' }, []).adminKeys).toEqual(
+      new Set(['key-1', 'key-2']),
+    );
   });
 
   it.each([
@@ -104,6 +120,11 @@ describe('loadConfig', () => {
     [{ ALTUP_STRICT: 'yes' }, [], "ALTUP_STRICT: 'yes' is not valid; expected true or false"],
     [{ ALTUP_STRICT: 'constructor' }, [], "ALTUP_STRICT: 'constructor' is not valid; expected true or false"],
     [{ ALTUP_MODELS: 'a,,b' }, [], "ALTUP_MODELS: a folder's name is empty"],
+    [
+      { ALTUP_ADMIN_KEYS: 'alice' },
+      [],
+      'ALTUP_ADMIN_KEYS: names API keys, but none is set; set ALTUP_API_KEYS_FILE or ALTUP_API_KEYS',
+    ],
     [
       { ALTUP_BACKEND: 'wasm' },
       [],

@@ -4,8 +4,12 @@ import type { Manifest, Precision } from './manifest.ts';
 import type { TextWork } from './texts/text-workers.ts';
 import type { Vocabulary } from './tokenizer/vocabulary.ts';
 
-/** A model's state. Only a ready model takes requests. */
+/** In the order of a model's life. `unloaded`: could be loaded; `unloading`: leaves once its requests have ended. */
+export const modelStates = ['unloaded', 'loading', 'ready', 'unloading', 'restarting', 'failed'] as const;
+
+/** A model's state. Only a ready model takes requests; one that is loaded on demand lets them wait. */
 export type ModelState =
+  | { state: 'unloaded' }
   | { state: 'loading' }
   | {
       state: 'ready';
@@ -19,6 +23,7 @@ export type ModelState =
       /** Backend and execution provider that run its graphs. */
       runtime: { backend: string; executionProvider: string };
     }
+  | { state: 'unloading' }
   /** Its engine died and should be ready again after `retryAfterSeconds`. */
   | { state: 'restarting'; retryAfterSeconds: number }
   | { state: 'failed'; message: string };
@@ -37,26 +42,47 @@ export interface ServedModel {
   readonly defaults: GenerationDefaults;
   /** When the service added the model, in seconds since the epoch. */
   readonly created: number;
-  /** The service is not ready before this model: it was there at the start, or has been ready once. */
+  /** Bytes of its weights, and of its keys and values at most; null until it is exported. */
+  readonly memory: { weights: number; cache: number } | null;
+  /** The service is not ready before this model: it was there at the start, or has been ready and not unloaded since. */
   readonly isRequired: boolean;
   state: ModelState;
 }
 
-/** When a client should try again, seconds. */
-const retryAfterSeconds = { loading: 5, unavailable: 60 };
+/** How long a load takes as long as nobody knows better. */
+export const usualLoadSeconds = 5;
+/** When a client should try again if nothing is known. */
+const unavailableSeconds = 60;
 
-/** The refusal of a request to a model that is not ready. @param state null: the engine does not have the model */
-export function notReady(name: string, state: ModelState | null): ServiceError {
+/** Bytes that a model takes while it is loaded; null until it is exported. */
+export function memoryOf({ memory, state }: Pick<ServedModel, 'memory' | 'state'>): number | null {
+  if (memory === null) return null;
+  return memory.weights + (state.state === 'ready' ? state.cacheBudget : memory.cache);
+}
+
+/**
+ * The refusal of a request to a model that is not ready.
+ * @param state null: the engine does not have the model
+ * @param loadSeconds how long its load should take
+ */
+export function notReady(
+  name: string,
+  state: ModelState | null,
+  loadSeconds = usualLoadSeconds,
+): ServiceError {
   const refusal = (message: string, seconds: number) =>
     new ServiceError('not_ready', `The ${message}`, { retryAfterSeconds: seconds });
   switch (state?.state) {
+    case 'unloaded':
+    case 'unloading':
+      return refusal(`model '${name}' waits to be loaded.`, loadSeconds);
     case 'loading':
-      return refusal(`model '${name}' is loading.`, retryAfterSeconds.loading);
+      return refusal(`model '${name}' is loading.`, loadSeconds);
     case 'restarting':
       return refusal(`engine of the model '${name}' is being restarted.`, state.retryAfterSeconds);
     case 'failed':
-      return refusal(`model '${name}' failed to load; see /health.`, retryAfterSeconds.unavailable);
+      return refusal(`model '${name}' failed to load; see /health.`, unavailableSeconds);
     default:
-      return refusal(`model '${name}' is not available.`, retryAfterSeconds.unavailable);
+      return refusal(`model '${name}' is not available.`, unavailableSeconds);
   }
 }

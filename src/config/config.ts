@@ -24,7 +24,9 @@ export interface Config
     | 'apiKeysFile'
     | 'urgentKeys'
     | 'rateLimit'
+    | 'adminKeys'
     | 'cacheMemory'
+    | 'memoryLimit'
     | 'trustedProxies'
     | 'allowedHosts'
     | 'corsOrigins'
@@ -38,6 +40,12 @@ export interface Config
   warnings: readonly string[];
   /** Names of keys whose requests may be urgent; `*` stands for every client. */
   urgentKeys: ReadonlySet<string>;
+  /** Names of keys that may load and unload models. */
+  adminKeys: ReadonlySet<string>;
+  /** Maximum bytes of the process; null: none. */
+  memoryLimit: number | null;
+  /** Not all models stay in memory. */
+  loadsOnDemand: boolean;
   /** null: none. */
   rateLimit: RateLimit | null;
   /** Maximum bytes of one model's cache; null: not set. */
@@ -74,6 +82,8 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     urgentKeys,
     rateLimit,
     cacheMemory,
+    memoryLimit,
+    adminKeys,
     trustedProxies,
     allowedHosts,
     corsOrigins,
@@ -87,6 +97,10 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     );
   const keys = new ApiKeys(apiKeys, apiKeysFile);
   const sourceOf = (name: SettingName) => given.get(name)?.source ?? '';
+  if (adminKeys !== undefined && keys.isOpen)
+    throw new UsageError(
+      `${sourceOf('adminKeys')}: names API keys, but none is set; set ALTUP_API_KEYS_FILE or ALTUP_API_KEYS`,
+    );
   // A web page could make its own name resolve to this machine and then read answers as if from its own server.
   const defaultHosts = keys.isOpen && isLoopback(rest.host) ? [] : null;
   return {
@@ -96,7 +110,10 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     warnings: environment.warnings,
     precisions: parsePrecisions(given.get('precision')?.source ?? '', precision),
     apiKeys: keys,
-    urgentKeys: new Set(urgentKeys?.split(',').map((name) => name.trim())),
+    loadsOnDemand: memoryLimit !== undefined || rest.maxLoadedModels !== undefined,
+    urgentKeys: namesIn(urgentKeys),
+    adminKeys: namesIn(adminKeys),
+    memoryLimit: memoryLimit === undefined ? null : parseBytes(sourceOf('memoryLimit'), memoryLimit),
     rateLimit: rateLimit === undefined ? null : parseRateLimit(sourceOf('rateLimit'), rateLimit),
     cacheMemory: cacheMemory === undefined ? null : parseBytes(sourceOf('cacheMemory'), cacheMemory),
     trustedProxies:
@@ -106,6 +123,8 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     corsOrigins: corsOrigins === undefined ? null : parseCorsOrigins(sourceOf('corsOrigins'), corsOrigins),
   };
 }
+
+const namesIn = (list: string | undefined) => new Set(list?.split(',').map((name) => name.trim()));
 
 /** The settings, as `altup serve --help` prints them. */
 export function configHelp(): string {

@@ -31,6 +31,23 @@ const settings = {
     description:
       'Folder of model folders, a single model folder, a Hugging Face hub model (`google/gemma-3n-E2B-it`, optionally with `@` and a revision), or several of these, separated by commas.',
   }),
+  memoryLimit: optionalText({
+    description:
+      'Maximum memory of the service’s process, such as `8GiB`. At start, models are loaded while they fit, in the order of `ALTUP_MODELS`; the others are loaded when they are asked for, and idle ones that nobody has used for longest are unloaded for them. Unset: all models are loaded at start and stay.',
+  }),
+  maxLoadedModels: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 100_000,
+      description:
+        'Maximum number of models in memory, with the same effect as `ALTUP_MEMORY_LIMIT`. Unset: no limit.',
+    }),
+  ),
+  loadWaitMs: whole(0, day, {
+    default: 20_000,
+    description:
+      'How long a request waits for its model to be loaded, in milliseconds; then 503 with `Retry-After`, while the load goes on. 0: not at all. Only with `ALTUP_MEMORY_LIMIT` or `ALTUP_MAX_LOADED_MODELS`; without them, requests never wait for a model.',
+  }),
   host: text({
     default: '127.0.0.1',
     description:
@@ -138,6 +155,10 @@ const settings = {
   urgentKeys: optionalText({
     description:
       'Names of the API keys whose requests may have a `priority` below 0, separated by commas; `*` allows every client. Unset: no client.',
+  }),
+  adminKeys: optionalText({
+    description:
+      'Names of the API keys that may load and unload models and reload the folders (`/admin/…`), separated by commas. Unset: none.',
   }),
   rateLimit: optionalText({
     description:

@@ -15,6 +15,8 @@ export type ServerConfig = Pick<
   Config,
   | 'apiKeys'
   | 'urgentKeys'
+  | 'adminKeys'
+  | 'loadsOnDemand'
   | 'trustedProxies'
   | 'allowedHosts'
   | 'corsOrigins'
@@ -31,10 +33,43 @@ export type ServerConfig = Pick<
   | 'clientQueueShare'
 >;
 
+/** Who asks for a model. */
+export interface ModelAsker {
+  client: string;
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal;
+}
+
+/** What a reload found. */
+export interface Reloaded {
+  added: string[];
+  removed: string[];
+  /** Models that had failed and are tried again. */
+  retried: string[];
+  /** Why the models stay as they were; null: they were read. */
+  problem: string | null;
+}
+
+/** The models that are in memory, as requests and administrators change them. */
+export interface ModelKeeper {
+  /**
+   * Waits until a model takes requests, and keeps it in memory until the returned function is called.
+   * @throws ServiceError `not_ready`, `queue_full`, `shutting_down`; the reason of the asker's signal
+   */
+  use(model: ServedModel, asker: ModelAsker): Promise<() => void>;
+  /** Loads a model, also one that failed. @throws as `use` */
+  load(model: ServedModel, asker: ModelAsker): Promise<void>;
+  /** Unloads a model once nothing uses it. */
+  unload(model: ServedModel): Promise<void>;
+  /** Reads the folders and the keys again. Loads go on after it has returned. */
+  reload(): Promise<Reloaded>;
+}
+
 export interface ServerDependencies {
   config: ServerConfig;
   /** By name. Their states change while the service runs. */
   models: ReadonlyMap<string, ServedModel>;
+  keeper: ModelKeeper;
   engine: Engine;
   compileGrammar: CompileGrammar;
   metrics: Pick<Metrics, 'render' | 'answered' | 'rejected'>;

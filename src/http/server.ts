@@ -6,6 +6,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { recordAccess } from './access.ts';
+import { adminRoutes } from './admin/admin-routes.ts';
 import { ChatCompletionSchema } from './chat/chat-response.ts';
 import { chatCompletionsRoute } from './chat/chat-route.ts';
 import { CompletionSchema } from './completions/completion-response.ts';
@@ -139,6 +140,7 @@ export function buildServer(dependencies: ServerDependencies): App {
       tokenizeRoute,
       detokenizeRoute,
       tokenizerInfoRoute,
+      adminRoutes,
     ]) {
       route(guarded as App, dependencies, limits);
     }

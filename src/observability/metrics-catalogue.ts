@@ -189,6 +189,22 @@ export function createMetricsCatalogue() {
       'state',
     ]),
     modelLoadSeconds: gauge('altup_model_load_seconds', 'Time to load the model.', ofModel),
+    modelMemory: gauge(
+      'altup_model_memory_bytes',
+      'Memory of a loaded model: its weights, and its keys and values at most.',
+      ofModel,
+    ),
+    modelLoads: counter('altup_model_loads_total', 'Loads of models, by outcome: loaded or failed.', [
+      'model',
+      'outcome',
+    ]),
+    modelLoadDuration: seconds('altup_model_load_duration_seconds', 'Time of each load.', requestBuckets),
+    modelUnloads: counter(
+      'altup_model_unloads_total',
+      'Models unloaded: to make room for another, or because an administrator asked.',
+      ['model', 'reason'],
+    ),
+    loadWaiting: gauge('altup_model_load_waiting', 'Requests waiting for their model to be loaded.', ofModel),
     modelInfo: gauge('altup_model_info', 'Always 1; the labels describe a loaded model.', [
       'model',
       'family',

@@ -1,4 +1,4 @@
-import type { ModelState, ServedModel } from '../catalog/served-model.ts';
+import { type ModelState, memoryOf, modelStates, type ServedModel } from '../catalog/served-model.ts';
 import type { TextObserver } from '../catalog/texts/text-workers.ts';
 import type { EngineObserver } from '../engine/protocol/engine.ts';
 import { type EndEvent, type GenerationEvent, isEnd, promptLength } from '../engine/protocol/generation.ts';
@@ -23,8 +23,6 @@ interface ModelInfos {
   readonly modelInfo: Record<string, string>;
   readonly cacheConfig: Record<string, string | number>;
 }
-
-const modelStates: readonly ModelState['state'][] = ['loading', 'ready', 'restarting', 'failed'];
 
 const seconds = (milliseconds: number) => milliseconds / 1000;
 
@@ -54,13 +52,34 @@ export class Metrics implements EngineObserver, TextObserver {
     }
   }
 
+  loadFailed(model: string): void {
+    this.#catalogue.modelLoads.inc({ model, outcome: 'failed' });
+  }
+
+  /** @param change 1: a request starts to wait for `model` to be loaded, -1: it stops waiting */
+  loadWaiting(model: string, change: 1 | -1): void {
+    this.#catalogue.loadWaiting.inc({ model }, change);
+  }
+
+  /** The model is not in memory any more. */
+  unloaded(model: string, reason: string): void {
+    this.#catalogue.modelUnloads.inc({ model, reason });
+    this.#removeLoaded(model);
+  }
+
   /** The model is no longer served: removes its gauges, keeps its counters. */
   removed(model: string): void {
-    const { modelState, modelLoadSeconds, waiting, running, queueTokens } = this.#catalogue;
+    for (const state of modelStates) this.#catalogue.modelState.remove({ model, state });
+    this.#catalogue.loadWaiting.remove({ model });
+    this.#removeLoaded(model);
+  }
+
+  /** Removes the gauges of a loaded model. */
+  #removeLoaded(model: string): void {
+    const { modelLoadSeconds, modelMemory, waiting, running, queueTokens } = this.#catalogue;
     const { prefillBacklog, cacheUsage, cacheBytes, cacheBudget } = this.#catalogue;
-    for (const state of modelStates) modelState.remove({ model, state });
     const ofLoad = [waiting, running, queueTokens, prefillBacklog];
-    const gauges = [modelLoadSeconds, ...ofLoad, cacheUsage, cacheBytes, cacheBudget];
+    const gauges = [modelLoadSeconds, modelMemory, ...ofLoad, cacheUsage, cacheBytes, cacheBudget];
     for (const gauge of gauges) gauge.remove({ model });
     const { vllmWaiting, vllmRunning, vllmCacheUsage } = this.#catalogue;
     for (const gauge of [vllmWaiting, vllmRunning, vllmCacheUsage]) gauge.remove({ model_name: model });
@@ -79,6 +98,9 @@ export class Metrics implements EngineObserver, TextObserver {
   loaded(model: ServedModel, loadSeconds: number): void {
     const { manifest, state, name } = model;
     this.#catalogue.modelLoadSeconds.set({ model: name }, loadSeconds);
+    this.#catalogue.modelLoadDuration.observe({ model: name }, loadSeconds);
+    this.#catalogue.modelLoads.inc({ model: name, outcome: 'loaded' });
+    this.#catalogue.modelMemory.set({ model: name }, memoryOf(model) ?? 0);
     this.#showLoad(name);
     this.#showCacheUsage(name, 0);
     this.#catalogue.prefillBacklog.set({ model: name }, 0);

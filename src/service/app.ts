@@ -8,9 +8,10 @@ import { type EngineClient, startEngine } from '../engine/client/engine-client.t
 import { within } from '../engine/client/supervised-worker.ts';
 import { sharedClock } from '../engine/protocol/clock.ts';
 import type { Engine } from '../engine/protocol/engine.ts';
+import type { EngineOptions } from '../engine/protocol/messages.ts';
 import { ConfigurationError, ServiceError } from '../errors.ts';
 import { buildServer } from '../http/server.ts';
-import type { App } from '../http/server-dependencies.ts';
+import type { App, Reloaded } from '../http/server-dependencies.ts';
 import type { LogOutputListener } from '../observability/logger.ts';
 import { Metrics } from '../observability/metrics.ts';
 import { createMetricsCatalogue } from '../observability/metrics-catalogue.ts';
@@ -58,6 +59,7 @@ export class Service {
       logger,
       metrics: this.#metrics,
       texts: this.#texts,
+      forgetGrammars: (model) => this.#grammars.forget(model),
       isDraining: () => this.#isDraining,
     });
     this.#grammars = new GrammarCompiler(this.#metrics, sharedClock, (reason) =>
@@ -66,6 +68,12 @@ export class Service {
     this.#server = buildServer({
       config,
       models: this.#library.models,
+      keeper: {
+        use: (model, asker) => this.#library.use(model, asker),
+        load: (model, asker) => this.#library.load(model, asker),
+        unload: (model) => this.#library.unload(model),
+        reload: () => this.reload(),
+      },
       engine: this.#engineOrRefusal(),
       compileGrammar: (model, source, asker) => this.#grammars.compile(model, source, asker),
       metrics: this.#metrics,
@@ -96,16 +104,18 @@ export class Service {
     await this.#listen();
     this.#watchKeys();
     if (this.#isDraining) return;
-    this.#engine = this.#startEngine(runtime);
-    await this.#library.serve(this.#engine);
+    const options = this.#engineOptions(runtime);
+    this.#engine = this.#startEngine(options);
+    await this.#library.serve(this.#engine, options);
   }
 
   /** Reads the keys file and the model folders again. An error in either changes nothing that is served. */
-  async reload(): Promise<void> {
-    if (this.#isDraining || this.#engine === null) return;
-    this.#logger.info('reloading');
-    this.#config.apiKeys.readAgain(...this.#onKeys);
-    await this.#library.reload();
+  reload(): Promise<Reloaded> {
+    if (!this.#isDraining && this.#engine !== null) {
+      this.#logger.info('reloading');
+      this.#config.apiKeys.readAgain(...this.#onKeys);
+    }
+    return this.#library.reload();
   }
 
   /** Takes nothing new, lets running requests finish until the drain deadline, then closes. */
@@ -193,10 +203,10 @@ export class Service {
     this.#unwatchKeys = this.#config.apiKeys.watch(...this.#onKeys);
   }
 
-  #startEngine(runtime: Runtime): EngineClient {
+  #engineOptions(runtime: Runtime): EngineOptions {
     const { threads, slots, context, cacheMemory, promptLookup } = this.#config;
     const { stepTokens, stepMs, prefillChunk } = this.#config;
-    const options = {
+    return {
       runtime,
       threads,
       slots,
@@ -207,13 +217,16 @@ export class Service {
       prefillChunk,
       promptLookup,
     };
+  }
+
+  #startEngine(options: EngineOptions): EngineClient {
     return startEngine(
       { options },
       {
         admission: new Admission(this.#config, sharedClock),
         observer: this.#metrics,
         clock: sharedClock,
-        onModelState: (...change) => this.#library.changeState(...change),
+        onModelState: (...report) => this.#library.engineReports(...report),
         onFault: (model, detail) => this.#logger.error({ model, detail }, 'engine fault'),
       },
     );

@@ -1,54 +1,62 @@
-import { readdir } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { noDefaults } from '../catalog/generation-defaults.ts';
-import type { Precision } from '../catalog/manifest.ts';
-import { missingFiles } from '../catalog/missing-files.ts';
 import type { ModelState, ServedModel } from '../catalog/served-model.ts';
 import { type ModelTexts, readTexts, type TextWorkers } from '../catalog/texts/text-workers.ts';
 import { requireVocabulary } from '../catalog/tokenizer/tokenizer-file.ts';
 import type { Config } from '../config/config.ts';
 import type { EngineClient } from '../engine/client/engine-client.ts';
 import { sharedClock } from '../engine/protocol/clock.ts';
-import type { ModelSpec } from '../engine/protocol/messages.ts';
+import type { EngineOptions, ModelSpec } from '../engine/protocol/messages.ts';
+import { gibibytes, MemoryBudget } from '../engine/worker/memory-budget.ts';
+import { planMemory } from '../engine/worker/model-memory.ts';
 import { ConfigurationError } from '../errors.ts';
 import type { Export } from '../export/export-checkpoint.ts';
-import { ExportThread } from '../export/export-thread.ts';
-import { timeLeft } from '../export/time-left.ts';
-import { downloadModel } from '../hub/download-model.ts';
+import type { ModelAsker, Reloaded } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { findSources, isSamePlace, type ModelSource } from './model-sources.ts';
+import { ResidentModels, type ResidentModelsParts, type UnloadReason } from './resident-models.ts';
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export interface ModelLibraryParts {
-  config: Pick<Config, 'models' | 'precisions' | 'strict' | 'drainTimeoutMs'>;
+  config: ResidentModelsParts['config'] &
+    Pick<Config, 'models' | 'precisions' | 'strict' | 'drainTimeoutMs' | 'requestTimeoutMs'>;
   logger: Logger;
-  metrics: Pick<Metrics, 'modelState' | 'loaded' | 'removed'>;
+  metrics: ResidentModelsParts['metrics'] &
+    Pick<Metrics, 'modelState' | 'loaded' | 'loadFailed' | 'unloaded' | 'removed'>;
   texts: TextWorkers;
+  /** Frees the grammars of a model that is unloaded. */
+  forgetGrammars(model: string): void;
   /** Once true, nothing more is exported or loaded. */
   isDraining: () => boolean;
 }
 
-/** Minimum time between log lines about a running download or export. */
-const progressIntervalMs = 5000;
-
-/** The models that clients can name: finds them in their folders or on the hub, exports, loads and removes them. */
+/** The models that clients can name: finds them in their folders or on the hub, exports them, adds and removes them. */
 export class ModelLibrary {
   readonly #parts: ModelLibraryParts;
   readonly #logger: Logger;
   readonly #models = new Map<string, Writable<ServedModel>>();
   /** By id. */
   readonly #sources = new Map<string, ModelSource>();
-  /** Aborts a running download. */
-  readonly #stop = new AbortController();
-  #engine: Pick<EngineClient, 'loadModel' | 'unloadModel'> | null = null;
-  readonly #exporter = new ExportThread();
-  #reloading: Promise<void> = Promise.resolve();
-  #isReloadDue = false;
+  readonly #residents: ResidentModels;
+  #engineOptions: EngineOptions | null = null;
+  readonly #checkpoints: Checkpoints;
+  #reloading: Promise<unknown> = Promise.resolve();
+  /** A reload that has not begun. */
+  #due: Promise<Reloaded> | null = null;
 
   constructor(parts: ModelLibraryParts) {
     this.#parts = parts;
     this.#logger = parts.logger;
+    this.#checkpoints = new Checkpoints(parts.logger);
+    this.#residents = new ResidentModels({
+      ...parts,
+      clock: sharedClock,
+      residentBytes: () => (this.#checkpoints.isExporting ? null : process.memoryUsage.rss()),
+      changeState: (name, state) => this.#changeState(name, state),
+      onUnloaded: (model, reason) => this.#unloaded(model, reason),
+    });
   }
 
   /** By name; changes while the service runs. */
@@ -62,11 +70,16 @@ export class ModelLibrary {
   }
 
   /**
-   * Exports and loads the models found; serves each as soon as it is ready. Resolves when every one is ready or failed.
+   * Exports and loads the models found; serves each as soon as it is ready. Resolves when every one is
+   * ready, failed, or left for later because the limits leave no room.
    * @throws ConfigurationError when no model can be served, or with `strict` when any cannot
    */
-  async serve(engine: Pick<EngineClient, 'loadModel' | 'unloadModel'>): Promise<void> {
-    this.#engine = engine;
+  async serve(
+    engine: Pick<EngineClient, 'loadModel' | 'unloadModel'>,
+    options: EngineOptions,
+  ): Promise<void> {
+    this.#engineOptions = options;
+    this.#residents.serve(engine);
     const served = this.#serve([...this.#sources.keys()]);
     this.#reloading = served.catch(() => {});
     await served;
@@ -77,32 +90,67 @@ export class ModelLibrary {
 
   /**
    * Reads the folders again: serves added models, drains and unloads removed ones, retries failed ones. The other
-   * models stay served meanwhile, whatever is wrong with the folders.
+   * models stay served meanwhile, whatever is wrong with the folders. Resolves once the folders are read.
    */
-  reload(): Promise<void> {
-    if (!this.#isReloadDue) {
-      this.#isReloadDue = true;
-      this.#reloading = this.#reloading
-        .then(() => this.#reload())
-        .catch((err) => this.#logger.error({ err }, 'models could not be read again'));
+  reload(): Promise<Reloaded> {
+    if (this.#due === null) {
+      const read = Promise.withResolvers<Reloaded>();
+      this.#due = read.promise;
+      const unread = { added: [], removed: [], retried: [], problem: 'the log says why' };
+      // After #reload has told its result, this changes nothing.
+      void this.#afterReloads(() => this.#reload(read.resolve)).then(() => read.resolve(unread));
     }
-    return this.#reloading;
+    return this.#due;
   }
 
-  /** Stops a running download or export. */
+  /** Keeps a model in memory while a request uses it. @throws as `ResidentModels.use` */
+  use(model: ServedModel, asker: ModelAsker): Promise<() => void> {
+    return this.#residents.use(model, asker);
+  }
+
+  /** Loads a model; one that failed is prepared again. @throws as `use` */
+  async load(model: ServedModel, asker: ModelAsker): Promise<void> {
+    const { name, id } = model;
+    if (model.state.state === 'failed') {
+      await this.#afterReloads(async () => {
+        if (this.#models.get(name) !== model || model.state.state !== 'failed') return;
+        await this.#retry(name);
+        await this.#serve([id]);
+      });
+    }
+    const leave = await this.#residents.use(model, asker, this.#parts.config.requestTimeoutMs);
+    leave();
+  }
+
+  /** Unloads a model once nothing uses it. */
+  unload({ name }: ServedModel): Promise<void> {
+    return this.#residents.unload(name);
+  }
+
+  /** Stops a running download or export, and refuses requests that wait for a model. */
   async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#exporter.end();
+    this.#residents.close();
+    await this.#checkpoints.close();
+  }
+
+  /** Takes a model's state from the engine. */
+  engineReports(name: string, state: ModelState, loadSeconds: number | null): void {
+    this.#changeState(name, state, loadSeconds);
+    this.#residents.changed(name, loadSeconds);
   }
 
   /** Sets the state of a model, logs it and updates the metrics. */
-  changeState(name: string, state: ModelState, loadSeconds: number | null = null): void {
+  #changeState(name: string, state: ModelState, loadSeconds: number | null = null): void {
     const model = this.#models.get(name);
     if (!model) return;
     model.state = state;
     if (state.state === 'ready') model.isRequired = true;
+    if (state.state === 'unloaded') model.isRequired = false;
     this.#parts.metrics.modelState(name, state.state);
-    if (state.state === 'failed') this.#logger.error({ model: name, reason: state.message }, 'model failed');
+    if (state.state === 'failed') {
+      this.#parts.metrics.loadFailed(name);
+      this.#logger.error({ model: name, reason: state.message }, 'model failed');
+    }
     if (state.state === 'restarting')
       this.#logger.warn({ model: name, ...state }, 'model is being restarted');
     if (state.state === 'ready') {
@@ -110,6 +158,12 @@ export class ModelLibrary {
       this.#logger.info({ model: name, loadSeconds: rounded, ...state.runtime }, 'model ready');
     }
     if (loadSeconds !== null) this.#parts.metrics.loaded(model, loadSeconds);
+  }
+
+  #unloaded({ name }: ServedModel, reason: UnloadReason): void {
+    this.#parts.forgetGrammars(name);
+    this.#parts.metrics.unloaded(name, reason);
+    this.#logger.info({ model: name, reason }, 'model unloaded');
   }
 
   /** Adds one model for each precision; the default one has the plain name. */
@@ -127,22 +181,37 @@ export class ModelLibrary {
         vocabulary: null,
         texts: null,
         defaults: noDefaults,
+        memory: null,
         created,
         isRequired,
         state: { state: 'loading' },
       });
-      this.changeState(name, { state: 'loading' });
+      this.#changeState(name, { state: 'loading' });
     });
   }
 
-  async #reload(): Promise<void> {
-    this.#isReloadDue = false;
-    if (this.#parts.isDraining()) return;
+  /** Runs `work` after the loads and reloads before it. */
+  #afterReloads(work: () => Promise<void>): Promise<unknown> {
+    this.#reloading = this.#reloading
+      .then(work)
+      .catch((err) => this.#logger.error({ err }, 'models could not be read again'));
+    return this.#reloading;
+  }
+
+  async #reload(onRead: (result: Reloaded) => void): Promise<void> {
+    this.#due = null;
+    const unchanged = (problem: string) => onRead({ added: [], removed: [], retried: [], problem });
+    if (this.#parts.isDraining()) {
+      unchanged('the service is about to stop');
+      return;
+    }
     let found: ModelSource[];
     try {
       found = this.#keepUnreadable(await findSources(this.#parts.config.models));
     } catch (error) {
-      this.#logger.error({ reason: (error as Error).message }, 'models stay as they were');
+      const { message } = error as Error;
+      this.#logger.error({ reason: message }, 'models stay as they were');
+      unchanged(message);
       return;
     }
     const isKnown = ({ id, place }: ModelSource) => {
@@ -153,7 +222,9 @@ export class ModelLibrary {
     const removed = [...this.#sources.keys()].filter((id) => !isThere(id));
     const added = found.filter((source) => !isKnown(source));
     const retried = this.#namesOf('failed').filter((name) => isThere(this.#models.get(name)!.id));
-    this.#logger.info({ added: added.map(({ id }) => id), removed, retried }, 'models read again');
+    const result = { added: added.map(({ id }) => id), removed, retried };
+    this.#logger.info(result, 'models read again');
+    onRead({ ...result, problem: null });
 
     // Free memory first, for the added models.
     await Promise.all(removed.map((id) => this.#remove(id)));
@@ -178,9 +249,7 @@ export class ModelLibrary {
     const names = [...this.#models.values()].filter((model) => model.id === id).map(({ name }) => name);
     for (const name of names) this.#models.delete(name);
     this.#sources.delete(id);
-    await Promise.all(
-      names.map((name) => this.#engine!.unloadModel(name, this.#parts.config.drainTimeoutMs)),
-    );
+    await Promise.all(names.map((name) => this.#residents.remove(name, this.#parts.config.drainTimeoutMs)));
     for (const name of names) {
       this.#parts.metrics.removed(name);
       this.#logger.info({ model: name }, 'model removed');
@@ -188,9 +257,9 @@ export class ModelLibrary {
   }
 
   async #retry(name: string): Promise<void> {
-    await this.#engine!.unloadModel(name, 0);
+    await this.#residents.remove(name, 0);
     this.#models.get(name)!.isRequired = false;
-    this.changeState(name, { state: 'loading' });
+    this.#changeState(name, { state: 'loading' });
   }
 
   /** Downloads, exports and loads the models that are not served yet. */
@@ -199,76 +268,60 @@ export class ModelLibrary {
     const isOnHub = (id: string) => 'hub' in this.#sources.get(id)!.place;
     // Local models do not wait for downloads.
     for (const id of ids.toSorted((a, b) => Number(isOnHub(a)) - Number(isOnHub(b)))) {
-      for (const spec of await this.#prepare(id)) loads.push(this.#engine!.loadModel(spec));
+      for (const spec of await this.#prepare(id)) {
+        const model = this.#models.get(spec.name);
+        if (model) loads.push(this.#residents.add(model, spec));
+      }
       if (this.#parts.isDraining()) return;
     }
-    await this.#exporter.end();
+    await this.#checkpoints.rest();
     await Promise.all(loads);
   }
 
-  /** Exports a checkpoint's models that wait to be loaded. @returns those that can be */
+  /** Exports a checkpoint's models that are not exported yet. @returns those that can be loaded */
   async #prepare(id: string): Promise<ModelSpec[]> {
     const waiting = [...this.#models.values()].filter(
-      (model) => model.id === id && model.state.state === 'loading',
+      (model) => model.id === id && model.state.state === 'loading' && !this.#residents.has(model.name),
     );
     if (waiting.length === 0 || this.#parts.isDraining()) return [];
-    const located = this.#locate(this.#sources.get(id)!);
+    const located = this.#checkpoints.locate(this.#sources.get(id)!);
     const specs: ModelSpec[] = [];
     let texts: ModelTexts | null = null;
     for (const model of waiting) {
       if (this.#parts.isDraining()) break;
       try {
         const folder = await located;
-        const exported = await this.#export(model.name, folder, model.precision);
+        const exported = await this.#checkpoints.export(model.name, folder, model.precision);
         texts ??= await readTexts(folder, this.#parts.texts);
         requireVocabulary(folder, texts.vocabulary.data.ownTokens, exported.manifest.vocabSize);
-        Object.assign(model, { manifest: exported.manifest, ...texts });
-        specs.push({ name: model.name, vocabulary: texts.vocabulary.data, folder: exported.folder });
+        const memory = await this.#planMemory(exported);
+        Object.assign(model, { manifest: exported.manifest, memory, ...texts });
+        specs.push({
+          name: model.name,
+          vocabulary: texts.vocabulary.data,
+          folder: exported.folder,
+          ...(this.#parts.config.memoryLimit !== null && { cacheMemory: memory.cache }),
+        });
       } catch (error) {
         if (this.#parts.isDraining()) break;
-        this.changeState(model.name, { state: 'failed', message: (error as Error).message });
+        this.#changeState(model.name, { state: 'failed', message: (error as Error).message });
       }
     }
     return specs;
   }
 
-  /** Returns the checkpoint's folder, downloaded if necessary. @throws ConfigurationError when there is none */
-  async #locate({ id, place }: ModelSource): Promise<string> {
-    if ('folder' in place) {
-      const problem = missingFiles(await readdir(place.folder));
-      if (problem !== null) throw new ConfigurationError(`${place.folder}: ${problem}`);
-      return place.folder;
-    }
-    if ('reason' in place) throw new ConfigurationError(place.reason);
-    const { signal } = this.#stop;
-    const onProgress = this.#progressLog(id, 'downloading');
-    const folder = await downloadModel(place.hub, { onProgress, signal });
-    this.#logger.info({ model: id, folder }, 'downloaded');
-    return folder;
-  }
-
-  async #export(model: string, checkpoint: string, precision: Precision): Promise<Export> {
-    const exported = await this.#exporter.run(checkpoint, precision, this.#progressLog(model, 'exporting'));
-    if (exported.isNew) this.#logger.info({ model, folder: exported.folder }, 'exported');
-    return exported;
-  }
-
-  #progressLog(
-    model: string,
-    doing: 'downloading' | 'exporting',
-  ): (progress: { doneBytes: number; totalBytes: number }) => void {
-    const startedAt = sharedClock();
-    let lastAt = startedAt;
-    return ({ doneBytes, totalBytes }) => {
-      const now = sharedClock();
-      if (now - lastAt < progressIntervalMs) return;
-      lastAt = now;
-      const done = doneBytes / totalBytes;
-      this.#logger.info(
-        { model, percent: Math.round(100 * done), left: timeLeft(done, now - startedAt) },
-        doing,
-      );
-    };
+  /** @throws ConfigurationError for a model that would not fit into the memory without others */
+  async #planMemory({ manifest, folder }: Export): Promise<{ weights: number; cache: number }> {
+    const available = this.#residents.bytesForModels;
+    const options = this.#engineOptions!;
+    const { need } = await planMemory(manifest, folder, options, new MemoryBudget(available));
+    const { weights, cache, isGrowing } = need;
+    if (weights + cache <= available) return { weights, cache };
+    throw new ConfigurationError(
+      `the model needs ${gibibytes(weights + cache)} of memory, ${gibibytes(weights)} for its weights and ` +
+        `${gibibytes(cache)} for its cache; ALTUP_MEMORY_LIMIT leaves ${gibibytes(Math.max(0, available))} for models. ` +
+        `Raise it, or lower ${isGrowing ? 'ALTUP_CACHE_MEMORY' : 'ALTUP_SLOTS or ALTUP_CONTEXT'}.`,
+    );
   }
 
   #namesOf(state: ModelState['state']): string[] {

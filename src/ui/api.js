@@ -5,7 +5,7 @@ import { eventData } from './event-stream.js';
  * @typedef {object} ModelCard
  * @property {string} id
  * @property {string} root
- * @property {'loading' | 'ready' | 'restarting' | 'failed'} state
+ * @property {'unloaded' | 'loading' | 'ready' | 'unloading' | 'restarting' | 'failed'} state
  * @property {string} precision
  * @property {string | null} variant
  * @property {number | null} max_model_len

@@ -38,6 +38,14 @@ export function baselineOf(models, id) {
   return others.sort((a, b) => likeness(b) - likeness(a))[0]?.id ?? id;
 }
 
+const stateText = {
+  unloaded: 'Loads with the first request',
+  loading: 'Loading',
+  unloading: 'Unloading',
+  restarting: 'Engine is restarting',
+  failed: 'Failed to load',
+};
+
 /**
  * Describes a model in one line.
  *
@@ -45,8 +53,7 @@ export function baselineOf(models, id) {
  * @returns {string}
  */
 export function describe({ state, variant, precision, max_model_len, max_completion_tokens }) {
-  if (state !== 'ready')
-    return { loading: 'Loading', restarting: 'Engine is restarting', failed: 'Failed to load' }[state];
+  if (state !== 'ready') return stateText[state];
   const room =
     max_model_len === max_completion_tokens
       ? `${max_model_len} tokens`

@@ -158,6 +158,13 @@ describe('connect', () => {
     expect(found).toMatchObject({ model, server: { url: found.url, apiKey: null }, notes: [] });
   });
 
+  it('takes a loaded model before one that a request would load, and that one if there is no other', async () => {
+    const out = { id: 'out', state: 'unloaded', has_chat_template: true };
+    expect((await find([out, ...listed], { isChat: true })).model).toBe('chatty');
+    expect((await find([out, ...listed], { model: 'out' })).model).toBe('out');
+    expect((await find([out])).model).toBe('out');
+  });
+
   it('takes a server that only tells names', async () => {
     expect((await find([{ id: 'org/model' }], { isChat: true, model: 'org/model' })).model).toBe('org/model');
   });

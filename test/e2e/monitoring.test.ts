@@ -32,7 +32,7 @@ describeDocker('alerts and dashboard', () => {
     ];
     const promtool = (...args: string[]) =>
       docker('run', '--rm', ...mounts, '--entrypoint', 'promtool', prometheusImage, ...args);
-    expect(await promtool('check', 'rules', '/rules/alerts.yml')).toContain('SUCCESS: 11 rules found');
+    expect(await promtool('check', 'rules', '/rules/alerts.yml')).toContain('SUCCESS: 12 rules found');
     expect(await promtool('test', 'rules', '/tests/alerts.test.yml')).toContain('SUCCESS');
   });
 

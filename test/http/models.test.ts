@@ -7,6 +7,7 @@ const { app } = fakeServer({
     fakeModel('gpt', undefined, 'decoder-only'),
     fakeModel('broken', { state: 'failed', message: 'no such file' }),
     fakeModel('late', { state: 'loading' }),
+    fakeModel('out', { state: 'unloaded' }),
   ],
 });
 
@@ -20,6 +21,7 @@ const pair = {
   max_model_len: 24,
   max_completion_tokens: 32,
   state: 'ready',
+  memory_bytes: 1000,
   precision: 'fp32',
   variant: 'altup-k2',
   has_chat_template: true,
@@ -36,10 +38,12 @@ it('lists the models with their limits and states', async () => {
       max_model_len: null,
       max_completion_tokens: null,
       state: 'failed',
+      memory_bytes: null,
       variant: null,
       has_chat_template: null,
     },
-    { id: 'late', max_model_len: null, state: 'loading' },
+    { id: 'late', max_model_len: null, state: 'loading', memory_bytes: 1500 },
+    { id: 'out', max_model_len: null, state: 'unloaded', memory_bytes: 1500, has_chat_template: true },
   ]);
 });
 
@@ -50,6 +54,6 @@ it('describes one', async () => {
   expect(unknown.statusCode).toBe(404);
   expect(unknown.json().error).toMatchObject({
     code: 'model_not_found',
-    message: "No model is named 'nobody'; served: pair, gpt, broken, late.",
+    message: "No model is named 'nobody'; served: pair, gpt, broken, late, out.",
   });
 });

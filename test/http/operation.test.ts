@@ -6,6 +6,10 @@ describe.each(['/health', '/health/ready'])('%s', (url) => {
   const good = () => fakeModel('good');
   const broken = () => fakeModel('broken', { state: 'failed', message: 'no such file' });
   const late = () => fakeModel('late', { state: 'loading' });
+  const out = (state: 'unloaded' | 'unloading' = 'unloaded') => ({
+    ...fakeModel('out', { state }),
+    isRequired: false,
+  });
   const restarting = () => fakeModel('restarting', { state: 'restarting', retryAfterSeconds: 3 });
 
   it('is ready when every model is ready or has failed, and tells of each', async () => {
@@ -29,10 +33,28 @@ describe.each(['/health', '/health/ready'])('%s', (url) => {
     ['every model of a strict list is ready', [good(), fakeModel('better')], true, 200],
     ['a model that a reload added loads', [good(), { ...late(), isRequired: false }], true, 200],
     ['a model that a reload added failed', [good(), { ...broken(), isRequired: false }], true, 200],
+    ['a model has been unloaded', [good(), out()], true, 200],
+    [
+      'a model that was there at start is about to leave',
+      [good(), fakeModel('out', { state: 'unloading' })],
+      true,
+      200,
+    ],
+    ['no model is loaded, nor comes on demand', [out()], false, 503],
   ])('where %s', async (_, models, strict, expected) => {
     const response = await fakeServer({ models, config: { strict } }).app.inject(url);
     expect(response.statusCode).toBe(expected);
     expect(response.headers['retry-after']).toBe(expected === 200 ? undefined : '1');
+  });
+
+  it.each([
+    ['every model is unloaded', [out(), out()], 200],
+    ['models change places', [out('unloading'), { ...late(), isRequired: false }], 200],
+    ['one is still loaded at start', [late(), out()], 503],
+    ['every model has failed', [broken()], 503],
+  ])('with models on demand where %s', async (_, models, expected) => {
+    const { app } = fakeServer({ models, config: { loadsOnDemand: true } });
+    expect((await app.inject(url)).statusCode).toBe(expected);
   });
 
   it('is not while none is, and becomes so', async () => {

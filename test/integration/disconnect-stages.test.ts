@@ -4,7 +4,7 @@ import { buildServer } from '../../src/http/server.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
-import { fakeConfig, fakeModel } from '../support/fake-server.ts';
+import { fakeConfig, fakeModel, idleKeeper } from '../support/fake-server.ts';
 import { type FakeCall, fakeRuntime } from '../support/fake-session.ts';
 import { InProcessEngine } from '../support/in-process-engine.ts';
 
@@ -33,6 +33,7 @@ async function gatedService() {
       maxQueuedRequests: 10,
     },
     models: new Map([['tiny', fakeModel('tiny', state, 'decoder-only')]]),
+    keeper: idleKeeper,
     engine: engine.client,
     compileGrammar: async () => ({ id: 1 }),
     metrics: new Metrics(createMetricsCatalogue(), '0'),

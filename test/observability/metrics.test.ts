@@ -246,8 +246,10 @@ describe('a model', () => {
     metrics.modelState('m', 'loading');
     metrics.modelState('m', 'failed');
     expect(await samples('altup_model_state{')).toEqual({
+      'altup_model_state{model="m",state="unloaded"}': 0,
       'altup_model_state{model="m",state="loading"}': 0,
       'altup_model_state{model="m",state="ready"}': 0,
+      'altup_model_state{model="m",state="unloading"}': 0,
       'altup_model_state{model="m",state="restarting"}': 0,
       'altup_model_state{model="m",state="failed"}': 1,
     });
@@ -257,10 +259,41 @@ describe('a model', () => {
     metrics.modelState('m', 'ready');
     metrics.loaded(ready, 1);
     metrics.answered({ model: 'm', route: '/v1/completions', status: 200, client: '' });
+    metrics.loadWaiting('m', 1);
     metrics.removed('m');
     const { text } = await metrics.render();
-    const left = text.split('\n').filter((line) => /="m"/.test(line));
-    expect(left).toEqual(['altup_requests_total{model="m",route="/v1/completions",status="200"} 1']);
+    const left = text
+      .split('\n')
+      .filter((line) => /="m"/.test(line) && !line.startsWith('altup_model_load_duration_seconds'));
+    expect(left).toEqual([
+      'altup_requests_total{model="m",route="/v1/completions",status="200"} 1',
+      'altup_model_loads_total{model="m",outcome="loaded"} 1',
+    ]);
+  });
+
+  it('is counted when it is loaded, fails or is unloaded, and has memory only while it is loaded', async () => {
+    metrics.loadFailed('m');
+    metrics.loaded(ready, 1.5);
+    metrics.loaded(ready, 2);
+    expect(await samples('altup_model_loads_total')).toEqual({
+      'altup_model_loads_total{model="m",outcome="failed"}': 1,
+      'altup_model_loads_total{model="m",outcome="loaded"}': 2,
+    });
+    expect(await histogram('altup_model_load_duration_seconds')).toEqual([2, 3.5]);
+    expect(await value('altup_model_memory_bytes')).toBe(1000);
+    metrics.unloaded('m', 'room');
+    expect(await samples('altup_model_unloads_total')).toEqual({
+      'altup_model_unloads_total{model="m",reason="room"}': 1,
+    });
+    for (const name of ['altup_model_memory_bytes', 'altup_model_info', 'altup_kv_cache_budget_bytes'])
+      expect(await samples(`${name}{`)).toEqual({});
+  });
+
+  it('has requests that wait for it', async () => {
+    metrics.loadWaiting('m', 1);
+    metrics.loadWaiting('m', 1);
+    metrics.loadWaiting('m', -1);
+    expect(await value('altup_model_load_waiting')).toBe(1);
   });
 
   it('that comes back with other weights is described once', async () => {

@@ -4,7 +4,12 @@ import type { ModelState, ServedModel } from '../../src/catalog/served-model.ts'
 import { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
 import { ApiKeys } from '../../src/config/api-keys.ts';
 import { buildServer } from '../../src/http/server.ts';
-import type { App, ServerConfig, ServerDependencies } from '../../src/http/server-dependencies.ts';
+import type {
+  App,
+  ModelKeeper,
+  ServerConfig,
+  ServerDependencies,
+} from '../../src/http/server-dependencies.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
@@ -58,6 +63,7 @@ export function fakeModel(
     vocabulary: isFailed ? null : fakeTokenizer(),
     texts: isFailed ? null : fakeTexts(new ChatTemplate('{{ messages[0].content }}')),
     defaults: noDefaults,
+    memory: isFailed ? null : { weights: 1000, cache: 500 },
     created: 1_780_000_000,
     isRequired: true,
     state: state ?? {
@@ -87,6 +93,7 @@ interface FakeServerOptions {
   config?: Partial<ServerConfig>;
   traces?: ServerDependencies['traces'];
   compileGrammar?: CompileGrammar;
+  keeper?: Partial<ModelKeeper>;
   /** Turns an answer that the API's description does not allow into a 500. */
   isHeldToDescription?: boolean;
 }
@@ -101,6 +108,8 @@ function parseLogLine(line: string): Record<string, unknown> {
 export const fakeConfig: ServerConfig = {
   apiKeys: new ApiKeys(),
   urgentKeys: new Set(),
+  adminKeys: new Set(),
+  loadsOnDemand: false,
   trustedProxies: false,
   allowedHosts: null,
   corsOrigins: null,
@@ -117,12 +126,21 @@ export const fakeConfig: ServerConfig = {
   clientQueueShare: 100,
 };
 
+/** Models stay as the test made them. */
+export const idleKeeper: ModelKeeper = {
+  use: async () => () => {},
+  load: async () => {},
+  unload: async () => {},
+  reload: async () => ({ added: [], removed: [], retried: [], problem: null }),
+};
+
 /** The whole HTTP server on a fake engine; the test controls the clock. */
 export function fakeServer({
   models = [fakeModel('tiny')],
   config = {},
   traces = null,
   compileGrammar = async () => ({ id: 1 }),
+  keeper = {},
   isHeldToDescription = true,
 }: FakeServerOptions = {}): FakeServer {
   const engine = new FakeEngine();
@@ -136,6 +154,7 @@ export function fakeServer({
       ...config,
     },
     models: new Map(models.map((model) => [model.name, model])),
+    keeper: { ...idleKeeper, ...keeper },
     engine,
     compileGrammar,
     metrics,

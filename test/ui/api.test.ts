@@ -141,8 +141,8 @@ describe('errors', () => {
 
   it('have a remedy of their own, but for faults of the service', () => {
     const remedyOf = (code: string) => remedy(new ApiError({ code, message: '' }));
-    // The page only requests existing routes, with the right methods, in plain JSON.
-    const unreachable = ['not_found', 'method_not_allowed', 'unsupported_media_type'];
+    // The page only requests existing routes for clients, with the right methods, in plain JSON.
+    const unreachable = ['not_found', 'forbidden', 'method_not_allowed', 'unsupported_media_type'];
     const reachable = Object.entries(errorCatalogue).filter(
       ([code, { status }]) => status !== 500 && !unreachable.includes(code),
     );

@@ -147,10 +147,15 @@ function chooseModel(
   { model, isChat }: Pick<Wanted, 'model' | 'isChat'>,
 ): string | null {
   const candidates = models.filter(({ id }) => model === undefined || isNamed(id, model));
-  const isReady = ({ state = 'ready' }: ListedModel) => state === 'ready';
+  // A request loads a model that is not in memory.
+  const isReady = ({ state = 'ready' }: ListedModel) => ['ready', 'unloaded', 'unloading'].includes(state);
   const canChat = (each: ListedModel) => each.has_chat_template !== false;
+  const isLoaded = ({ state = 'ready' }: ListedModel) => state === 'ready';
   const fitting = (among: readonly ListedModel[]) =>
-    among.filter((each) => isReady(each) && (!isChat || canChat(each))).map(({ id }) => id);
+    among
+      .filter((each) => isReady(each) && (!isChat || canChat(each)))
+      .sort((a, b) => Number(isLoaded(b)) - Number(isLoaded(a)))
+      .map(({ id }) => id);
   const [found] = fitting(candidates);
   if (found !== undefined) return model ?? found;
   if (candidates.some(({ state }) => state === 'loading' || state === 'restarting')) return null;

@@ -4,7 +4,7 @@ import { ConfigurationError } from '../../errors.ts';
 /** A model as `/v1/models` lists it. Servers other than this one may only tell the name. */
 export interface ListedModel {
   id: string;
-  state?: 'loading' | 'ready' | 'restarting' | 'failed';
+  state?: 'unloaded' | 'loading' | 'ready' | 'unloading' | 'restarting' | 'failed';
   has_chat_template?: boolean | null;
 }
 

@@ -47,7 +47,7 @@ export function generationRoute<Body extends Type.TSchema>(
   limits: ClientLimits,
   route: GenerationRoute<Body>,
 ): void {
-  const { config, models, isDraining, metrics, compileGrammar, clock } = dependencies;
+  const { config, models, keeper, isDraining, metrics, compileGrammar, clock } = dependencies;
   const takeSequences = ({ requests: [first], requests }: GenerationJob) => {
     try {
       return limits.take(first!.client, requests.length);
@@ -80,19 +80,24 @@ export function generationRoute<Body extends Type.TSchema>(
     request.life.generation = { operation: route.operation, parameters: tracedParameters(fields) };
     const gone = clientGone(reply.raw);
     try {
-      const { job, format } = await route.create(fields, {
-        model: requireReady(served),
-        config,
-        compileGrammar,
-        clock,
-        arrivedAt: request.life.arrivedAt,
-        owner: textOwner(request, served.name, gone, dependencies),
-      });
-      const release = takeSequences(job);
+      const leave = await keeper.use(served, { client: request.life.client, signal: gone });
       try {
-        return await answerGeneration(request, reply, { job, format, fields, gone }, dependencies);
+        const { job, format } = await route.create(fields, {
+          model: requireReady(served),
+          config,
+          compileGrammar,
+          clock,
+          arrivedAt: request.life.arrivedAt,
+          owner: textOwner(request, served.name, gone, dependencies),
+        });
+        const release = takeSequences(job);
+        try {
+          return await answerGeneration(request, reply, { job, format, fields, gone }, dependencies);
+        } finally {
+          release();
+        }
       } finally {
-        release();
+        leave();
       }
     } catch (error) {
       if (!gone.aborted) throw error;

@@ -1,7 +1,7 @@
 import Type from 'typebox';
-import type { ServedModel } from '../../catalog/served-model.ts';
+import type { ModelState, ServedModel } from '../../catalog/served-model.ts';
 import { retryAfter } from '../errors/error-schema.ts';
-import type { App, ServerDependencies } from '../server-dependencies.ts';
+import type { App, ServerConfig, ServerDependencies } from '../server-dependencies.ts';
 import { LiveSchema, type ReadySchema, VersionSchema } from './health-schemas.ts';
 
 const liveSchema = {
@@ -24,8 +24,8 @@ const readySchema = (operationId: string) => ({
   tags: ['operation'],
   summary: 'Whether the service is ready for requests',
   description:
-    'Ready when every model is ready or has failed, at least one is ready, and the service is not about to stop. ' +
-    'With ALTUP_STRICT no model may have failed.',
+    'Ready when no model is missing that was loaded at start, at least one takes requests, and the service is not about ' +
+    'to stop. Models may have failed, except with ALTUP_STRICT. Models that are loaded on demand may be unloaded or loading.',
   response: {
     200: Type.Unsafe<Ready>({ $ref: 'Health#', description: 'Ready.' }),
     503: Type.Unsafe<Ready>({
@@ -37,13 +37,19 @@ const readySchema = (operationId: string) => ({
 });
 
 /** A model that a reload adds counts only once it is ready: until then, the service serves the same as before. */
-function canServe(models: readonly ServedModel[], isStrict: boolean): boolean {
-  const settled = isStrict ? ['ready'] : ['ready', 'failed'];
+function canServe(
+  models: readonly ServedModel[],
+  { strict, loadsOnDemand }: Pick<ServerConfig, 'strict' | 'loadsOnDemand'>,
+): boolean {
+  const isOneOf = (...states: ModelState['state'][]) => {
+    return ({ state }: ServedModel) => states.includes(state.state);
+  };
   const required = models.filter(({ isRequired }) => isRequired);
-  return (
-    required.every(({ state }) => settled.includes(state.state)) &&
-    models.some(({ state }) => state.state === 'ready')
-  );
+  const isSettled = strict ? isOneOf('ready', 'unloading') : isOneOf('ready', 'unloading', 'failed');
+  const takesRequests = loadsOnDemand
+    ? isOneOf('ready', 'unloaded', 'loading', 'unloading')
+    : isOneOf('ready');
+  return required.every(isSettled) && models.some(takesRequests);
 }
 
 /** `/health` is the same, under the name that other servers use. */
@@ -56,7 +62,7 @@ export function healthReadyRoutes(
     ['/health', 'health'],
   ] as const) {
     app.get(url, { schema: readySchema(id) }, async (_request, reply) => {
-      const isReady = canServe([...models.values()], config.strict);
+      const isReady = canServe([...models.values()], config);
       const status = isDraining()
         ? ('draining' as const)
         : isReady

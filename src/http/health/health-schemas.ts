@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { modelStates } from '../../catalog/served-model.ts';
 
 export const LiveSchema = Type.Object({ status: Type.Literal('live') });
 
@@ -11,7 +12,7 @@ export const ReadySchema = Type.Object(
     models: Type.Array(
       Type.Object({
         id: Type.String(),
-        state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'restarting', 'failed'] }),
+        state: Type.Unsafe<string>({ type: 'string', enum: modelStates }),
         message: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Why it failed.' }),
       }),
     ),

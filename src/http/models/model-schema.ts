@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { modelStates } from '../../catalog/served-model.ts';
 
 export const ModelSchema = Type.Object(
   {
@@ -19,7 +20,17 @@ export const ModelSchema = Type.Object(
       type: ['integer', 'null'],
       description: 'Maximum `max_tokens`. Null: not loaded.',
     }),
-    state: Type.Unsafe<string>({ type: 'string', enum: ['loading', 'ready', 'restarting', 'failed'] }),
+    state: Type.Unsafe<string>({
+      type: 'string',
+      enum: modelStates,
+      description:
+        '`unloaded`: the next request loads it. `unloading`: it leaves once its requests have ended, and further ones wait to load it again.',
+    }),
+    memory_bytes: Type.Unsafe<number | null>({
+      type: ['integer', 'null'],
+      description:
+        'Memory that it takes while it is loaded: its weights, and its keys and values at most. Null: not exported.',
+    }),
     precision: Type.String(),
     variant: Type.Unsafe<string | null>({
       type: ['string', 'null'],
@@ -44,6 +55,7 @@ export const ModelSchema = Type.Object(
         max_model_len: 512,
         max_completion_tokens: 512,
         state: 'ready',
+        memory_bytes: 49_807_360,
         precision: 'fp32',
         variant: 'altup-k2',
         has_chat_template: false,

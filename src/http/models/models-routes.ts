@@ -1,5 +1,5 @@
 import Type from 'typebox';
-import type { ServedModel } from '../../catalog/served-model.ts';
+import { memoryOf, type ServedModel } from '../../catalog/served-model.ts';
 import { modelVariant } from '../../observability/model-variant.ts';
 import { errorResponses } from '../errors/error-schema.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
@@ -10,7 +10,7 @@ const listModelsSchema = {
   operationId: 'listModels',
   tags: ['models'],
   summary: 'List the models',
-  description: 'The list includes models that are still loading or failed to load, with their state.',
+  description: 'The list includes models that are not loaded, with their state and the memory they need.',
   response: { 200: ModelListSchema, ...errorResponses(500) },
 };
 
@@ -22,7 +22,7 @@ export function listModelsRoute(app: App, { models }: ServerDependencies): void 
 }
 
 /** A model as /v1/models shows it. */
-function modelCard(model: ServedModel): Model {
+export function modelCard(model: ServedModel): Model {
   return {
     id: model.name,
     object: 'model',
@@ -33,6 +33,7 @@ function modelCard(model: ServedModel): Model {
     max_model_len: maxModelLength(model),
     max_completion_tokens: model.state.state === 'ready' ? model.state.capacity : null,
     state: model.state.state,
+    memory_bytes: memoryOf(model),
     precision: model.precision,
     variant: model.manifest ? modelVariant(model.manifest) : null,
     has_chat_template: model.texts ? model.texts.render !== null : null,

@@ -17,6 +17,7 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         { name: 'generation', description: 'Generate text' },
         { name: 'models', description: 'The served models' },
         { name: 'tokens', description: 'Text to tokens and back' },
+        { name: 'admin', description: 'Load and unload models; for the keys named in `ALTUP_ADMIN_KEYS`' },
         { name: 'operation', description: 'For operators of the service; needs no key' },
       ],
       components: {

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findSources } from '../src/service/model-sources.ts';
-import { temporaryFolder } from './support/temporary-folder.ts';
+import { findSources } from '../../src/service/model-sources.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** A folder with a model folder for each name, and two entries that are not models. */
 async function folderOf(...names: string[]): Promise<string> {

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { notReady, type ServedModel } from '../../src/catalog/served-model.ts';
+import type { ModelAsker } from '../../src/http/server-dependencies.ts';
+import { fakeModel, fakeServer } from '../support/fake-server.ts';
+
+const complete = { method: 'POST', url: '/v1/completions', payload: { model: 'm', prompt: 'a' } } as const;
+
+describe('a request for a model that is not in memory', () => {
+  it('waits for it, and keeps it until the answer is complete', async () => {
+    const model = fakeModel('m', { state: 'unloaded' });
+    const loaded = Promise.withResolvers<void>();
+    const askers: ModelAsker[] = [];
+    let uses = 0;
+    const use = async (_: ServedModel, asker: ModelAsker) => {
+      askers.push(asker);
+      await loaded.promise;
+      uses += 1;
+      return () => {
+        uses -= 1;
+      };
+    };
+    const { app, engine } = fakeServer({ models: [model], keeper: { use } });
+    engine.script = () => [];
+    const answer = app.inject(complete);
+    await expect.poll(() => askers.length).toBe(1);
+    expect(askers[0]!.client).toMatch(/^address /);
+    expect(engine.submitted).toEqual([]);
+    model.state = fakeModel('ready').state;
+    loaded.resolve();
+    const [request] = await engine.submission();
+    expect(uses).toBe(1);
+    engine.emit({ type: 'finished', id: request!.id, at: 5, reason: 'stop', stopReason: null, text: 'x' });
+    expect((await answer).statusCode).toBe(200);
+    expect(uses).toBe(0);
+  });
+
+  it('is refused with the time to come back when that takes too long', async () => {
+    const use = async ({ name, state }: ServedModel) => {
+      throw notReady(name, state, 12);
+    };
+    const { app, log } = fakeServer({ models: [fakeModel('m', { state: 'unloaded' })], keeper: { use } });
+    const refused = await app.inject(complete);
+    expect([refused.statusCode, refused.headers['retry-after']]).toEqual([503, '12']);
+    expect(refused.json().error).toMatchObject({
+      code: 'not_ready',
+      message: "The model 'm' waits to be loaded.",
+    });
+    expect(log.at(-1)).toMatchObject({ model: 'm', errorCode: 'not_ready' });
+  });
+
+  it('gives the model back when the request is refused for its fields', async () => {
+    let uses = 0;
+    const use = async () => {
+      uses += 1;
+      return () => {
+        uses -= 1;
+      };
+    };
+    const { app } = fakeServer({ models: [fakeModel('m')], keeper: { use } });
+    const payload = { ...complete.payload, best_of: 1, n: 2 };
+    expect((await app.inject({ ...complete, payload })).statusCode).toBe(400);
+    expect(uses).toBe(0);
+  });
+
+  it('has its text tokenized without it', async () => {
+    const { app } = fakeServer({ models: [fakeModel('m', { state: 'unloaded' })] });
+    const answer = await app.inject({ method: 'POST', url: '/tokenize', payload: { prompt: 'ab' } });
+    expect(answer.json()).toMatchObject({ count: 3, max_model_len: null });
+  });
+});
