@@ -162,7 +162,7 @@ describe('connect', () => {
     const out = { id: 'out', state: 'unloaded', has_chat_template: true };
     expect((await find([out, ...listed], { isChat: true })).model).toBe('chatty');
     expect((await find([out, ...listed], { model: 'out' })).model).toBe('out');
-    expect((await find([out])).model).toBe('out');
+    expect((await find([out], {})).model).toBe('out');
   });
 
   it('takes a server that only tells names', async () => {
