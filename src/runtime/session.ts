@@ -61,6 +61,8 @@ export interface Session {
   readonly capacity: number;
   /** Encoder positions per slot; 0 for decoder-only models. */
   readonly encoderCapacity: number;
+  /** Numbers in a final state of the encoder; 0 for decoder-only models. */
+  readonly encoderWidth: number;
   readonly vocabSize: number;
   /**
    * A token gets the same bits in every chunk of a prompt, in a batch and alone, so it does not matter where prompts are
@@ -70,6 +72,14 @@ export interface Session {
 
   /** Encoder-decoder models: runs the encoder over `tokens` and keeps the cross-attention keys and values in `slot`. */
   encode(slot: number, tokens: readonly number[]): Promise<void>;
+
+  /**
+   * Encoder-decoder models: the mean of the encoder's final states over all of `tokens`. Needs no slot and changes none.
+   * Each call runs the encoder on its own, so the numbers depend on nothing but `tokens`.
+   * @returns an array with a buffer of its own
+   * @throws Error if a number is not finite
+   */
+  embed(tokens: readonly number[]): Promise<Float32Array>;
 
   /**
    * Starts to choose the tokens of one completion. The sampling advances with each token that this session chooses.

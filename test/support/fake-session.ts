@@ -31,7 +31,7 @@ export interface FakeSessionOptions {
 }
 
 export interface FakeCall {
-  kind: 'encode' | 'prefill' | 'decode' | 'verify' | 'copySlot';
+  kind: 'encode' | 'embed' | 'prefill' | 'decode' | 'verify' | 'copySlot';
   slots: readonly number[];
   /** For each slot of the call, the tokens its decoder will have read after the call. */
   contents: readonly (readonly number[])[];
@@ -50,6 +50,7 @@ export class FakeSession implements Session {
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;
+  readonly encoderWidth: number;
   readonly vocabSize: number;
   readonly hasEqualRows: boolean;
   readonly calls: FakeCall[] = [];
@@ -71,6 +72,7 @@ export class FakeSession implements Session {
     this.slots = options.slots ?? 4;
     this.capacity = options.capacity ?? 64;
     this.encoderCapacity = options.encoderCapacity ?? 0;
+    this.encoderWidth = this.encoderCapacity > 0 ? fakeWidth : 0;
     this.vocabSize = options.vocabSize ?? 263;
     this.#logitsOf = options.logitsOf ?? hashedLogits(this.vocabSize);
     this.#isRounding = options.isRounding ?? false;
@@ -84,11 +86,14 @@ export class FakeSession implements Session {
     this.#sampler = new LogitsSampler(this.vocabSize);
   }
 
+  async embed(tokens: readonly number[]): Promise<Float32Array> {
+    this.#checkPrompt(tokens);
+    await this.#run({ kind: 'embed', slots: [], contents: [], tokens: tokens.length }, () => []);
+    return fakeEmbedding(tokens);
+  }
+
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
-    this.#check(
-      tokens.length > 0 && tokens.length <= this.encoderCapacity,
-      `${tokens.length} encoder tokens`,
-    );
+    this.#checkPrompt(tokens);
     const call: FakeCall = { kind: 'encode', slots: [slot], contents: [[]], tokens: tokens.length };
     await this.#run(call, () => {
       this.#encoded[slot] = [...tokens];
@@ -214,10 +219,22 @@ export class FakeSession implements Session {
     }
   }
 
+  #checkPrompt({ length }: readonly number[]): void {
+    this.#check(length > 0 && length <= this.encoderCapacity, `${length} encoder tokens`);
+  }
+
   #check(isRight: boolean, what: string): void {
     if (!isRight) throw new Error(`fake session: ${what}`);
   }
 }
+
+export const fakeWidth = 4;
+
+/** Numbers that differ for every prompt and are not exact in decimal. */
+export const fakeEmbedding = (tokens: readonly number[]): Float32Array =>
+  Float32Array.from({ length: fakeWidth }, (_, i) =>
+    tokens.reduce((sum, token, at) => sum + Math.sin((i + 1) * (at + 1) * token), 0),
+  );
 
 /** Random-looking logits between −4 and 4 that change with every token of the context. */
 export function hashedLogits(vocabSize: number): LogitsOf {

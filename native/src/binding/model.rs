@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use napi::Env;
-use napi::bindgen_prelude::{AsyncTask, ClassInstance, Int32Array, Int32ArraySlice};
+use napi::bindgen_prelude::{AsyncTask, ClassInstance, Float32Array, Int32Array, Int32ArraySlice};
 use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking, guarded};
@@ -147,6 +147,19 @@ impl NativeModel {
     pub fn encode(&self, slot: u32, tokens: Int32Array) -> napi::Result<()> {
         let tokens = wide(&tokens);
         self.shared.with(|Open { model, .. }, run| model.encode(run, slot as usize, &tokens))
+    }
+
+    /// Numbers in a final state of the encoder; 0 for a decoder-only model.
+    #[napi(getter)]
+    pub fn encoder_width(&self) -> napi::Result<u32> {
+        self.shared.with(|Open { model, .. }, _| Ok(model.encoder_width() as u32))
+    }
+
+    /// The encoder's final states over `tokens`, one after another.
+    #[napi]
+    pub fn embed(&self, tokens: Int32Array) -> napi::Result<Float32Array> {
+        let tokens = wide(&tokens);
+        self.shared.with(|Open { model, .. }, run| model.embed(run, &tokens).map(Float32Array::new))
     }
 
     /// Appends `tokens` to a slot, behind its first `past` positions. `sampling` chooses the token after them.

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decoder::{BoundDecoder, Step};
-use super::encoder::encode;
+use super::encoder::{embed, encode, width};
 use super::layers::Layers;
 use super::memory::Place;
 use crate::ops::Operators;
@@ -124,17 +124,33 @@ impl Model {
         Ok(())
     }
 
-    pub fn encode(&mut self, run: &RunOptions, slot: usize, tokens: &[i64]) -> Result<()> {
-        self.check_slot(slot)?;
+    /// The encoder, which can read `tokens`.
+    fn encoder_for(&self, tokens: &[i64]) -> Result<&Session> {
         let limit = self.options.encoder_capacity;
-        if self.encoder.is_none() {
-            return Err(Error("a decoder-only model has no encoder".into()));
-        }
+        let encoder = self.encoder.as_ref();
+        let encoder = encoder.ok_or_else(|| Error("a decoder-only model has no encoder".into()))?;
         if tokens.is_empty() || tokens.len() > limit {
             return Err(Error(format!("{} encoder tokens, 1 to {limit} are possible", tokens.len())));
         }
+        Ok(encoder)
+    }
+
+    /// Numbers in a final state of the encoder; 0 for a decoder-only model.
+    pub fn encoder_width(&self) -> usize {
+        self.encoder.as_ref().map_or(0, width)
+    }
+
+    /// The encoder's final states over `tokens`, one after another. Changes no slot.
+    pub fn embed(&self, run: &RunOptions, tokens: &[i64]) -> Result<Vec<f32>> {
+        embed(self.encoder_for(tokens)?, run, tokens)
+    }
+
+    pub fn encode(&mut self, run: &RunOptions, slot: usize, tokens: &[i64]) -> Result<()> {
+        self.check_slot(slot)?;
+        self.encoder_for(tokens)?;
         if tokens.len() > self.cross.capacity() {
             self.unbind();
+            let limit = self.options.encoder_capacity;
             self.cross.grow(limit.min(tokens.len().max(2 * self.cross.capacity())))?;
         }
         if let Some(encoder) = &self.encoder {

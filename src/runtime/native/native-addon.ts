@@ -109,6 +109,10 @@ interface NativeModelOptions {
 export interface NativeModel {
   load(options: NativeModelOptions): Promise<void>;
   encode(slot: number, tokens: Int32Array): void;
+  /** Numbers in a final state of the encoder; 0 for a decoder-only model. */
+  readonly encoderWidth: number;
+  /** The encoder's final states, one after another. */
+  embed(tokens: Int32Array): Float32Array;
   /** Scores each `followers[i]`, which comes after token i, together with `alternatives` others. */
   prefill(
     slot: number,

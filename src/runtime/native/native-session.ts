@@ -10,6 +10,7 @@ import {
 } from '../../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import { type ExecutionProvider, executionProviders } from '../execution-providers.ts';
+import { meanState } from '../mean-state.ts';
 import type {
   DecodeRow,
   PrefillResult,
@@ -104,6 +105,14 @@ export class NativeSession implements Session {
 
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
     this.#model.encode(slot, Int32Array.from(tokens));
+  }
+
+  get encoderWidth(): number {
+    return this.#model.encoderWidth;
+  }
+
+  async embed(tokens: readonly number[]): Promise<Float32Array> {
+    return meanState(this.#model.embed(Int32Array.from(tokens)), this.encoderWidth);
   }
 
   startSampling(request: SamplingRequest): NativeSampling {

@@ -6,6 +6,7 @@ import { GrammarFaultError, type SamplingError } from '../../sampling/sampling-e
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import { SamplingState } from '../../sampling/sampling-state.ts';
 import type { ExecutionProvider } from '../execution-providers.ts';
+import { meanState } from '../mean-state.ts';
 import type {
   DecodeRow,
   PrefillResult,
@@ -20,6 +21,9 @@ import { LogitsSampler } from './logits-sampler.ts';
 import { type CacheNumbers, SlotCache } from './slot-cache.ts';
 
 type Feeds = Record<string, Tensor>;
+
+/** The encoder's output with its final states, float32 [batch, positions, width]. */
+const statesOutput = 'encoder_output';
 
 /** Keys and values of one layer. */
 interface LayerCache {
@@ -37,6 +41,7 @@ export class OnnxruntimeNodeSession implements Session {
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;
+  readonly encoderWidth: number;
   readonly vocabSize: number;
   /** The last bits of ONNX Runtime's attention depend on the chunk. */
   readonly hasEqualRows = false;
@@ -63,6 +68,7 @@ export class OnnxruntimeNodeSession implements Session {
     this.vocabSize = manifest.vocabSize;
     this.#decoder = decoder;
     this.#encoder = encoder;
+    this.encoderWidth = widthOf(encoder);
     const layer = (heads: number, headSize: number, maxCapacity: number): LayerCache => {
       const isHalf = manifest.precision === 'fp16';
       const shape = { slots: this.slots, heads, headSize, maxCapacity, isHalf };
@@ -97,22 +103,34 @@ export class OnnxruntimeNodeSession implements Session {
   }
 
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
-    if (this.#encoder === null) throw new Error('encode: a decoder-only model has no encoder');
     for (const { key, value } of this.#cross) {
       key.reserve(tokens.length);
       value.reserve(tokens.length);
     }
-    const feeds: Feeds = {
-      input_ids: int64(tokens, [1, tokens.length]),
-      encoder_lengths: int32([tokens.length], [1]),
-    };
     const fetches = this.#cross.flatMap((_, i) => [`cross.${i}.key`, `cross.${i}.value`]);
-    const outputs = await this.#encoder.run(feeds, fetches);
+    const outputs = await this.#runEncoder(tokens, fetches);
     this.#cross.forEach(({ key, value }, i) => {
       key.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.key`));
       value.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.value`));
     });
     this.#encoderLengths[slot] = tokens.length;
+  }
+
+  async embed(tokens: readonly number[]): Promise<Float32Array> {
+    const outputs = await this.#runEncoder(tokens, [statesOutput]);
+    return meanState(floats(outputs, statesOutput), this.encoderWidth);
+  }
+
+  async #runEncoder(
+    tokens: readonly number[],
+    fetches: readonly string[],
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    if (this.#encoder === null) throw new Error('a decoder-only model has no encoder');
+    const feeds: Feeds = {
+      input_ids: int64(tokens, [1, tokens.length]),
+      encoder_lengths: int32([tokens.length], [1]),
+    };
+    return this.#encoder.run(feeds, fetches);
   }
 
   startSampling(request: SamplingRequest): SamplingState {
@@ -199,6 +217,12 @@ export class OnnxruntimeNodeSession implements Session {
     await this.#decoder.release();
     await this.#encoder?.release();
   }
+}
+
+/** Numbers in a final state of the encoder; 0 without one. */
+function widthOf(encoder: InferenceSession | null): number {
+  const states = encoder?.outputMetadata.find(({ name }) => name === statesOutput);
+  return states?.isTensor ? Number(states.shape.at(-1)) : 0;
 }
 
 function int64(values: readonly number[], dims: number[]): Tensor {
