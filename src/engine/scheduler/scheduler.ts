@@ -110,14 +110,16 @@ export class Scheduler {
     return memory.giveBack(this.#contents, filled);
   }
 
-  /** @throws RangeError when the prompt is empty or does not fit a slot, which the caller should check first */
+  /** @throws RangeError when the prompt is empty or does not fit the model, which the caller should check first */
   add(request: Schedulable): void {
-    const limit = this.#hasEncoder ? this.#options.encoderCapacity : this.#options.capacity;
+    const isForEncoder = this.#hasEncoder || request.task === 'embed';
+    const limit = isForEncoder ? this.#options.encoderCapacity : this.#options.capacity;
     const { length } = request.promptTokens;
     if (length === 0 || length > limit) {
       throw new RangeError(`A prompt of ${length} tokens does not fit a slot of ${limit}.`);
     }
-    this.#queue.add(this.#options.hasEqualRows ? { ...request, isReproducible: false } : request);
+    const needsNoCare = request.task === 'generate' && this.#options.hasEqualRows;
+    this.#queue.add(needsNoCare ? { ...request, isReproducible: false } : request);
     this.#prefill.arrived(request.client);
     this.#backlog.add(request);
   }

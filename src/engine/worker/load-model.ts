@@ -128,11 +128,12 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       ? Math.min(session.encoderCapacity, manifest.encoderContextLength ?? session.encoderCapacity)
       : 0,
   };
+  const { encoderWidth } = session;
   const cache = { cacheBudget: need.cache, isCacheLimit: capacity < slotCapacity };
   return new ModelEngine({
     name: spec.name,
     session,
-    limits: { ...limits, ...cache },
+    limits: { ...limits, encoderWidth, ...cache },
     scheduler: new Scheduler({
       ...limits,
       spareSlots,

@@ -2,15 +2,18 @@ import type { DecodeRow, Runtime, Session } from '../../runtime/session.ts';
 import type { SampledToken } from '../../sampling/sampled-token.ts';
 import { SamplingError } from '../../sampling/sampling-error.ts';
 import type { Clock } from '../protocol/clock.ts';
-import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
+import type { AbortStage, EngineRequest } from '../protocol/generation.ts';
 import type { EngineReport, StepReport } from '../protocol/messages.ts';
 import type { Scheduler, SlotLimits } from '../scheduler/scheduler.ts';
 import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
 import type { StepTimes } from '../scheduler/step-times.ts';
-import { Completion, type CompletionModel, OpenCompletions } from './completion.ts';
+import { Completion, type CompletionModel } from './completion.ts';
+import { OpenRequests } from './open-requests.ts';
 import { TimedSession } from './timed-session.ts';
 
 export interface ModelLimits extends SlotLimits {
+  /** Numbers in a final state of the encoder; 0 for decoder-only models. */
+  encoderWidth: number;
   /** Maximum bytes of keys and values. */
   cacheBudget: number;
   /** The memory for keys and values, not the model, limits `capacity`. */
@@ -46,8 +49,8 @@ const lateness: Record<AbortStage, string> = {
 };
 
 /**
- * Generates for one model, one step at a time. Takes requests and aborts between steps and sends all events of a step
- * together. A failure ends only the requests it affects.
+ * Generates and embeds for one model, one step at a time. Takes requests and aborts between steps and sends all events
+ * of a step together. A failure ends only the requests it affects.
  */
 export class ModelEngine {
   readonly name: string;
@@ -60,8 +63,8 @@ export class ModelEngine {
   readonly #model: CompletionModel;
   readonly #clock: Clock;
   readonly #onClosed: () => void;
-  readonly #completions: OpenCompletions;
-  #submitted: GenerationRequest[] = [];
+  readonly #open: OpenRequests;
+  #submitted: EngineRequest[] = [];
   #aborted: string[] = [];
 
   constructor(parts: ModelEngineParts) {
@@ -76,7 +79,7 @@ export class ModelEngine {
     this.#model = model;
     this.#clock = clock;
     this.#onClosed = onClosed;
-    this.#completions = new OpenCompletions(clock, onFault);
+    this.#open = new OpenRequests(clock, onFault);
   }
 
   get runtime(): Runtime {
@@ -93,7 +96,7 @@ export class ModelEngine {
     return rows === 0 ? null : this.#times.decodeMs(rows);
   }
 
-  submit(request: GenerationRequest): void {
+  submit(request: EngineRequest): void {
     this.#submitted.push(request);
   }
 
@@ -121,7 +124,7 @@ export class ModelEngine {
   /** Aborts everything and frees the session. Must not run during a step. */
   async close(): Promise<SteppedReport> {
     this.#takeMessages();
-    this.#abortNow(this.#completions.ids);
+    this.#abortNow(this.#open.ids);
     await this.#session.close();
     this.#onClosed();
     return this.#report(null);
@@ -134,40 +137,40 @@ export class ModelEngine {
     this.#aborted = [];
   }
 
-  #admit(request: GenerationRequest): void {
-    const completion = new Completion(request, this.#model);
-    if (request.maxTokens < 1 && request.promptLogprobs === null) {
-      this.#completions.finishEmpty(completion);
+  #admit(request: EngineRequest): void {
+    const opened = request.task === 'embed' ? request : new Completion(request, this.#model);
+    if (opened instanceof Completion && opened.isEmpty) {
+      this.#open.finishEmpty(opened);
       return;
     }
-    this.#completions.add(completion);
+    this.#open.add(opened);
     try {
       this.#scheduler.add(request);
     } catch (error) {
-      this.#completions.fail(request.id, 'invalid_request', (error as Error).message, 'queued');
+      this.#open.fail(request.id, 'invalid_request', (error as Error).message, 'queued');
     }
   }
 
   #abortNow(ids: readonly string[]): void {
     for (const id of ids) {
-      const stage = this.#scheduler.release(id, this.#completions.get(id)?.generated);
-      if (stage) this.#completions.abort(id, stage);
+      const stage = this.#scheduler.release(id, this.#open.completion(id)?.generated);
+      if (stage) this.#open.abort(id, stage);
     }
   }
 
   #announce({ expired, started }: StepPlan): void {
-    for (const { id, stage } of expired)
-      this.#completions.fail(id, 'deadline_exceeded', lateness[stage], stage);
-    for (const id of started) this.#start(this.#completions.get(id)!);
+    for (const { id, stage } of expired) this.#open.fail(id, 'deadline_exceeded', lateness[stage], stage);
+    for (const id of started) this.#start(id);
   }
 
-  #start(completion: Completion): void {
-    const { id } = completion.request;
-    this.#completions.start(id);
+  #start(id: string): void {
+    this.#open.start(id);
+    const completion = this.#open.completion(id);
+    if (!completion) return;
     try {
       completion.sampling = this.#session.startSampling(completion.samplingRequest);
     } catch (error) {
-      this.#completions.breakDown([id], error);
+      this.#open.breakDown([id], error);
     }
   }
 
@@ -178,9 +181,9 @@ export class ModelEngine {
   #reusePrefixes({ reuses }: StepPlan): void {
     for (const { id, from, slot, length, tokens, isWhole } of reuses) {
       if (from !== slot) this.#copySlot(id, from, slot, length);
-      const completion = this.#completions.get(id);
+      const completion = this.#open.completion(id);
       if (!completion) continue;
-      this.#completions.reuse(id, tokens);
+      this.#open.reuse(id, tokens);
       if (isWhole) this.#encoded(completion);
     }
   }
@@ -190,7 +193,7 @@ export class ModelEngine {
     try {
       this.#session.copySlot(from, to, length);
     } catch (error) {
-      this.#completions.breakDown(id === null ? [] : [id], error);
+      this.#open.breakDown(id === null ? [] : [id], error);
       if (id === null) this.#scheduler.forget(to);
     }
   }
@@ -200,25 +203,28 @@ export class ModelEngine {
       try {
         this.#session.trimSlot(slot, length, cut);
       } catch (error) {
-        this.#completions.breakDown([], error);
+        this.#open.breakDown([], error);
       }
     }
   }
 
-  async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
+  async #prefill({ embeds, encodes, chunks }: StepPlan): Promise<void> {
+    for (const id of embeds) {
+      await this.#open.attemptEmbedding(id, (prompt) => this.#timed.embed(prompt));
+    }
     for (const { id, slot } of encodes) {
-      await this.#attempt(id, async (completion) => {
+      await this.#open.attempt(id, async (completion) => {
         const { promptTokens } = completion.request;
         await this.#timed.encode(slot, promptTokens);
         this.#encoded(completion);
       });
     }
     for (const chunk of chunks) {
-      await this.#attempt(chunk.id, async (completion) => {
+      await this.#open.attempt(chunk.id, async (completion) => {
         const sampled = await this.#prefillChunk(completion, chunk);
         if (!chunk.isLast) return;
-        this.#completions.prefilled(completion);
-        if (sampled === null) this.#completions.finishEmpty(completion);
+        this.#open.prefilled(completion);
+        if (sampled === null) this.#open.finishEmpty(completion);
         else this.#advance(completion, sampled, chunk.end);
       });
     }
@@ -226,7 +232,7 @@ export class ModelEngine {
 
   /** Without a completion prefix the decoder has nothing to prefill. */
   #encoded(completion: Completion): void {
-    if (completion.request.completionPrefix.length === 0) this.#completions.prefilled(completion);
+    if (completion.request.completionPrefix.length === 0) this.#open.prefilled(completion);
   }
 
   /**
@@ -249,20 +255,10 @@ export class ModelEngine {
       const scoring =
         alternatives === null ? undefined : { followers: given.slice(from + 1, to + 1), alternatives };
       const { sampled, scores } = await this.#timed.prefill(slot, tokens, from, chosenBy, scoring);
-      if (scoring) this.#completions.score(id, from === 0 && startsWithPrompt ? [null, ...scores] : scores);
+      if (scoring) this.#open.score(id, from === 0 && startsWithPrompt ? [null, ...scores] : scores);
       last = sampled;
     }
     return last;
-  }
-
-  async #attempt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {
-    const completion = this.#completions.get(id);
-    if (!completion) return;
-    try {
-      await run(completion);
-    } catch (error) {
-      this.#completions.breakDown([id], error);
-    }
   }
 
   async #decode({ rows }: StepPlan): Promise<void> {
@@ -271,7 +267,7 @@ export class ModelEngine {
     const ids = rows.map(({ id }) => id);
     // A row whose request has just failed stays in the batch as an empty row; its result is ignored.
     const batch = rows.map(({ id, past }): DecodeRow => {
-      const completion = this.#completions.get(id);
+      const completion = this.#open.completion(id);
       return completion
         ? { token: completion.nextInput, past, sampling: completion.sampling }
         : { token: 0, past: 0, sampling: null };
@@ -279,33 +275,33 @@ export class ModelEngine {
     try {
       const results = await this.#timed.decode(batch);
       for (const [row, id] of ids.entries()) {
-        const completion = this.#completions.get(id);
+        const completion = this.#open.completion(id);
         const result = results[row];
         if (result === 'late') this.#scheduler.repeat(id);
-        else if (result instanceof SamplingError) this.#completions.breakDown([id], result);
+        else if (result instanceof SamplingError) this.#open.breakDown([id], result);
         else if (completion && result) this.#advance(completion, result, batch[row]!.past + 1);
       }
     } catch (error) {
-      this.#completions.breakDown(ids, error);
+      this.#open.breakDown(ids, error);
     }
   }
 
   /** Decodes a row together with a guess of its next tokens. @returns whether there was a guess */
   async #decodeGuess({ id, past }: StepPlan['rows'][number]): Promise<boolean> {
-    const completion = this.#guesses ? this.#completions.get(id) : undefined;
+    const completion = this.#guesses ? this.#open.completion(id) : undefined;
     const guess = completion?.guess(this.limits.capacity - past - 1) ?? [];
     if (!completion || guess.length === 0) return false;
-    await this.#attempt(id, async () => {
+    await this.#open.attempt(id, async () => {
       const row = { token: completion.nextInput, past, sampling: completion.sampling };
       const chosen = await this.#timed.verify(row, guess);
       // All but the last are right guesses.
       completion.verified(guess.length, chosen.length - 1);
       this.#scheduler.filledMore(id, chosen.length - 1);
-      this.#completions.guessed(id, guess.length, 0);
+      this.#open.guessed(id, guess.length, 0);
       for (const [i, choice] of chosen.entries()) {
         // It may have ended within the guess.
-        if (this.#completions.get(id) !== completion) return;
-        if (i > 0) this.#completions.guessed(id, 0, 1);
+        if (this.#open.completion(id) !== completion) return;
+        if (i > 0) this.#open.guessed(id, 0, 1);
         if (choice instanceof SamplingError) throw choice;
         this.#advance(completion, choice, past + 1 + i);
       }
@@ -316,14 +312,14 @@ export class ModelEngine {
   /** @param filled decoder positions in use in the slot */
   #advance(completion: Completion, sampled: SampledToken, filled: number): void {
     try {
-      this.#completions.advance(completion, sampled, filled >= this.limits.capacity);
+      this.#open.advance(completion, sampled, filled >= this.limits.capacity);
     } catch (error) {
-      this.#completions.breakDown([completion.request.id], error);
+      this.#open.breakDown([completion.request.id], error);
     }
   }
 
   #giveBackSlots(): void {
-    for (const { id, generated } of this.#completions.takeEnded()) this.#scheduler.release(id, generated);
+    for (const { id, generated } of this.#open.takeEnded()) this.#scheduler.release(id, generated);
   }
 
   #report(plan: StepPlan | null): SteppedReport {
@@ -338,6 +334,6 @@ export class ModelEngine {
       cacheUsage: this.#scheduler.cacheUsage,
       cacheBytes: this.#scheduler.cacheBytes ?? this.limits.cacheBudget,
     };
-    return { type: 'stepped', step, events: this.#completions.takeEvents() };
+    return { type: 'stepped', step, events: this.#open.takeEvents() };
   }
 }

@@ -27,6 +27,15 @@ export class TimedSession {
     );
   }
 
+  embed(...call: Parameters<Session['embed']>): ReturnType<Session['embed']> {
+    const [tokens] = call;
+    return this.#measure(
+      'prefillMs',
+      () => this.#session.embed(...call),
+      (ms) => this.#times.prefilled(tokens.length, ms),
+    );
+  }
+
   prefill(...call: Parameters<Session['prefill']>): ReturnType<Session['prefill']> {
     const [, tokens, , , scoring] = call;
     return this.#measure(

@@ -103,6 +103,22 @@ export interface JobContext {
   owner: TextOwner;
 }
 
+/** Whose requests a call to the engine has, when they came and how long they may take. */
+export const arrivalOf = ({
+  model,
+  config,
+  clock,
+  arrivedAt,
+  owner,
+}: Omit<JobContext, 'compileGrammar'>) => ({
+  model: model.name,
+  client: owner.client,
+  arrivedAt,
+  queuedAt: clock(),
+  queueDeadline: arrivedAt + config.queueTimeoutMs,
+  deadline: arrivedAt + config.requestTimeoutMs,
+});
+
 /** The number of sequences per prompt. @throws ServiceError if the queue could never hold that many at once */
 export function sequencesPerPrompt(
   { n, stream }: GenerationFields,
@@ -139,7 +155,7 @@ export async function createJob(
   task: GenerationTask,
   context: JobContext,
 ): Promise<GenerationJob> {
-  const { model, config, clock, arrivedAt, owner } = context;
+  const { model, config, owner } = context;
   if (!fields.stream && Object.values(fields.stream_options ?? {}).some(Boolean)) {
     throw invalidRequest('stream_options', '`stream_options` needs `stream` to be true.');
   }
@@ -163,7 +179,7 @@ export async function createJob(
   const stop = readStop(fields, model.manifest.vocabSize);
   // Two requests may have the same `request_id`, so the engine never sees it.
   const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
-  const queuedAt = clock();
+  const arrival = arrivalOf(context);
   const requests = task.prompts.flatMap((promptTokens, prompt) => {
     const completionPrefix = task.prefixes?.[prompt] ?? [];
     const maxTokens = task.maxTokens(model.manifest.graphs.encoder ? completionPrefix : promptTokens);
@@ -174,8 +190,9 @@ export async function createJob(
       );
     }
     return Array.from({ length: bestOf }, (_, choice) => ({
+      ...arrival,
+      task: 'generate' as const,
       id: `${unique}-${prompt * bestOf + choice}`,
-      model: model.name,
       promptTokens,
       completionPrefix,
       maxTokens,
@@ -186,12 +203,7 @@ export async function createJob(
       promptLogprobs: task.promptLogprobs,
       skipSpecialTokens: !task.keepsSpecialTokens && (fields.skip_special_tokens ?? true),
       priority,
-      client: owner.client,
       cacheSalt: fields.cache_salt ?? '',
-      arrivedAt,
-      queuedAt,
-      queueDeadline: arrivedAt + config.queueTimeoutMs,
-      deadline: arrivedAt + config.requestTimeoutMs,
     }));
   });
   return {
