@@ -10,6 +10,7 @@ import { ChatCompletionSchema } from './chat/chat-response.ts';
 import { chatCompletionsRoute } from './chat/chat-route.ts';
 import { CompletionSchema } from './completions/completion-response.ts';
 import { completionsRoute } from './completions/completions-route.ts';
+import { embeddingsRoute } from './embeddings/embeddings-route.ts';
 import { handleErrors, readableUrl } from './errors/error-handlers.ts';
 import { documentErrors, ErrorSchema } from './errors/error-schema.ts';
 import { refuseMalformedHttp } from './errors/malformed-http.ts';
@@ -134,6 +135,7 @@ export function buildServer(dependencies: ServerDependencies): App {
     for (const route of [
       completionsRoute,
       chatCompletionsRoute,
+      embeddingsRoute,
       listModelsRoute,
       getModelRoute,
       tokenizeRoute,

@@ -42,3 +42,9 @@ it('calls tools with that client as its documentation shows', async () => {
   expect(said).not.toMatch(/^failed/m);
   expect(said).toMatch(/^5 of 5 checks passed$/m);
 });
+
+it('embeds texts with that client as its documentation shows', async () => {
+  const said = await run('openai_embeddings.py');
+  expect(said).not.toMatch(/^failed/m);
+  expect(said).toMatch(/^5 of 5 checks passed$/m);
+});

@@ -7,17 +7,13 @@ import {
   sequencesPerPrompt,
 } from '../generation/generation-job.ts';
 import { generationRoute } from '../generation/generation-route.ts';
-import { type PromptReading, promptRoom, readMaxTokens, readPrompt } from '../generation/read-prompt.ts';
+import { promptRoom, readMaxTokens } from '../generation/read-prompt.ts';
+import { readPrompts, type SinglePrompt, separatePrompts } from '../generation/read-prompts.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import { CompletionFormat } from './completion-format.ts';
-import {
-  type CompletionRequest,
-  CompletionRequestSchema,
-  type Prompt,
-  type SinglePrompt,
-} from './completion-request.ts';
+import { type CompletionRequest, CompletionRequestSchema } from './completion-request.ts';
 import { CompletionRef } from './completion-response.ts';
 import { echoPrompt } from './echoed-prompt.ts';
 
@@ -88,6 +84,7 @@ async function createCompletion(
   const limits = {
     prompts: Math.floor(queueLimit.requests / sequences),
     tokens: Math.floor(queueLimit.tokens / sequences),
+    given: 'with this `n`, ' as const,
   };
   const toGenerate = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
   const prompts = await readPrompts(given, limits, {
@@ -165,52 +162,4 @@ export function completionsRoute(app: App, dependencies: ServerDependencies, lim
       'OpenAI’s completions, with vLLM’s additional sampling parameters. The service refuses unknown fields.',
     streamExample: '{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}',
   });
-}
-
-const nouns = { prompt: 'prompt', completion_prefix: 'prefix' };
-
-/** Maximum prompts and tokens of one request. */
-interface PromptLimits {
-  prompts: number;
-  tokens: number;
-}
-
-/** A list of numbers is one prompt; any other list has one prompt per item. */
-function separatePrompts(prompt: Prompt): SinglePrompt[] {
-  if (typeof prompt === 'string') return [prompt];
-  return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as SinglePrompt[]);
-}
-
-/**
- * The tokens of each prompt or prefix. Stops at the first that exceeds a limit.
- * @throws ServiceError `invalid_request`
- */
-async function readPrompts(
-  prompts: readonly SinglePrompt[],
-  limits: PromptLimits,
-  reading: Omit<PromptReading, 'name' | 'param'> & { param: keyof typeof nouns },
-): Promise<(readonly number[])[]> {
-  const { param } = reading;
-  const noun = nouns[param];
-  if (prompts.length > limits.prompts) {
-    throw invalidRequest(
-      param,
-      `\`${param}\` has ${prompts.length} prompts; with this \`n\`, the maximum is ${limits.prompts}.`,
-    );
-  }
-  let total = 0;
-  const read: (readonly number[])[] = [];
-  for (const [index, single] of prompts.entries()) {
-    const name = prompts.length > 1 ? `${noun[0]!.toUpperCase()}${noun.slice(1)} ${index}` : `The ${noun}`;
-    const tokens = await readPrompt(single, { ...reading, name });
-    total += tokens.length;
-    if (total > limits.tokens) {
-      throw invalidRequest(
-        param,
-        `The tokens up to ${noun} ${index} add up to ${total}; with this \`n\`, the maximum is ${limits.tokens} (ALTUP_MAX_QUEUED_TOKENS, ALTUP_CLIENT_QUEUE_SHARE).`,
-      );
-    }
-    read.push(tokens);
-  }
-  return read;
 }

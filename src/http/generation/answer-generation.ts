@@ -159,12 +159,17 @@ async function* choiceDeltas(
         yield { index, text, tokens: [], logprobs: null, promptLogprobs, finishReason: reason, stopReason };
         break;
       }
-      case 'failed':
-        throw new ServiceError(event.code, event.message);
-      case 'aborted':
-        throw new ServiceError('shutting_down', 'The service stopped before the answer was finished.');
+      default:
+        refuseBroken(event);
     }
   }
+}
+
+/** @throws ServiceError when the event says that a request failed or was aborted, which fails the whole answer */
+export function refuseBroken(event: GenerationEvent): void {
+  if (event.type === 'failed') throw new ServiceError(event.code, event.message);
+  if (event.type === 'aborted')
+    throw new ServiceError('shutting_down', 'The service stopped before the answer was finished.');
 }
 
 /** Waits for all sequences. @returns one choice for each, in the job's order */

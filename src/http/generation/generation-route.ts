@@ -48,14 +48,6 @@ export function generationRoute<Body extends Type.TSchema>(
   route: GenerationRoute<Body>,
 ): void {
   const { config, models, isDraining, metrics, compileGrammar, clock } = dependencies;
-  const takeSequences = ({ requests: [first], requests }: GenerationJob) => {
-    try {
-      return limits.take(first!.client, requests.length);
-    } catch (error) {
-      metrics.rejected(first!.model, (error as ServiceError).code, requests.length);
-      throw error;
-    }
-  };
   const schema = {
     operationId: route.operationId,
     tags: ['generation'],
@@ -88,7 +80,7 @@ export function generationRoute<Body extends Type.TSchema>(
         arrivedAt: request.life.arrivedAt,
         owner: textOwner(request, served.name, gone, dependencies),
       });
-      const release = takeSequences(job);
+      const release = limits.takeFor(job.requests, metrics);
       try {
         return await answerGeneration(request, reply, { job, format, fields, gone }, dependencies);
       } finally {
@@ -121,7 +113,7 @@ function tracedParameters(
 }
 
 /** After the stop signal, no new request starts; another instance takes the retry. */
-function refuseWhileDraining(isDraining: () => boolean): onRequestAsyncHookHandler {
+export function refuseWhileDraining(isDraining: () => boolean): onRequestAsyncHookHandler {
   return async (_request, reply) => {
     if (!isDraining()) return;
     reply.header('connection', 'close');
