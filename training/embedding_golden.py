@@ -8,10 +8,12 @@ dense model is computed by `transformers`, the others by the reference model of 
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers import T5EncoderModel
 
 from training.golden import write_or_check
@@ -24,32 +26,33 @@ BY_REFERENCE = ["austen-t5-altup-k2", "austen-t5-recycled-k2", "austen-t5-averag
 TEXTS = [
     "Emma",
     "It is a truth universally acknowledged",
-    "She was not long in the drawing-room before he came, and spoke of the weather and the roads as if nothing had passed.",
+    "She was not long in the drawing-room before he came, and spoke of the weather and the roads as if nothing had "
+    "passed.",
     "Élizabeth — 😀",
 ]
 # Numbers are written with six decimals.
 TOLERANCE = 2e-6
 
 
-def states(name: str, tokens: list[int]) -> torch.Tensor:
-    """The encoder's final states [positions, d]."""
-    ids = torch.tensor([tokens])
+def encoder(name: str) -> Callable[[list[int]], Tensor]:
+    """A function from tokens to the encoder's final states [positions, d]."""
     if name in BY_TRANSFORMERS:
-        model = T5EncoderModel.from_pretrained(MODELS / name, dtype=torch.float64).eval()
-        return model(input_ids=ids).last_hidden_state[0]
-    return T5.load(MODELS / name).double().encode(ids, torch.tensor([len(tokens)]))[0]
+        hugging_face = T5EncoderModel.from_pretrained(MODELS / name, dtype=torch.float64).eval()
+        return lambda tokens: hugging_face(input_ids=torch.tensor([tokens])).last_hidden_state[0]
+    model = T5.load(MODELS / name).double()
+    return lambda tokens: model.encode(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0]
 
 
 @torch.no_grad()
 def embeddings() -> dict[str, list[dict]]:
     made = {}
     for name in BY_TRANSFORMERS + BY_REFERENCE:
-        tokenizer = Tokenizer.from_file(str(MODELS / name / "tokenizer.json"))
-        encoded = [(text, tokenizer.encode(text).ids) for text in TEXTS]
-        made[name] = [
-            {"text": text, "tokens": ids, "embedding": [round(value, 6) for value in states(name, ids).mean(0).tolist()]}
-            for text, ids in encoded
-        ]
+        tokenizer, states = Tokenizer.from_file(str(MODELS / name / "tokenizer.json")), encoder(name)
+        made[name] = []
+        for text in TEXTS:
+            tokens = tokenizer.encode(text).ids
+            mean = [round(value, 6) for value in states(tokens).mean(0).tolist()]
+            made[name].append({"text": text, "tokens": tokens, "embedding": mean})
     return made
 
 
