@@ -90,7 +90,7 @@ const settings = {
   promptLookup: flag({
     default: true,
     description:
-      'A sequence that generates alone gets a guess of its next tokens from its own text, which the model checks in one step. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on an x64 CPU.',
+      'Sequences get guesses of their next tokens from their own text, which the model checks in one step: of a decoder-only model in batches too, of an encoder-decoder alone. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on an x64 CPU.',
   }),
   maxQueuedRequests: whole(1, 1_000_000, {
     default: 256,

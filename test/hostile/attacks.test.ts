@@ -35,7 +35,7 @@ const settings = { ALTUP_SLOTS: '4', ALTUP_DRAIN_TIMEOUT_MS: String(drainTimeout
  */
 const limits = {
   gapRatio: 3,
-  gapFloor: 30,
+  gapFloor: 24,
   gapMax: 600,
   neighbour: 3000,
   live: 250,

@@ -62,6 +62,7 @@ class Decoder {
         pasts.map((past) => past + sequence - 1),
       ),
       total_sequence_length: tensor('int32', [1], [Math.max(...pasts) + sequence]),
+      segments: tensor('int32', [0, 3], []),
       logit_positions: tensor('int64', [logitPositions.length], logitPositions),
     };
     const present = Object.keys(caches).map((name) => name.replace('past_key_values', 'present'));

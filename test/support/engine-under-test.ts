@@ -55,7 +55,7 @@ export class EngineUnderTest {
         hasEqualRows: this.session.hasEqualRows,
         ...scheduling,
       }),
-      times: new StepTimes(stepMs),
+      times: new StepTimes(stepMs, this.session.packs),
       promptLookup,
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
       clock: this.clock.now,

@@ -90,13 +90,17 @@ export class StepTimes {
   /** Recent chunks together; older ones count less. */
   readonly #recent = { ms: 0, tokens: 0 };
 
-  /** @param stepMs 0: no limit in time */
-  constructor(stepMs: number) {
+  readonly #packs: boolean;
+
+  /** @param stepMs 0: no limit in time @param packs whether a step computes prompts and decode rows in one run */
+  constructor(stepMs: number, packs = false) {
     this.#stepMs = stepMs;
+    this.#packs = packs;
   }
 
   /** Records a decode step. */
   decoded(rows: number, ms: number): void {
+    if (this.#packs) this.#chunks.add(rows, Math.max(ms, clockMs));
     const expected = this.#decode[rows] ?? ms;
     const own = expected + weight * (Math.min(ms, maxDelay * expected) - expected);
     this.#decode[rows] = own;
@@ -107,9 +111,26 @@ export class StepTimes {
 
   /** Records a chunk of a prompt, or a whole prompt that an encoder read. */
   prefilled(tokens: number, ms: number): void {
-    this.#chunks.add(tokens, Math.max(ms, clockMs));
-    this.#recent.ms = 0.9 * this.#recent.ms + ms;
+    this.packed({ rows: 0, tokens }, ms);
+  }
+
+  /** Records a run that computed `tokens` of prompts together with decode rows: it takes as long as so many tokens. */
+  packed({ rows, tokens }: { rows: number; tokens: number }, ms: number): void {
+    this.#chunks.add(rows + tokens, Math.max(ms, clockMs));
+    this.#recent.ms = 0.9 * this.#recent.ms + ms - this.decodePart({ rows, tokens }, ms);
     this.#recent.tokens = 0.9 * this.#recent.tokens + tokens;
+  }
+
+  /** Expected milliseconds of a packed run over so many tokens; 1 if nothing was measured. */
+  runMs(tokens: number): number {
+    return this.#chunks.isKnown ? this.#chunks.of(tokens) : 1;
+  }
+
+  /** The part of a run's time that goes to its decode rows: what a step without prompts takes. */
+  decodePart({ rows, tokens }: { rows: number; tokens: number }, ms: number): number {
+    if (rows === 0) return 0;
+    const known = this.decodeMs(rows);
+    return known === 0 ? (ms * rows) / (rows + tokens) : Math.min(ms, known);
   }
 
   /** Expected milliseconds of a decode step; 0 if none was measured. */
@@ -130,7 +151,12 @@ export class StepTimes {
    */
   budget(rows: number, othersMs: number | null): TimeBudget {
     if (this.#stepMs === 0) return unlimited;
-    if (!this.#chunks.isKnown) return { tokens: minTokens, perChunk: minTokens };
+    if (!this.#chunks.isKnown) return { tokens: minTokens, perChunk: this.#packs ? 0 : minTokens };
+    if (this.#packs) {
+      const decodeMs = rows === 0 ? 0 : this.decodeMs(rows);
+      const together = this.#chunks.longest(decodeMs + this.#promptMs(rows, othersMs));
+      return { tokens: Math.max(minTokens, together - rows), perChunk: 0 };
+    }
     const tokens = Math.max(minTokens, this.#chunks.longest(this.#promptMs(rows, othersMs)));
     // Two halves take longer by what every chunk takes, however short it is.
     const [whole, half] = [this.#chunks.of(tokens), this.#chunks.of(tokens / 2)];

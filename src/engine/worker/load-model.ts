@@ -141,7 +141,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       hasEqualRows: session.hasEqualRows,
       ...(memory && { memory }),
     }),
-    times: new StepTimes(stepMs),
+    times: new StepTimes(stepMs, session.packs),
     promptLookup: context.options.promptLookup,
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,

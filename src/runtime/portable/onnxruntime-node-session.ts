@@ -40,6 +40,7 @@ export class OnnxruntimeNodeSession implements Session {
   readonly vocabSize: number;
   /** The last bits of ONNX Runtime's attention depend on the chunk. */
   readonly hasEqualRows = false;
+  readonly packs = false;
   readonly #decoder: InferenceSession;
   readonly #encoder: InferenceSession | null;
   readonly #self: LayerCache[];
@@ -47,6 +48,8 @@ export class OnnxruntimeNodeSession implements Session {
   /** Encoder positions in use, by slot. */
   readonly #encoderLengths: Int32Array;
   readonly #fetches: string[];
+  /** The decoder has the input that packed steps need. */
+  readonly #hasSegments: boolean;
   readonly #sampler: LogitsSampler;
 
   private constructor(
@@ -72,6 +75,7 @@ export class OnnxruntimeNodeSession implements Session {
     this.#cross = manifest.cross.map(({ heads, headSize }) => layer(heads, headSize, this.encoderCapacity));
     this.#encoderLengths = new Int32Array(options.slots);
     this.#sampler = new LogitsSampler(manifest.vocabSize);
+    this.#hasSegments = decoder.inputNames.includes('segments');
     this.#fetches = ['logits', ...manifest.cache.flatMap((_, i) => [`new.${i}.key`, `new.${i}.value`])];
   }
 
@@ -164,6 +168,7 @@ export class OnnxruntimeNodeSession implements Session {
       logit_positions: int64(logitRows, [logitRows.length]),
     };
     feed(feeds, 'past_key_values', this.#self, first, count);
+    if (this.#hasSegments) feeds.segments = int32([], [0, 3]);
     if (this.#encoder !== null) {
       feed(feeds, 'cross', this.#cross, first, count);
       feeds.encoder_lengths = new Tensor('int32', this.#encoderLengths.slice(first, first + count), [count]);
@@ -174,6 +179,10 @@ export class OnnxruntimeNodeSession implements Session {
       append(value, cacheNumbers(outputs, `new.${i}.value`), first, pasts);
     });
     return floats(outputs, 'logits');
+  }
+
+  pack(): never {
+    throw new Error('packing needs the native backend on the CPU');
   }
 
   verify(): never {

@@ -116,23 +116,15 @@ export async function warmUp(
 export const residentOf = ({ own, helpers }: ServiceUsage) => own.resident + helpers.resident;
 
 /**
- * Allowed growth: the factor for memory and what V8's heaps differ by from one moment to the next in an idle service,
- * descriptors for the neighbour's reconnections, and descriptors for each helper process that the service started.
- * Helpers come and go; `helpers` and `helperBytes` limit their number and size.
+ * Allowed growth: the factor for memory, descriptors for the neighbour's reconnections, and descriptors for each helper
+ * process that the service started. Helpers come and go; `helpers` and `helperBytes` limit their number and size.
  */
-const slack = {
-  memory: 1.2,
-  heaps: 80 * 2 ** 20,
-  descriptors: 8,
-  byHelper: 5,
-  helpers: 6,
-  helperBytes: 320 * 2 ** 20,
-};
+const slack = { memory: 1.2, descriptors: 8, byHelper: 5, helpers: 6, helperBytes: 320 * 2 ** 20 };
 
 export function isBack(now: ServiceUsage, before: ServiceUsage): boolean {
   const started = Math.max(0, now.helpers.processes - before.helpers.processes);
   return (
-    now.own.resident <= slack.memory * before.own.resident + slack.heaps &&
+    now.own.resident <= slack.memory * before.own.resident &&
     now.own.descriptors <= before.own.descriptors + slack.descriptors + started * slack.byHelper &&
     now.helpers.processes <= slack.helpers &&
     now.helpers.resident <= now.helpers.processes * slack.helperBytes

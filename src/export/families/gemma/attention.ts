@@ -13,6 +13,8 @@ export interface AttentionInputs {
   seqlens: string;
   /** int32 [1]: maximum total length. */
   total: string;
+  /** int32 [segments, 3]: slot, positions before, number of tokens, if tokens of several slots are packed. */
+  segments: string;
   angles: Readonly<Record<AttentionKind, Angles>>;
 }
 
@@ -169,7 +171,8 @@ class AttentionLayer {
     const { numHeads, kvHeads, attentionScale, layers } = gemma.config;
     const { window } = layers[index]!;
     const name = `${path}/attend`;
-    const from = [query, ...keyAndValue, ...past, this.#inputs.seqlens, this.#inputs.total];
+    const { seqlens, total, segments } = this.#inputs;
+    const from = [query, ...keyAndValue, ...past, seqlens, total, segments];
     return gemma.graph.add('GroupedQueryAttention', name, from, {
       domain: altupDomain,
       attributes: {
