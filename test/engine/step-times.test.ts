@@ -172,28 +172,31 @@ describe('StepTimes', () => {
     expect(times.prefillMs(100)).toBeCloseTo(200);
   });
 
-  it.each(seeds)('lets a packed run take three times as long as its rows alone (machine %i)', (seed) => {
-    const random = seededRandom(seed);
-    const machine = new Machine(random);
-    const times = new StepTimes(250, true);
-    const noisy = (ms: number) => ms * (0.9 + 0.2 * random.next());
-    // Decode rows and prompt tokens are the same to a packed run.
-    machine.rowMs = machine.tokenMs;
-    for (let step = 0; step < 200; step += 1) {
-      const rows = random.below(9);
-      if (rows > 0 && random.next() < 0.5) times.decoded(rows, noisy(machine.chunkMs(rows)));
-      const { tokens, perChunk } = times.budget(rows, null);
-      expect(perChunk).toBe(0);
-      const most = Math.min(tokens, 256);
-      times.packed({ rows, tokens: most }, noisy(machine.chunkMs(rows + most)));
-    }
-    for (const rows of [1, 2, 4, 8]) {
-      const { tokens } = times.budget(rows, null);
-      const wanted = machine.tokensIn(3 * machine.chunkMs(rows)) - rows;
-      if (tokens > 16) expect(machine.chunkMs(rows + tokens)).toBeLessThan(1.3 * 3 * machine.chunkMs(rows));
-      expect(tokens).toBeGreaterThan(0.6 * Math.min(256, wanted));
-    }
-  });
+  it.each(seeds)(
+    'lets a packed run take almost three times as long as its rows alone (machine %i)',
+    (seed) => {
+      const random = seededRandom(seed);
+      const machine = new Machine(random);
+      const times = new StepTimes(250, true);
+      const noisy = (ms: number) => ms * (0.9 + 0.2 * random.next());
+      // Decode rows and prompt tokens are the same to a packed run.
+      machine.rowMs = machine.tokenMs;
+      for (let step = 0; step < 200; step += 1) {
+        const rows = random.below(9);
+        if (rows > 0 && random.next() < 0.5) times.decoded(rows, noisy(machine.chunkMs(rows)));
+        const { tokens, perChunk } = times.budget(rows, null);
+        expect(perChunk).toBe(0);
+        const most = Math.min(tokens, 256);
+        times.packed({ rows, tokens: most }, noisy(machine.chunkMs(rows + most)));
+      }
+      for (const rows of [1, 2, 4, 8]) {
+        const { tokens } = times.budget(rows, null);
+        const wanted = machine.tokensIn(2.6 * machine.chunkMs(rows)) - rows;
+        if (tokens > 8) expect(machine.chunkMs(rows + tokens)).toBeLessThan(1.2 * 3 * machine.chunkMs(rows));
+        expect(tokens).toBeGreaterThan(0.6 * Math.min(256, wanted));
+      }
+    },
+  );
 
   it('divides the time of a packed run', () => {
     const times = new StepTimes(250, true);

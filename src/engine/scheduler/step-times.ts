@@ -9,12 +9,16 @@ export const unlimited: TimeBudget = { tokens: Number.POSITIVE_INFINITY, perChun
 
 /** A step with prompts takes at most this multiple of what it takes without them, while sequences decode. */
 const maxStretch = 3;
+/** The same for packed runs, which lose less by short chunks: the longest of many is then about three times as long. */
+const packedStretch = 2.6;
 /** Steps up to this many milliseconds are no pause that anybody notices, so smaller chunks would only cost time. */
 const shortMs = 10;
 /** Without sequences that decode, chunks that take less than this many decode steps lose speed. */
 const minDecodes = 8;
-/** Minimum tokens: fewer take almost as long. Also the size of the first chunk, of which nothing is known. */
+/** Minimum tokens of a run: fewer take almost as long. Also the size of the first chunk, of which nothing is known. */
 const minTokens = 16;
+/** The minimum if a run computes decode rows too, which a pause would hurt. */
+const minPackedTokens = 8;
 /** Chunks have at most 2 to the power of this tokens. */
 const octaves = 20;
 /** Weight of a measurement next to what was expected. */
@@ -79,7 +83,7 @@ class ChunkTimes {
 
 /**
  * Learns how long a model's steps take, and chooses how many prompt tokens a step may compute. While sequences decode,
- * prompts lengthen a step to at most three times its time; otherwise a step takes at most `stepMs`, so that aborts and
+ * prompts lengthen a step to about three times its time; otherwise a step takes at most `stepMs`, so that aborts and
  * deadlines wait no longer. Pure: the caller measures.
  */
 export class StepTimes {
@@ -155,7 +159,7 @@ export class StepTimes {
     if (this.#packs) {
       const decodeMs = rows === 0 ? 0 : this.decodeMs(rows);
       const together = this.#chunks.longest(decodeMs + this.#promptMs(rows, othersMs));
-      return { tokens: Math.max(minTokens, together - rows), perChunk: 0 };
+      return { tokens: Math.max(rows > 0 ? minPackedTokens : minTokens, together - rows), perChunk: 0 };
     }
     const tokens = Math.max(minTokens, this.#chunks.longest(this.#promptMs(rows, othersMs)));
     // Two halves take longer by what every chunk takes, however short it is.
@@ -167,6 +171,7 @@ export class StepTimes {
   #promptMs(rows: number, othersMs: number | null): number {
     if (rows === 0 && othersMs === null) return Math.max(this.#stepMs, minDecodes * this.decodeMs(1));
     const decodeMs = (rows === 0 ? 0 : this.decodeMs(rows)) + (othersMs ?? 0);
-    return Math.max((maxStretch - 1) * decodeMs, shortMs - decodeMs);
+    const stretch = this.#packs ? packedStretch : maxStretch;
+    return Math.max((stretch - 1) * decodeMs, shortMs - decodeMs);
   }
 }
