@@ -199,12 +199,13 @@ describeNative('attention of ai.altup', (native) => {
       attributes: { num_heads: int(heads), scale: float(0.7), ...attributes },
       outputs,
     });
-    const element = feeds.query!.element as FloatType;
+    const elementOf = (name: string) =>
+      (name === 'mixed' ? feeds.query! : feeds[name.replace('present', 'past')]!).element as FloatType;
     for (const name of outputs) {
       const axes = name === 'mixed' ? 3 : 4;
       graph.output(
         name,
-        element,
+        elementOf(name),
         Array.from({ length: axes }, (_, axis) => `${name}.${axis}`),
       );
     }
@@ -221,7 +222,9 @@ describeNative('attention of ai.altup', (native) => {
       const wanted = outputs.filter((name) => !(name in aliases));
       session.bind(feeds, wanted, aliases);
       const found = await session.run();
-      return Object.fromEntries(wanted.map((name) => [name, fromStorage(element, found[name]!.data)]));
+      return Object.fromEntries(
+        wanted.map((name) => [name, fromStorage(elementOf(name), found[name]!.data)]),
+      );
     } finally {
       await session.close();
     }
@@ -250,6 +253,28 @@ describeNative('attention of ai.altup', (native) => {
     ];
     expect(worstDifference(kernel.mixed!, body.mixed!)).toBeLessThan(3e-6);
     expectSameCaches(kernel, body, one, one.kvHeads);
+    const over = await run('GroupedQueryAttention', feeds, one.heads, { ...inPlace, attributes });
+    expect(over.mixed).toEqual(kernel.mixed);
+  });
+
+  it.each(groupedCases)('GroupedQueryAttention over float16 caches: %j', async (one) => {
+    const half = groupedFeeds(one, 'float16');
+    const feeds = { ...half, query: noise('float32', half.query!.dims, 1) };
+    const attributes = groupedAttributes(one);
+    const kernel = await run('GroupedQueryAttention', feeds, one.heads, { attributes });
+    const body = await run('GroupedQueryAttention', feeds, one.heads, { attributes, kernels: false });
+    expect(worstDifference(kernel.mixed!, body.mixed!)).toBeLessThan(2e-3);
+    expectSameCaches(kernel, body, one, one.kvHeads);
+    // The rounding of caches and queries is the only difference from float32.
+    const wide = Object.entries(half).map(([name, tensor]): [string, NativeTensor] => {
+      if (tensor.element !== 'float16') return [name, tensor];
+      return [
+        name,
+        { ...tensor, element: 'float32', data: toStorage('float32', fromStorage('float16', tensor.data)) },
+      ];
+    });
+    const float = await run('GroupedQueryAttention', Object.fromEntries(wide), one.heads, { attributes });
+    expect(kernel.mixed).toEqual(float.mixed);
     const over = await run('GroupedQueryAttention', feeds, one.heads, { ...inPlace, attributes });
     expect(over.mixed).toEqual(kernel.mixed);
   });

@@ -66,6 +66,8 @@ const grouped = {
  * present_value. A query attends to at most `local_window_size` keys (−1: all) up to its own. A `softcap` above 0 bounds
  * the scores.
  *
+ * Keys, values and caches may have another type than the query, which attention then rounds to theirs.
+ *
  * The kernel has a second form, which the body does not have: with `segments` [segments, 3] (slot, positions before,
  * number of tokens) batch is 1, and the tokens of all segments are packed one behind the other.
  */
@@ -77,14 +79,18 @@ export const groupedQueryAttention: AltUpOperator = {
   doc: 'Causal attention over a cache per row, which gets the new keys and values, with fewer of their heads than of queries.',
   bodies: {
     gemma: (body) => {
-      body.add('GroupQueryAttention', 'attention', grouped.inputs, {
+      const [query, ...others] = grouped.inputs as [string, ...string[]];
+      // The same types need no casts, and ONNX Runtime removes them.
+      const rounded = body.add('CastLike', 'rounded', [query, 'key']);
+      body.add('GroupQueryAttention', 'attention', [rounded, ...others], {
         domain: microsoftDomain,
         attributes: {
           ...Object.fromEntries(grouped.integers.map((name) => [name, callersInt(name)])),
           ...Object.fromEntries(grouped.floats.map((name) => [name, callersFloat(name)])),
         },
-        outputs: grouped.outputs,
+        outputs: ['attended', 'present_key', 'present_value'],
       });
+      body.add('CastLike', 'mixed', ['attended', query]);
     },
   },
 };

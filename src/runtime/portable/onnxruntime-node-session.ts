@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { hasHalfCache } from '../../catalog/cache-bytes.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import type { SampledToken } from '../../sampling/sampled-token.ts';
 import { GrammarFaultError, type SamplingError } from '../../sampling/sampling-error.ts';
@@ -67,7 +68,7 @@ export class OnnxruntimeNodeSession implements Session {
     this.#decoder = decoder;
     this.#encoder = encoder;
     const layer = (heads: number, headSize: number, maxCapacity: number): LayerCache => {
-      const isHalf = manifest.precision === 'fp16';
+      const isHalf = hasHalfCache(manifest);
       const shape = { slots: this.slots, heads, headSize, maxCapacity, isHalf };
       return { key: new SlotCache(shape), value: new SlotCache(shape) };
     };

@@ -26,18 +26,20 @@ use crate::ort::Result;
 /// Packed: batch is 1, the caches have a row per slot, and segments [segments, 3] says where the tokens belong: slot,
 /// positions before, number of tokens. `seqlens_k` and `total_sequence_length` are not read. With fewer tokens than that
 /// in query, key and value, these are the last ones.
-pub struct GroupedQueryAttention<T> {
+///
+/// Queries and results have elements of type `T`; keys, values and caches of type `C`, to which queries are rounded.
+pub struct GroupedQueryAttention<T, C> {
     heads: Heads,
     /// Maximum number of keys for a query.
     window: usize,
     softcap: f32,
-    _storage: PhantomData<T>,
+    _storage: PhantomData<(T, C)>,
 }
 
 /// Query rows that read a block of keys together.
 const TILE: usize = 32;
 
-impl<T: Storage> Kernel for GroupedQueryAttention<T> {
+impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
     const NAME: &'static CStr = c"GroupedQueryAttention";
     const TYPE: ONNXTensorElementDataType = T::TYPE;
     const INPUTS: usize = SEGMENTS + 1;
@@ -45,7 +47,15 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
     const IN_PLACE: usize = 0;
 
     fn input_type(input: usize) -> ONNXTensorElementDataType {
-        if input == SEGMENTS { ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 } else { appended::input_type::<T>(input) }
+        match input {
+            0 => T::TYPE,
+            SEGMENTS => ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+            _ => appended::input_type::<C>(input),
+        }
+    }
+
+    fn output_type(output: usize) -> ONNXTensorElementDataType {
+        if output == 0 { T::TYPE } else { C::TYPE }
     }
 
     fn infer(shapes: &Shapes) -> Result<()> {
@@ -89,8 +99,8 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
             None => of_batch(context, &query, &shape)?,
         };
         let out = Place::of(context.output::<T>(0, query.dims)?);
-        let keys = Appended::<T>::of(context, 1, &past[0], &new[0])?;
-        let values = Appended::<T>::of(context, 2, &past[1], &new[1])?;
+        let keys = Appended::<C>::of(context, 1, &past[0], &new[0])?;
+        let values = Appended::<C>::of(context, 2, &past[1], &new[1])?;
         let mut of_slot = vec![None; slots];
         for segment in &segments {
             of_slot[segment.slot] = Some(segment);
@@ -138,15 +148,15 @@ fn parallel(context: &Compute, count: usize, products: usize, task: &(impl Fn(us
 }
 
 /// One call of the kernel, with the new keys and values appended.
-struct Call<T> {
+struct Call<T, C> {
     shape: Shape,
     scale: f32,
     window: usize,
     softcap: f32,
     set: InstructionSet,
     query: Place<T>,
-    keys: Place<T>,
-    values: Place<T>,
+    keys: Place<C>,
+    values: Place<C>,
     out: Place<T>,
 }
 
@@ -159,7 +169,7 @@ struct Tile {
     to: usize,
 }
 
-impl<T: Storage> Call<T> {
+impl<T: Storage, C: Storage> Call<T, C> {
     /// Positions that a row of a tile attends to.
     fn span(&self, tile: &Tile, row: usize) -> (usize, usize) {
         let end = tile.segment.first + row / self.shape.group + 1;
@@ -181,14 +191,14 @@ impl<T: Storage> Call<T> {
         self.shape.place(tile.segment.token + row / group, tile.own) * group + row % group * head_size
     }
 
-    /// A tile's queries in f32, [rows, stride].
+    /// A tile's queries, rounded to `C`, in f32: [rows, stride].
     fn read_queries(&self, tile: &Tile, queries: &mut Vec<f32>) {
         let size = self.shape.head_size;
         queries.clear();
         for row in tile.from..tile.to {
             // SAFETY: the query tensor has these rows.
             let query = unsafe { std::slice::from_raw_parts(self.query.at(self.place(tile, row)), size) };
-            queries.extend(query.iter().map(|number| number.to_f32()));
+            queries.extend(query.iter().map(|number| C::from_f32(number.to_f32()).to_f32()));
             queries.resize(queries.len().next_multiple_of(stride(size)), 0.0);
         }
     }
