@@ -75,7 +75,8 @@ const settings = {
   }),
   stepTokens: whole(3, 1_048_576, {
     default: 512,
-    description: 'Maximum tokens per step: one for each running sequence, the rest for new prompts.',
+    description:
+      'Maximum tokens per step: one for each running sequence (not counting guesses), the rest for new prompts.',
   }),
   stepMs: whole(0, 60_000, {
     default: 250,

@@ -32,6 +32,18 @@ describe('PromptLookup', () => {
     expect(lookup.guess(100).tokens).toHaveLength(3);
   });
 
+  it('learns from guesses that nobody checked', () => {
+    const lookup = new PromptLookup([...Array(60).keys(), 0, 1, 2]);
+    const shares = [3, 4, 5, 99].map((token) => {
+      const { rightShare } = lookup.guess(100);
+      lookup.add(token);
+      return rightShare;
+    });
+    expect(shares).toEqual([0.5, 0.625, 0.71875, 0.7890625]);
+    for (const token of [0, 1, 2]) lookup.add(token);
+    expect(lookup.guess(100).rightShare).toBeCloseTo(0.75 * 0.7890625);
+  });
+
   it('pauses longer after each guess that is wrong at once, and not after a right one', () => {
     const lookup = new PromptLookup([...Array(60).keys(), 0, 1, 2]);
     const stepsToGuess = () => {
@@ -140,14 +152,21 @@ describe('an engine with prompt lookup', () => {
   });
 
   it('guesses while a prompt is computed, in the same run', async () => {
-    const engine = new EngineUnderTest({ ...both, promptLookup: true, scheduling: { prefillChunk: 4 } });
-    engine.engine.submit(request('a'));
-    for (let step = 0; step < 7; step++) await engine.step();
-    engine.engine.submit(request('b', { promptTokens: other }));
-    await engine.step();
-    const { kind, slots, tokens } = engine.session.calls.at(-1)!;
-    expect({ kind, slots }).toEqual({ kind: 'pack', slots: [1, 0] });
-    expect(tokens).toBeGreaterThan(4 + 1);
+    const clock = new ManualClock();
+    const during = () => clock.advance(10);
+    const scheduling = { prefillChunk: 4 };
+    const engine = new EngineUnderTest({ ...both, promptLookup: true, scheduling, clock, during });
+    // It learns that longer runs take no longer.
+    for (let i = 0; i < 3; i++) await engine.finish(request('c'), request('d', { promptTokens: other }));
+    engine.engine.submit(request('a', { cacheSalt: 'x' }));
+    for (let step = 0; step < 6; step++) await engine.step();
+    await engine.finish(request('b', { promptTokens: other, cacheSalt: 'y' }));
+    const together = engine.session.calls.filter(
+      ({ kind, contents: [first, second] }) =>
+        kind === 'pack' && second !== undefined && first![0] === other[0] && first!.length <= other.length,
+    );
+    expect(together.length).toBeGreaterThan(3);
+    expect(Math.max(...together.map(({ tokens }) => tokens))).toBeGreaterThan(4 + 1);
   });
 
   it('checks no guess in a batch whose runs take as long as their tokens', async () => {

@@ -53,6 +53,7 @@ export class EngineUnderTest {
         stepTokens: 32,
         prefillChunk: 8,
         hasEqualRows: this.session.hasEqualRows,
+        packs: this.session.packs,
         ...scheduling,
       }),
       times: new StepTimes(stepMs, this.session.packs),

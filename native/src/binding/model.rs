@@ -232,7 +232,7 @@ impl NativeModel {
     ) -> napi::Result<Vec<Vec<NativeChoice>>> {
         let tokens = wide(&tokens);
         let guesses = segments.chunks_exact(4).map(|numbers| numbers[3].max(0) as usize);
-        let segments: Vec<_> = segments.chunks_exact(4).map(segment).collect();
+        let segments = segments.chunks_exact(4).map(segment).collect::<Result<Vec<_>>>()?;
         if segments.len() != samplings.len() {
             let (count, wanted) = (samplings.len(), segments.len());
             return Err(Error(format!("{count} samplings for {wanted} segments")).into());
@@ -306,9 +306,9 @@ impl NativeModel {
 }
 
 /// `numbers`: slot, filled positions, new tokens, guessed tokens.
-fn segment(numbers: &[i32]) -> Segment {
-    let count = |number: i32| number.max(0) as usize;
-    Segment { slot: count(numbers[0]), past: i64::from(numbers[1]), count: count(numbers[2]) }
+fn segment(numbers: &[i32]) -> Result<Segment> {
+    let count = |number: i32| usize::try_from(number).map_err(|_| Error(format!("segment {numbers:?}")));
+    Ok(Segment { slot: count(numbers[0])?, past: i64::from(numbers[1]), count: count(numbers[2])? })
 }
 
 fn wide(numbers: &[i32]) -> Vec<i64> {

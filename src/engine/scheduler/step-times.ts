@@ -102,9 +102,12 @@ export class StepTimes {
     this.#packs = packs;
   }
 
-  /** Records a decode step. */
+  /** Records a decode step. If the session packs, its rows are like the tokens of any other run. */
   decoded(rows: number, ms: number): void {
-    if (this.#packs) this.#chunks.add(rows, Math.max(ms, clockMs));
+    if (this.#packs) {
+      this.#chunks.add(rows, Math.max(ms, clockMs));
+      return;
+    }
     const expected = this.#decode[rows] ?? ms;
     const own = expected + weight * (Math.min(ms, maxDelay * expected) - expected);
     this.#decode[rows] = own;
@@ -120,8 +123,8 @@ export class StepTimes {
 
   /** Records a run that computed `tokens` of prompts together with decode rows: it takes as long as so many tokens. */
   packed({ rows, tokens }: { rows: number; tokens: number }, ms: number): void {
-    this.#chunks.add(rows + tokens, Math.max(ms, clockMs));
     this.#recent.ms = 0.9 * this.#recent.ms + ms - this.decodePart({ rows, tokens }, ms);
+    this.#chunks.add(rows + tokens, Math.max(ms, clockMs));
     this.#recent.tokens = 0.9 * this.#recent.tokens + tokens;
   }
 
@@ -139,6 +142,7 @@ export class StepTimes {
 
   /** Expected milliseconds of a decode step; 0 if none was measured. */
   decodeMs(rows: number): number {
+    if (this.#packs) return this.#chunks.isKnown ? this.#chunks.of(rows) : 0;
     const known = this.#decode.findLast((ms, n) => ms !== undefined && n <= rows);
     return known ?? this.#decode.find((ms) => ms !== undefined) ?? 0;
   }
@@ -155,17 +159,18 @@ export class StepTimes {
    */
   budget(rows: number, othersMs: number | null): TimeBudget {
     if (this.#stepMs === 0) return unlimited;
-    if (!this.#chunks.isKnown) return { tokens: minTokens, perChunk: this.#packs ? 0 : minTokens };
-    if (this.#packs) {
-      const decodeMs = rows === 0 ? 0 : this.decodeMs(rows);
-      const together = this.#chunks.longest(decodeMs + this.#promptMs(rows, othersMs));
-      return { tokens: Math.max(rows > 0 ? minPackedTokens : minTokens, together - rows), perChunk: 0 };
-    }
-    const tokens = Math.max(minTokens, this.#chunks.longest(this.#promptMs(rows, othersMs)));
+    if (!this.#chunks.isKnown) return { tokens: minTokens, perChunk: minTokens };
+    const tokens = this.#tokens(rows, othersMs);
     // Two halves take longer by what every chunk takes, however short it is.
     const [whole, half] = [this.#chunks.of(tokens), this.#chunks.of(tokens / 2)];
     const fixed = (tokens / 2) * ((2 * half - whole) / (whole - half));
     return { tokens, perChunk: half < whole ? Math.min(tokens, Math.ceil(fixed)) : tokens };
+  }
+
+  #tokens(rows: number, othersMs: number | null): number {
+    const ms = this.#promptMs(rows, othersMs);
+    if (!this.#packs || rows === 0) return Math.max(minTokens, this.#chunks.longest(ms));
+    return Math.max(minPackedTokens, this.#chunks.longest(this.decodeMs(rows) + ms) - rows);
   }
 
   #promptMs(rows: number, othersMs: number | null): number {

@@ -18,8 +18,10 @@ export interface ComputationParts {
   guesses: boolean;
 }
 
-/** Maximum logits a session computes at once for a scored prompt: 32 MiB, whatever the vocabulary. */
-const maxScoredLogits = 2 ** 23;
+/** Maximum logits a session computes at once for a scored prompt, or for rows and guesses: 32 MiB. */
+const maxLogits = 2 ** 23;
+/** Guesses make a run of several sequences at most this many times as long, because the others wait for it. */
+const maxGuessStretch = 1.5;
 
 /** Carries out what a step's plan computes, and hands the chosen tokens to their completions. */
 export class Computation {
@@ -86,7 +88,7 @@ export class Computation {
       const { id, promptLogprobs: alternatives } = completion.request;
       const { given } = completion;
       const startsWithPrompt = this.#model.decoderStart === null;
-      const scoredAtOnce = Math.max(1, Math.floor(maxScoredLogits / this.#session.vocabSize));
+      const scoredAtOnce = Math.max(1, Math.floor(maxLogits / this.#session.vocabSize));
       const atOnce = alternatives === null ? end - start : scoredAtOnce;
       let last: SampledToken | null = null;
       for (let from = start; from < end; from += atOnce) {
@@ -137,7 +139,7 @@ export class Computation {
       choices = await this.#timed.pack(given, decoded);
     } catch (error) {
       this.#completions.breakDown([], error);
-      // So that only the request that makes a run fail is lost.
+      // So that a prompt that makes the run fail takes nobody along.
       await this.#apart(chunks, rows);
       return;
     }
@@ -192,19 +194,21 @@ export class Computation {
   #chooseGuesses(rows: StepPlan['rows'], chunks: readonly PrefillChunk[]): (readonly number[])[] {
     const guesses = rows.map((row) => this.#guess(row));
     const chosen: (readonly number[])[] = rows.map(() => []);
-    const others = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
-    const run = { tokens: rows.length + others, expected: rows.length };
-    const speed = ({ tokens, expected }: typeof run) => expected / this.#timed.runMs(tokens);
+    const prompts = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
+    const msOf = (decoded: number) => this.#timed.runMs(prompts + decoded);
+    const isAlone = rows.length === 1 && prompts === 0;
+    const maxMs = isAlone ? Number.POSITIVE_INFINITY : maxGuessStretch * msOf(rows.length);
+    const maxDecoded = maxLogits / this.#session.vocabSize;
+    const run = { decoded: rows.length, expected: rows.length };
     const order = [...guesses.keys()].sort((a, b) => guesses[b]!.rightShare - guesses[a]!.rightShare);
     for (const row of order) {
       const { tokens, rightShare } = guesses[row]!;
-      const longer = {
-        tokens: run.tokens + tokens.length,
-        expected: run.expected + rightShare * tokens.length,
-      };
-      if (tokens.length === 0 || speed(longer) <= speed(run)) continue;
+      const decoded = run.decoded + tokens.length;
+      const expected = run.expected + rightShare * tokens.length;
+      const pays = expected / msOf(decoded) > run.expected / msOf(run.decoded);
+      if (tokens.length === 0 || !pays || msOf(decoded) > maxMs || decoded > maxDecoded) continue;
       chosen[row] = tokens;
-      Object.assign(run, longer);
+      Object.assign(run, { decoded, expected });
     }
     return chosen;
   }

@@ -139,6 +139,7 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       stepTokens,
       prefillChunk,
       hasEqualRows: session.hasEqualRows,
+      packs: session.packs,
       ...(memory && { memory }),
     }),
     times: new StepTimes(stepMs, session.packs),

@@ -29,6 +29,8 @@ export class PromptLookup {
   #pause = 0;
   #nextPause = 1;
   #rightShare = 1 / 2;
+  /** The first token of a guess that nobody has checked yet. */
+  #unchecked: number | null = null;
 
   /** @param tokens the prompt and what is generated so far */
   constructor(tokens: Iterable<number>) {
@@ -36,6 +38,7 @@ export class PromptLookup {
   }
 
   add(token: number): void {
+    if (this.#unchecked !== null) this.#learn(token === this.#unchecked ? 1 : 0);
     const { length } = this.#tokens;
     if (length >= contextLength) this.#behind.set(this.#hashBefore(length), length);
     this.#tokens.push(token);
@@ -43,6 +46,7 @@ export class PromptLookup {
 
   /** @param room maximum number of tokens. @returns none if nothing similar occurred, or guesses do not pay now */
   guess(room: number): Guess {
+    this.#unchecked = null;
     if (this.#pause > 0) {
       this.#pause -= 1;
       return noGuess;
@@ -51,12 +55,13 @@ export class PromptLookup {
     if (tokens.length <= contextLength || room < 1) return noGuess;
     const from = this.#behind.get(this.#hashBefore(tokens.length));
     if (from === undefined || !this.#isSameContext(from)) return noGuess;
+    this.#unchecked = tokens[from]!;
     return { tokens: tokens.slice(from, from + Math.min(this.#limit, room)), rightShare: this.#rightShare };
   }
 
   /** Records how many tokens of the last guess were right. */
   verified(guessed: number, right: number): void {
-    this.#rightShare += weight * (right / guessed - this.#rightShare);
+    this.#learn(right / guessed);
     if (right === 0) {
       this.#pause = this.#nextPause;
       this.#nextPause = Math.min(maxPause, 2 * this.#nextPause);
@@ -65,6 +70,12 @@ export class PromptLookup {
     }
     this.#nextPause = 1;
     this.#limit = right === guessed ? Math.min(maxGuess, 2 * this.#limit) : right + 1;
+  }
+
+  /** A guess that is not checked, because it did not seem to pay, still shows what its first token was worth. */
+  #learn(share: number): void {
+    this.#unchecked = null;
+    this.#rightShare += weight * (share - this.#rightShare);
   }
 
   #hashBefore(index: number): number {

@@ -39,6 +39,10 @@ pub struct GroupedQueryAttention<T, C> {
 /// Query rows that read a block of keys together.
 const TILE: usize = 32;
 
+/// Maximum numbers in the records of blocks that are merged at the end: 32 MiB. With more of them, the heads are tasks
+/// enough.
+const MAX_RECORDS: usize = 1 << 23;
+
 impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
     const NAME: &'static CStr = c"GroupedQueryAttention";
     const TYPE: ONNXTensorElementDataType = T::TYPE;
@@ -132,7 +136,11 @@ impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
             .iter()
             .flat_map(|segment| (0..shape.heads).map(move |own| (*segment, own)))
             .map(|(segment, own)| Tile { segment, own, from: 0, to: segment.count * shape.group });
-        let (short, long): (Vec<_>, Vec<_>) = heads.partition(|rows| rows.to <= TILE);
+        let mut numbers = 0;
+        let (short, long): (Vec<_>, Vec<_>) = heads.partition(|rows| {
+            numbers += call.blocks(rows).len() * rows.to * record(shape.head_size);
+            rows.to <= TILE && numbers <= MAX_RECORDS
+        });
         call.by_blocks(context, &short)?;
         call.by_tiles(context, &long)
     }
