@@ -127,6 +127,10 @@ const settings = {
     description:
       'What happens to fields of a request body that the service does not know: it refuses the request with 400, or ignores them and names them in the header `X-Ignored-Fields` of the answer.',
   }),
+  responsesStore: optionalText({
+    description:
+      'Maximum memory for responses of `/v1/responses` that clients can read and continue later, such as `64MiB`. Unset: none are stored.',
+  }),
   apiKeys: optionalText({
     secret: true,
     description:
