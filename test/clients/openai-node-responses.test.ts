@@ -33,15 +33,17 @@ const calling = {
   parallel_tool_calls: false,
 };
 
-/** Starts a service. @returns its responses, for OpenAI's own client */
-async function start(): Promise<OpenAI['responses']> {
+/** Starts a service. @returns it, and its responses for OpenAI's own client */
+async function startService(settings: Record<string, string> = {}) {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel(model),
     ALTUP_API_KEYS: 'sesame',
     ALTUP_RESPONSES_STORE: '8MiB',
+    ...settings,
   });
   onTestFinished(async () => void (await service.stop()));
-  return new OpenAI({ baseURL: `${service.url}/v1`, apiKey: 'sesame', maxRetries: 0 }).responses;
+  const { responses } = new OpenAI({ baseURL: `${service.url}/v1`, apiKey: 'sesame', maxRetries: 0 });
+  return { service, responses };
 }
 
 it('has the client’s types', () => {
@@ -49,7 +51,7 @@ it('has the client’s types', () => {
 });
 
 it('creates responses with OpenAI’s own client for Node, whole and streamed', async () => {
-  const responses = await start();
+  const { responses } = await startService();
   const whole = await responses.create({ ...ending, instructions: 'Be brief.' });
   expect(whole).toMatchObject({ output_text: 'A proud man.', status: 'completed', store: true });
   const events: ResponseStreamEvent[] = [];
@@ -70,7 +72,7 @@ it('creates responses with OpenAI’s own client for Node, whole and streamed', 
 });
 
 it('parses text under a schema', async () => {
-  const responses = await start();
+  const { responses } = await startService();
   const schema = {
     type: 'object',
     properties: { he: { enum: ['Darcy'] } },
@@ -84,7 +86,7 @@ it('parses text under a schema', async () => {
 });
 
 it('calls functions, and takes back what the client makes of calls and texts', async () => {
-  const responses = await start();
+  const { responses } = await startService();
   const parsed = await responses.parse(calling);
   const [call] = parsed.output;
   expect(call).toMatchObject({
@@ -113,7 +115,7 @@ it('calls functions, and takes back what the client makes of calls and texts', a
 });
 
 it('reads, continues and deletes stored responses', async () => {
-  const responses = await start();
+  const { responses } = await startService();
   const first = await responses.create(ending);
   expect(await responses.retrieve(first.id)).toEqual(first);
   const next = await responses.create({ ...settings, input: 'And she?', previous_response_id: first.id });
@@ -125,7 +127,7 @@ it('reads, continues and deletes stored responses', async () => {
 });
 
 it('has log probabilities', async () => {
-  const responses = await start();
+  const { responses } = await startService();
   const include = ['message.output_text.logprobs' as const];
   const { output, usage } = await responses.create({ ...settings, input: 'a', include, top_logprobs: 2 });
   const [message] = output;
@@ -134,8 +136,21 @@ it('has log probabilities', async () => {
   expect(message.content[0].logprobs![0]!.top_logprobs).toHaveLength(2);
 });
 
+it('throws the error that ends a stream early', async () => {
+  const { service, responses } = await startService({ ALTUP_DRAIN_TIMEOUT_MS: '0' });
+  const asked = { ...settings, input: 'a', max_output_tokens: 400, ignore_eos: true, stream: true as const };
+  let texts = 0;
+  const read = async () => {
+    for await (const { type } of await responses.create(asked)) {
+      if (type === 'response.output_text.delta' && texts++ === 0) void service.stop();
+    }
+  };
+  await expect(read()).rejects.toMatchObject({ code: 'shutting_down', type: 'error' });
+  expect(texts).toBeGreaterThan(0);
+});
+
 it('refuses by name what it cannot do', async () => {
-  const responses = await start();
+  const { responses } = await startService();
   const refusals: [object, string][] = [
     [{ tools: [{ type: 'web_search' }] }, 'tools'],
     [{ previous_response_id: 'resp_1' }, 'previous_response_id'],

@@ -127,7 +127,7 @@ export const withoutEffectInReasoning = {
 
 /** In items of `input`, mostly in those of an answer that clients send back. */
 export const withoutEffectInItems = {
-  id: unused('string', 'items keep their order'),
+  id: unused('string', 'only an `item_reference` needs it'),
   status: unused('string', onlyContent),
   phase: unused('string', onlyContent),
   created_by: unused('string', onlyContent),

@@ -13,7 +13,7 @@ interface InputPart {
 
 type InputContent = string | readonly InputPart[];
 
-type ItemType = 'message' | 'function_call' | 'function_call_output' | 'reasoning';
+type ItemType = 'message' | 'function_call' | 'function_call_output' | 'reasoning' | 'item_reference';
 
 /** An item of `input`, as clients write it. */
 export interface InputItem {
@@ -36,6 +36,8 @@ const itemTypes: Record<ItemType, { needs: readonly ItemField[]; takes: readonly
   function_call_output: { needs: ['call_id', 'output'], takes: ['name'] },
   // Clients send empty ones back.
   reasoning: { needs: [], takes: ['content'] },
+  // Resolved before items are read (stored-items.ts).
+  item_reference: { needs: [], takes: [] },
 };
 const itemFields: readonly ItemField[] = ['role', 'content', 'call_id', 'name', 'arguments', 'output'];
 
@@ -67,7 +69,7 @@ export const itemSchema = {
   type: 'object',
   allOf: typeFirst(
     [...Object.keys(itemTypes), null],
-    '`"message"`, `"function_call"`, `"function_call_output"` or an empty `"reasoning"`: the models read only text, and the service has no tools of its own',
+    '`"message"`, `"function_call"`, `"function_call_output"`, `"item_reference"` or an empty `"reasoning"`: the models read only text, and the service has no tools of its own',
   ),
   properties: {
     type: { type: ['string', 'null'], default: 'message' },

@@ -3,6 +3,8 @@ export interface StoredResponse {
   response: Buffer;
   /** The list of items, earlier turns included. */
   input: Buffer;
+  /** Ids of the items of its output. */
+  itemIds: readonly string[];
 }
 
 /** Counted for each response in addition to its JSON, so that the limit bounds their number too. */
@@ -15,11 +17,14 @@ class Shelf {
   bytes = 0;
   /** By id, least recently used first. */
   readonly responses = new Map<string, StoredResponse>();
+  /** The response with each item of an output, by ids. */
+  readonly holders = new Map<string, string>();
 
   take(id: string): StoredResponse | null {
     const stored = this.responses.get(id);
     if (!stored) return null;
     this.responses.delete(id);
+    for (const item of stored.itemIds) this.holders.delete(item);
     this.bytes -= bytesOf(stored);
     return stored;
   }
@@ -27,6 +32,7 @@ class Shelf {
   put(id: string, stored: StoredResponse): void {
     this.take(id);
     this.responses.set(id, stored);
+    for (const item of stored.itemIds) this.holders.set(item, id);
     this.bytes += bytesOf(stored);
   }
 }
@@ -56,6 +62,11 @@ export class ResponseStore {
     const stored = shelf?.take(id) ?? null;
     if (stored) shelf!.put(id, stored);
     return stored;
+  }
+
+  /** The id of the response whose output has an item; null if the client has none. */
+  holderOf(client: string, item: string): string | null {
+    return this.#shelves.get(client)?.holders.get(item) ?? null;
   }
 
   /** @returns whether there was one */

@@ -11,17 +11,17 @@ import { type KeepResponse, ResponseFormat } from './response-format.ts';
 import { ResponseRef } from './response-object.ts';
 import { ResponseStore } from './response-store.ts';
 import { type ResponsesRequest, ResponsesRequestSchema } from './responses-request.ts';
-import { earlierItems, storedItems } from './stored-items.ts';
+import { earlierItems, resolveReferences, storedItems } from './stored-items.ts';
 import { storedRoutes } from './stored-routes.ts';
 
 /** Keeps a response together with the items that it answers. */
 const keepIn =
   (store: ResponseStore, client: string, items: readonly InputItem[]): KeepResponse =>
   async (response) => {
-    const { bytes } = await writeInTurns(response);
     store.add(client, response.id, {
-      response: bytes,
+      response: (await writeInTurns(response)).bytes,
       input: (await writeInTurns(storedItems(items))).bytes,
+      itemIds: response.output.map(({ id }) => id),
     });
   };
 
@@ -37,7 +37,7 @@ async function createResponse(
   const { client } = context.owner;
   const { previous_response_id: previous = null } = body;
   const earlier = previous === null ? [] : await earlierItems(store, client, previous);
-  const input = itemsOf(body.input);
+  const input = await resolveReferences(store, client, itemsOf(body.input));
   const structure = readStructure(readTextFormat(body), body.structured_outputs);
   const asked: AskedChat = {
     messages: readItems(body.instructions ?? null, earlier, input),

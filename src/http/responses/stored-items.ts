@@ -3,7 +3,7 @@ import { invalidRequest } from '../errors/invalid-request.ts';
 import { wholeTurn } from '../json/in-turns.ts';
 import type { InputItem } from './input-items.ts';
 import type { ResponseObject } from './response-object.ts';
-import type { ResponseStore } from './response-store.ts';
+import type { ResponseStore, StoredResponse } from './response-store.ts';
 
 /** An item as the service keeps it: with an id, and its content in parts. */
 export type StoredItem = InputItem & { id: string };
@@ -33,6 +33,7 @@ function storedItem(item: InputItem): StoredItem | null {
         ...(name ? { name } : {}),
       };
     case 'reasoning':
+    case 'item_reference':
       return null;
   }
 }
@@ -69,7 +70,7 @@ export async function earlierItems(
     );
   }
   await wholeTurn();
-  const { output }: ResponseObject = JSON.parse(stored.response.toString());
+  const output = outputOf(stored);
   const last = output.at(-1);
   if (last?.type === 'function_call' && last.status === 'incomplete') {
     throw refuse(
@@ -78,3 +79,43 @@ export async function earlierItems(
   }
   return [...JSON.parse(stored.input.toString()), ...output];
 }
+
+/**
+ * The items with each reference replaced by the item that it names.
+ * @throws ServiceError `invalid_request` if the item is not stored
+ */
+export async function resolveReferences(
+  store: ResponseStore | null,
+  client: string,
+  items: readonly InputItem[],
+): Promise<InputItem[]> {
+  /** By response, because a turn may have many items. */
+  const outputs = new Map<string, ResponseObject['output']>();
+  const resolved: InputItem[] = [];
+  for (const [index, item] of items.entries()) {
+    if (item.type !== 'item_reference') {
+      resolved.push(item);
+      continue;
+    }
+    const id = item.id ?? '';
+    const holder = store?.holderOf(client, id) ?? null;
+    if (holder === null) {
+      const reason = store ? 'is not stored for this client' : 'this service does not store';
+      throw invalidRequest(
+        'input',
+        `\`input[${index}]\` names an item, '${id.slice(0, 64)}', that ${reason} (ALTUP_RESPONSES_STORE); send the item itself.`,
+      );
+    }
+    let output = outputs.get(holder);
+    if (!output) {
+      await wholeTurn();
+      output = outputOf(store!.get(client, holder)!);
+      outputs.set(holder, output);
+    }
+    resolved.push(output.find((each) => each.id === id)!);
+  }
+  return resolved;
+}
+
+const outputOf = ({ response }: StoredResponse): ResponseObject['output'] =>
+  (JSON.parse(response.toString()) as ResponseObject).output;

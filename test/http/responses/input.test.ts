@@ -94,7 +94,11 @@ describe('a bad item is a 400 that names it', () => {
       'input',
       '`input[0].type` must be `"message"`, `"function_call"`',
     ],
-    [[{ type: 'item_reference', id: 'msg_1' }], 'input', '`input[0].type` must be `"message"`'],
+    [
+      [user('a'), { type: 'item_reference', id: 'msg_1' }],
+      'input',
+      "`input[1]` names an item, 'msg_1', that this service does not store (ALTUP_RESPONSES_STORE); send the item itself.",
+    ],
     [
       [user([{ type: 'input_image', image_url: 'data:,', detail: 'auto' }])],
       'input',

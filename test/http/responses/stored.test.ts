@@ -71,6 +71,23 @@ describe('a stored response', () => {
     );
   });
 
+  it('has items that later input may name', async () => {
+    const written = 'Wait. <tool_call>{"name": "now", "arguments": {}}</tool_call>';
+    const { create, send, post, lastPrompt } = storing({ script: (request) => textEvents(request, written) });
+    const { id, output } = await create({ input: 'a', tools: [{ type: 'function', name: 'now' }] });
+    const named = output.map((item: { id: string }) => ({ type: 'item_reference', id: item.id }));
+    const result = { type: 'function_call_output', call_id: output[1].call_id, output: 'noon' };
+    const again = await create({ input: [question, ...named, result] });
+    const prompt = lastPrompt();
+    await create({ input: [question, ...output, result] });
+    expect(prompt).toBe(lastPrompt());
+    const { body } = await send('GET', `${again.id}/input_items?order=asc`);
+    expect(body.data.slice(1, 3)).toEqual(output);
+    await send('DELETE', id);
+    const { error } = (await post({ input: named }, { authorization: 'Bearer k1' })).json();
+    expect(error.message).toContain('that is not stored for this client');
+  });
+
   it('lists the items that it answers', async () => {
     const { create, send } = storing();
     const first = await create({ input: 'a' });
@@ -165,7 +182,7 @@ it('without a store, nothing is found, and the answer says why', async () => {
 });
 
 describe('the store', () => {
-  const stored = (bytes: number) => ({ response: Buffer.alloc(bytes), input: Buffer.alloc(0) });
+  const stored = (bytes: number) => ({ response: Buffer.alloc(bytes), input: Buffer.alloc(0), itemIds: [] });
 
   it('drops the least recently used response of the client that holds the most', () => {
     const store = new ResponseStore(10_240);
