@@ -122,6 +122,11 @@ it('reads, continues and deletes stored responses', async () => {
   const items: unknown[] = [];
   for await (const item of responses.inputItems.list(next.id, { limit: 1, order: 'asc' })) items.push(item);
   expect(items).toMatchObject([{ role: 'user' }, first.output[0], { role: 'user' }]);
+  const [{ id = '' } = {}] = first.output;
+  const input = [question, { type: 'item_reference' as const, id }, question];
+  const named = await responses.create({ ...settings, input });
+  const sent = [question, ...(first.output as ResponseInputItem[]), question];
+  expect(named.output_text).toBe((await responses.create({ ...settings, input: sent })).output_text);
   await responses.delete(first.id);
   await expect(responses.retrieve(first.id)).rejects.toMatchObject({ status: 404, code: 'not_found' });
 });

@@ -383,7 +383,7 @@ describe('a bad request is a 400 that names its field', () => {
   });
 });
 
-it('metrics, the log and traces know the route', async () => {
+it('metrics and the log know the route', async () => {
   const { response, metrics, log } = await respond({});
   const { text } = await metrics.render();
   expect(text).toContain('altup_requests_total{model="tiny",route="/v1/responses",status="200"} 1');
