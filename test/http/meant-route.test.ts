@@ -16,6 +16,8 @@ describe('a path without a route', () => {
     ['/completions', '/v1/completions'],
     ['/embeddings', '/v1/embeddings'],
     ['/models', '/v1/models'],
+    ['/responses', '/v1/responses'],
+    ['/v1/v1/responses', '/v1/responses'],
     ['/models/tiny', '/v1/models/tiny'],
     ['//v1/chat/completions', '/v1/chat/completions'],
     ['/v1//completions/', '/v1/completions'],
@@ -44,7 +46,14 @@ describe('a path without a route', () => {
     ['/openai/deployments/gpt/chat/completions?api-version=1', 'Azure’s API', '/v1/chat/completions, with'],
     ['/openai/deployments/gpt/completions', 'Azure’s API', '/v1/completions, with'],
     ['/completion', 'llama.cpp’s API', '/v1/completions'],
-    ['/v1', 'OpenAI’s clients', '/v1/models, /v1/completions, /v1/chat/completions or /v1/embeddings'],
+    ['/openai/responses?api-version=1', 'Azure’s API', '/v1/responses'],
+    ['/v1/threads/x/runs', 'an OpenAI API that keeps conversations', '/v1/responses, with the earlier'],
+    ['/v1/conversations', 'an OpenAI API that keeps conversations', '/v1/responses, with'],
+    [
+      '/v1',
+      'OpenAI’s clients',
+      '/v1/models, /v1/completions, /v1/chat/completions, /v1/responses or /v1/embeddings',
+    ],
     ['/v1/', 'OpenAI’s clients', '/v1/models'],
   ])('%s of %s says what does the same here', async (url, api, here) => {
     const message = await messageOf(url);

@@ -3,7 +3,7 @@ const otherApis: readonly [path: RegExp, api: string, here: string][] = [
   [
     /^\/v1$/,
     'the base URL of OpenAI’s clients',
-    '/v1/models, /v1/completions, /v1/chat/completions or /v1/embeddings',
+    '/v1/models, /v1/completions, /v1/chat/completions, /v1/responses or /v1/embeddings',
   ],
   [/^\/v1\/messages(\/.*)?$/, 'Anthropic’s API', '/v1/chat/completions'],
   [/^\/v1\/complete$/, 'Anthropic’s API', '/v1/completions'],
@@ -12,6 +12,11 @@ const otherApis: readonly [path: RegExp, api: string, here: string][] = [
   [/^\/api\/embed(dings)?$/, 'Ollama’s API', '/v1/embeddings'],
   [/^\/api\/(tags|ps|show)$/, 'Ollama’s API', '/v1/models'],
   [/^\/api\/version$/, 'Ollama’s API', '/version'],
+  [
+    /^\/v1\/(assistants|conversations|threads)(\/.*)?$/,
+    'an OpenAI API that keeps conversations',
+    '/v1/responses, with the earlier items in `input`',
+  ],
   [/^\/v1\/engines$/, 'an older OpenAI API', '/v1/models'],
   [
     /^\/v1\/engines\/.*\/embeddings$/,
@@ -29,6 +34,7 @@ const otherApis: readonly [path: RegExp, api: string, here: string][] = [
     'Azure’s API',
     '/v1/embeddings, with the model’s name as `model`',
   ],
+  [/^\/openai(\/v1)?\/responses$/, 'Azure’s API', '/v1/responses'],
   [/^\/openai\/deployments\/.*$/, 'Azure’s API', '/v1/completions, with the model’s name as `model`'],
   [/^\/completion$/, 'llama.cpp’s API', '/v1/completions'],
   [/^\/embedding$/, 'llama.cpp’s API', '/v1/embeddings'],
