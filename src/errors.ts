@@ -15,7 +15,11 @@ export const errorCatalogue = {
     when: 'The route is for the API keys named in `ALTUP_ADMIN_KEYS`.',
   },
   model_not_found: { status: 404, type: 'invalid_request_error', when: 'No model of that name is served.' },
-  not_found: { status: 404, type: 'invalid_request_error', when: 'No such route.' },
+  not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    when: 'No such route, or no such stored response.',
+  },
   method_not_allowed: {
     status: 405,
     type: 'invalid_request_error',

@@ -56,6 +56,7 @@ describe('loadConfig', () => {
       drainTimeoutMs: 30_000,
       bodyLimit: 1_048_576,
       unknownFields: 'refuse',
+      responsesStore: null,
       logLevel: 'info',
       strict: false,
       apiKeys: expect.objectContaining({ isOpen: true }),
@@ -81,6 +82,7 @@ describe('loadConfig', () => {
       context: 64,
       cacheMemory: 1.5 * 2 ** 30,
     });
+    expect(loadConfig({}, ['--responses-store', '64MiB']).responsesStore).toBe(2 ** 26);
     expect(loadConfig({}, ['--strict', '--slots', '4'])).toMatchObject({ strict: true, slots: 4 });
     expect(loadConfig({}, ['--memory-limit', '8GiB'])).toMatchObject({
       memoryLimit: 8 * 2 ** 30,

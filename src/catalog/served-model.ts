@@ -16,6 +16,8 @@ export type ModelState =
       slots: number;
       capacity: number;
       encoderCapacity: number;
+      /** Numbers in an embedding; 0 without an encoder. */
+      encoderWidth: number;
       /** Maximum bytes of keys and values. */
       cacheBudget: number;
       /** The memory for keys and values, not the model, limits `capacity`. */

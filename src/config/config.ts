@@ -27,6 +27,7 @@ export interface Config
     | 'adminKeys'
     | 'cacheMemory'
     | 'memoryLimit'
+    | 'responsesStore'
     | 'trustedProxies'
     | 'allowedHosts'
     | 'corsOrigins'
@@ -50,6 +51,8 @@ export interface Config
   rateLimit: RateLimit | null;
   /** Maximum bytes of one model's cache; null: not set. */
   cacheMemory: number | null;
+  /** Maximum bytes of stored responses; null: none are stored. */
+  responsesStore: number | null;
   /** In fastify's form; false: none. */
   trustedProxies: string[] | false;
   /** Names allowed in `Host` headers, next to addresses and `localhost`; null: all. */
@@ -84,6 +87,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     cacheMemory,
     memoryLimit,
     adminKeys,
+    responsesStore,
     trustedProxies,
     allowedHosts,
     corsOrigins,
@@ -116,6 +120,8 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     memoryLimit: memoryLimit === undefined ? null : parseBytes(sourceOf('memoryLimit'), memoryLimit),
     rateLimit: rateLimit === undefined ? null : parseRateLimit(sourceOf('rateLimit'), rateLimit),
     cacheMemory: cacheMemory === undefined ? null : parseBytes(sourceOf('cacheMemory'), cacheMemory),
+    responsesStore:
+      responsesStore === undefined ? null : parseBytes(sourceOf('responsesStore'), responsesStore),
     trustedProxies:
       trustedProxies !== undefined && parseTrustedProxies(sourceOf('trustedProxies'), trustedProxies),
     allowedHosts:

@@ -22,6 +22,7 @@ export type ServerConfig = Pick<
   | 'corsOrigins'
   | 'bodyLimit'
   | 'unknownFields'
+  | 'responsesStore'
   | 'rateLimit'
   | 'streamBuffer'
   | 'streamIntervalMs'

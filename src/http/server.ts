@@ -11,6 +11,7 @@ import { ChatCompletionSchema } from './chat/chat-response.ts';
 import { chatCompletionsRoute } from './chat/chat-route.ts';
 import { CompletionSchema } from './completions/completion-response.ts';
 import { completionsRoute } from './completions/completions-route.ts';
+import { embeddingsRoute } from './embeddings/embeddings-route.ts';
 import { handleErrors, readableUrl } from './errors/error-handlers.ts';
 import { documentErrors, ErrorSchema } from './errors/error-schema.ts';
 import { refuseMalformedHttp } from './errors/malformed-http.ts';
@@ -28,6 +29,8 @@ import { getModelRoute, listModelsRoute } from './models/models-routes.ts';
 import { metricsRoute, openapiRoute } from './pages/machine-pages.ts';
 import { openapiOptions, swaggerUiOptions } from './pages/openapi-options.ts';
 import { playgroundRoutes } from './pages/playground-routes.ts';
+import { ResponseSchema } from './responses/response-object.ts';
+import { responsesRoutes } from './responses/responses-route.ts';
 import { ownKeywords } from './schema-field.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
 import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './tokenize/tokenize-routes.ts';
@@ -91,7 +94,14 @@ export function buildServer(dependencies: ServerDependencies): App {
 
   // Response schemas only document answers; they never filter or convert them.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  for (const shared of [ErrorSchema, CompletionSchema, ChatCompletionSchema, ModelSchema, ReadySchema])
+  for (const shared of [
+    ErrorSchema,
+    CompletionSchema,
+    ChatCompletionSchema,
+    ResponseSchema,
+    ModelSchema,
+    ReadySchema,
+  ])
     app.addSchema(shared);
   // Ignore an `Expect` header that cannot be met, and answer the request like any other.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
@@ -135,6 +145,8 @@ export function buildServer(dependencies: ServerDependencies): App {
     for (const route of [
       completionsRoute,
       chatCompletionsRoute,
+      embeddingsRoute,
+      responsesRoutes,
       listModelsRoute,
       getModelRoute,
       tokenizeRoute,

@@ -62,7 +62,8 @@ function attributesOf(life: AnsweredRequest, { operation, parameters }: Task): A
  * A request as a span by OpenTelemetry's GenAI conventions, with a child span for each stage it reached: prepare (its
  * text, its grammar), queue, prefill and decode.
  * @param clockOffset milliseconds from the shared clock to the time since the epoch
- * @returns no spans unless the request asked a known model for text, or if the caller's trace is not sampled
+ * @returns no spans unless the request asked a known model for text or embeddings, or if the caller's trace is not
+ *   sampled
  */
 export function generationSpans(life: AnsweredRequest, clockOffset: number): OtlpSpan[] {
   const { generation, model } = life;
@@ -71,7 +72,8 @@ export function generationSpans(life: AnsweredRequest, clockOffset: number): Otl
   if (!isSampled) return [];
   const spanId = newId(8);
   const time = (at: number) => unixNano(at + clockOffset);
-  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt, endedAt, errorCode, status } = life;
+  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt, embeddedAt } = life;
+  const { endedAt, errorCode, status } = life;
   const whole: OtlpSpan = {
     traceId,
     spanId,
@@ -88,7 +90,7 @@ export function generationSpans(life: AnsweredRequest, clockOffset: number): Otl
   const stages: [string, number | null, number | null][] = [
     ['prepare', arrivedAt, queuedAt],
     ['queue', queuedAt, startedAt],
-    ['prefill', startedAt, firstTokenAt],
+    ['prefill', startedAt, firstTokenAt ?? embeddedAt],
     ['decode', firstTokenAt, lastTokenAt],
   ];
   const below = stages.flatMap(([name, from, to]): OtlpSpan[] => {

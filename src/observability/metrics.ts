@@ -241,9 +241,11 @@ export class Metrics implements EngineObserver, TextObserver {
 
     this.#catalogue.prefixReusedTokens.inc({ model }, cachedTokens);
     this.#catalogue.requestSeconds.observe({ model }, seconds(event.at - arrivedAt));
-    if (startedAt !== null && prefilledAt !== null) {
-      this.#catalogue.prefillSeconds.observe({ model }, seconds(prefilledAt - startedAt));
-      this.#catalogue.decodeSeconds.observe({ model }, seconds(event.at - prefilledAt));
+    const isEmbedded = event.type === 'embedded';
+    const readAt = isEmbedded ? event.at : prefilledAt;
+    if (startedAt !== null && readAt !== null) {
+      this.#catalogue.prefillSeconds.observe({ model }, seconds(readAt - startedAt));
+      if (!isEmbedded) this.#catalogue.decodeSeconds.observe({ model }, seconds(event.at - readAt));
     }
     if (event.type === 'aborted') this.#catalogue.aborted.inc({ model, stage: event.stage });
     if (event.type === 'failed') this.#catalogue.failed.inc({ model, code: event.code });

@@ -14,9 +14,10 @@ interface Arrival {
   readonly arrivedAt: number;
 }
 
-/** A request for generated text. */
+/** A request for generated text or embeddings. */
 interface GenerationTask {
-  operation: 'text_completion' | 'chat';
+  /** OpenTelemetry's name for it. */
+  operation: 'text_completion' | 'chat' | 'embeddings';
   /** By OpenTelemetry's names, without `gen_ai.request.`; null: not given. Never a prompt or a completion. */
   parameters: Record<string, string | number | boolean | readonly string[] | null>;
 }
@@ -61,7 +62,7 @@ export class RequestLife implements Arrival {
     this.arrivedAt = arrivedAt;
   }
 
-  /** When the first sequence got a slot. */
+  /** When the first sequence left the queue. */
   get startedAt(): number | null {
     return firstOf(this.sequences.map(({ startedAt }) => startedAt));
   }
@@ -77,8 +78,15 @@ export class RequestLife implements Arrival {
     return Number.isFinite(last) ? last : null;
   }
 
+  /** When the last of its prompts was embedded. */
+  get embeddedAt(): number | null {
+    const ends = this.sequences.flatMap(({ end }) => (end?.type === 'embedded' ? [end.at] : []));
+    return ends.length === 0 ? null : Math.max(...ends);
+  }
+
+  /** null before anything is admitted, and for embeddings. */
   get generatedTokens(): number | null {
-    if (this.sequences.length === 0) return null;
+    if (!this.sequences.some(({ request }) => request.task === 'generate')) return null;
     return this.sequences.reduce((sum, { generatedTokens }) => sum + generatedTokens, 0);
   }
 

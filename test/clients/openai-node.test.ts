@@ -233,3 +233,24 @@ it('calls tools with that client, and runs them', async () => {
   await runner.done();
   expect(calls).toEqual([{ city: expect.any(String), tomorrow: expect.any(Boolean) }]);
 });
+
+it('embeds texts with that client', async () => {
+  const { embeddings } = (await startService())('sesame');
+  const input = ['It was a', 'She had not been long in the room'];
+  // Without a format, the client asks for base64 and decodes it.
+  const decoded = await embeddings.create({ model, input });
+  const plain = await embeddings.create({ model, input, encoding_format: 'float' });
+  expect(plain.usage.prompt_tokens).toBeGreaterThan(input.length);
+  expect(decoded).toEqual(plain);
+  expect(plain.data.map(({ index, embedding }) => [index, embedding.length])).toEqual([
+    [0, 128],
+    [1, 128],
+  ]);
+  expect((await embeddings.create({ model, input: input[1]! })).data[0]!.embedding).toEqual(
+    plain.data[1]!.embedding,
+  );
+  await expect(embeddings.create({ model, input, dimensions: 64 })).rejects.toMatchObject({
+    status: 400,
+    param: 'dimensions',
+  });
+});

@@ -30,7 +30,14 @@ const finished = (id: string): GenerationEvent => ({
   text: '',
 });
 const request = (id: string, model = 'm') => generationRequest({ id, model });
-const limits = { slots: 2, capacity: 50, encoderCapacity: 0, cacheBudget: 0, isCacheLimit: false };
+const limits = {
+  slots: 2,
+  capacity: 50,
+  encoderCapacity: 0,
+  encoderWidth: 0,
+  cacheBudget: 0,
+  isCacheLimit: false,
+};
 const specOf = (name: string) => ({ name, vocabulary: noTokens, folder: `/${name}/onnx` });
 const never = new AbortController().signal;
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { EngineUnderTest, type EngineUnderTestOptions } from '../support/engine-under-test.ts';
 import type { FakeCall } from '../support/fake-session.ts';
-import { hashedLogits } from '../support/fake-session.ts';
-import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
+import { fakeEmbedding, hashedLogits } from '../support/fake-session.ts';
+import { embeddingRequest, generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const endless = { ignoreEos: true };
 const prompt = (length: number, first = 5) => Array.from({ length }, (_, i) => first + i);
@@ -17,6 +17,7 @@ async function tokensAlone(options: EngineUnderTestOptions, overrides: RequestOv
 
 describe.each([
   ['decoder-only', {}],
+  ['packed', { packs: true }],
   ['encoder-decoder', { encoderCapacity: 32 }],
 ])('ModelEngine, %s', (_, kind) => {
   it('generates what the model says, greedily, token by token', async () => {
@@ -95,9 +96,9 @@ describe.each([
   });
 
   it('fails only the requests of the call that threw', async () => {
-    let poisoned = 0;
+    let poisoned = 'packs' in kind ? 2 : 1;
     const during = ({ kind: call, slots }: FakeCall) => {
-      if (call !== 'decode' && slots[0] === 1 && poisoned++ === 0) throw new Error('secret path /models/x');
+      if (call !== 'decode' && slots.includes(1) && poisoned-- > 0) throw new Error('secret path /models/x');
     };
     const engine = new EngineUnderTest({ ...kind, during });
     await engine.finish(request('a'), request('b'), request('c'));
@@ -202,8 +203,9 @@ describe.each([
       request('a', { arrivedAt: 90, maxTokens: 3 }),
       request('b', { arrivedAt: 95, maxTokens: 3 }),
     );
+    const prefillMs = 'packs' in kind ? 10 : 20;
     expect(engine.steps[0]).toMatchObject({
-      prefillMs: 20,
+      prefillMs,
       decodeMs: null,
       decodeRows: 0,
       prefillTokens: 8,
@@ -213,10 +215,10 @@ describe.each([
     const isDecoderOnly = !('encoderCapacity' in kind);
     expect(engine.lifeOf(request('b'))).toMatchObject({
       startedAt: 100,
-      prefilledAt: 120,
-      firstTokenAt: isDecoderOnly ? 120 : 123,
-      lastTokenAt: isDecoderOnly ? 126 : 129,
-      end: { at: isDecoderOnly ? 126 : 129 },
+      prefilledAt: 100 + prefillMs,
+      firstTokenAt: isDecoderOnly ? 100 + prefillMs : 123,
+      lastTokenAt: isDecoderOnly ? 106 + prefillMs : 129,
+      end: { at: isDecoderOnly ? 106 + prefillMs : 129 },
       generatedTokens: 3,
     });
   });
@@ -233,6 +235,37 @@ describe('ModelEngine', () => {
     expect(kinds).toEqual(['prefill', 'prefill', 'decode', 'prefill', 'decode', 'prefill', 'decode']);
     expect(engine.tokensOf('a')).toHaveLength(4);
     expect(engine.tokensOf('b')).toHaveLength(1);
+  });
+
+  it('computes chunks and the rows of others in one run, if the session packs', async () => {
+    const during = ({ kind }: FakeCall) => engine.clock.advance(kind === 'decode' ? 3 : 10);
+    const scheduling = { prefillChunk: 4, stepTokens: 8 };
+    const engine: EngineUnderTest = new EngineUnderTest({ scheduling, packs: true, during });
+    engine.engine.submit(request('a', { maxTokens: 30 }));
+    await engine.step();
+    await engine.step();
+    engine.engine.submit(request('b', { promptTokens: prompt(10, 50) }));
+    for (let i = 0; i < 3; i++) await engine.step();
+    const kinds = engine.session.calls.map(({ kind }) => kind);
+    expect(kinds).toEqual(['prefill', 'decode', 'pack', 'pack', 'pack']);
+    expect(engine.session.calls.at(-1)).toMatchObject({ slots: [1, 0], tokens: 3 });
+    const { prefillMs, decodeMs, ...step } = engine.steps.at(-1)!;
+    expect(step).toMatchObject({ decodeRows: 1, prefillTokens: 2 });
+    expect(prefillMs! + decodeMs!).toBeCloseTo(10);
+    expect(decodeMs).toBeGreaterThan(2);
+    expect(decodeMs).toBeLessThan(9);
+    expect(engine.tokensOf('a')).toHaveLength(5);
+    expect(engine.tokensOf('b')).toHaveLength(1);
+  });
+
+  it('computes a scored prompt apart', async () => {
+    const engine = new EngineUnderTest({ packs: true });
+    engine.engine.submit(request('a', { maxTokens: 30 }));
+    await engine.step();
+    engine.engine.submit(request('b', { promptLogprobs: 0 }));
+    await engine.step();
+    const kinds = engine.session.calls.map(({ kind }) => kind);
+    expect(kinds).toEqual(['prefill', 'prefill', 'decode']);
   });
 
   it('aborts in the middle of a prompt', async () => {
@@ -352,5 +385,83 @@ describe('the prompt’s own probabilities', () => {
       .filter(({ kind, contents }) => kind === 'prefill' && contents[0]![0] === promptTokens[0])
       .map(({ contents }) => contents[0]!.length);
     expect(lengths).toEqual([2, 3, 5, 6, 8, 9, 11]);
+  });
+});
+
+describe('an embedding request', () => {
+  const kind = { encoderCapacity: 32 };
+  const embedding = (id: string, length = 4) =>
+    embeddingRequest({ id, promptTokens: prompt(length, id.charCodeAt(0)) });
+
+  it('is answered with the session’s numbers, and changes nothing for sequences', async () => {
+    const engine = new EngineUnderTest({ ...kind, slots: 2 });
+    const embeddings = [1, 7, 32].map((length, i) => embedding(`${i}`, length));
+    await engine.finish(
+      request('a'),
+      embeddings[0]!,
+      request('b'),
+      embeddings[1]!,
+      request('c'),
+      embeddings[2]!,
+    );
+    for (const { id, promptTokens } of embeddings) {
+      expect(engine.eventsOf(id)).toEqual([
+        { type: 'started', id, at: expect.any(Number) },
+        { type: 'embedded', id, at: expect.any(Number), embedding: fakeEmbedding(promptTokens) },
+      ]);
+    }
+    for (const id of ['a', 'b', 'c']) {
+      const { promptTokens } = request(id);
+      expect(engine.tokensOf(id)).toEqual(await tokensAlone(kind, { promptTokens }));
+    }
+    expect(engine.steps.at(-1)).toMatchObject({ waiting: 0, running: 0 });
+    const measured = engine.steps.filter(({ prefillMs }) => prefillMs !== null);
+    expect(measured.reduce((sum, { prefillTokens }) => sum + prefillTokens, 0)).toBe(40 + 12);
+  });
+
+  it('is done in its first step while every slot is taken', async () => {
+    const engine = new EngineUnderTest({ ...kind, slots: 1 });
+    for (const each of [request('a'), request('b')]) engine.engine.submit(each);
+    await engine.step();
+    engine.engine.submit(embedding('e'));
+    await engine.step();
+    expect(engine.endOf('e')).toMatchObject({ type: 'embedded' });
+    expect(engine.eventsOf('b')).toEqual([]);
+  });
+
+  it('fails alone', async () => {
+    const during = ({ kind: call, tokens }: FakeCall) => {
+      if (call === 'embed' && tokens === 5) throw new Error('secret path /models/x');
+    };
+    const engine = new EngineUnderTest({ ...kind, during });
+    await engine.finish(embedding('e', 4), embedding('f', 5), embedding('g', 6));
+    expect(engine.endOf('f')).toMatchObject({ type: 'failed', code: 'engine_failure', stage: 'prefill' });
+    expect(JSON.stringify(engine.endOf('f'))).not.toContain('secret');
+    expect(String(engine.faults[0])).toContain('secret');
+    expect(['e', 'g'].map((id) => engine.endOf(id)?.type)).toEqual(['embedded', 'embedded']);
+  });
+
+  it('ends when it is aborted, late or too long, or when its model is closed', async () => {
+    const engine = new EngineUnderTest(kind);
+    // Each is as long as a step's budget.
+    for (const id of ['aborted', 'a', 'late', 'b', 'closed']) {
+      const queueDeadline = id === 'late' ? 5 : Number.POSITIVE_INFINITY;
+      engine.engine.submit({ ...embedding(id, 32), queueDeadline });
+    }
+    engine.engine.submit(embedding('long', 33));
+    engine.engine.abort(['aborted']);
+    await engine.step();
+    engine.clock.advance(6);
+    await engine.step();
+    engine.events.push(...(await engine.engine.close()).events);
+    expect(engine.endOf('aborted')).toMatchObject({ type: 'aborted', stage: 'queued' });
+    expect(engine.endOf('late')).toMatchObject({
+      type: 'failed',
+      code: 'deadline_exceeded',
+      stage: 'queued',
+    });
+    expect(engine.endOf('closed')).toMatchObject({ type: 'aborted', stage: 'queued' });
+    expect(engine.endOf('long')).toMatchObject({ type: 'failed', code: 'invalid_request' });
+    expect(['a', 'b'].map((id) => engine.endOf(id)?.type)).toEqual(['embedded', 'embedded']);
   });
 });

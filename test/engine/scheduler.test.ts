@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler/scheduler.ts';
-import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
+import { embeddingRequest, generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const decoderOnly: SchedulerOptions = {
   slots: 4,
@@ -43,6 +43,7 @@ describe('Scheduler, decoder-only', () => {
       started: ['a'],
       moves: [],
       reuses: [],
+      embeds: [],
       encodes: [],
       chunks: [chunkOf('a', 0, 0, 8, false)],
       prefillTokens: 8,
@@ -400,5 +401,59 @@ describe('Scheduler, encoder-decoder', () => {
     const scheduler = schedulerWith(encoderDecoder, request('a', 6), request('b', 6), request('c', 6));
     expect(scheduler.next(0).started).toEqual(['a', 'b']);
     expect(scheduler.next(0).started).toEqual(['c']);
+  });
+});
+
+describe('Scheduler, embedding requests', () => {
+  const embedding = (id: string, length: number, more = {}) =>
+    embeddingRequest({ id, promptTokens: new Array(length).fill(7), ...more });
+
+  it('need no slot and leave nothing behind', () => {
+    const scheduler = schedulerWith({ ...encoderDecoder, slots: 1 }, request('a', 4), request('b', 4));
+    scheduler.next(0);
+    scheduler.add(embedding('e', 5));
+    expect(scheduler.promptBacklog).toBe(9);
+    expect(scheduler.next(0)).toMatchObject({
+      started: ['e'],
+      embeds: ['e'],
+      encodes: [],
+      rows: [{ id: 'a', past: 0 }],
+      prefillTokens: 5,
+    });
+    expect([scheduler.waiting, scheduler.running, scheduler.promptBacklog]).toEqual([1, 1, 4]);
+    expect(scheduler.release('e')).toBeNull();
+    expect(scheduler.next(0)).toMatchObject({ embeds: [], rows: [{ id: 'a', past: 1 }] });
+  });
+
+  it('share the budget of a step with prompts, and one over budget runs alone', () => {
+    const scheduler = schedulerWith(encoderDecoder);
+    const requests = [embedding('e', 6), request('a', 6), embedding('f', 6), embedding('g', 40)];
+    for (const each of requests) scheduler.add(each);
+    expect(scheduler.next(0)).toMatchObject({ embeds: ['e'], encodes: [{ id: 'a' }], prefillTokens: 12 });
+    // While `a` decodes, prompts get a chunk of 8.
+    expect(scheduler.next(0)).toMatchObject({ embeds: ['f'], prefillTokens: 6 });
+    expect(scheduler.next(0)).toMatchObject({ embeds: ['g'], prefillTokens: 40 });
+  });
+
+  it('of one client do not hold up another’s prompt', () => {
+    const scheduler = schedulerWith(encoderDecoder);
+    for (let i = 0; i < 20; i += 1) scheduler.add(embedding(`e${i}`, 8, { client: 'many' }));
+    scheduler.next(0);
+    scheduler.add(request('a', 8, { client: 'one' }));
+    expect(scheduler.next(0)).toMatchObject({ encodes: [{ id: 'a' }] });
+  });
+
+  it('leave the queue when they are aborted or late', () => {
+    const scheduler = schedulerWith(encoderDecoder);
+    scheduler.add(embedding('e', 5));
+    scheduler.add(embedding('f', 5, { queueDeadline: 10 }));
+    expect(scheduler.release('e')).toBe('queued');
+    expect(scheduler.next(11)).toMatchObject({ expired: [{ id: 'f', stage: 'queued' }], embeds: [] });
+    expect(scheduler.hasWork).toBe(false);
+  });
+
+  it('must fit the encoder, and need one', () => {
+    expect(() => schedulerWith(encoderDecoder).add(embedding('e', 51))).toThrow(RangeError);
+    expect(() => schedulerWith({}).add(embedding('e', 5))).toThrow(RangeError);
   });
 });

@@ -5,7 +5,7 @@ import {
   headStartTokens,
   WaitingQueue,
 } from '../../src/engine/scheduler/waiting-queue.ts';
-import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
+import { embeddingRequest, generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 
 const request = (id: string, more: RequestOverrides = {}) =>
   generationRequest({ id, promptTokens: [1, 2], maxTokens: 8, ...more });
@@ -21,7 +21,7 @@ function queueOf(...requests: Waiting[]): WaitingQueue<Waiting> {
 /** The first `count` ids in the order in which they get one of many free slots, all at the time `now`. */
 function served(queue: WaitingQueue<Waiting>, now = 100, count = 100): string[] {
   const ids: string[] = [];
-  const next = () => queue.first(now, false);
+  const next = () => queue.first(now, 'free');
   for (let request = next(); request !== null && ids.length < count; request = next()) {
     queue.take(request);
     ids.push(request.id);
@@ -107,7 +107,7 @@ describe('WaitingQueue', () => {
   it('refunds what a request did not compute, and gives no credit with it', () => {
     const long = { promptTokens: [1, 2], maxTokens: 998 };
     const queue = queueOf(...many(3, 'early', long), ...many(10, 'exact', { maxTokens: 98 }));
-    const early = queue.first(0, false)!;
+    const early = queue.first(0, 'free')!;
     expect(early.id).toBe('early0');
     queue.take(early);
     expect(served(queue, 0, 3)).toEqual(['exact0', 'exact1', 'exact2']);
@@ -122,27 +122,46 @@ describe('WaitingQueue', () => {
   it('gives a spare slot to clients that hold none, and to nobody else', () => {
     const queue = queueOf(...many(5, 'many'));
     const [one, another] = many(2, 'one');
-    queue.take(queue.first(0, false)!);
-    expect(queue.first(0, true)).toBeNull();
-    expect(queue.first(0, false)?.id).toBe('many1');
+    queue.take(queue.first(0, 'free')!);
+    expect(queue.first(0, 'spare')).toBeNull();
+    expect(queue.first(0, 'free')?.id).toBe('many1');
     queue.add(one!);
-    expect(queue.first(0, true)).toBe(one);
+    expect(queue.first(0, 'spare')).toBe(one);
     queue.take(one!);
     queue.add(another!);
-    expect(queue.first(0, true)).toBeNull();
+    expect(queue.first(0, 'spare')).toBeNull();
     queue.release(one!, 10, 1000);
-    expect(queue.first(1000, true)).toBe(another);
+    expect(queue.first(1000, 'spare')).toBe(another);
+  });
+
+  it('lets embedding requests pass those that wait for a slot, in their clients’ turns', () => {
+    const embedding = (id: string, client: string) => embeddingRequest({ id, client, arrivedAt: 1 });
+    const queue = new WaitingQueue<Waiting | ReturnType<typeof embedding>>();
+    for (const each of many(3, 'a')) queue.add(each);
+    expect(queue.first(1, 'none')).toBeNull();
+    for (const [id, client] of ['a', 'a', 'b', 'b'].entries())
+      queue.add(embedding(`${client}-${id}`, client));
+    const order: string[] = [];
+    for (let next = queue.first(1, 'none'); next !== null; next = queue.first(1, 'none')) {
+      queue.take(next);
+      queue.release(next, next.promptTokens.length, 1);
+      order.push(next.id);
+    }
+    expect(order).toEqual(['a-0', 'b-2', 'a-1', 'b-3']);
+    // They hold no slot, so their clients may have the spare one.
+    expect(queue.first(1, 'spare')?.id).toBe('a0');
+    expect(queue.size).toBe(3);
   });
 
   it('forgets what a client was charged, some time after its last request', () => {
     const chargedFirst = (now: number) => {
       const [large] = many(1, 'a', { maxTokens: 900 });
       const queue = queueOf(large!);
-      queue.take(queue.first(0, false)!);
+      queue.take(queue.first(0, 'free')!);
       queue.release(large!, 1000, 0);
-      queue.first(now, false);
+      queue.first(now, 'free');
       for (const each of [...many(1, 'a'), ...many(1, 'b')]) queue.add(each);
-      return queue.first(now, false)!.client;
+      return queue.first(now, 'free')!.client;
     };
     expect(chargedFirst(forgetMs - 1)).toBe('b');
     expect(chargedFirst(forgetMs)).toBe('a');
@@ -151,7 +170,7 @@ describe('WaitingQueue', () => {
   it('gives the only slot of a model to every client in turn', () => {
     const queue = queueOf(...many(3, 'a'), ...many(3, 'b'));
     const order = Array.from({ length: 6 }, (_, now) => {
-      const next = queue.first(now, false)!;
+      const next = queue.first(now, 'free')!;
       queue.take(next);
       queue.release(next, 10, now);
       return next.id;
@@ -163,6 +182,6 @@ describe('WaitingQueue', () => {
     const queue = queueOf(request('a'), request('b'), request('c'));
     expect(queue.remove(({ id }) => id !== 'b', 0).map(({ id }) => id)).toEqual(['a', 'c']);
     expect(served(queue)).toEqual(['b']);
-    expect(queue.first(0, false)).toBeNull();
+    expect(queue.first(0, 'free')).toBeNull();
   });
 });

@@ -30,6 +30,7 @@ describe('what the engine is asked', () => {
     expect(status).toBe(200);
     expect(engine.submitted).toEqual([
       {
+        task: 'generate',
         id: expect.stringMatching(/^cmpl-[0-9a-f]{32}-0$/),
         model: 'tiny',
         promptTokens: [tokenOf('a'), tokenOf('b'), eos],

@@ -69,6 +69,7 @@ describe.each(['/health', '/health/ready'])('%s', (url) => {
       slots: 1,
       capacity: 8,
       encoderCapacity: 8,
+      encoderWidth: 4,
       cacheBudget: 0,
       isCacheLimit: false,
       runtime: fakeRuntime,

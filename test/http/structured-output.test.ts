@@ -19,6 +19,7 @@ async function send(
     slots: 4,
     capacity: 32,
     encoderCapacity: 24,
+    encoderWidth: 4,
     cacheBudget: 0,
     isCacheLimit: false,
     runtime,

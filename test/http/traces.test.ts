@@ -109,6 +109,42 @@ describe('traces', () => {
     });
   });
 
+  it('name embeddings by their own operation, with the stages they have', async () => {
+    const { post, traces } = tracedServer();
+    await post('/v1/embeddings', { input: ['tell', 'nobody'], encoding_format: 'base64' });
+    await traces.flush();
+    const [whole, ...stages] = spans();
+    expect(whole).toMatchObject({ name: 'embeddings tiny', status: {} });
+    expect(plain(whole!)).toMatchObject({
+      'gen_ai.operation.name': 'embeddings',
+      'gen_ai.request.encoding_formats': { values: [{ stringValue: 'base64' }] },
+      'gen_ai.usage.input_tokens': '12',
+    });
+    expect(plain(whole!)).not.toHaveProperty('gen_ai.usage.output_tokens');
+    expect(stages.map((stage) => [stage.name, lengthMs(stage)])).toEqual([
+      ['prepare', 0],
+      ['queue', 1],
+      ['prefill', 2],
+    ]);
+    expect(JSON.stringify(received)).not.toMatch(/tell|nobody/);
+  });
+
+  it('have the parameters of a response under the same names', async () => {
+    const { post, traces } = tracedServer();
+    const body = { input: 'tell nobody', max_output_tokens: 9, top_p: 0.5, tools: [] };
+    const response = await post('/v1/responses', body);
+    await traces.flush();
+    expect(spans()[0]!.name).toBe('chat tiny');
+    expect(plain(spans()[0]!)).toMatchObject({
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.request.max_tokens': '9',
+      'gen_ai.request.top_p': 0.5,
+      'gen_ai.response.id': response.json().id,
+      'http.route': '/v1/responses',
+    });
+    expect(JSON.stringify(received)).not.toContain('nobody');
+  });
+
   it('are part of the caller’s, where that is sampled', async () => {
     const { post, traces } = tracedServer();
     const id = 'a'.repeat(32);

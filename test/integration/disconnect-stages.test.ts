@@ -21,6 +21,7 @@ async function gatedService() {
     slots: 1,
     capacity: 64,
     encoderCapacity: 0,
+    encoderWidth: 0,
     cacheBudget: 0,
     isCacheLimit: false,
     runtime: fakeRuntime,

@@ -5,7 +5,7 @@ import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { Metrics } from '../../src/observability/metrics.ts';
 import { createMetricsCatalogue } from '../../src/observability/metrics-catalogue.ts';
 import { fakeModel } from '../support/fake-server.ts';
-import { generationRequest } from '../support/generation-request.ts';
+import { embeddingRequest, generationRequest } from '../support/generation-request.ts';
 
 let metrics: Metrics;
 beforeEach(() => {
@@ -122,6 +122,25 @@ describe('a sequence', () => {
     expect(sum).toBeCloseTo(0.03);
     expect(await value('altup_prompt_tokens_total')).toBe(5);
     expect(await value('altup_generated_tokens_total')).toBe(4);
+  });
+
+  it('that is embedded counts like others, but decodes nothing', async () => {
+    const times = { arrivedAt: 1000, queuedAt: 1200 };
+    const request = embeddingRequest({ id: 'id', model: 'm', promptTokens: [5, 6, 7], ...times });
+    const life = new SequenceLife(request);
+    metrics.admitted(life);
+    expect(await value('altup_queue_tokens')).toBe(3);
+    happen(life, started(1500));
+    expect(await value('altup_requests_running')).toBe(1);
+    happen(life, { type: 'embedded', id: 'id', at, embedding: Float32Array.of(1) });
+    expect(await value('altup_requests_running')).toBe(0);
+    expect(await value('altup_queue_tokens')).toBe(0);
+    expect(await histogram('altup_queue_seconds')).toEqual([1, 0.3]);
+    expect(await histogram('altup_prefill_seconds')).toEqual([1, 2.5]);
+    expect(await histogram('altup_request_seconds')).toEqual([1, 3]);
+    expect(await value('altup_prompt_tokens_total')).toBe(3);
+    expect(await value('altup_decode_seconds_count')).toBeUndefined();
+    expect(await value('altup_time_to_first_token_seconds_count')).toBeUndefined();
   });
 
   it('that never started has no prefill, decode or prompt tokens', async () => {

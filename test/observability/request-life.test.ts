@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { RequestLife } from '../../src/observability/request-life.ts';
-import { generationRequest } from '../support/generation-request.ts';
+import { embeddingRequest, generationRequest } from '../support/generation-request.ts';
 
 const started = (at: number): GenerationEvent => ({ type: 'started', id: 'id', at });
 const reused = (tokens: number): GenerationEvent => ({ type: 'reused', id: 'id', tokens });
@@ -60,5 +60,20 @@ describe('the life of a request', () => {
       [reused(40), finished()],
     );
     expect(done.cachedTokens).toBe(36);
+  });
+
+  it('knows when its last text was embedded, and that no token was generated', () => {
+    const life = requestOf();
+    life.sequences = [7, 9, 8].map((at) => {
+      const sequence = new SequenceLife(embeddingRequest());
+      for (const event of [
+        started(5),
+        { type: 'embedded', id: 'id', at, embedding: Float32Array.of(1) },
+      ] as const)
+        sequence.add(event);
+      return sequence;
+    });
+    expect(life).toMatchObject({ startedAt: 5, embeddedAt: 9, firstTokenAt: null, generatedTokens: null });
+    expect(requestOf([started(5)]).embeddedAt).toBeNull();
   });
 });

@@ -15,6 +15,7 @@ const ready: ModelState = {
   slots: 1,
   capacity: 8,
   encoderCapacity: 0,
+  encoderWidth: 0,
   cacheBudget: 0,
   isCacheLimit: false,
   runtime: fakeRuntime,

@@ -1,5 +1,5 @@
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
-import type { GenerationEvent, GenerationRequest } from '../../src/engine/protocol/generation.ts';
+import type { EngineRequest, GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import type { StepReport } from '../../src/engine/protocol/messages.ts';
 import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler/scheduler.ts';
@@ -41,21 +41,22 @@ export class EngineUnderTest {
   }: EngineUnderTestOptions = {}) {
     this.clock = clock ?? new ManualClock();
     this.session = new FakeSession(options);
-    const { slots, capacity, encoderCapacity } = this.session;
+    const { slots, capacity, encoderCapacity, encoderWidth } = this.session;
     const limits = { slots, capacity, encoderCapacity };
     this.engine = new ModelEngine({
       name,
       session: this.session,
-      limits: { ...limits, cacheBudget: 0, isCacheLimit: false },
+      limits: { ...limits, encoderWidth, cacheBudget: 0, isCacheLimit: false },
       scheduler: new Scheduler({
         ...limits,
         spareSlots: 0,
         stepTokens: 32,
         prefillChunk: 8,
         hasEqualRows: this.session.hasEqualRows,
+        packs: this.session.packs,
         ...scheduling,
       }),
-      times: new StepTimes(stepMs),
+      times: new StepTimes(stepMs, this.session.packs),
       promptLookup,
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
       clock: this.clock.now,
@@ -72,7 +73,7 @@ export class EngineUnderTest {
   }
 
   /** Submits the requests and runs steps until no work is left. */
-  async finish(...requests: readonly GenerationRequest[]): Promise<void> {
+  async finish(...requests: readonly EngineRequest[]): Promise<void> {
     for (const request of requests) this.engine.submit(request);
     for (let steps = 0; this.engine.hasWork; steps++) {
       if (steps > 10_000) throw new Error('the engine never comes to an end');
@@ -96,7 +97,7 @@ export class EngineUnderTest {
     return this.eventsOf(id).at(-1);
   }
 
-  lifeOf(request: GenerationRequest): SequenceLife {
+  lifeOf(request: EngineRequest): SequenceLife {
     const life = new SequenceLife(request);
     for (const event of this.eventsOf(request.id)) life.add(event);
     return life;

@@ -1,7 +1,14 @@
 import type { Engine, Generation } from '../../src/engine/protocol/engine.ts';
-import { type GenerationEvent, type GenerationRequest, isEnd } from '../../src/engine/protocol/generation.ts';
+import {
+  type EmbeddingRequest,
+  type EngineRequest,
+  type GenerationEvent,
+  type GenerationRequest,
+  isEnd,
+} from '../../src/engine/protocol/generation.ts';
 import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import type { ServiceError } from '../../src/errors.ts';
+import { fakeEmbedding } from './fake-session.ts';
 
 /** One token per character of `text`, then an end. */
 export function textEvents(request: GenerationRequest, text: string): GenerationEvent[] {
@@ -23,6 +30,13 @@ export function textEvents(request: GenerationRequest, text: string): Generation
   ];
 }
 
+function embeddingEvents({ id, arrivedAt, promptTokens }: EmbeddingRequest): GenerationEvent[] {
+  return [
+    { type: 'started', id, at: arrivedAt + 1 },
+    { type: 'embedded', id, at: arrivedAt + 3, embedding: fakeEmbedding(promptTokens) },
+  ];
+}
+
 interface Call {
   lives: readonly SequenceLife[];
   signal: AbortSignal;
@@ -38,15 +52,18 @@ interface Call {
 export class FakeEngine implements Engine {
   /** The events of each request, in order; empty if the test emits them itself. */
   script: (request: GenerationRequest) => GenerationEvent[] = (request) => textEvents(request, 'ok');
+  /** The same for embeddings. */
+  embeddingScript: (request: EmbeddingRequest) => GenerationEvent[] = embeddingEvents;
   /** Thrown by the next calls. */
   refusal: ServiceError | null = null;
   readonly submitted: GenerationRequest[] = [];
+  readonly embeddings: EmbeddingRequest[] = [];
   readonly aborted: string[] = [];
   readonly calls: Call[] = [];
   #onSubmit: (() => void)[] = [];
   #onAbort: (() => void)[] = [];
 
-  generate(requests: readonly GenerationRequest[], signal: AbortSignal): Generation {
+  generate(requests: readonly EngineRequest[], signal: AbortSignal): Generation {
     if (this.refusal) throw this.refusal;
     const call: Call = {
       lives: requests.map((request) => new SequenceLife(request)),
@@ -56,12 +73,21 @@ export class FakeEngine implements Engine {
       wake: () => {},
     };
     this.calls.push(call);
-    this.submitted.push(...requests);
     signal.addEventListener('abort', () => this.#abort(call), { once: true });
     if (signal.aborted) this.#abort(call);
-    for (const request of requests) for (const event of this.script(request)) this.#push(call, event);
+    for (const request of requests) for (const event of this.#record(request)) this.#push(call, event);
     for (const resolve of this.#onSubmit.splice(0)) resolve();
     return Object.assign(this.#iterate(call), { lives: call.lives });
+  }
+
+  /** @returns its scripted events */
+  #record(request: EngineRequest): GenerationEvent[] {
+    if (request.task === 'embed') {
+      this.embeddings.push(request);
+      return this.embeddingScript(request);
+    }
+    this.submitted.push(request);
+    return this.script(request);
   }
 
   load() {

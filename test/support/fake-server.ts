@@ -16,7 +16,7 @@ import { createMetricsCatalogue } from '../../src/observability/metrics-catalogu
 import type { CompileGrammar } from '../../src/sampling/grammar.ts';
 import { documentedAnswersOnly } from './documented-answers.ts';
 import { FakeEngine } from './fake-engine.ts';
-import { fakeRuntime } from './fake-session.ts';
+import { fakeRuntime, fakeWidth } from './fake-session.ts';
 import { fakeTexts, fakeTokenizer } from './fake-tokenizer.ts';
 
 const capacity = 32;
@@ -71,6 +71,7 @@ export function fakeModel(
       slots: 4,
       capacity,
       encoderCapacity,
+      encoderWidth: kind === 'decoder-only' ? 0 : fakeWidth,
       cacheBudget: 0,
       isCacheLimit: false,
       runtime: fakeRuntime,
@@ -119,6 +120,7 @@ export const fakeConfig: ServerConfig = {
   strict: false,
   bodyLimit: 100_000,
   unknownFields: 'refuse',
+  responsesStore: null,
   queueTimeoutMs: 100,
   requestTimeoutMs: 1000,
   maxQueuedRequests: 256,

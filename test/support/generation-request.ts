@@ -1,4 +1,8 @@
-import type { GenerationRequest, StopConditions } from '../../src/engine/protocol/generation.ts';
+import type {
+  EmbeddingRequest,
+  GenerationRequest,
+  StopConditions,
+} from '../../src/engine/protocol/generation.ts';
 import type { SamplingParameters } from '../../src/sampling/sampling-request.ts';
 import { greedy } from '../../src/sampling/sampling-request.ts';
 
@@ -10,6 +14,7 @@ export interface RequestOverrides extends Partial<Omit<GenerationRequest, 'sampl
 /** A greedy request with every control off and no deadline; tests override only the fields they test. */
 export function generationRequest(overrides: RequestOverrides = {}): GenerationRequest {
   return {
+    task: 'generate',
     id: 'request',
     model: 'model',
     promptTokens: [5, 6, 7],
@@ -36,5 +41,22 @@ export function generationRequest(overrides: RequestOverrides = {}): GenerationR
       minTokens: 0,
       ...overrides.stop,
     },
+  };
+}
+
+/** The same for an embedding. */
+export function embeddingRequest(overrides: Partial<EmbeddingRequest> = {}): EmbeddingRequest {
+  return {
+    task: 'embed',
+    id: 'embedding',
+    model: 'model',
+    promptTokens: [5, 6, 7],
+    priority: 0,
+    client: '',
+    arrivedAt: 0,
+    queuedAt: 0,
+    queueDeadline: Number.POSITIVE_INFINITY,
+    deadline: Number.POSITIVE_INFINITY,
+    ...overrides,
   };
 }

@@ -9,6 +9,8 @@ import { seededRandom } from './seeded-random.ts';
 export interface SessionTokens {
   alone: number[][];
   together: number[][];
+  /** Of each prompt; none without an encoder. */
+  embeddings: number[][];
 }
 
 /** Prompt lengths, and the step at which each joins the batch. Few, because a software GPU takes a second per step. */
@@ -95,10 +97,13 @@ async function together(session: Session, all: readonly Text[]): Promise<number[
 async function sessionTokens(folder: string, runtime: Runtime): Promise<SessionTokens> {
   const { decoderStart } = (await readManifest(folder)).specialTokens;
   const session = await openSession({ folder, slots, maxContext: 128, threads: 2 }, runtime);
-  const found = {
+  const found: SessionTokens = {
     alone: await alone(session, texts(session, decoderStart)),
     together: await together(session, texts(session, decoderStart)),
+    embeddings: [],
   };
+  for (const { prompt } of session.encoderWidth > 0 ? texts(session, decoderStart) : [])
+    found.embeddings.push(Array.from(await session.embed(prompt)));
   await session.close();
   return found;
 }

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from training import gemma_golden, golden, lora_golden, slice_golden, t5_golden
+from training import embedding_golden, gemma_golden, golden, lora_golden, slice_golden, t5_golden
 from training.t5 import T5
 
 GOLDEN = Path(__file__).parents[2] / "test" / "golden"
@@ -42,6 +42,10 @@ def test_committed_data_of_lora_is_current():
 
 def test_committed_data_of_slices_is_current():
     assert slice_golden.check(GOLDEN / "slice") == []
+
+
+def test_committed_embeddings_are_current():
+    assert embedding_golden.check(GOLDEN / "embeddings.json") == []
 
 
 @pytest.mark.parametrize("variant", list(golden.VARIANTS))

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ServiceError } from '../../errors.ts';
 import type { Clock } from '../protocol/clock.ts';
-import { type GenerationRequest, promptLength } from '../protocol/generation.ts';
+import { type EngineRequest, type GivenTokens, promptLength } from '../protocol/generation.ts';
 import { type QueueAmount, QueueBound, type Refusal } from './queue-bound.ts';
 
 export interface AdmissionLimits {
@@ -11,7 +11,7 @@ export interface AdmissionLimits {
   clientQueueShare: number;
 }
 
-type Arriving = Pick<GenerationRequest, 'promptTokens' | 'completionPrefix' | 'client'>;
+type Arriving = GivenTokens & Pick<EngineRequest, 'client'>;
 
 const keptPart = ', partly reserved for clients that return on time';
 

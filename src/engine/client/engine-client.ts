@@ -3,7 +3,7 @@ import { ServiceError } from '../../errors.ts';
 import { interruptNativeSessions } from '../../runtime/native/native-addon.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { Engine, EngineObserver, Generation } from '../protocol/engine.ts';
-import type { GenerationRequest } from '../protocol/generation.ts';
+import type { EngineRequest } from '../protocol/generation.ts';
 import { type EngineReport, errorDetail, type ModelSpec, type WorkerData } from '../protocol/messages.ts';
 import type { Admission } from './admission.ts';
 import { EngineModels, type OnModelState } from './engine-models.ts';
@@ -82,7 +82,7 @@ export class EngineClient implements Engine {
     await left;
   }
 
-  generate(requests: readonly GenerationRequest[], signal: AbortSignal): Generation {
+  generate(requests: readonly EngineRequest[], signal: AbortSignal): Generation {
     this.#admit(requests);
     const stream = this.#requests.open(requests, signal, (ids) => this.#abort(ids));
     this.#worker.post({ type: 'submit', requests });
@@ -107,7 +107,7 @@ export class EngineClient implements Engine {
   }
 
   /** Admits all of `requests` or none. @throws ServiceError */
-  #admit(requests: readonly GenerationRequest[]): void {
+  #admit(requests: readonly EngineRequest[]): void {
     try {
       this.#requireOpen();
       for (const { model } of requests) this.#models.requireReady(model);

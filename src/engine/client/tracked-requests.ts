@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../errors.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { EngineObserver, Generation } from '../protocol/engine.ts';
-import { type GenerationEvent, type GenerationRequest, isEnd } from '../protocol/generation.ts';
+import { type EngineRequest, type GenerationEvent, isEnd } from '../protocol/generation.ts';
 import { SequenceLife } from '../protocol/sequence-life.ts';
 import type { Admission } from './admission.ts';
 
@@ -54,11 +54,7 @@ export class TrackedRequests {
    * Starts to track admitted requests. They count until they have ended, even if nobody listens any more.
    * @param abort called with the ids still open when the consumer leaves or `signal` aborts
    */
-  open(
-    requests: readonly GenerationRequest[],
-    signal: AbortSignal,
-    abort: (ids: string[]) => void,
-  ): EventStream {
+  open(requests: readonly EngineRequest[], signal: AbortSignal, abort: (ids: string[]) => void): EventStream {
     const leave = () => {
       if (group.open.size > 0) abort([...group.open]);
     };
@@ -90,7 +86,7 @@ export class TrackedRequests {
   }
 
   /** Requests for `model` that have no slot yet, in order of arrival. */
-  waitingFor(model: string): GenerationRequest[] {
+  waitingFor(model: string): EngineRequest[] {
     return this.#pick(({ request, startedAt }) => request.model === model && startedAt === null).map(
       ({ request }) => request,
     );

@@ -1,4 +1,4 @@
-import type { GenerationEvent, GenerationRequest } from './generation.ts';
+import type { EngineRequest, GenerationEvent } from './generation.ts';
 import type { StepReport } from './messages.ts';
 import type { SequenceLife } from './sequence-life.ts';
 
@@ -11,13 +11,13 @@ export interface Generation extends AsyncIterable<GenerationEvent> {
 /** The engine as the HTTP layer sees it. */
 export interface Engine {
   /**
-   * Admits all requests or none, in one synchronous step. Aborting `signal` or leaving the loop over the events early
+   * Admits all requests, for text or for embeddings, or none, in one synchronous step. Aborting `signal` or leaving the loop over the events early
    * aborts what still runs.
    * @throws ServiceError `queue_full`, `not_ready`, `shutting_down`, before anything is queued
    */
-  generate(requests: readonly GenerationRequest[], signal: AbortSignal): Generation;
+  generate(requests: readonly EngineRequest[], signal: AbortSignal): Generation;
 
-  /** Requests that wait for a slot, requests that hold one, and prompt tokens that wait. */
+  /** Requests that wait, requests that hold one, and prompt tokens that wait. */
   load(): { waiting: number; running: number; queuedTokens: number };
 }
 

@@ -13,12 +13,34 @@ export interface StopConditions {
   minTokens: number;
 }
 
-/** One sequence to generate. `n` choices of one prompt are n requests. */
-export interface GenerationRequest {
+/** What each request to the engine has, whatever it asks of its model. */
+interface QueuedRequest {
   id: string;
   /** Model name as served, `<id>` or `<id>:<precision>`, resolved to the engine's key. */
   model: string;
   promptTokens: readonly number[];
+  /** Lower values run sooner. */
+  priority: number;
+  /** The client that sent it; clients share the model fairly. Empty when clients are not distinguished. */
+  client: string;
+  /** Milliseconds on the shared clock (engine/protocol/clock.ts), as all times below. */
+  arrivedAt: number;
+  /** When it was ready for the queue: its prompt tokenized, its grammar compiled. */
+  queuedAt: number;
+  /** Latest time to leave the queue. */
+  queueDeadline: number;
+  /** Latest time to finish. */
+  deadline: number;
+}
+
+/** One prompt for an encoder, whose final states the answer is the mean of. It needs no slot. */
+export interface EmbeddingRequest extends QueuedRequest {
+  task: 'embed';
+}
+
+/** One sequence to generate. `n` choices of one prompt are n requests. */
+export interface GenerationRequest extends QueuedRequest {
+  task: 'generate';
   /** Encoder-decoder models: tokens that the decoder reads after its start token and continues. */
   completionPrefix: readonly number[];
   maxTokens: number;
@@ -32,27 +54,18 @@ export interface GenerationRequest {
   promptLogprobs: number | null;
   /** Leave special tokens out of the text. */
   skipSpecialTokens: boolean;
-  /** Lower values run sooner. */
-  priority: number;
-  /** The client that sent it; clients share the slots fairly. Empty when clients are not distinguished. */
-  client: string;
   /** Only requests with the same salt may reuse each other's computed prompts. */
   cacheSalt: string;
-  /** Milliseconds on the shared clock (engine/protocol/clock.ts), as all times below. */
-  arrivedAt: number;
-  /** When it was ready for the queue: its prompt tokenized, its grammar compiled. */
-  queuedAt: number;
-  /** Latest time to leave the queue. */
-  queueDeadline: number;
-  /** Latest time to finish. */
-  deadline: number;
 }
 
+export type EngineRequest = GenerationRequest | EmbeddingRequest;
+
+/** What a request gives the model to read. */
+export type GivenTokens = Pick<GenerationRequest, 'promptTokens'> &
+  Partial<Pick<GenerationRequest, 'completionPrefix'>>;
+
 /** Number of tokens that a request gives the model to read. */
-export const promptLength = ({
-  promptTokens,
-  completionPrefix,
-}: Pick<GenerationRequest, 'promptTokens' | 'completionPrefix'>): number =>
+export const promptLength = ({ promptTokens, completionPrefix = [] }: GivenTokens): number =>
   promptTokens.length + completionPrefix.length;
 
 export type FinishReason = 'stop' | 'length';
@@ -61,7 +74,7 @@ export type AbortStage = 'queued' | 'prefill' | 'decode';
 
 /**
  * Events of one request, in order: started, reused, scored…, prefilled, tokens… and guessed…, then one of finished,
- * failed, aborted.
+ * embedded, failed, aborted.
  */
 export type GenerationEvent =
   | { type: 'started'; id: string; at: number }
@@ -92,10 +105,14 @@ export type GenerationEvent =
       /** Text held back until now. */
       text: string;
     }
+  /** An embedding request is done. */
+  | { type: 'embedded'; id: string; at: number; embedding: Float32Array }
   | { type: 'failed'; id: string; at: number; code: ErrorCode; message: string; stage: AbortStage }
   | { type: 'aborted'; id: string; at: number; stage: AbortStage };
 
-export type EndEvent = Extract<GenerationEvent, { type: 'finished' | 'failed' | 'aborted' }>;
+const ends = ['finished', 'embedded', 'failed', 'aborted'] as const;
+
+export type EndEvent = Extract<GenerationEvent, { type: (typeof ends)[number] }>;
 
 export const isEnd = (event: GenerationEvent): event is EndEvent =>
-  event.type === 'finished' || event.type === 'failed' || event.type === 'aborted';
+  (ends as readonly string[]).includes(event.type);

@@ -1,6 +1,6 @@
 import type { VocabularyData } from '../../catalog/tokenizer/vocabulary.ts';
 import type { Runtime } from '../../runtime/session.ts';
-import type { GenerationEvent, GenerationRequest } from './generation.ts';
+import type { EngineRequest, GenerationEvent } from './generation.ts';
 
 /** One model for an engine worker to load. */
 export interface ModelSpec {
@@ -40,7 +40,7 @@ export type EngineCommand =
   | { type: 'load'; spec: ModelSpec }
   /** Aborts the model's remaining requests and closes its session. */
   | { type: 'unload'; model: string }
-  | { type: 'submit'; requests: readonly GenerationRequest[] }
+  | { type: 'submit'; requests: readonly EngineRequest[] }
   | { type: 'abort'; ids: readonly string[] }
   /** Aborts everything, closes all sessions and exits. */
   | { type: 'close' };
@@ -74,6 +74,7 @@ export type EngineReport =
       slots: number;
       capacity: number;
       encoderCapacity: number;
+      encoderWidth: number;
       cacheBudget: number;
       isCacheLimit: boolean;
     }

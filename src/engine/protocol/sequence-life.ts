@@ -1,12 +1,12 @@
-import type { AbortStage, EndEvent, GenerationEvent, GenerationRequest } from './generation.ts';
+import type { AbortStage, EndEvent, EngineRequest, GenerationEvent } from './generation.ts';
 
 /**
  * The life of one admitted sequence: its request and what its events have said so far. The main thread keeps it;
  * metrics, answers, log lines and spans read it. Times are milliseconds on the shared clock; null: not reached.
  */
 export class SequenceLife {
-  readonly request: GenerationRequest;
-  /** When it got a slot. */
+  readonly request: EngineRequest;
+  /** When it left the queue: it got a slot, or its step began if it needs none. */
   startedAt: number | null = null;
   /** Prompt tokens taken over from another request. */
   cachedTokens = 0;
@@ -20,7 +20,7 @@ export class SequenceLife {
   rightGuesses = 0;
   end: EndEvent | null = null;
 
-  constructor(request: GenerationRequest) {
+  constructor(request: EngineRequest) {
     this.request = request;
   }
 

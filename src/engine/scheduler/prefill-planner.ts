@@ -1,31 +1,33 @@
-import { type GenerationRequest, promptLength } from '../protocol/generation.ts';
+import { type EmbeddingRequest, type GenerationRequest, promptLength } from '../protocol/generation.ts';
 import type { CacheMemory } from './cache-memory.ts';
 import { chunkEnd, costOf, leftOf, type PromptBudget } from './cut-prompt.ts';
 import type { SharedPrefix, SlotContent, SlotContents } from './slot-contents.ts';
 import type { SlotTable } from './slot-table.ts';
 import type { StepPlan } from './step-plan.ts';
-import type { WaitingQueue } from './waiting-queue.ts';
+import type { NextSlot, WaitingQueue } from './waiting-queue.ts';
 
-/** The parts of a request that the scheduler reads. */
-export type Schedulable = Pick<
-  GenerationRequest,
+type ReadOfEach =
+  | 'task'
   | 'id'
   | 'promptTokens'
-  | 'completionPrefix'
-  | 'maxTokens'
-  | 'promptLogprobs'
-  | 'cacheSalt'
-  | 'isReproducible'
   | 'priority'
   | 'client'
   | 'arrivedAt'
   | 'queueDeadline'
-  | 'deadline'
+  | 'deadline';
+
+type SchedulableEmbedding = Pick<EmbeddingRequest, ReadOfEach>;
+type SchedulableSequence = Pick<
+  GenerationRequest,
+  ReadOfEach | 'completionPrefix' | 'maxTokens' | 'promptLogprobs' | 'cacheSalt' | 'isReproducible'
 >;
+
+/** The parts of a request that the scheduler reads. */
+export type Schedulable = SchedulableSequence | SchedulableEmbedding;
 
 /** A request that holds a slot. */
 export interface RunningSequence {
-  readonly request: Schedulable;
+  readonly request: SchedulableSequence;
   /** Whether the encoder has read the prompt after the steps planned so far. */
   isEncoded: boolean;
   /** Decoder positions filled after those steps. */
@@ -42,6 +44,7 @@ interface PlannerOptions {
   prefillChunk: number;
   capacity: number;
   encoderCapacity: number;
+  packs?: boolean;
   memory?: CacheMemory;
 }
 
@@ -54,16 +57,19 @@ interface SchedulerState {
   readonly holders: Map<string, RunningSequence>;
 }
 
-type PrefillPlan = Pick<StepPlan, 'started' | 'reuses' | 'encodes' | 'chunks' | 'prefillTokens'>;
+type PrefillPlan = Pick<StepPlan, 'started' | 'reuses' | 'embeds' | 'encodes' | 'chunks' | 'prefillTokens'>;
 
 interface PrefillUnderWay {
   started: string[];
   reuses: StepPlan['reuses'][number][];
+  embeds: string[];
   encodes: StepPlan['encodes'][number][];
   chunks: StepPlan['chunks'][number][];
   prefillTokens: number;
   /** The part of the step's budget that the prompts use, in unscored tokens. */
   cost: number;
+  /** Chunks and encoder runs that read the weights for themselves. */
+  runs: number;
 }
 
 /** Above this many clients, forgets those whose last turn is this many steps ago. */
@@ -112,15 +118,14 @@ export class PrefillPlanner {
     const plan: PrefillUnderWay = {
       started: [],
       reuses: [],
+      embeds: [],
       encodes: [],
       chunks: [],
       prefillTokens: 0,
       cost: 0,
+      runs: 0,
     };
-    const left = () => {
-      const calls = plan.chunks.length + plan.encodes.length;
-      return leftOf(budget, { calls, cost: plan.cost });
-    };
+    const left = () => leftOf(budget, plan);
     const turnOf = ({ client }: Schedulable) => this.#turns.get(client) ?? -1;
     const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
     for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {
@@ -129,18 +134,26 @@ export class PrefillPlanner {
       this.#planPrompt(holder, left(), plan);
     }
     while (left() > 0 && this.#startNext(left(), plan));
-    const { cost: _, ...planned } = plan;
+    const { cost: _, runs: __, ...planned } = plan;
     return planned;
   }
 
-  /** Gives the next queued request a slot and plans what `budget` allows of its prompt. @returns whether it could */
+  /**
+   * Gives the next queued request a slot, if it needs one, and plans what `budget` allows of its prompt.
+   * @returns whether it could
+   */
   #startNext(budget: number, plan: PrefillUnderWay, isWanted = (_next: Schedulable) => true): boolean {
-    const next = this.#queue.first(this.#now, this.#table.free.length <= this.#options.spareSlots);
-    if (next === null || !isWanted(next) || !this.#hasMemoryFor(next)) return false;
-    const shared = this.#contents.find(next);
+    const next = this.#queue.first(this.#now, this.#nextSlot);
+    if (next === null || !isWanted(next)) return false;
+    const shared = next.task === 'embed' ? null : this.#contents.find(next);
     // An encoder cannot stop half-way, so a prompt over budget waits for a step that computes no other.
     const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
     if (isLong && plan.cost > 0) return false;
+    if (next.task === 'embed') {
+      this.#planEmbedding(next, plan);
+      return true;
+    }
+    if (!this.#hasMemoryFor(next)) return false;
     const holder = this.#start(next, shared, plan);
     if (holder === null) return false;
     plan.started.push(next.id);
@@ -148,8 +161,27 @@ export class PrefillPlanner {
     return true;
   }
 
+  get #nextSlot(): NextSlot {
+    const free = this.#table.free.length;
+    if (free === 0) return 'none';
+    return free <= this.#options.spareSlots ? 'spare' : 'free';
+  }
+
+  /** It is done when the step ends, so nothing is kept of it. */
+  #planEmbedding(request: SchedulableEmbedding, plan: PrefillUnderWay): void {
+    const { id, client, promptTokens } = request;
+    this.#turns.set(client, this.#step);
+    this.#queue.take(request);
+    this.#queue.release(request, promptTokens.length, this.#now);
+    plan.started.push(id);
+    plan.embeds.push(id);
+    plan.runs += 1;
+    plan.prefillTokens += promptTokens.length;
+    plan.cost += promptTokens.length;
+  }
+
   /** Whether the running requests and `next` may all grow to their full length. A request that waits holds up others. */
-  #hasMemoryFor(next: Schedulable): boolean {
+  #hasMemoryFor(next: SchedulableSequence): boolean {
     const { memory, capacity } = this.#options;
     if (!memory) return true;
     const reserved = [next, ...[...this.#holders.values()].map(({ request }) => request)].map((request) =>
@@ -159,7 +191,11 @@ export class PrefillPlanner {
   }
 
   /** Gives `request` a slot; null when none is free. */
-  #start(request: Schedulable, shared: SharedPrefix | null, plan: PrefillUnderWay): RunningSequence | null {
+  #start(
+    request: SchedulableSequence,
+    shared: SharedPrefix | null,
+    plan: PrefillUnderWay,
+  ): RunningSequence | null {
     const slot = this.#slotFor(shared);
     if (slot === null) return null;
     const isThere = shared !== null && this.#contents.at(slot) === shared.content;
@@ -197,6 +233,7 @@ export class PrefillPlanner {
       plan.encodes.push({ id, slot: this.#table.slotOf(holder) });
       plan.prefillTokens += promptTokens.length;
       plan.cost += promptTokens.length;
+      plan.runs += 1;
       this.#encoded(holder);
     }
   }
@@ -224,12 +261,13 @@ export class PrefillPlanner {
     plan.chunks.push({ id, slot, start, end, isLast });
     plan.prefillTokens += end - start;
     plan.cost += costOf(holder.request, end - start);
+    if (isScored || !this.#options.packs) plan.runs += 1;
     holder.filled = end;
     if (isLast) holder.stage = 'ready';
   }
 
   /** Number of tokens given to the decoder: the prompt, or the start token and the completion prefix. */
-  #givenLength({ promptTokens, completionPrefix }: Schedulable): number {
+  #givenLength({ promptTokens, completionPrefix }: SchedulableSequence): number {
     return this.#hasEncoder ? 1 + completionPrefix.length : promptTokens.length;
   }
 

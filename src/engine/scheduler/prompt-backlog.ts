@@ -20,7 +20,7 @@ export class PromptBacklog {
 
   /** Records that a request waits for a slot. */
   add(request: Schedulable): void {
-    const shared = this.#contents.find(request);
+    const shared = request.task === 'embed' ? null : this.#contents.find(request);
     this.#waiting.set(request.id, { request, tokens: promptLength(request) - (shared?.length ?? 0) });
   }
 

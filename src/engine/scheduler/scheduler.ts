@@ -29,6 +29,8 @@ export interface SchedulerOptions extends SlotLimits {
   prefillChunk: number;
   /** As the session's: reproducible requests need no care. */
   hasEqualRows: boolean;
+  /** As the session's: prompts are computed together with the decode rows, unless they are scored. Default: false. */
+  packs?: boolean;
   /** Absent: the cache's memory is allocated at once. */
   memory?: CacheMemory;
 }
@@ -110,14 +112,16 @@ export class Scheduler {
     return memory.giveBack(this.#contents, filled);
   }
 
-  /** @throws RangeError when the prompt is empty or does not fit a slot, which the caller should check first */
+  /** @throws RangeError when the prompt is empty or does not fit the model, which the caller should check first */
   add(request: Schedulable): void {
-    const limit = this.#hasEncoder ? this.#options.encoderCapacity : this.#options.capacity;
+    const isForEncoder = this.#hasEncoder || request.task === 'embed';
+    const limit = isForEncoder ? this.#options.encoderCapacity : this.#options.capacity;
     const { length } = request.promptTokens;
     if (length === 0 || length > limit) {
       throw new RangeError(`A prompt of ${length} tokens does not fit a slot of ${limit}.`);
     }
-    this.#queue.add(this.#options.hasEqualRows ? { ...request, isReproducible: false } : request);
+    const needsNoCare = request.task === 'generate' && this.#options.hasEqualRows;
+    this.#queue.add(needsNoCare ? { ...request, isReproducible: false } : request);
     this.#prefill.arrived(request.client);
     this.#backlog.add(request);
   }

@@ -4,17 +4,19 @@ import type { AbortStage } from '../protocol/generation.ts';
 export interface StepPlan {
   /** Requests past a deadline, already removed from the queue or their slot. */
   expired: readonly { id: string; stage: AbortStage }[];
-  /** Requests that left the queue for a slot. */
+  /** Requests that left the queue, for a slot or to be embedded in this step. */
   started: readonly string[];
   /** Cache rows to copy first: `length` decoder positions and the encoder side. `id` null: the request is done. */
   moves: readonly { id: string | null; from: number; to: number; length: number }[];
   /** Parts of prompts that need not be computed; copied from `from` if that is another slot. */
   reuses: readonly PrefixReuse[];
+  /** Whole prompts for the encoder, whose mean state is the answer. They need no slot. */
+  embeds: readonly string[];
   /** Whole prompts for the encoder. */
   encodes: readonly { id: string; slot: number }[];
   /** Pieces of prompts for the decoder: tokens start..end-1. */
   chunks: readonly PrefillChunk[];
-  /** Prompt tokens of encodes and chunks together. */
+  /** Prompt tokens of embeds, encodes and chunks together. */
   prefillTokens: number;
   /** One token each; row i is slot i, with `past` positions already filled. */
   rows: readonly DecodeRow[];

@@ -1,9 +1,10 @@
-import { type GenerationRequest, promptLength } from '../protocol/generation.ts';
+import { type EngineRequest, type GenerationRequest, promptLength } from '../protocol/generation.ts';
 
-type Ranked = Pick<
-  GenerationRequest,
-  'id' | 'priority' | 'arrivedAt' | 'client' | 'promptTokens' | 'completionPrefix' | 'maxTokens'
->;
+type Ranked = Pick<EngineRequest, 'task' | 'id' | 'priority' | 'arrivedAt' | 'client' | 'promptTokens'> &
+  Partial<Pick<GenerationRequest, 'completionPrefix' | 'maxTokens'>>;
+
+/** The slot that the next request could get. `spare`: it is reserved for clients that hold none. */
+export type NextSlot = 'free' | 'spare' | 'none';
 
 interface Client<T> {
   waiting: T[];
@@ -23,7 +24,7 @@ export const forgetMs = 10_000;
 export const headStartTokens = 4096;
 
 /**
- * Requests that wait for a slot. Start-time fair queueing (Goyal et al. 1996) shares the slots between clients: the
+ * Requests that wait for a slot, and embedding requests, which wait only for a step. Start-time fair queueing (Goyal et al. 1996) shares the slots between clients: the
  * client with the lowest charge goes first. A request is charged its prompt and `maxTokens` when it starts; what it did
  * not compute is refunded when it ends.
  *
@@ -54,16 +55,17 @@ export class WaitingQueue<T extends Ranked> {
   }
 
   /**
-   * The request that gets the next slot; null when the slot stays free for another client.
+   * The request that starts next; null when none of those that wait may have `slot`, and all need one.
    * @param now milliseconds, on the clock of `arrivedAt`
-   * @param isSpare the slot is reserved for clients that hold none
    */
-  first(now: number, isSpare: boolean): T | null {
+  first(now: number, slot: NextSlot): T | null {
     this.#forgetInactive(now);
     let best: { head: T; share: number } | null = null;
     for (const client of this.#clients.values()) {
-      if (client.waiting.length === 0 || (isSpare && client.holding > 0)) continue;
-      const head = headOf(client, now);
+      const mayHaveSlot = slot === 'free' || (slot === 'spare' && client.holding === 0);
+      const ready = mayHaveSlot ? client.waiting : client.waiting.filter((request) => !needsSlot(request));
+      if (ready.length === 0) continue;
+      const head = headOf(ready, now);
       const share = shareOf(client, head);
       const isBefore =
         best === null || (share === best.share ? head.arrivedAt < best.head.arrivedAt : share < best.share);
@@ -72,22 +74,22 @@ export class WaitingQueue<T extends Ranked> {
     return best?.head ?? null;
   }
 
-  /** Records that `request` left the queue for a slot. */
+  /** Records that `request` left the queue. */
   take(request: T): void {
     const client = this.#clients.get(request.client)!;
     this.#floor = Math.max(this.#floor, shareOf(client, request));
     client.served += costOf(request);
-    client.holding += 1;
+    if (needsSlot(request)) client.holding += 1;
     client.waiting.splice(client.waiting.indexOf(request), 1);
     this.#size -= 1;
   }
 
-  /** Records that `request` gave its slot back. @param computed tokens, including its prompt */
+  /** Records that `request` is done, and gave its slot back if it had one. @param computed tokens, including its prompt */
   release(request: T, computed: number, now: number): void {
     const client = this.#clients.get(request.client)!;
     const refunded = client.served - Math.max(0, costOf(request) - computed);
     client.served = Math.max(refunded, Math.min(client.served, this.#floor));
-    client.holding -= 1;
+    if (needsSlot(request)) client.holding -= 1;
     client.seenAt = now;
   }
 
@@ -113,13 +115,15 @@ export class WaitingQueue<T extends Ranked> {
   }
 }
 
-const costOf = (request: Ranked) => promptLength(request) + request.maxTokens;
+const needsSlot = ({ task }: Ranked) => task === 'generate';
+
+const costOf = (request: Ranked) => promptLength(request) + (request.maxTokens ?? 0);
 
 const shareOf = <T extends Ranked>({ served }: Client<T>, { priority }: T) =>
   priority < 0 ? served - headStartTokens : served;
 
-/** A client's next request: the most urgent one, or the oldest of equals. */
-function headOf<T extends Ranked>({ waiting }: Client<T>, now: number): T {
+/** The next of a client's requests: the most urgent one, or the oldest of equals. */
+function headOf<T extends Ranked>(waiting: readonly T[], now: number): T {
   const level = ({ priority, arrivedAt }: T) => priority - Math.floor((now - arrivedAt) / ageingMs);
   return waiting.reduce((head, request) => {
     const difference = level(request) - level(head);

@@ -1,18 +1,9 @@
-import type { ErrorCode } from '../../errors.ts';
 import type { Sampling } from '../../runtime/session.ts';
-import type { PromptTokenLogprobs, SampledToken } from '../../sampling/sampled-token.ts';
-import { GrammarFaultError, NoTokenAllowedError, SamplingError } from '../../sampling/sampling-error.ts';
+import type { SampledToken } from '../../sampling/sampled-token.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
-import type { Clock } from '../protocol/clock.ts';
-import type {
-  AbortStage,
-  EndEvent,
-  FinishReason,
-  GenerationEvent,
-  GenerationRequest,
-} from '../protocol/generation.ts';
+import type { EndEvent, FinishReason, GenerationEvent, GenerationRequest } from '../protocol/generation.ts';
 import { Detokenizer, StopStrings, type TokenBytes } from './output-text.ts';
-import { PromptLookup } from './prompt-lookup.ts';
+import { type Guess, noGuess, PromptLookup } from './prompt-lookup.ts';
 
 /** The parts of a model that a completion needs. */
 export interface CompletionModel {
@@ -69,6 +60,11 @@ export class Completion {
     this.#stopStrings = new StopStrings(stop.strings, stop.includeInOutput);
   }
 
+  /** The request asks for no tokens and no scores. */
+  get isEmpty(): boolean {
+    return this.request.maxTokens < 1 && this.request.promptLogprobs === null;
+  }
+
   /**
    * Adds one generated token.
    * @param isFull the slot has no position left for another token
@@ -103,9 +99,9 @@ export class Completion {
    * nothing is guessed while a grammar restricts the text.
    * @param room positions that the slot has behind the next token
    */
-  guess(room: number): readonly number[] {
+  guess(room: number): Guess {
     const { promptTokens, completionPrefix, sampling, maxTokens } = this.request;
-    if (sampling.grammar !== null && !this.sampling!.isFree()) return [];
+    if (sampling.grammar !== null && !this.sampling!.isFree()) return noGuess;
     this.#lookup ??= new PromptLookup([...promptTokens, ...completionPrefix, ...this.generated]);
     return this.#lookup.guess(Math.min(room, maxTokens - this.generated.length - 1));
   }
@@ -147,118 +143,5 @@ export class Completion {
 
   #finished(finish: Finish, text: string, at: number): EndEvent {
     return { type: 'finished', id: this.request.id, at, ...finish, text };
-  }
-}
-
-interface EndedCompletion {
-  id: string;
-  /** null: its slot's contents cannot be trusted. */
-  generated: readonly number[] | null;
-}
-
-/** The open completions of one model, and their events to report after the step. */
-export class OpenCompletions {
-  readonly #clock: Clock;
-  readonly #onFault: (error: unknown) => void;
-  readonly #open = new Map<string, Completion>();
-  #ended: EndedCompletion[] = [];
-  #events: GenerationEvent[] = [];
-
-  /** @param onFault receives causes; clients get a message without details */
-  constructor(clock: Clock, onFault: (error: unknown) => void) {
-    this.#clock = clock;
-    this.#onFault = onFault;
-  }
-
-  get ids(): string[] {
-    return [...this.#open.keys()];
-  }
-
-  /** Undefined once ended. */
-  get(id: string): Completion | undefined {
-    return this.#open.get(id);
-  }
-
-  add(completion: Completion): void {
-    this.#open.set(completion.request.id, completion);
-  }
-
-  start(id: string): void {
-    this.#events.push({ type: 'started', id, at: this.#clock() });
-  }
-
-  /** @param tokens of its prompt, taken over from another request */
-  reuse(id: string, tokens: number): void {
-    this.#events.push({ type: 'reused', id, tokens });
-  }
-
-  prefilled(completion: Completion): void {
-    completion.isPrefilled = true;
-    this.#events.push({ type: 'prefilled', id: completion.request.id, at: this.#clock() });
-  }
-
-  guessed(id: string, tokens: number, right: number): void {
-    this.#events.push({ type: 'guessed', id, tokens, right });
-  }
-
-  score(id: string, logprobs: readonly (PromptTokenLogprobs | null)[]): void {
-    this.#events.push({ type: 'scored', id, logprobs });
-  }
-
-  /** @param isFull the slot has no position left for another token */
-  advance(completion: Completion, sampled: SampledToken, isFull: boolean): void {
-    const { tokens, end } = completion.take(sampled, this.#clock(), isFull);
-    this.#events.push(tokens);
-    if (end) this.#end(completion, end);
-  }
-
-  finishEmpty(completion: Completion): void {
-    this.#end(completion, completion.finishEmpty(this.#clock()));
-  }
-
-  abort(id: string, stage: AbortStage): void {
-    const completion = this.#open.get(id);
-    if (completion) this.#end(completion, { type: 'aborted', id, at: this.#clock(), stage });
-  }
-
-  /** @param isSound whether its slot's contents can be trusted */
-  fail(id: string, code: ErrorCode, message: string, stage: AbortStage, isSound = true): void {
-    const completion = this.#open.get(id);
-    if (!completion) return;
-    this.#end(completion, { type: 'failed', id, at: this.#clock(), code, message, stage }, isSound);
-  }
-
-  /** Fails the open completions among `ids` because of an error thrown inside the engine. */
-  breakDown(ids: readonly string[], error: unknown): void {
-    const isRequests = error instanceof NoTokenAllowedError || error instanceof GrammarFaultError;
-    if (!isRequests) this.#onFault(error);
-    const isNamed = error instanceof SamplingError;
-    const message = isNamed ? error.message : 'The model failed while it ran the request.';
-    for (const id of ids) {
-      const isPrefilled = this.#open.get(id)?.isPrefilled ?? false;
-      const code = isRequests ? 'invalid_request' : 'engine_failure';
-      this.fail(id, code, message, isPrefilled ? 'decode' : 'prefill', isRequests && isPrefilled);
-    }
-  }
-
-  /** Completions that ended since the last call. */
-  takeEnded(): EndedCompletion[] {
-    const ended = this.#ended;
-    this.#ended = [];
-    return ended;
-  }
-
-  takeEvents(): GenerationEvent[] {
-    const events = this.#events;
-    this.#events = [];
-    return events;
-  }
-
-  #end(completion: Completion, event: EndEvent, isSound = true): void {
-    const { request, generated } = completion;
-    this.#events.push(event);
-    this.#open.delete(request.id);
-    completion.sampling?.end();
-    this.#ended.push({ id: request.id, generated: isSound ? generated : null });
   }
 }

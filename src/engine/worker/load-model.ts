@@ -111,20 +111,22 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       ? Math.min(session.encoderCapacity, manifest.encoderContextLength ?? session.encoderCapacity)
       : 0,
   };
+  const { encoderWidth } = session;
   const cache = { cacheBudget: need.cache, isCacheLimit: capacity < slotCapacity };
   return new ModelEngine({
     name: spec.name,
     session,
-    limits: { ...limits, ...cache },
+    limits: { ...limits, encoderWidth, ...cache },
     scheduler: new Scheduler({
       ...limits,
       spareSlots,
       stepTokens,
       prefillChunk,
       hasEqualRows: session.hasEqualRows,
+      packs: session.packs,
       ...(memory && { memory }),
     }),
-    times: new StepTimes(stepMs),
+    times: new StepTimes(stepMs, session.packs),
     promptLookup: context.options.promptLookup,
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,

@@ -1,16 +1,18 @@
-import type { DecodeRow, Runtime, Session } from '../../runtime/session.ts';
-import type { SampledToken } from '../../sampling/sampled-token.ts';
-import { SamplingError } from '../../sampling/sampling-error.ts';
+import type { Runtime, Session } from '../../runtime/session.ts';
 import type { Clock } from '../protocol/clock.ts';
-import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
+import type { AbortStage, EngineRequest } from '../protocol/generation.ts';
 import type { EngineReport, StepReport } from '../protocol/messages.ts';
 import type { Scheduler, SlotLimits } from '../scheduler/scheduler.ts';
-import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
+import type { StepPlan } from '../scheduler/step-plan.ts';
 import type { StepTimes } from '../scheduler/step-times.ts';
-import { Completion, type CompletionModel, OpenCompletions } from './completion.ts';
+import { Completion, type CompletionModel } from './completion.ts';
+import { Computation } from './computation.ts';
+import { OpenRequests } from './open-requests.ts';
 import { TimedSession } from './timed-session.ts';
 
 export interface ModelLimits extends SlotLimits {
+  /** Numbers in a final state of the encoder; 0 for decoder-only models. */
+  encoderWidth: number;
   /** Maximum bytes of keys and values. */
   cacheBudget: number;
   /** The memory for keys and values, not the model, limits `capacity`. */
@@ -24,7 +26,7 @@ export interface ModelEngineParts {
   limits: ModelLimits;
   scheduler: Scheduler;
   times: StepTimes;
-  /** Guess the next tokens of a sequence that decodes alone, if the session can check a guess. */
+  /** Guess the next tokens of sequences, if the session can check a guess. */
   promptLookup: boolean;
   model: CompletionModel;
   clock: Clock;
@@ -36,9 +38,6 @@ export interface ModelEngineParts {
 
 export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
 
-/** Maximum logits a session computes at once for a scored prompt: 32 MiB, whatever the vocabulary. */
-const maxScoredLogits = 2 ** 23;
-
 const lateness: Record<AbortStage, string> = {
   queued: 'The request waited for a slot longer than its deadline allows.',
   prefill: 'The request ran longer than its deadline allows.',
@@ -46,8 +45,8 @@ const lateness: Record<AbortStage, string> = {
 };
 
 /**
- * Generates for one model, one step at a time. Takes requests and aborts between steps and sends all events of a step
- * together. A failure ends only the requests it affects.
+ * Generates and embeds for one model, one step at a time. Takes requests and aborts between steps and sends all events
+ * of a step together. A failure ends only the requests it affects.
  */
 export class ModelEngine {
   readonly name: string;
@@ -56,12 +55,12 @@ export class ModelEngine {
   readonly #timed: TimedSession;
   readonly #scheduler: Scheduler;
   readonly #times: StepTimes;
-  readonly #guesses: boolean;
+  readonly #computation: Computation;
   readonly #model: CompletionModel;
   readonly #clock: Clock;
   readonly #onClosed: () => void;
-  readonly #completions: OpenCompletions;
-  #submitted: GenerationRequest[] = [];
+  readonly #open: OpenRequests;
+  #submitted: EngineRequest[] = [];
   #aborted: string[] = [];
 
   constructor(parts: ModelEngineParts) {
@@ -72,11 +71,19 @@ export class ModelEngine {
     this.#timed = new TimedSession(session, times, clock);
     this.#scheduler = scheduler;
     this.#times = times;
-    this.#guesses = promptLookup && session.hasEqualRows;
     this.#model = model;
     this.#clock = clock;
     this.#onClosed = onClosed;
-    this.#completions = new OpenCompletions(clock, onFault);
+    this.#open = new OpenRequests(clock, onFault);
+    this.#computation = new Computation({
+      session,
+      timed: this.#timed,
+      capacity: limits.capacity,
+      scheduler,
+      open: this.#open,
+      model,
+      guesses: promptLookup && session.hasEqualRows,
+    });
   }
 
   get runtime(): Runtime {
@@ -93,7 +100,7 @@ export class ModelEngine {
     return rows === 0 ? null : this.#times.decodeMs(rows);
   }
 
-  submit(request: GenerationRequest): void {
+  submit(request: EngineRequest): void {
     this.#submitted.push(request);
   }
 
@@ -111,8 +118,7 @@ export class ModelEngine {
     this.#moveSlots(plan);
     this.#reusePrefixes(plan);
     this.#giveBackMemory();
-    await this.#prefill(plan);
-    await this.#decode(plan);
+    await this.#computation.run(plan);
     this.#giveBackSlots();
     this.#giveBackMemory();
     return this.#report(plan);
@@ -121,7 +127,7 @@ export class ModelEngine {
   /** Aborts everything and frees the session. Must not run during a step. */
   async close(): Promise<SteppedReport> {
     this.#takeMessages();
-    this.#abortNow(this.#completions.ids);
+    this.#abortNow(this.#open.ids);
     await this.#session.close();
     this.#onClosed();
     return this.#report(null);
@@ -134,40 +140,40 @@ export class ModelEngine {
     this.#aborted = [];
   }
 
-  #admit(request: GenerationRequest): void {
-    const completion = new Completion(request, this.#model);
-    if (request.maxTokens < 1 && request.promptLogprobs === null) {
-      this.#completions.finishEmpty(completion);
+  #admit(request: EngineRequest): void {
+    const opened = request.task === 'embed' ? request : new Completion(request, this.#model);
+    if (opened instanceof Completion && opened.isEmpty) {
+      this.#open.finishEmpty(opened);
       return;
     }
-    this.#completions.add(completion);
+    this.#open.add(opened);
     try {
       this.#scheduler.add(request);
     } catch (error) {
-      this.#completions.fail(request.id, 'invalid_request', (error as Error).message, 'queued');
+      this.#open.fail(request.id, 'invalid_request', (error as Error).message, 'queued');
     }
   }
 
   #abortNow(ids: readonly string[]): void {
     for (const id of ids) {
-      const stage = this.#scheduler.release(id, this.#completions.get(id)?.generated);
-      if (stage) this.#completions.abort(id, stage);
+      const stage = this.#scheduler.release(id, this.#open.completion(id)?.generated);
+      if (stage) this.#open.abort(id, stage);
     }
   }
 
   #announce({ expired, started }: StepPlan): void {
-    for (const { id, stage } of expired)
-      this.#completions.fail(id, 'deadline_exceeded', lateness[stage], stage);
-    for (const id of started) this.#start(this.#completions.get(id)!);
+    for (const { id, stage } of expired) this.#open.fail(id, 'deadline_exceeded', lateness[stage], stage);
+    for (const id of started) this.#start(id);
   }
 
-  #start(completion: Completion): void {
-    const { id } = completion.request;
-    this.#completions.start(id);
+  #start(id: string): void {
+    this.#open.start(id);
+    const completion = this.#open.completion(id);
+    if (!completion) return;
     try {
       completion.sampling = this.#session.startSampling(completion.samplingRequest);
     } catch (error) {
-      this.#completions.breakDown([id], error);
+      this.#open.breakDown([id], error);
     }
   }
 
@@ -178,10 +184,10 @@ export class ModelEngine {
   #reusePrefixes({ reuses }: StepPlan): void {
     for (const { id, from, slot, length, tokens, isWhole } of reuses) {
       if (from !== slot) this.#copySlot(id, from, slot, length);
-      const completion = this.#completions.get(id);
+      const completion = this.#open.completion(id);
       if (!completion) continue;
-      this.#completions.reuse(id, tokens);
-      if (isWhole) this.#encoded(completion);
+      this.#open.reuse(id, tokens);
+      if (isWhole) this.#computation.encoded(completion);
     }
   }
 
@@ -190,7 +196,7 @@ export class ModelEngine {
     try {
       this.#session.copySlot(from, to, length);
     } catch (error) {
-      this.#completions.breakDown(id === null ? [] : [id], error);
+      this.#open.breakDown(id === null ? [] : [id], error);
       if (id === null) this.#scheduler.forget(to);
     }
   }
@@ -200,130 +206,13 @@ export class ModelEngine {
       try {
         this.#session.trimSlot(slot, length, cut);
       } catch (error) {
-        this.#completions.breakDown([], error);
+        this.#open.breakDown([], error);
       }
-    }
-  }
-
-  async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
-    for (const { id, slot } of encodes) {
-      await this.#attempt(id, async (completion) => {
-        const { promptTokens } = completion.request;
-        await this.#timed.encode(slot, promptTokens);
-        this.#encoded(completion);
-      });
-    }
-    for (const chunk of chunks) {
-      await this.#attempt(chunk.id, async (completion) => {
-        const sampled = await this.#prefillChunk(completion, chunk);
-        if (!chunk.isLast) return;
-        this.#completions.prefilled(completion);
-        if (sampled === null) this.#completions.finishEmpty(completion);
-        else this.#advance(completion, sampled, chunk.end);
-      });
-    }
-  }
-
-  /** Without a completion prefix the decoder has nothing to prefill. */
-  #encoded(completion: Completion): void {
-    if (completion.request.completionPrefix.length === 0) this.#completions.prefilled(completion);
-  }
-
-  /**
-   * Computes a chunk, in pieces if its tokens are scored.
-   * @returns the first generated token, if this is the last chunk and the request asks for tokens; else null
-   */
-  async #prefillChunk(
-    { request, given, sampling }: Completion,
-    { slot, start, end, isLast }: PrefillChunk,
-  ): Promise<SampledToken | null> {
-    const { id, promptLogprobs: alternatives } = request;
-    const startsWithPrompt = this.#model.decoderStart === null;
-    const scoredAtOnce = Math.max(1, Math.floor(maxScoredLogits / this.#session.vocabSize));
-    const atOnce = alternatives === null ? end - start : scoredAtOnce;
-    let last: SampledToken | null = null;
-    for (let from = start; from < end; from += atOnce) {
-      const to = Math.min(end, from + atOnce);
-      const tokens = given.slice(from, to);
-      const chosenBy = isLast && to === end && request.maxTokens > 0 ? sampling : null;
-      const scoring =
-        alternatives === null ? undefined : { followers: given.slice(from + 1, to + 1), alternatives };
-      const { sampled, scores } = await this.#timed.prefill(slot, tokens, from, chosenBy, scoring);
-      if (scoring) this.#completions.score(id, from === 0 && startsWithPrompt ? [null, ...scores] : scores);
-      last = sampled;
-    }
-    return last;
-  }
-
-  async #attempt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {
-    const completion = this.#completions.get(id);
-    if (!completion) return;
-    try {
-      await run(completion);
-    } catch (error) {
-      this.#completions.breakDown([id], error);
-    }
-  }
-
-  async #decode({ rows }: StepPlan): Promise<void> {
-    if (rows.length === 0) return;
-    if (rows.length === 1 && (await this.#decodeGuess(rows[0]!))) return;
-    const ids = rows.map(({ id }) => id);
-    // A row whose request has just failed stays in the batch as an empty row; its result is ignored.
-    const batch = rows.map(({ id, past }): DecodeRow => {
-      const completion = this.#completions.get(id);
-      return completion
-        ? { token: completion.nextInput, past, sampling: completion.sampling }
-        : { token: 0, past: 0, sampling: null };
-    });
-    try {
-      const results = await this.#timed.decode(batch);
-      for (const [row, id] of ids.entries()) {
-        const completion = this.#completions.get(id);
-        const result = results[row];
-        if (result === 'late') this.#scheduler.repeat(id);
-        else if (result instanceof SamplingError) this.#completions.breakDown([id], result);
-        else if (completion && result) this.#advance(completion, result, batch[row]!.past + 1);
-      }
-    } catch (error) {
-      this.#completions.breakDown(ids, error);
-    }
-  }
-
-  /** Decodes a row together with a guess of its next tokens. @returns whether there was a guess */
-  async #decodeGuess({ id, past }: StepPlan['rows'][number]): Promise<boolean> {
-    const completion = this.#guesses ? this.#completions.get(id) : undefined;
-    const guess = completion?.guess(this.limits.capacity - past - 1) ?? [];
-    if (!completion || guess.length === 0) return false;
-    await this.#attempt(id, async () => {
-      const row = { token: completion.nextInput, past, sampling: completion.sampling };
-      const chosen = await this.#timed.verify(row, guess);
-      // All but the last are right guesses.
-      completion.verified(guess.length, chosen.length - 1);
-      this.#scheduler.filledMore(id, chosen.length - 1);
-      this.#completions.guessed(id, guess.length, 0);
-      for (const [i, choice] of chosen.entries()) {
-        // It may have ended within the guess.
-        if (this.#completions.get(id) !== completion) return;
-        if (i > 0) this.#completions.guessed(id, 0, 1);
-        if (choice instanceof SamplingError) throw choice;
-        this.#advance(completion, choice, past + 1 + i);
-      }
-    });
-    return true;
-  }
-
-  /** @param filled decoder positions in use in the slot */
-  #advance(completion: Completion, sampled: SampledToken, filled: number): void {
-    try {
-      this.#completions.advance(completion, sampled, filled >= this.limits.capacity);
-    } catch (error) {
-      this.#completions.breakDown([completion.request.id], error);
     }
   }
 
   #giveBackSlots(): void {
-    for (const { id, generated } of this.#completions.takeEnded()) this.#scheduler.release(id, generated);
+    for (const { id, generated } of this.#open.takeEnded()) this.#scheduler.release(id, generated);
   }
 
   #report(plan: StepPlan | null): SteppedReport {
@@ -338,6 +227,6 @@ export class ModelEngine {
       cacheUsage: this.#scheduler.cacheUsage,
       cacheBytes: this.#scheduler.cacheBytes ?? this.limits.cacheBudget,
     };
-    return { type: 'stepped', step, events: this.#completions.takeEvents() };
+    return { type: 'stepped', step, events: this.#open.takeEvents() };
   }
 }

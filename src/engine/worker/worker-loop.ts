@@ -1,5 +1,5 @@
 import type { Clock } from '../protocol/clock.ts';
-import type { GenerationRequest } from '../protocol/generation.ts';
+import type { EngineRequest } from '../protocol/generation.ts';
 import {
   type EngineCommand,
   type EngineReport,
@@ -80,7 +80,7 @@ export class WorkerLoop {
     }
   }
 
-  #submit(request: GenerationRequest): void {
+  #submit(request: EngineRequest): void {
     const engine = this.#engines.get(request.model);
     if (!engine) throw new Error(`a request for ${request.model}, which was never reported as loaded`);
     engine.submit(request);

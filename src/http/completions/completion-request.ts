@@ -1,33 +1,18 @@
 import Type from 'typebox';
 import { withoutEffectInCompletions } from '../generation/fields-without-effect.ts';
-import { generationFields, nonEmptyText, tokenId } from '../generation/generation-fields.ts';
+import { generationFields } from '../generation/generation-fields.ts';
+import { type Prompt, promptForms } from '../generation/read-prompts.ts';
 import { optional, optionalBoolean, optionalInteger } from '../schema-field.ts';
-
-const tokenIds = { type: 'array', items: tokenId, minItems: 1 };
-
-export type SinglePrompt = string | number[];
-export type Prompt = SinglePrompt | string[] | number[][];
-
-const texts = {
-  anyOf: [
-    nonEmptyText,
-    { type: 'array', items: nonEmptyText, minItems: 1 },
-    tokenIds,
-    { type: 'array', items: tokenIds, minItems: 1 },
-  ],
-  'x-expects':
-    'a non-empty string, a list of non-empty strings, a list of token ids, or a list of non-empty lists of token ids',
-};
 
 const fields = {
   prompt: Type.Unsafe<Prompt>({
-    ...texts,
+    ...promptForms,
     description:
       'A text, several texts, token ids, or several lists of token ids. Token ids are used unchanged.',
   }),
   completion_prefix: optional<Prompt>(undefined, {
-    ...texts,
-    anyOf: [...texts.anyOf, { type: 'null' }],
+    ...promptForms,
+    anyOf: [...promptForms.anyOf, { type: 'null' }],
     description:
       'Only for encoder-decoder models: the beginning of every completion, which the decoder continues; or a list with one beginning for each prompt. With `echo`, the answer contains it.',
   }),

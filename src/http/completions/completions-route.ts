@@ -1,23 +1,21 @@
 import { clientQueueLimit } from '../../engine/client/admission.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
+import { ChunkedAnswer } from '../generation/chunked-answer.ts';
 import {
   createJob,
   type GenerationJob,
   type JobContext,
   sequencesPerPrompt,
 } from '../generation/generation-job.ts';
-import { generationRoute } from '../generation/generation-route.ts';
-import { type PromptReading, promptRoom, readMaxTokens, readPrompt } from '../generation/read-prompt.ts';
+import { chunkStream, generationRoute } from '../generation/generation-route.ts';
+import { readResponseFormat, readStructure } from '../generation/read-grammar.ts';
+import { promptRoom, readMaxTokens } from '../generation/read-prompt.ts';
+import { readPrompts, type SinglePrompt, separatePrompts } from '../generation/read-prompts.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import { CompletionFormat } from './completion-format.ts';
-import {
-  type CompletionRequest,
-  CompletionRequestSchema,
-  type Prompt,
-  type SinglePrompt,
-} from './completion-request.ts';
+import { type CompletionRequest, CompletionRequestSchema } from './completion-request.ts';
 import { CompletionRef } from './completion-response.ts';
 import { echoPrompt } from './echoed-prompt.ts';
 
@@ -76,7 +74,7 @@ function separatePrefixes(
 async function createCompletion(
   body: CompletionRequest,
   context: JobContext,
-): Promise<{ job: GenerationJob; format: CompletionFormat }> {
+): Promise<{ job: GenerationJob; format: ChunkedAnswer }> {
   const { model, config, owner } = context;
   if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
     throw invalidRequest('max_tokens', '`max_tokens` of 0 needs `echo` or `prompt_logprobs`.');
@@ -88,6 +86,7 @@ async function createCompletion(
   const limits = {
     prompts: Math.floor(queueLimit.requests / sequences),
     tokens: Math.floor(queueLimit.tokens / sequences),
+    given: 'with this `n`, ' as const,
   };
   const toGenerate = { param: 'max_tokens', asked: body.max_tokens ?? null, fallback: defaultMaxTokens };
   const prompts = await readPrompts(given, limits, {
@@ -124,7 +123,7 @@ async function createCompletion(
   const job = await createJob(
     body,
     {
-      idPrefix: 'cmpl',
+      idPrefix: 'cmpl-',
       prompts,
       prefixes,
       bestOf: body.best_of ?? null,
@@ -132,7 +131,7 @@ async function createCompletion(
       // `best_of` chooses by log probability.
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,
-      grammar: null,
+      grammar: readStructure(readResponseFormat(body.response_format), body.structured_outputs),
       keepsSpecialTokens: false,
     },
     context,
@@ -149,7 +148,7 @@ async function createCompletion(
     logprobs,
     promptLogprobs: body.prompt_logprobs ?? null,
   });
-  return { job, format };
+  return { job, format: new ChunkedAnswer(format, job, body, context.clock) };
 }
 
 export function completionsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {
@@ -163,54 +162,6 @@ export function completionsRoute(app: App, dependencies: ServerDependencies, lim
     summary: 'Complete a prompt',
     description:
       'OpenAI’s completions, with vLLM’s additional sampling parameters. The service refuses unknown fields.',
-    streamExample: '{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}',
+    stream: chunkStream('{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}'),
   });
-}
-
-const nouns = { prompt: 'prompt', completion_prefix: 'prefix' };
-
-/** Maximum prompts and tokens of one request. */
-interface PromptLimits {
-  prompts: number;
-  tokens: number;
-}
-
-/** A list of numbers is one prompt; any other list has one prompt per item. */
-function separatePrompts(prompt: Prompt): SinglePrompt[] {
-  if (typeof prompt === 'string') return [prompt];
-  return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as SinglePrompt[]);
-}
-
-/**
- * The tokens of each prompt or prefix. Stops at the first that exceeds a limit.
- * @throws ServiceError `invalid_request`
- */
-async function readPrompts(
-  prompts: readonly SinglePrompt[],
-  limits: PromptLimits,
-  reading: Omit<PromptReading, 'name' | 'param'> & { param: keyof typeof nouns },
-): Promise<(readonly number[])[]> {
-  const { param } = reading;
-  const noun = nouns[param];
-  if (prompts.length > limits.prompts) {
-    throw invalidRequest(
-      param,
-      `\`${param}\` has ${prompts.length} prompts; with this \`n\`, the maximum is ${limits.prompts}.`,
-    );
-  }
-  let total = 0;
-  const read: (readonly number[])[] = [];
-  for (const [index, single] of prompts.entries()) {
-    const name = prompts.length > 1 ? `${noun[0]!.toUpperCase()}${noun.slice(1)} ${index}` : `The ${noun}`;
-    const tokens = await readPrompt(single, { ...reading, name });
-    total += tokens.length;
-    if (total > limits.tokens) {
-      throw invalidRequest(
-        param,
-        `The tokens up to ${noun} ${index} add up to ${total}; with this \`n\`, the maximum is ${limits.tokens} (ALTUP_MAX_QUEUED_TOKENS, ALTUP_CLIENT_QUEUE_SHARE).`,
-      );
-    }
-    read.push(tokens);
-  }
-  return read;
 }

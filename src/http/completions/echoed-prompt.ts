@@ -1,7 +1,7 @@
 import { Detokenizer } from '../../engine/worker/output-text.ts';
+import type { SinglePrompt } from '../generation/read-prompts.ts';
 import { Turns } from '../json/in-turns.ts';
 import type { ReadyModel } from '../models/find-model.ts';
-import type { SinglePrompt } from './completion-request.ts';
 
 /** A prompt or completion prefix as the answer repeats it at its beginning. */
 export interface EchoedPrompt {

@@ -1,21 +1,44 @@
 /** Paths of other APIs, and what does the same here. */
 const otherApis: readonly [path: RegExp, api: string, here: string][] = [
-  [/^\/v1$/, 'the base URL of OpenAI’s clients', '/v1/models, /v1/completions or /v1/chat/completions'],
+  [
+    /^\/v1$/,
+    'the base URL of OpenAI’s clients',
+    '/v1/models, /v1/completions, /v1/chat/completions, /v1/responses or /v1/embeddings',
+  ],
   [/^\/v1\/messages(\/.*)?$/, 'Anthropic’s API', '/v1/chat/completions'],
   [/^\/v1\/complete$/, 'Anthropic’s API', '/v1/completions'],
   [/^\/api\/chat$/, 'Ollama’s API', '/v1/chat/completions'],
   [/^\/api\/generate$/, 'Ollama’s API', '/v1/completions'],
+  [/^\/api\/embed(dings)?$/, 'Ollama’s API', '/v1/embeddings'],
   [/^\/api\/(tags|ps|show)$/, 'Ollama’s API', '/v1/models'],
   [/^\/api\/version$/, 'Ollama’s API', '/version'],
+  [
+    /^\/v1\/(assistants|conversations|threads)(\/.*)?$/,
+    'an OpenAI API that keeps conversations',
+    '/v1/responses, with the earlier items in `input`',
+  ],
   [/^\/v1\/engines$/, 'an older OpenAI API', '/v1/models'],
+  [
+    /^\/v1\/engines\/.*\/embeddings$/,
+    'an older OpenAI API',
+    '/v1/embeddings, with the model’s name as `model`',
+  ],
   [/^\/v1\/engines\/.*$/, 'an older OpenAI API', '/v1/completions, with the model’s name as `model`'],
   [
     /^\/openai\/deployments\/.*\/chat\/completions$/,
     'Azure’s API',
     '/v1/chat/completions, with the model’s name as `model`',
   ],
+  [
+    /^\/openai\/deployments\/.*\/embeddings$/,
+    'Azure’s API',
+    '/v1/embeddings, with the model’s name as `model`',
+  ],
+  [/^\/openai(\/v1)?\/responses$/, 'Azure’s API', '/v1/responses'],
   [/^\/openai\/deployments\/.*$/, 'Azure’s API', '/v1/completions, with the model’s name as `model`'],
   [/^\/completion$/, 'llama.cpp’s API', '/v1/completions'],
+  [/^\/embedding$/, 'llama.cpp’s API', '/v1/embeddings'],
+  [/^\/embed(_all)?$/, 'the API of Text Embeddings Inference', '/v1/embeddings'],
   [/^\/generate(_stream)?$/, 'the API of Text Generation Inference', '/v1/completions'],
   [/^\/(healthz|livez|readyz|ping)$/, 'another server', '/health'],
 ];

@@ -71,7 +71,7 @@ export interface GenerationJob {
 
 /** What differs between the kinds of generation request. */
 interface GenerationTask {
-  /** Prefix of the answer's id. */
+  /** What the answer's id begins with. */
   idPrefix: string;
   prompts: readonly (readonly number[])[];
   /** By prompt, what its completions begin with; null: none given. */
@@ -85,7 +85,7 @@ interface GenerationTask {
   /** In the engine's form. */
   logprobs: number | null;
   promptLogprobs: number | null;
-  /** Instead of what `response_format` or `structured_outputs` asks for. */
+  /** What holds the text to a structure. */
   grammar: WantedGrammar | null;
   /** Leave special tokens in the text, whatever the request says. */
   keepsSpecialTokens: boolean;
@@ -102,6 +102,22 @@ export interface JobContext {
   /** Whose request it is. Its client is the empty string if clients are not distinguished. */
   owner: TextOwner;
 }
+
+/** Whose requests a call to the engine has, when they came and how long they may take. */
+export const arrivalOf = ({
+  model,
+  config,
+  clock,
+  arrivedAt,
+  owner,
+}: Omit<JobContext, 'compileGrammar'>) => ({
+  model: model.name,
+  client: owner.client,
+  arrivedAt,
+  queuedAt: clock(),
+  queueDeadline: arrivedAt + config.queueTimeoutMs,
+  deadline: arrivedAt + config.requestTimeoutMs,
+});
 
 /** The number of sequences per prompt. @throws ServiceError if the queue could never hold that many at once */
 export function sequencesPerPrompt(
@@ -139,12 +155,12 @@ export async function createJob(
   task: GenerationTask,
   context: JobContext,
 ): Promise<GenerationJob> {
-  const { model, config, clock, arrivedAt, owner } = context;
+  const { model, config, owner } = context;
   if (!fields.stream && Object.values(fields.stream_options ?? {}).some(Boolean)) {
     throw invalidRequest('stream_options', '`stream_options` needs `stream` to be true.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
-  const grammar = await readGrammar(fields, task.grammar, context);
+  const grammar = task.grammar && (await readGrammar(fields, task.grammar, context));
   const sampling = { ...(await readSampling(fields, model, owner)), grammar: grammar?.id ?? null };
   if (sampling.temperature === 0 && bestOf > 1) {
     const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';
@@ -162,8 +178,8 @@ export async function createJob(
   }
   const stop = readStop(fields, model.manifest.vocabSize);
   // Two requests may have the same `request_id`, so the engine never sees it.
-  const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
-  const queuedAt = clock();
+  const unique = `${task.idPrefix}${randomUUID().replaceAll('-', '')}`;
+  const arrival = arrivalOf(context);
   const requests = task.prompts.flatMap((promptTokens, prompt) => {
     const completionPrefix = task.prefixes?.[prompt] ?? [];
     const maxTokens = task.maxTokens(model.manifest.graphs.encoder ? completionPrefix : promptTokens);
@@ -174,8 +190,9 @@ export async function createJob(
       );
     }
     return Array.from({ length: bestOf }, (_, choice) => ({
+      ...arrival,
+      task: 'generate' as const,
       id: `${unique}-${prompt * bestOf + choice}`,
-      model: model.name,
       promptTokens,
       completionPrefix,
       maxTokens,
@@ -186,16 +203,11 @@ export async function createJob(
       promptLogprobs: task.promptLogprobs,
       skipSpecialTokens: !task.keepsSpecialTokens && (fields.skip_special_tokens ?? true),
       priority,
-      client: owner.client,
       cacheSalt: fields.cache_salt ?? '',
-      arrivedAt,
-      queuedAt,
-      queueDeadline: arrivedAt + config.queueTimeoutMs,
-      deadline: arrivedAt + config.requestTimeoutMs,
     }));
   });
   return {
-    id: fields.request_id ? `${task.idPrefix}-${fields.request_id}` : unique,
+    id: fields.request_id ? `${task.idPrefix}${fields.request_id}` : unique,
     created: Math.floor(Date.now() / 1000),
     model,
     prompts: task.prompts,

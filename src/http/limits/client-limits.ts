@@ -1,6 +1,7 @@
 import type { FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Config } from '../../config/config.ts';
 import type { Clock } from '../../engine/protocol/clock.ts';
+import type { EngineRequest } from '../../engine/protocol/generation.ts';
 import { ServiceError } from '../../errors.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
@@ -86,6 +87,24 @@ export class ClientLimits {
         retryAfterSeconds: this.#allowances.secondsToNext(client, now),
       },
     );
+  }
+
+  /**
+   * Reserves sequences for the requests of one client to one model, and counts a refusal.
+   * @returns a function that releases them
+   * @throws ServiceError as `take`
+   */
+  takeFor(
+    requests: readonly Pick<EngineRequest, 'client' | 'model'>[],
+    metrics: Pick<Metrics, 'rejected'>,
+  ): () => void {
+    const [first] = requests;
+    try {
+      return this.take(first!.client, requests.length);
+    } catch (error) {
+      metrics.rejected(first!.model, (error as ServiceError).code, requests.length);
+      throw error;
+    }
   }
 
   /**

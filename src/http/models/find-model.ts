@@ -20,6 +20,8 @@ export interface ReadyModel {
   capacity: number;
   /** Maximum tokens of the encoder's prompt; 0 without an encoder. */
   encoderCapacity: number;
+  /** Numbers in an embedding; 0 without an encoder. */
+  encoderWidth: number;
   /** The memory for keys and values, not the model, limits `capacity`. */
   isCacheLimit: boolean;
 }
@@ -79,7 +81,7 @@ export function requireTokenizer({ name, vocabulary, texts, state }: ServedModel
 export function requireReady(model: ServedModel): ReadyModel {
   const { name, manifest, vocabulary, texts, defaults, state } = model;
   if (state.state === 'ready' && manifest && vocabulary && texts) {
-    const { capacity, encoderCapacity, isCacheLimit, runtime } = state;
+    const { capacity, encoderCapacity, encoderWidth, isCacheLimit, runtime } = state;
     const { backend } = runtime;
     return {
       name,
@@ -90,6 +92,7 @@ export function requireReady(model: ServedModel): ReadyModel {
       backend,
       capacity,
       encoderCapacity,
+      encoderWidth,
       isCacheLimit,
     };
   }

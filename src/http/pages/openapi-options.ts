@@ -10,11 +10,12 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         title: 'altup-serve',
         version,
         description:
-          'Serves AltUp language models over the OpenAI completions and chat API. Every answer has the header `X-Request-Id`, with the id of the request if it sent one. The log has the same id.',
+          'Serves AltUp language models over OpenAI’s API of completions, chats, responses and embeddings. Every answer has the header `X-Request-Id`, with the id of the request if it sent one. The log has the same id.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: [
         { name: 'generation', description: 'Generate text' },
+        { name: 'embeddings', description: 'Turn texts into vectors' },
         { name: 'models', description: 'The served models' },
         { name: 'tokens', description: 'Text to tokens and back' },
         { name: 'admin', description: 'Load and unload models; for the keys named in `ALTUP_ADMIN_KEYS`' },

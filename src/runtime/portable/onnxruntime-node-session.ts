@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { hasHalfCache } from '../../catalog/cache-bytes.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import type { SampledToken } from '../../sampling/sampled-token.ts';
 import { GrammarFaultError, type SamplingError } from '../../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import { SamplingState } from '../../sampling/sampling-state.ts';
 import type { ExecutionProvider } from '../execution-providers.ts';
+import { meanState } from '../mean-state.ts';
 import type {
   DecodeRow,
   PrefillResult,
@@ -20,6 +22,9 @@ import { LogitsSampler } from './logits-sampler.ts';
 import { type CacheNumbers, SlotCache } from './slot-cache.ts';
 
 type Feeds = Record<string, Tensor>;
+
+/** The encoder's output with its final states, float32 [batch, positions, width]. */
+const statesOutput = 'encoder_output';
 
 /** Keys and values of one layer. */
 interface LayerCache {
@@ -37,9 +42,11 @@ export class OnnxruntimeNodeSession implements Session {
   readonly slots: number;
   readonly capacity: number;
   readonly encoderCapacity: number;
+  readonly encoderWidth: number;
   readonly vocabSize: number;
   /** The last bits of ONNX Runtime's attention depend on the chunk. */
   readonly hasEqualRows = false;
+  readonly packs = false;
   readonly #decoder: InferenceSession;
   readonly #encoder: InferenceSession | null;
   readonly #self: LayerCache[];
@@ -47,6 +54,8 @@ export class OnnxruntimeNodeSession implements Session {
   /** Encoder positions in use, by slot. */
   readonly #encoderLengths: Int32Array;
   readonly #fetches: string[];
+  /** The decoder has the input that packed steps need. */
+  readonly #hasSegments: boolean;
   readonly #sampler: LogitsSampler;
 
   private constructor(
@@ -63,8 +72,9 @@ export class OnnxruntimeNodeSession implements Session {
     this.vocabSize = manifest.vocabSize;
     this.#decoder = decoder;
     this.#encoder = encoder;
+    this.encoderWidth = widthOf(encoder);
     const layer = (heads: number, headSize: number, maxCapacity: number): LayerCache => {
-      const isHalf = manifest.precision === 'fp16';
+      const isHalf = hasHalfCache(manifest);
       const shape = { slots: this.slots, heads, headSize, maxCapacity, isHalf };
       return { key: new SlotCache(shape), value: new SlotCache(shape) };
     };
@@ -72,6 +82,7 @@ export class OnnxruntimeNodeSession implements Session {
     this.#cross = manifest.cross.map(({ heads, headSize }) => layer(heads, headSize, this.encoderCapacity));
     this.#encoderLengths = new Int32Array(options.slots);
     this.#sampler = new LogitsSampler(manifest.vocabSize);
+    this.#hasSegments = decoder.inputNames.includes('segments');
     this.#fetches = ['logits', ...manifest.cache.flatMap((_, i) => [`new.${i}.key`, `new.${i}.value`])];
   }
 
@@ -97,22 +108,34 @@ export class OnnxruntimeNodeSession implements Session {
   }
 
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
-    if (this.#encoder === null) throw new Error('encode: a decoder-only model has no encoder');
     for (const { key, value } of this.#cross) {
       key.reserve(tokens.length);
       value.reserve(tokens.length);
     }
-    const feeds: Feeds = {
-      input_ids: int64(tokens, [1, tokens.length]),
-      encoder_lengths: int32([tokens.length], [1]),
-    };
     const fetches = this.#cross.flatMap((_, i) => [`cross.${i}.key`, `cross.${i}.value`]);
-    const outputs = await this.#encoder.run(feeds, fetches);
+    const outputs = await this.#runEncoder(tokens, fetches);
     this.#cross.forEach(({ key, value }, i) => {
       key.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.key`));
       value.writeHeads(slot, cacheNumbers(outputs, `cross.${i}.value`));
     });
     this.#encoderLengths[slot] = tokens.length;
+  }
+
+  async embed(tokens: readonly number[]): Promise<Float32Array> {
+    const outputs = await this.#runEncoder(tokens, [statesOutput]);
+    return meanState(floats(outputs, statesOutput), this.encoderWidth);
+  }
+
+  async #runEncoder(
+    tokens: readonly number[],
+    fetches: readonly string[],
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    if (this.#encoder === null) throw new Error('a decoder-only model has no encoder');
+    const feeds: Feeds = {
+      input_ids: int64(tokens, [1, tokens.length]),
+      encoder_lengths: int32([tokens.length], [1]),
+    };
+    return this.#encoder.run(feeds, fetches);
   }
 
   startSampling(request: SamplingRequest): SamplingState {
@@ -164,6 +187,7 @@ export class OnnxruntimeNodeSession implements Session {
       logit_positions: int64(logitRows, [logitRows.length]),
     };
     feed(feeds, 'past_key_values', this.#self, first, count);
+    if (this.#hasSegments) feeds.segments = int32([], [0, 3]);
     if (this.#encoder !== null) {
       feed(feeds, 'cross', this.#cross, first, count);
       feeds.encoder_lengths = new Tensor('int32', this.#encoderLengths.slice(first, first + count), [count]);
@@ -174,6 +198,10 @@ export class OnnxruntimeNodeSession implements Session {
       append(value, cacheNumbers(outputs, `new.${i}.value`), first, pasts);
     });
     return floats(outputs, 'logits');
+  }
+
+  pack(): never {
+    throw new Error('packing needs the native backend on the CPU');
   }
 
   verify(): never {
@@ -199,6 +227,12 @@ export class OnnxruntimeNodeSession implements Session {
     await this.#decoder.release();
     await this.#encoder?.release();
   }
+}
+
+/** Numbers in a final state of the encoder; 0 without one. */
+function widthOf(encoder: InferenceSession | null): number {
+  const states = encoder?.outputMetadata.find(({ name }) => name === statesOutput);
+  return states?.isTensor ? Number(states.shape.at(-1)) : 0;
 }
 
 function int64(values: readonly number[], dims: number[]): Tensor {

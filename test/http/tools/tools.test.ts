@@ -34,6 +34,7 @@ const state = {
   slots: 4,
   capacity: 4096,
   encoderCapacity: 0,
+  encoderWidth: 0,
   cacheBudget: 0,
   isCacheLimit: false,
   runtime: { backend: 'native', executionProvider: 'cpu' },

@@ -6,7 +6,7 @@ import { SchemaError } from '../../generation/closed-schema.ts';
 import { cannotBeCompiled } from '../../generation/read-grammar.ts';
 import { quote } from './arguments-reader.ts';
 import { escapedArguments } from './escaped-arguments.ts';
-import { type Callable, parametersOf, type ToolUse } from './read-tools.ts';
+import type { Callable, ToolUse } from './read-tools.ts';
 
 type Tokens = Pick<Vocabulary, 'data' | 'tokenBytes' | 'isSpecial'>;
 
@@ -76,13 +76,13 @@ export function callGrammar(
 /** The rule `args_<i>` for a function's arguments, and those that it needs. */
 const argumentsRules =
   ({ style, separators: { item, key } }: CallForm, tokens: Tokens) =>
-  ({ parameters, index }: Callable, i: number): string[] => {
+  ({ parameters, place }: Callable, i: number): string[] => {
     if (style === 'escaped') {
       try {
         return escapedArguments(`args_${i}`, parameters, (part) => literal(part, tokens));
       } catch (error) {
         if (!(error instanceof SchemaError)) throw error;
-        throw invalidRequest('tools', cannotBeCompiled(parametersOf(index), error));
+        throw invalidRequest('tools', cannotBeCompiled(place, error));
       }
     }
     // No free whitespace: a model could fill its whole output with it.
@@ -94,5 +94,5 @@ const argumentsRules =
 export function placeOfFault(message: string, { callable }: ToolUse): string {
   const line = /^(?:at )?(\d+)\(\d+\)/.exec(message)?.[1];
   const tool = line === undefined ? undefined : callable[Number(line) - 1];
-  return tool ? parametersOf(tool.index) : 'tools';
+  return tool?.place ?? 'tools';
 }

@@ -1,15 +1,14 @@
 import { invalidRequest } from '../../errors/invalid-request.ts';
-import type { GenerationFields } from '../../generation/generation-fields.ts';
 import { closedSchema, refuseLong } from '../../generation/read-grammar.ts';
-import type { Tool, ToolChoice } from './tool-fields.ts';
+import type { Tool } from './tool-fields.ts';
 
 /** A function that the model may call. */
 export interface Callable {
-  /** Its place in `tools`. */
-  index: number;
   name: string;
   /** The schema of its arguments: an object, closed. */
   parameters: Record<string, unknown>;
+  /** The schema's place in the request, for errors. */
+  place: string;
 }
 
 /** How an answer may use tools. */
@@ -23,71 +22,71 @@ export interface ToolUse {
   isParallel: boolean;
 }
 
-export interface ToolRequest extends Pick<GenerationFields, 'response_format' | 'structured_outputs'> {
-  tools?: Tool[] | null;
-  tool_choice?: ToolChoice | null;
-  parallel_tool_calls?: boolean | null;
+/** What a request says about tools, whatever its API. */
+export interface ToolRequest {
+  tools: readonly Tool[];
+  /** Place of a tool's function in the request, for errors. */
+  placeOf(index: number): string;
+  mode: 'none' | 'auto' | 'required';
+  /** Names of the functions that it allows; null: all. */
+  names: readonly string[] | null;
+  isParallel: boolean;
+  /** The field that holds the text to a structure; null: none. */
+  structuredBy: string | null;
 }
 
 /** @returns null if no tool may be called. @throws ServiceError `invalid_request` for faults that no schema detects */
-export function readToolUse(body: ToolRequest): ToolUse | null {
-  const tools = body.tools ?? [];
-  const choice = body.tool_choice ?? 'auto';
-  refuseDuplicates(tools);
-  if (choice === 'none') return null;
+export function readToolUse(request: ToolRequest): ToolUse | null {
+  const { tools, placeOf, mode, names, isParallel, structuredBy } = request;
+  refuseDuplicates(request);
+  if (mode === 'none') return null;
   if (tools.length === 0) {
-    if (choice === 'auto') return null;
+    if (mode === 'auto' && names === null) return null;
     throw invalidRequest('tool_choice', '`tool_choice` needs `tools`: name the functions to choose from.');
   }
   refuseLong('tools', tools);
-  for (const param of ['response_format', 'structured_outputs'] as const) {
-    if (!body[param] || (param === 'response_format' && body[param]?.type === 'text')) continue;
+  if (structuredBy !== null) {
     throw invalidRequest(
-      param,
-      `\`${param}\` cannot be combined with \`tools\`: leave one of them out, or send \`"tool_choice": "none"\`.`,
+      structuredBy,
+      `\`${structuredBy}\` cannot be combined with \`tools\`: leave one of them out, or send \`"tool_choice": "none"\`.`,
     );
   }
-  const callable = tools.map(readTool);
-  const named = typeof choice === 'string' ? null : choice.function.name;
-  const allowed = named === null ? callable : callable.filter(({ name }) => name === named);
-  if (allowed.length === 0) {
+  const callable = tools.map((tool, index) => readTool(tool, `${placeOf(index)}.parameters`));
+  const missing = names?.find((name) => !callable.some((each) => each.name === name));
+  if (missing !== undefined) {
     throw invalidRequest(
       'tool_choice',
-      `\`tool_choice\` names the function \`${named}\`, which is not in \`tools\`.`,
+      `\`tool_choice\` names the function \`${missing}\`, which is not in \`tools\`.`,
     );
   }
   return {
     tools,
-    callable: allowed,
-    mustCall: choice !== 'auto',
-    isParallel: named === null && (body.parallel_tool_calls ?? true),
+    callable: names === null ? callable : callable.filter(({ name }) => names.includes(name)),
+    mustCall: mode === 'required',
+    isParallel,
   };
 }
 
-function refuseDuplicates(tools: readonly Tool[]): void {
+function refuseDuplicates({ tools, placeOf }: ToolRequest): void {
   const names = new Set<string>();
   for (const [index, tool] of tools.entries()) {
     const { name } = tool.function;
     if (names.has(name)) {
       throw invalidRequest(
         'tools',
-        `\`tools[${index}].function.name\` is \`${name}\`, which an earlier tool has: rename one.`,
+        `\`${placeOf(index)}.name\` is \`${name}\`, which an earlier tool has: rename one.`,
       );
     }
     names.add(name);
   }
 }
 
-/** The place of a tool's schema in a request. */
-export const parametersOf = (index: number) => `tools[${index}].function.parameters`;
-
-function readTool({ function: { name, parameters, strict } }: Tool, index: number): Callable {
-  const where = parametersOf(index);
+function readTool({ function: { name, parameters, strict } }: Tool, place: string): Callable {
   const given = parameters ?? { properties: {}, additionalProperties: false };
   const { type = 'object' } = given;
   if (type !== 'object') {
-    throw invalidRequest('tools', `\`${where}.type\` must be \`"object"\`: arguments are always an object.`);
+    throw invalidRequest('tools', `\`${place}.type\` must be \`"object"\`: arguments are always an object.`);
   }
-  const closed = closedSchema('tools', where, { ...given, type }, strict ?? false);
-  return { index, name, parameters: closed as Callable['parameters'] };
+  const closed = closedSchema('tools', place, { ...given, type }, strict ?? false);
+  return { name, parameters: closed as Callable['parameters'], place };
 }

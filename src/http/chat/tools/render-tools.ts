@@ -2,6 +2,7 @@ import type { ChatMessage } from '../../../catalog/tokenizer/chat-template.ts';
 import { contentText } from '../../../catalog/tokenizer/content-form.ts';
 import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
+import { paramOf } from '../../errors/validation-error.ts';
 import { maxDepth, tooDeep } from '../../json/json-body.ts';
 import type { RequestCall, Tool } from './tool-fields.ts';
 
@@ -15,40 +16,43 @@ export const agreedForm: CallForm = {
   separators: { item: ', ', key: ': ' },
 };
 
+/** A call as the client sent it. */
+export type ReadCall = RequestCall & {
+  /** Place of its arguments in the request, for errors. */
+  place: string;
+};
+
 /** A message with the calls as the client sent them. */
-export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly RequestCall[] };
+export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly ReadCall[] };
 
 /** Messages for a chat template that writes calls and their results itself. */
 export function inOwnForm(messages: readonly ReadMessage[]): ChatMessage[] {
   // Filled message by message: some clients number the calls of each turn from 0 again.
   const names = new Map<string, string>();
-  return messages.map(({ calls, ...message }, index) => {
+  return messages.map(({ calls, ...message }) => {
     const name = message.name ?? names.get(message.tool_call_id ?? '');
     if (message.role === 'tool') return { ...message, ...(name ? { name } : {}) };
     if (calls.length === 0) return message;
     for (const call of calls) names.set(call.id, call.function.name);
-    const read = calls.map(({ id, type, function: { name, arguments: json } }, i) => ({
+    const read = calls.map(({ id, type, function: { name, arguments: json }, place }) => ({
       id,
       type,
-      function: {
-        name,
-        arguments: readArguments(json, `messages[${index}].tool_calls[${i}].function.arguments`),
-      },
+      function: { name, arguments: readArguments(json, place) },
     }));
     return { ...message, tool_calls: read };
   });
 }
 
-function readArguments(json: string, where: string): object {
+function readArguments(json: string, place: string): object {
   if (tooDeep(Buffer.from(json)))
-    throw invalidRequest('messages', `\`${where}\` is nested more than ${maxDepth} levels deep.`);
+    throw invalidRequest(paramOf(place), `\`${place}\` is nested more than ${maxDepth} levels deep.`);
   try {
     const read: unknown = json.trim() === '' ? {} : (JSON.parse(json) ?? {});
     if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
   } catch {
     // Refused below.
   }
-  throw invalidRequest('messages', `\`${where}\` must be a JSON object, written as a string.`);
+  throw invalidRequest(paramOf(place), `\`${place}\` must be a JSON object, written as a string.`);
 }
 
 /**

@@ -21,16 +21,33 @@ export interface RequestCall {
   function: { name: string; arguments: string };
 }
 
-const functionName = {
+export const functionName = {
   type: 'string',
   pattern: '^[a-zA-Z0-9_-]{1,64}$',
   'x-expects': 'a name of 1 to 64 letters, digits, `_` and `-`',
 };
-const functionType = { enum: ['function'], 'x-expects': '`"function"`, the only kind of tool here' };
+export const functionType = { enum: ['function'], 'x-expects': '`"function"`, the only kind of tool here' };
+
+/** The fields of a function, for requests that describe it. */
+export const functionFields = {
+  name: functionName,
+  description: { type: ['string', 'null'] },
+  parameters: {
+    type: ['object', 'null'],
+    description: 'The JSON schema of the arguments, an object. The default is an object without members.',
+  },
+  strict: {
+    type: ['boolean', 'null'],
+    description: 'Every object has exactly the members that the schema names.',
+  },
+};
+
+/** Maximum functions of a request. */
+export const maxTools = 128;
 
 export const toolFields = {
   tools: optional<Tool[]>('array', {
-    maxItems: 128,
+    maxItems: maxTools,
     items: {
       type: 'object',
       required: ['type', 'function'],
@@ -39,19 +56,7 @@ export const toolFields = {
         function: {
           type: 'object',
           required: ['name'],
-          properties: {
-            name: functionName,
-            description: { type: ['string', 'null'] },
-            parameters: {
-              type: ['object', 'null'],
-              description:
-                'The JSON schema of the arguments, an object. The default is an object without members.',
-            },
-            strict: {
-              type: ['boolean', 'null'],
-              description: 'Every object has exactly the members that the schema names.',
-            },
-          },
+          properties: functionFields,
           additionalProperties: false,
         },
         ...withoutEffectInTools,
