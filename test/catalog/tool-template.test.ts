@@ -29,6 +29,16 @@ describe('the form in which a template writes calls', () => {
     });
   });
 
+  it('is a name and JSON, as Mistral’s newer one', () => {
+    const template = `{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}{{ m.content }}{% for c in m.tool_calls or [] %}[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}{% endfor %}</s>{% endif %}{% endfor %}`;
+    expect(learned(template).form).toMatchObject({
+      open: '[TOOL_CALLS]',
+      middle: '[ARGS]',
+      between: '[TOOL_CALLS]',
+      close: '',
+    });
+  });
+
   it('is control tokens, as FunctionGemma’s', () => {
     expect(learned(escapingTemplate).form).toMatchObject({
       open: '<start_function_call>call:',

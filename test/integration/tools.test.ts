@@ -40,11 +40,21 @@ interface Choice {
   logprobs: { content: unknown[] } | null;
 }
 
+/** Makes `templateWith` write what it writes with tools. */
+const described = { chat_template_kwargs: { described: true } };
 const user = { role: 'user', content: 'Who comes to the ball?' };
 
 /** A template whose calls begin with a word that the model often writes. */
 const templateWith = (word: string) =>
   `{% if tools or described %}Tools: {% endif %}{% for m in messages %}{{ m.content }}{% if m.tool_calls %}${word} {"name": "{{ m.tool_calls[0].function.name }}", "arguments": {{ m.tool_calls[0].function.arguments | tojson }}}.{% endif %}{% endfor %}`;
+
+/** Makes a token special, under another name. */
+async function renameToken(file: string, token: string, name: string): Promise<void> {
+  const tokenizer = JSON.parse(await readFile(file, 'utf8'));
+  const [first] = tokenizer.added_tokens;
+  tokenizer.added_tokens.push({ ...first, id: tokenizer.model.vocab[token], content: name });
+  await writeFile(file, JSON.stringify(tokenizer));
+}
 
 describeNative('tools with a model that knows nothing of them', () => {
   let service: ServiceProcess;
@@ -62,7 +72,13 @@ describeNative('tools with a model that knows nothing of them', () => {
       const renamed = text.replaceAll('<pad>', '<escape>').replaceAll('<unk>', '<start_function_call>');
       await writeFile(join(escapes, file), renamed);
     }
-    const others = [await copy('misters', templateWith('Mr.')), await copy('wells', templateWith('well.'))];
+    const mistral = await copy('mistral', templateWith('[TOOL_CALLS]'));
+    await renameToken(join(mistral, 'tokenizer.json'), 'ĠMr', '[TOOL_CALLS]');
+    const others = [
+      mistral,
+      await copy('misters', templateWith('Mr.')),
+      await copy('wells', templateWith('well.')),
+    ];
     service = await ServiceProcess.start({
       ALTUP_MODELS: [model, escapes, ...others].join(),
       ALTUP_SLOTS: '8',
@@ -194,7 +210,7 @@ describeNative('tools with a model that knows nothing of them', () => {
     const own = { n: 16, temperature: 0.8 };
     const [withTools, without] = await Promise.all([
       choices(own),
-      choices({ ...own, tools: null, chat_template_kwargs: { described: true } }),
+      choices({ ...own, tools: null, ...described }),
     ]);
     let calls = 0;
     for (const [i, { message, finish_reason }] of withTools.entries()) {
@@ -206,6 +222,25 @@ describeNative('tools with a model that knows nothing of them', () => {
       if (!message.tool_calls) continue;
       calls += 1;
       expect(finish_reason).toBe('tool_calls');
+      const { name, arguments: json } = message.tool_calls[0]!.function;
+      expect(name === 'leave' || isValid(JSON.parse(json)), json).toBe(true);
+    }
+    expect(calls).toBeGreaterThan(2);
+    expect(called(await streamed(own))).toEqual(called(withTools));
+  });
+
+  it('auto: a special token begins a call, as Mistral’s does', async () => {
+    const own = { model: 'mistral', n: 16, temperature: 0.8 };
+    const without = await choices({ ...own, tools: null, skip_special_tokens: false, ...described });
+    const withTools = await choices(own);
+    let calls = 0;
+    for (const [i, { message, finish_reason }] of withTools.entries()) {
+      const [free, ...others] = without[i]!.message.content!.split('[TOOL_CALLS]');
+      expect(message.content ?? '').toBe(others.length > 0 ? free!.trimEnd() : free);
+      if (finish_reason === 'length') continue;
+      expect(message.tool_calls !== undefined).toBe(others.length > 0);
+      if (!message.tool_calls) continue;
+      calls += 1;
       const { name, arguments: json } = message.tool_calls[0]!.function;
       expect(name === 'leave' || isValid(JSON.parse(json)), json).toBe(true);
     }
@@ -227,7 +262,7 @@ describeNative('tools with a model that knows nothing of them', () => {
         usage: { completion_tokens_details: { accepted_prediction_tokens: number } };
       };
     const withTools = await ask({});
-    const without = await ask({ tools: null, chat_template_kwargs: { described: true } });
+    const without = await ask({ tools: null, ...described });
     const text = without.choices[0].message.content!;
     expect(text).toContain('well.');
     expect(withTools.choices[0].message.content).toBe(text.slice(0, text.indexOf('well.')).trimEnd());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use llguidance::toktrie::SimpleVob;
+use llguidance::toktrie::{SimpleVob, TokTrie};
 
 use super::compiled::{Grammar, Trigger, contains};
 use super::follower::Follower;
@@ -34,6 +34,9 @@ enum Tail {
 
 impl FreeText {
     fn add(&mut self, bytes: &[u8], trigger: &[u8]) -> Tail {
+        if trigger[0] == TokTrie::SPECIAL_TOKEN_MARKER {
+            return if bytes == trigger { Tail::Triggered } else { Tail::Free };
+        }
         self.tail.extend_from_slice(bytes);
         if contains(&self.tail, trigger) {
             return Tail::Triggered;
@@ -189,6 +192,22 @@ mod tests {
         assert_eq!(allowed(&mut place).unwrap().to_list(), tokens("("));
         write(&mut place, "(7)");
         assert_eq!(allowed(&mut place).unwrap().to_list(), vec![256]);
+    }
+
+    #[test]
+    fn only_a_special_token_is_a_special_trigger() {
+        let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        words.extend([&b"\xff</s>"[..], b"\xff[F]"].map(<[u8]>::to_vec));
+        let lark = "start: TEXT? | TEXT? <[257]> \"(\"\nTEXT: /(.|\\n)+/";
+        let source = Source::Triggered { lark: lark.into(), trigger: "[F]".into() };
+        let grammar = Grammar::compile(&Vocabulary::new(words, vec![256]), source);
+        let mut place = grammar.unwrap_or_else(|error| panic!("{error}")).begin();
+        write(&mut place, "a [F] [F");
+        // Even a byte that begins special tokens here.
+        place.advance(255).unwrap();
+        assert!(place.is_free());
+        place.advance(257).unwrap();
+        assert_eq!(allowed(&mut place).unwrap().to_list(), tokens("("));
     }
 
     #[test]

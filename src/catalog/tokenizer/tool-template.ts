@@ -104,7 +104,7 @@ function readForm(one: string, two: string | null): CallForm | null {
   const written = writtenArguments.find(({ text }) => rest.includes(text));
   if (open === '' || !written) return null;
   const [middle, close] = rest.split(written.text) as [string, string];
-  if (middle === '' || close.trim() === '') return null;
+  if (middle === '') return null;
   const parts = two?.split(written.text)[1]?.split(second) ?? [];
   const between = parts.length === 2 ? parts[0]! : null;
   const { style, separators } = written;

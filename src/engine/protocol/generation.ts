@@ -32,6 +32,11 @@ export interface GenerationRequest {
   promptLogprobs: number | null;
   /** Leave special tokens out of the text. */
   skipSpecialTokens: boolean;
+  /**
+   * What to write for these special tokens instead: characters from U+FDD0 to U+FDEF, which Unicode keeps for such
+   * purposes and no other token can then write.
+   */
+  specialTexts: ReadonlyMap<number, string>;
   /** Lower values run sooner. */
   priority: number;
   /** The client that sent it; clients share the slots fairly. Empty when clients are not distinguished. */

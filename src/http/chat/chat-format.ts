@@ -1,4 +1,3 @@
-import type { CallForm } from '../../catalog/tokenizer/tool-template.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import {
   type AnswerFormat,
@@ -11,6 +10,7 @@ import {
 import type { GenerationJob } from '../generation/generation-job.ts';
 import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
 import type { ChatChoice, ChatCompletion, ChatLogprobs, ToolCall } from './chat-response.ts';
+import type { AnswerForm } from './tools/answer-form.ts';
 import { type CallPiece, CallReader } from './tools/call-reader.ts';
 
 type ChatHead = ReturnType<typeof answerHead<'chat.completion.chunk'>>;
@@ -25,11 +25,11 @@ export class ChatFormat implements AnswerFormat {
   readonly #begun = new Set<number>();
   readonly #texts: TokenTexts;
   /** How calls are written; null: the answer has none. */
-  readonly #callForm: CallForm | null;
+  readonly #callForm: AnswerForm | null;
   /** The readers of choices that still stream, by index. */
   readonly #readers = new Map<number, CallReader>();
 
-  constructor(job: GenerationJob, callForm: CallForm | null) {
+  constructor(job: GenerationJob, callForm: AnswerForm | null) {
     this.head = answerHead(job, 'chat.completion.chunk');
     this.#job = job;
     this.#callForm = callForm;

@@ -73,7 +73,7 @@ async function createChat(
       logprobs,
       promptLogprobs: null,
       grammar: calling?.answer?.grammar ?? null,
-      keepsSpecialTokens: calling?.answer?.keepsSpecialTokens ?? false,
+      specialTexts: calling?.answer?.specialTexts ?? new Map(),
     },
     context,
   );

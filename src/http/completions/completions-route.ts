@@ -133,7 +133,7 @@ async function createCompletion(
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,
       grammar: null,
-      keepsSpecialTokens: false,
+      specialTexts: new Map(),
     },
     context,
   );

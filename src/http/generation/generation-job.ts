@@ -87,8 +87,8 @@ interface GenerationTask {
   promptLogprobs: number | null;
   /** Instead of what `response_format` or `structured_outputs` asks for. */
   grammar: WantedGrammar | null;
-  /** Leave special tokens in the text, whatever the request says. */
-  keepsSpecialTokens: boolean;
+  /** What to write for some special tokens, in the engine's form. */
+  specialTexts: ReadonlyMap<number, string>;
 }
 
 export interface JobContext {
@@ -184,7 +184,8 @@ export async function createJob(
       stop,
       logprobs: task.logprobs,
       promptLogprobs: task.promptLogprobs,
-      skipSpecialTokens: !task.keepsSpecialTokens && (fields.skip_special_tokens ?? true),
+      skipSpecialTokens: fields.skip_special_tokens ?? true,
+      specialTexts: task.specialTexts,
       priority,
       client: owner.client,
       cacheSalt: fields.cache_salt ?? '',

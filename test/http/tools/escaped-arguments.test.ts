@@ -1,10 +1,12 @@
 import { expect, it } from 'vitest';
+import { answerForm } from '../../../src/http/chat/tools/answer-form.ts';
 import { escapedArguments } from '../../../src/http/chat/tools/escaped-arguments.ts';
+import { agreedForm } from '../../../src/http/chat/tools/render-tools.ts';
+import { fakeTokenizer } from '../../support/fake-tokenizer.ts';
 
+const form = answerForm({ ...agreedForm, style: 'escaped' }, fakeTokenizer(), false);
 const rules = (properties: object, more: object = {}) =>
-  escapedArguments('args_0', { type: 'object', properties, additionalProperties: false, ...more }, (text) =>
-    JSON.stringify(text),
-  );
+  escapedArguments('args_0', { type: 'object', properties, additionalProperties: false, ...more }, form);
 const closed = { additionalProperties: false };
 
 it.each<[object, RegExp]>([

@@ -5,7 +5,7 @@ import { GrammarError, type GrammarSource } from '../../../src/sampling/grammar.
 import { type FakeEngine, textEvents } from '../../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../../support/fake-server.ts';
 import { fakeTexts, fakeTokenizer } from '../../support/fake-tokenizer.ts';
-import { taggingTemplate } from '../../support/tool-templates.ts';
+import { escapingTemplate, taggingTemplate } from '../../support/tool-templates.ts';
 
 const plainTemplate =
   '{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}';
@@ -41,15 +41,16 @@ const state = {
 
 async function chat(
   fields: object,
-  options: { template?: string; script?: FakeEngine['script']; backend?: string } = {},
+  options: { template?: string; script?: FakeEngine['script']; backend?: string; specials?: string[] } = {},
 ) {
-  const { template = plainTemplate, script, backend = 'native' } = options;
+  const { template = plainTemplate, script, backend = 'native', specials } = options;
   const compiled: GrammarSource[] = [];
   const runtime = { ...state.runtime, backend } as typeof state.runtime;
   const server = fakeServer({
     models: [
       {
         ...fakeModel('tiny', { ...state, runtime }, 'decoder-only'),
+        vocabulary: fakeTokenizer(specials),
         texts: fakeTexts(new ChatTemplate(template)),
       },
     ],
@@ -150,6 +151,23 @@ describe('the grammar', () => {
     expect(trigger).toBe('<tool_call>');
     expect(lark).toMatch(/^args_0: %json \{.*"city".*\}\nargs_1: %json /);
     expect(lark).toContain('start: TEXT? | opening calls');
+  });
+
+  it('names special tokens by their ids, and has letters for them in the text', async () => {
+    const options = { template: escapingTemplate, specials: ['<escape>', '</s>', '<start_function_call>'] };
+    const { compiled, submitted } = await chat({}, options);
+    const { lark, trigger } = compiled[0] as { lark: string; trigger?: string };
+    expect(trigger).toBe('<start_function_call>');
+    expect(lark).toContain('start: TEXT? | TEXT? <[2]> calls');
+    expect(lark).toContain('calls: "call:" call (');
+    expect(lark).toMatch(/ <\[0\]> TEXT_ARGS_0_\d+\? <\[0\]>$/m);
+    expect(submitted).toMatchObject({
+      skipSpecialTokens: true,
+      specialTexts: new Map([
+        [2, '\ufdd0'],
+        [0, '\ufdd1'],
+      ]),
+    });
   });
 
   it('begins with a call where one is required, of the named function and only one', async () => {

@@ -1,5 +1,5 @@
 import { SchemaError } from '../../generation/closed-schema.ts';
-import { quote } from './arguments-reader.ts';
+import { type AnswerForm, escapeTag, inLark } from './answer-form.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -39,25 +39,24 @@ function countOf(schema: Schema, keyword: string, path: string): number | undefi
 
 /**
  * The rules for a function's arguments in FunctionGemma's form (arguments-reader.ts); the first one is named `rule`.
- * @param literal a text as an expression of Lark
  * @throws SchemaError with the place of what a grammar of this form cannot enforce, or of too much
  */
-export function escapedArguments(rule: string, schema: Schema, literal: (text: string) => string): string[] {
-  return new EscapedRules(rule, schema, literal).lines;
+export function escapedArguments(rule: string, schema: Schema, form: AnswerForm): string[] {
+  return new EscapedRules(rule, schema, form).lines;
 }
 
 class EscapedRules {
   readonly lines: string[] = [];
   readonly #rule: string;
   readonly #root: Schema;
-  readonly #literal: (text: string) => string;
+  readonly #form: AnswerForm;
   readonly #references = new Map<string, string>();
   #length = 0;
 
-  constructor(rule: string, root: Schema, literal: (text: string) => string) {
+  constructor(rule: string, root: Schema, form: AnswerForm) {
     this.#rule = rule;
     this.#root = root;
-    this.#literal = literal;
+    this.#form = form;
     this.lines.push('');
     this.lines[0] = `${rule}: ${this.#members(root, '#')}`;
   }
@@ -76,7 +75,7 @@ class EscapedRules {
     if (options !== undefined || 'const' in schema) {
       refuseOthers(schema as Schema, ['enum', 'const'], path);
       const all = Array.isArray(options) ? options : [(schema as Schema).const];
-      return either(all.map((option) => this.#literal(written(option, path))));
+      return either(all.map((option) => this.#literal(this.#written(option, path))));
     }
     if (typeof $ref === 'string') {
       refuseOthers(schema as Schema, ['$ref'], path);
@@ -111,14 +110,30 @@ class EscapedRules {
 
   #string(schema: Schema, path: string): string {
     const [least = 0, most] = [countOf(schema, 'minLength', path), countOf(schema, 'maxLength', path)];
+    const { quote } = this.#form;
     const token = this.#literal(quote);
     if (most === 0) return this.#add(`${token} ${token}`);
-    // The text must not contain what ends it. Without a special token, not even its first character.
-    const [character, other] = token === quote ? ['(.|\\n)', ` & ~/(.|\\n)*${quote}(.|\\n)*/`] : ['[^<]', ''];
+    // Unless a special token ends the text, it must not even contain the first character of what ends it.
+    const character = quote === escapeTag ? '[^<]' : '(.|\\n)';
     const text = `TEXT_${this.#add('').toUpperCase()}`;
-    this.lines[this.lines.length - 1] =
-      `${text}: /${character}{${Math.max(1, least)},${most ?? ''}}/${other}`;
+    this.lines[this.lines.length - 1] = `${text}: /${character}{${Math.max(1, least)},${most ?? ''}}/`;
     return this.#add(`${token} ${text}${least === 0 ? '?' : ''} ${token}`);
+  }
+
+  #literal(text: string): string {
+    return inLark(text, this.#form);
+  }
+
+  /** A value of an `enum`, as the model writes it. */
+  #written(value: unknown, path: string): string {
+    const { quote } = this.#form;
+    if (typeof value === 'string') {
+      if (value.includes(quote)) throw impossible(path, `a value with ${escapeTag}`);
+      return `${quote}${value}${quote}`;
+    }
+    if (typeof value === 'object' && value !== null)
+      throw impossible(path, 'a value that is a list or an object');
+    return JSON.stringify(value);
   }
 
   /** The members of a closed object, in the schema's order. */
@@ -177,14 +192,3 @@ class EscapedRules {
 }
 
 const either = (expressions: readonly string[]) => `(${expressions.join(' | ')})`;
-
-/** A value of an `enum`, as the model writes it. */
-function written(value: unknown, path: string): string {
-  if (typeof value === 'string') {
-    if (value.includes(quote)) throw impossible(path, `a value with ${quote}`);
-    return `${quote}${value}${quote}`;
-  }
-  if (typeof value === 'object' && value !== null)
-    throw impossible(path, 'a value that is a list or an object');
-  return JSON.stringify(value);
-}

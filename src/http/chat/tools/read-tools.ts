@@ -23,7 +23,8 @@ export interface ToolUse {
   isParallel: boolean;
 }
 
-export interface ToolRequest extends Pick<GenerationFields, 'response_format' | 'structured_outputs'> {
+export interface ToolRequest
+  extends Pick<GenerationFields, 'response_format' | 'structured_outputs' | 'skip_special_tokens'> {
   tools?: Tool[] | null;
   tool_choice?: ToolChoice | null;
   parallel_tool_calls?: boolean | null;

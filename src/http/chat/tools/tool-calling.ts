@@ -1,9 +1,9 @@
 import type { TextOwner } from '../../../catalog/texts/text-workers.ts';
 import type { ChatMessage } from '../../../catalog/tokenizer/chat-template.ts';
-import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
 import type { WantedGrammar } from '../../generation/read-grammar.ts';
 import type { ReadyModel } from '../../models/find-model.ts';
-import { callGrammar, hasSpecialTokens, placeOfFault } from './call-grammar.ts';
+import { type AnswerForm, answerForm } from './answer-form.ts';
+import { callGrammar, placeOfFault } from './call-grammar.ts';
 import { readToolUse, type ToolRequest, type ToolUse } from './read-tools.ts';
 import { agreedForm, inAgreedForm, inOwnForm, type ReadMessage } from './render-tools.ts';
 import type { RequestCall } from './tool-fields.ts';
@@ -15,7 +15,7 @@ export interface ToolCalling {
     tools: readonly object[] | undefined;
   };
   /** null: the answer has no calls. */
-  answer: { form: CallForm; grammar: WantedGrammar; keepsSpecialTokens: boolean } | null;
+  answer: { form: AnswerForm; grammar: WantedGrammar; specialTexts: ReadonlyMap<number, string> } | null;
 }
 
 interface Chat extends ToolRequest {
@@ -37,21 +37,19 @@ export async function readToolCalling(
     form
       ? { messages: inOwnForm(messages), tools: use ? tools : undefined }
       : { messages: inAgreedForm(messages, tools, takesSystem), tools: undefined };
-  return { forTemplate, answer: use && readAnswer(use, form ?? agreedForm, vocabulary) };
+  const showsSpecials = body.skip_special_tokens === false;
+  const inAnswer = answerForm(form ?? agreedForm, vocabulary, showsSpecials);
+  return { forTemplate, answer: use && readAnswer(use, inAnswer) };
 }
 
-function readAnswer(
-  use: ToolUse,
-  form: CallForm,
-  vocabulary: ReadyModel['vocabulary'],
-): ToolCalling['answer'] {
+function readAnswer(use: ToolUse, form: AnswerForm): ToolCalling['answer'] {
   return {
     form,
     grammar: {
       param: 'tools',
-      source: callGrammar(use, form, vocabulary),
+      source: callGrammar(use, form),
       placeOf: ({ message }) => placeOfFault(message, use),
     },
-    keepsSpecialTokens: hasSpecialTokens(form, vocabulary),
+    specialTexts: new Map(form.specials.map(({ id, letter }) => [id, letter])),
   };
 }
