@@ -1,7 +1,7 @@
 /** The structure that a generated text must follow. */
 export type GrammarSource =
-  /** A JSON schema, as JSON. */
-  | { json: string }
+  /** A JSON schema, as JSON. Unless strict, keywords that no grammar can enforce are left out. */
+  | { json: string; isStrict?: boolean }
   /** In Rust's regex syntax. */
   | { regex: string }
   /** One of these texts. */

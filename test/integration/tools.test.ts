@@ -286,11 +286,32 @@ describeNative('tools with a model that knows nothing of them', () => {
     );
   });
 
-  it('refuses a schema by its place', async () => {
-    const bad = { type: 'object', properties: { a: { type: 'object', not: {} } } };
-    const response = await post({
-      tools: [...tools, { type: 'function', function: { name: 'f', parameters: bad } }],
+  it('holds calls to what it can of a schema, and refuses a strict one by its place', async () => {
+    const odd = {
+      type: 'object',
+      properties: {
+        a: {
+          type: 'array',
+          items: { enum: ['x', 'y'], not: { const: 'z' } },
+          uniqueItems: true,
+          maxItems: 3,
+        },
+        b: { type: 'string', pattern: '^(?!a)b$', format: 'odd', maxLength: 3 },
+      },
+      required: ['a', 'b'],
+      propertyNames: { maxLength: 1 },
+    };
+    const withStrict = (strict: boolean) => ({
+      tools: [...tools, { type: 'function', function: { name: 'f', parameters: odd, strict } }],
+      tool_choice: { type: 'function', function: { name: 'f' } },
     });
+    for (const name of ['misters', 'escapes']) {
+      const [choice] = await choices({ model: name, ...withStrict(false) });
+      const given = JSON.parse(choice!.message.tool_calls![0]!.function.arguments);
+      expect(given).toEqual({ a: expect.any(Array), b: expect.stringMatching(/^[^]{0,3}$/) });
+      expect(given.a.every((each: string) => each === 'x' || each === 'y')).toBe(true);
+    }
+    const response = await post(withStrict(true));
     expect(response.status).toBe(400);
     const { error } = (await response.json()) as { error: { param: string; message: string } };
     expect(error.param).toBe('tools');

@@ -44,10 +44,12 @@ pub fn vocabulary_number(model: String) -> napi::Result<u32> {
     Ok(vocabulary(&model)?.number)
 }
 
-/// Exactly one field is set, next to `trigger`.
+/// Exactly one field is set, next to those that belong to it.
 #[napi(object)]
 pub struct NativeGrammarSource {
     pub json: Option<String>,
+    /// With `json`: no keyword may be left out.
+    pub is_strict: Option<bool>,
     pub regex: Option<String>,
     pub choice: Option<Vec<String>>,
     pub lark: Option<String>,
@@ -142,12 +144,13 @@ fn vocabulary(model: &str) -> Result<Arc<Vocabulary>> {
 
 impl NativeGrammarSource {
     fn read(self) -> Result<Source> {
-        let Self { json, regex, choice, lark, trigger } = self;
+        let Self { json, is_strict, regex, choice, lark, trigger } = self;
+        let of_schema = |schema| Source::Json { schema, is_strict: is_strict == Some(true) };
         let of_lark = |lark| match trigger {
             Some(trigger) => Source::Triggered { lark, trigger },
             None => Source::Lark(lark),
         };
-        json.map(Source::Json)
+        json.map(of_schema)
             .or(regex.map(Source::Regex))
             .or(choice.map(Source::Choice))
             .or(lark.map(of_lark))

@@ -151,10 +151,17 @@ mod tests {
     #[test]
     fn json_has_no_spaces_and_only_what_the_schema_names() {
         let schema = r#"{"type":"object","properties":{"a":{"enum":[1,23]}},"required":["a"],"additionalProperties":false}"#;
-        let json = || Source::Json(schema.into());
+        let json = || Source::Json { schema: schema.into(), is_strict: true };
         assert_eq!(after(json(), ""), tokens("{"));
         assert_eq!(after(json(), "{\"a\":"), tokens("12"));
         assert_eq!(after(json(), "{\"a\":23}"), vec![256]);
+    }
+
+    #[test]
+    fn keywords_that_no_grammar_can_enforce_are_left_out_unless_strict() {
+        let schema =
+            r#"{"type":"array","items":{"type":"string","format":"odd","not":{}},"uniqueItems":true}"#;
+        assert_eq!(after(Source::Json { schema: schema.into(), is_strict: false }, "[\"a\","), tokens("\""));
     }
 
     #[test]
@@ -239,8 +246,10 @@ mod tests {
     #[test]
     fn says_what_cannot_be_compiled() {
         let refused = |source| Grammar::compile(&bytes(), source).err().expect("refused");
-        assert!(!refused(Source::Json("{".into())).is_empty());
-        assert!(!refused(Source::Json(r#"{"type":"nothing"}"#.into())).is_empty());
+        let json = |schema: &str, is_strict| Source::Json { schema: schema.into(), is_strict };
+        assert!(!refused(json("{", false)).is_empty());
+        assert!(!refused(json(r#"{"type":"nothing"}"#, false)).is_empty());
+        assert!(refused(json(r#"{"type":"array","uniqueItems":true}"#, true)).contains("uniqueItems"));
         assert!(!refused(Source::Regex("(".into())).is_empty());
         assert!(!refused(Source::Lark("start: missing".into())).is_empty());
     }

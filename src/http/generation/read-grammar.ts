@@ -31,6 +31,7 @@ export function refuseLong(param: string, source: unknown): void {
 /** A schema as JSON, with its objects closed. @param schema already checked for length */
 const closed = (param: string, schema: object, isStrict: boolean): GrammarSource => ({
   json: JSON.stringify(closedSchema(param, param, schema, isStrict)),
+  ...(isStrict ? { isStrict } : {}),
 });
 
 /**

@@ -186,6 +186,12 @@ describe('the grammar', () => {
     expect(lark).toContain(JSON.stringify('\n{"name": "'));
   });
 
+  it('enforces all of a strict schema, and what it can of the others', async () => {
+    const { lark } = await larkOf({});
+    const [first, second] = lark.split('\n', 2).map((line) => JSON.parse(line.slice(line.indexOf('{'))));
+    expect([first, second].map((schema) => schema['x-guidance'].lenient)).toEqual([false, true]);
+  });
+
   it('is not there if no tool may be called', async () => {
     const { compiled, prompt } = await chat({ tool_choice: 'none' });
     expect([compiled, prompt]).toEqual([[], '[user]Is it fine in Bath?[assistant]']);

@@ -79,6 +79,18 @@ export function inLark(text: string, { specials }: AnswerForm): string {
   return written.join(' ') || '""';
 }
 
+/** A document under a schema as an expression of Lark. */
+export function jsonInLark(schema: object, isStrict: boolean, { item, key }: CallForm['separators']): string {
+  const options = {
+    // A model could fill its whole output with free whitespace.
+    whitespace_flexible: false,
+    item_separator: item,
+    key_separator: key,
+    lenient: !isStrict,
+  };
+  return `%json ${JSON.stringify({ ...schema, 'x-guidance': options })}`;
+}
+
 /** A text with letters as people read it. */
 export const asWritten = (text: string, { specials }: AnswerForm): string =>
   specials.reduce((shown, { written, letter }) => shown.replaceAll(letter, written), text);

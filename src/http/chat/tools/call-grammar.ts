@@ -2,7 +2,7 @@ import type { GrammarSource } from '../../../sampling/grammar.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import { SchemaError } from '../../generation/closed-schema.ts';
 import { cannotBeCompiled } from '../../generation/read-grammar.ts';
-import { type AnswerForm, asWritten, inLark } from './answer-form.ts';
+import { type AnswerForm, asWritten, inLark, jsonInLark } from './answer-form.ts';
 import { escapedArguments } from './escaped-arguments.ts';
 import { type Callable, parametersOf, type ToolUse } from './read-tools.ts';
 
@@ -37,19 +37,14 @@ export function callGrammar({ callable, mustCall, isParallel }: ToolUse, form: A
 /** The rule `args_<i>` for a function's arguments, and those that it needs. */
 const argumentsRules =
   (form: AnswerForm) =>
-  ({ parameters, index }: Callable, i: number): string[] => {
-    if (form.style === 'escaped') {
-      try {
-        return escapedArguments(`args_${i}`, parameters, form);
-      } catch (error) {
-        if (!(error instanceof SchemaError)) throw error;
-        throw invalidRequest('tools', cannotBeCompiled(parametersOf(index), error));
-      }
+  ({ parameters, isStrict, index }: Callable, i: number): string[] => {
+    if (form.style === 'json') return [`args_${i}: ${jsonInLark(parameters, isStrict, form.separators)}`];
+    try {
+      return escapedArguments(`args_${i}`, parameters, isStrict, form);
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error;
+      throw invalidRequest('tools', cannotBeCompiled(parametersOf(index), error));
     }
-    const { item, key } = form.separators;
-    // No free whitespace: a model could fill its whole output with it.
-    const layout = { whitespace_flexible: false, item_separator: item, key_separator: key };
-    return [`args_${i}: %json ${JSON.stringify({ ...parameters, 'x-guidance': layout })}`];
   };
 
 /** The part of the request that an error of the grammar's compiler is about. */

@@ -10,6 +10,8 @@ export interface Callable {
   name: string;
   /** The schema of its arguments: an object, closed. */
   parameters: Record<string, unknown>;
+  /** Its whole schema is enforced, or refused. */
+  isStrict: boolean;
 }
 
 /** How an answer may use tools. */
@@ -89,6 +91,7 @@ function readTool({ function: { name, parameters, strict } }: Tool, index: numbe
   if (type !== 'object') {
     throw invalidRequest('tools', `\`${where}.type\` must be \`"object"\`: arguments are always an object.`);
   }
-  const closed = closedSchema('tools', where, { ...given, type }, strict ?? false);
-  return { index, name, parameters: closed as Callable['parameters'] };
+  const isStrict = strict ?? false;
+  const closed = closedSchema('tools', where, { ...given, type }, isStrict);
+  return { index, name, parameters: closed as Callable['parameters'], isStrict };
 }

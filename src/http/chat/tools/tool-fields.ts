@@ -49,7 +49,8 @@ export const toolFields = {
             },
             strict: {
               type: ['boolean', 'null'],
-              description: 'Every object has exactly the members that the schema names.',
+              description:
+                'Every object has exactly the members that the schema names, and a keyword that cannot be enforced is refused.',
             },
           },
           additionalProperties: false,
