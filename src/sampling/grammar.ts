@@ -1,7 +1,12 @@
+/** A JSON schema, as JSON. Unless strict, keywords that no grammar can enforce are left out. */
+export interface SchemaSource {
+  json: string;
+  isStrict?: boolean;
+}
+
 /** The structure that a generated text must follow. */
 export type GrammarSource =
-  /** A JSON schema, as JSON. Unless strict, keywords that no grammar can enforce are left out. */
-  | { json: string; isStrict?: boolean }
+  | SchemaSource
   /** In Rust's regex syntax. */
   | { regex: string }
   /** One of these texts. */

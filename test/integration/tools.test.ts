@@ -99,6 +99,15 @@ describeNative('tools with a model that knows nothing of them', () => {
       ...fields,
     });
 
+  async function tokenOf(character: string): Promise<number> {
+    const response = await service.post('/tokenize', {
+      model: 'austen-gemma3',
+      prompt: character,
+      add_special_tokens: false,
+    });
+    return ((await response.json()) as { tokens: number[] }).tokens[0]!;
+  }
+
   async function choices(fields: object): Promise<Choice[]> {
     const answer = (await (await post(fields)).json()) as { choices: Choice[]; error?: object };
     expect(answer.error).toBeUndefined();
@@ -246,6 +255,23 @@ describeNative('tools with a model that knows nothing of them', () => {
     }
     expect(calls).toBeGreaterThan(2);
     expect(called(await streamed(own))).toEqual(called(withTools));
+  });
+
+  it('with a response_format, every choice is a document or a call', async () => {
+    const schema = { type: 'object', properties: { fine: { type: 'boolean' } }, required: ['fine'] };
+    const fields = {
+      ...agreed,
+      tool_choice: 'auto',
+      parallel_tool_calls: false,
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema } },
+      n: 8,
+    };
+    const documents = await choices({ ...fields, logit_bias: { [await tokenOf('<')]: -100 } });
+    const calls = await choices({ ...fields, logit_bias: { [await tokenOf('{')]: -100 } });
+    expect(
+      documents.map(({ message, finish_reason }) => [JSON.parse(message.content!), finish_reason]),
+    ).toEqual(Array(8).fill([{ fine: expect.any(Boolean) }, 'stop']));
+    expect(called(calls)).toEqual(Array(8).fill({ content: null, calls: [['leave', '{}']] }));
   });
 
   it('auto: prompt lookup goes on in free text, up to a call', async () => {

@@ -4,6 +4,7 @@ import {
   type Grammar,
   GrammarError,
   type GrammarSource,
+  type SchemaSource,
 } from '../../sampling/grammar.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 import type { ReadyModel } from '../models/find-model.ts';
@@ -29,7 +30,7 @@ export function refuseLong(param: string, source: unknown): void {
 }
 
 /** A schema as JSON, with its objects closed. @param schema already checked for length */
-const closed = (param: string, schema: object, isStrict: boolean): GrammarSource => ({
+const closed = (param: string, schema: object, isStrict: boolean): SchemaSource => ({
   json: JSON.stringify(closedSchema(param, param, schema, isStrict)),
   ...(isStrict ? { isStrict } : {}),
 });
@@ -51,7 +52,7 @@ export function closedSchema(param: string, where: string, schema: object, isStr
 export const cannotBeCompiled = (param: string, { message }: Error) =>
   `\`${param}\` cannot be compiled: ${message.slice(0, 500)}`;
 
-function ofSchema(param: string, schema: object, isStrict = false): GrammarSource {
+function ofSchema(param: string, schema: object, isStrict = false): SchemaSource {
   refuseLong(param, { json: JSON.stringify(schema) });
   return closed(param, schema, isStrict);
 }
@@ -69,7 +70,12 @@ function ofSchemaText(param: string, json: string): GrammarSource {
   return isObject ? closed(param, schema as object, false) : { json };
 }
 
-function ofResponseFormat({ type, json_schema: wrapped, schema }: ResponseFormat): GrammarSource | null {
+/** @returns null if the text is free. @throws ServiceError `invalid_request` naming what is wrong with the schema */
+export function readResponseFormat({
+  type,
+  json_schema: wrapped,
+  schema,
+}: ResponseFormat): SchemaSource | null {
   if (schema && type !== 'json_object') {
     throw invalidRequest(
       'response_format',
@@ -104,14 +110,14 @@ export interface WantedGrammar {
   /** The field that asks for it. */
   param: string;
   source: GrammarSource;
-  /** Part of the field that a compiler's error is about; by default all of it. */
+  /** The field, or its part, that a compiler's error is about; by default `param`. */
   placeOf?: (error: GrammarError) => string;
 }
 
 /** @throws ServiceError for faults that show without compiling the grammar */
 function readSource(fields: GenerationFields): WantedGrammar | null {
   const { response_format: format, structured_outputs: outputs } = fields;
-  const formatSource = format ? ofResponseFormat(format) : null;
+  const formatSource = format ? readResponseFormat(format) : null;
   if (!outputs) return formatSource && { param: 'response_format', source: formatSource };
   if (!formatSource) return { param: 'structured_outputs', source: ofStructuredOutputs(outputs) };
   throw invalidRequest(
@@ -156,6 +162,7 @@ export async function readGrammar(
     return await compileGrammar(name, source, owner);
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error;
-    throw invalidRequest(param, cannotBeCompiled(placeOf(error), error));
+    const place = placeOf(error);
+    throw invalidRequest(/^\w+/.exec(place)![0], cannotBeCompiled(place, error));
   }
 }

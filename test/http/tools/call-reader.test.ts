@@ -14,9 +14,10 @@ const escaped: CallForm = {
   separators: { item: ',', key: ':' },
 };
 
-const agreed = answerForm(agreedForm, fakeTokenizer(), false);
+const anywhere = { isAtStart: false, showsSpecials: false };
+const agreed = answerForm(agreedForm, fakeTokenizer(), anywhere);
 const withSpecials = fakeTokenizer(['<escape>', '</s>', '<start_function_call>']);
-const special = answerForm(escaped, withSpecials, false);
+const special = answerForm(escaped, withSpecials, anywhere);
 /** A text with the letters of a form for its special tokens. */
 const lettered = (text: string) =>
   special.specials.reduce((all, { written, letter }) => all.replaceAll(written, letter), text);
@@ -80,7 +81,7 @@ describe('an answer with calls', () => {
     ],
     [
       'escaped calls',
-      answerForm(escaped, fakeTokenizer(), false),
+      answerForm(escaped, fakeTokenizer(), anywhere),
       escapedTwo,
       {
         text: '',
@@ -90,6 +91,18 @@ describe('an answer with calls', () => {
         ],
         endsWithCall: true,
       },
+    ],
+    ...[two, '<tool', ''].map((text): [string, AnswerForm, string, Read] => [
+      'calls only at the start, but text there',
+      { ...agreed, isAtStart: true },
+      text,
+      { text, calls: [], endsWithCall: false },
+    ]),
+    [
+      'calls only at the start',
+      { ...agreed, isAtStart: true },
+      `<tool_call>{"name": "a", "arguments": {}}</tool_call>`,
+      { text: '', calls: [['a', '{}']], endsWithCall: true },
     ],
     [
       'special tokens in calls and in text',
@@ -129,6 +142,8 @@ describe('an answer with calls', () => {
   it('shows special tokens in its text if the client wants them', () => {
     const text = lettered('a <escape>');
     expect(read(special, [text]).text).toBe('a ');
-    expect(read(answerForm(escaped, withSpecials, true), [text]).text).toBe('a <escape>');
+    expect(read(answerForm(escaped, withSpecials, { ...anywhere, showsSpecials: true }), [text]).text).toBe(
+      'a <escape>',
+    );
   });
 });

@@ -4,7 +4,8 @@ import { escapedArguments } from '../../../src/http/chat/tools/escaped-arguments
 import { agreedForm } from '../../../src/http/chat/tools/render-tools.ts';
 import { fakeTokenizer } from '../../support/fake-tokenizer.ts';
 
-const form = answerForm({ ...agreedForm, style: 'escaped' }, fakeTokenizer(), false);
+const anywhere = { isAtStart: false, showsSpecials: false };
+const form = answerForm({ ...agreedForm, style: 'escaped' }, fakeTokenizer(), anywhere);
 const rules = (properties: object, more: object = {}, isStrict = true) =>
   escapedArguments(
     'args_0',

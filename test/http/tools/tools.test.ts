@@ -22,6 +22,14 @@ const weather = {
   },
 };
 const now = { type: 'function', function: { name: 'now' } };
+const named = (name: string) => ({ type: 'function', function: { name } });
+const allowed = (mode: string, ...names: string[]) => ({
+  type: 'allowed_tools',
+  allowed_tools: { mode, tools: names.map(named) },
+});
+const ofSchema = (schema: object) => ({
+  response_format: { type: 'json_schema', json_schema: { name: 'x', schema } },
+});
 const user = { role: 'user', content: 'Is it fine in Bath?' };
 const call = (id: string, name: string, json: string) => ({
   id,
@@ -181,6 +189,29 @@ describe('the grammar', () => {
     expect((await larkOf({ parallel_tool_calls: false })).lark).not.toContain('call)*');
   });
 
+  it('has only the allowed functions, of which the prompt still has all', async () => {
+    const { prompt, compiled } = await chat({ tool_choice: allowed('required', 'now') });
+    const { lark, trigger } = compiled[0] as { lark: string; trigger?: string };
+    expect(lark).toMatch(/call: \("now\\", \\"arguments\\": " args_0\)$/m);
+    expect(lark).toContain(')*');
+    expect(trigger).toBeUndefined();
+    expect(prompt).toContain('get_weather');
+    expect((await larkOf({ tool_choice: allowed('auto', 'now') })).trigger).toBe('<tool_call>');
+  });
+
+  it('has the format as the other answer, unless a call is required', async () => {
+    const format = ofSchema({ type: 'object', properties: { a: { type: 'null' } } });
+    const { lark, trigger } = await larkOf({ ...format });
+    expect(trigger).toBeUndefined();
+    const [, , line] = lark.split('\n');
+    expect(line).toMatch(/^format: %json \{.*"additionalProperties":false,.*"lenient":true/);
+    expect(lark).toMatch(/^start: format \| "<tool_call>" calls$/m);
+    expect((await larkOf({ ...format, tool_choice: 'required' })).lark).toMatch(
+      /^start: "<tool_call>" calls$/m,
+    );
+    expect((await larkOf({ response_format: { type: 'text' } })).trigger).toBe('<tool_call>');
+  });
+
   it('has the form of the template’s own calls', async () => {
     const { lark } = await larkOf({ tool_choice: 'required' }, taggingTemplate);
     expect(lark).toContain(JSON.stringify('\n{"name": "'));
@@ -217,6 +248,18 @@ describe('the answer', () => {
       content: 'a <b',
       refusal: null,
     });
+  });
+
+  it('is JSON of the format, even with the text of a call in it, or a call', async () => {
+    const json = `{"a":${JSON.stringify(written)}}`;
+    const format = { response_format: { type: 'json_object' } };
+    const text = await chat(format, { script: answering(json) });
+    expect(text.response.json().choices[0]).toMatchObject({
+      message: { content: json },
+      finish_reason: 'stop',
+    });
+    const called = await chat(format, { script: answering(written.slice(6)) });
+    expect(called.response.json().choices[0].message).toMatchObject({ content: null, tool_calls: calls });
   });
 
   it('has what there is of a call that was cut off', async () => {
@@ -259,7 +302,6 @@ describe('the answer', () => {
 });
 
 describe('a request is refused', () => {
-  const named = (name: string) => ({ type: 'function', function: { name } });
   const withParameters = (parameters: object) => ({
     tools: [now, { type: 'function', function: { name: 'f', parameters } }],
   });
@@ -268,7 +310,11 @@ describe('a request is refused', () => {
     [{ tools: [], tool_choice: 'required' }, 'tool_choice', '`tool_choice` needs `tools`'],
     [{ tools: null, tool_choice: named('now') }, 'tool_choice', '`tool_choice` needs `tools`'],
     [{ tool_choice: named('then') }, 'tool_choice', 'names the function `then`, which is not in `tools`'],
-    [{ tool_choice: 'always' }, 'tool_choice', '`"none"`, `"auto"`, `"required"` or'],
+    [{ tool_choice: allowed('auto', 'now', 'then') }, 'tool_choice', 'names the function `then`'],
+    [{ tool_choice: allowed('auto') }, 'tool_choice', '`{"type": "allowed_tools", "allowed_tools": {"mode"'],
+    [{ tool_choice: allowed('none', 'now') }, 'tool_choice', '`"none"`, `"auto"`'],
+    [{ tools: [], tool_choice: allowed('auto', 'now') }, 'tool_choice', '`tool_choice` needs `tools`'],
+    [{ tool_choice: 'always' }, 'tool_choice', '`"none"`, `"auto"`, `"required"`, `{"type"'],
     [{ tools: [{ type: 'custom', custom: {} }] }, 'tools[0].function', 'is required'],
     [{ tools: [{ ...now, type: 'custom' }] }, 'tools', '`tools[0].type` must be `"function"`'],
     [
@@ -289,7 +335,16 @@ describe('a request is refused', () => {
       '`tools[1].function.parameters` cannot be compiled: 2(9): it contradicts itself',
     ],
     [withParameters({ description: 'x'.repeat(70_000) }), 'tools', 'it may have at most 65536'],
-    [{ response_format: { type: 'json_object' } }, 'response_format', 'cannot be combined with `tools`'],
+    [
+      { response_format: { type: 'json_schema' } },
+      'response_format',
+      '`response_format.json_schema.schema` is required',
+    ],
+    [
+      { ...ofSchema({ impossible: true }), tools: [now] },
+      'response_format',
+      '`response_format` cannot be compiled: 2(9): it contradicts itself',
+    ],
     [{ structured_outputs: { regex: 'a' } }, 'structured_outputs', 'cannot be combined with `tools`'],
     [{ min_tokens: 2 }, 'min_tokens', 'cannot be combined with `tools`'],
     [{ functions: [now.function] }, 'functions', 'send `tools`'],

@@ -18,6 +18,8 @@ export interface AnswerForm extends CallForm {
   /** In the style `escaped`: what comes before and after a string. */
   quote: string;
   specials: readonly FormToken[];
+  /** An answer begins with a call or has none. */
+  isAtStart: boolean;
   /** The client wants special tokens in its text. */
   showsSpecials: boolean;
 }
@@ -30,7 +32,11 @@ const firstLetter = 0xfdd0;
 const maxLetters = 32;
 
 /** @param tokens those of the model */
-export function answerForm(form: CallForm, tokens: Tokens, showsSpecials: boolean): AnswerForm {
+export function answerForm(
+  form: CallForm,
+  tokens: Tokens,
+  options: Pick<AnswerForm, 'isAtStart' | 'showsSpecials'>,
+): AnswerForm {
   const quote = form.style === 'escaped' ? escapeTag : '';
   const parts = [form.open, form.middle, form.between ?? '', form.close, quote];
   const specials = [...specialsOf(tokens)]
@@ -51,7 +57,7 @@ export function answerForm(form: CallForm, tokens: Tokens, showsSpecials: boolea
     trigger: /^(?:[\ufdd0-\ufdef]|<[^<>\s]+>|\S+)/.exec(open)![0],
     quote: lettered(quote),
     specials,
-    showsSpecials,
+    ...options,
   };
 }
 
@@ -80,7 +86,11 @@ export function inLark(text: string, { specials }: AnswerForm): string {
 }
 
 /** A document under a schema as an expression of Lark. */
-export function jsonInLark(schema: object, isStrict: boolean, { item, key }: CallForm['separators']): string {
+export function jsonInLark(
+  schema: object,
+  isStrict: boolean,
+  { item, key }: CallForm['separators'] = { item: ',', key: ':' },
+): string {
   const options = {
     // A model could fill its whole output with free whitespace.
     whitespace_flexible: false,

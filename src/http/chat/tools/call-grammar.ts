@@ -6,8 +6,14 @@ import { type AnswerForm, asWritten, inLark, jsonInLark } from './answer-form.ts
 import { escapedArguments } from './escaped-arguments.ts';
 import { type Callable, parametersOf, type ToolUse } from './read-tools.ts';
 
-/** The grammar of answers that use tools. Each function has a line, by which `placeOfFault` finds the one at fault. */
-export function callGrammar({ callable, mustCall, isParallel }: ToolUse, form: AnswerForm): GrammarSource {
+/**
+ * The grammar of answers that use tools. The first lines are the functions', then the format's, by which `placeOfFault`
+ * finds the one at fault.
+ */
+export function callGrammar(
+  { callable, mustCall, isParallel, format }: ToolUse,
+  form: AnswerForm,
+): GrammarSource {
   const text = (part: string) => inLark(part, form);
   const { trigger } = form;
   const entries = callable.map(({ name }, i) => `(${text(name + form.middle)} args_${i})`).join(' | ');
@@ -17,11 +23,15 @@ export function callGrammar({ callable, mustCall, isParallel }: ToolUse, form: A
   const rules = callable.map(argumentsRules(form));
   const lines = [
     ...rules.map(([rule]) => rule),
+    ...(format ? [`format: ${jsonInLark(JSON.parse(format.json), format.isStrict ?? false)}`] : []),
     ...rules.flatMap(([, ...others]) => others),
     `call: ${entries}`,
     `calls: ${rest === '' ? '' : text(rest)} call ${more} ${text(form.close)}`,
   ];
-  if (mustCall) return { lark: [...lines, `start: ${text(trigger)} calls`].join('\n') };
+  if (mustCall || format) {
+    const start = `start: ${mustCall ? '' : 'format | '}${text(trigger)} calls`;
+    return { lark: [...lines, start].join('\n') };
+  }
   const pattern = trigger.replace(/[^\w<>\u0080-\uffff]/g, '\\$&');
   const isSpecial = form.specials.some(({ letter }) => letter === trigger);
   const free = isSpecial
@@ -48,8 +58,9 @@ const argumentsRules =
   };
 
 /** The part of the request that an error of the grammar's compiler is about. */
-export function placeOfFault(message: string, { callable }: ToolUse): string {
-  const line = /^(?:at )?(\d+)\(\d+\)/.exec(message)?.[1];
-  const tool = line === undefined ? undefined : callable[Number(line) - 1];
+export function placeOfFault(message: string, { callable, format }: ToolUse): string {
+  const line = Number(/^(?:at )?(\d+)\(\d+\)/.exec(message)?.[1] ?? 0);
+  if (format && line === callable.length + 1) return 'response_format';
+  const tool = callable[line - 1];
   return tool ? parametersOf(tool.index) : 'tools';
 }

@@ -18,8 +18,8 @@ export class CallReader {
   readonly #form: AnswerForm;
   /** Text that waits for more, because it may be the beginning of the next part. */
   #held = '';
-  /** `open`: before a call's name; `arguments`; `after`: behind a call's arguments. */
-  #state: 'text' | 'open' | 'arguments' | 'after' = 'text';
+  /** `free`: no call can begin any more; `open`: before a call's name; `arguments`; `after`: behind its arguments. */
+  #state: 'text' | 'free' | 'open' | 'arguments' | 'after' = 'text';
   /** What comes before the next name. */
   #beforeName: string;
   #arguments: ArgumentsReader = new JsonReader();
@@ -59,6 +59,10 @@ export class CallReader {
     switch (this.#state) {
       case 'text':
         return this.#readText(pieces);
+      case 'free':
+        pieces.push(...this.#shown(this.#held));
+        this.#held = '';
+        return false;
       case 'open':
         return this.#readName(pieces);
       case 'arguments':
@@ -75,7 +79,11 @@ export class CallReader {
   }
 
   #readText(pieces: CallPiece[]): boolean {
-    const { trigger } = this.#form;
+    const { trigger, isAtStart } = this.#form;
+    if (isAtStart && !this.#held.startsWith(trigger) && !trigger.startsWith(this.#held)) {
+      this.#state = 'free';
+      return true;
+    }
     const at = this.#held.indexOf(trigger);
     // Space before a call is part of how it is written.
     const end = at < 0 ? this.#held.length - this.#openLength() : this.#held.slice(0, at).trimEnd().length;

@@ -110,7 +110,7 @@ class EscapedRules {
   }
 
   #ofType(type: string, schema: Schema, path: string): string {
-    if (asInJson.includes(type)) return this.#add(jsonInLark(schema, this.#isStrict, this.#form.separators));
+    if (asInJson.includes(type)) return this.#add(jsonInLark(schema, this.#isStrict));
     if (type === 'object') return this.#add(`"{" ${this.#members(schema, path)} "}"`);
     if (!enforced[type]) throw impossible(path, 'no type');
     this.#refuseOthers(schema, enforced[type], path);

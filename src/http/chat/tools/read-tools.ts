@@ -1,6 +1,7 @@
+import type { SchemaSource } from '../../../sampling/grammar.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import type { GenerationFields } from '../../generation/generation-fields.ts';
-import { closedSchema, refuseLong } from '../../generation/read-grammar.ts';
+import { closedSchema, readResponseFormat, refuseLong } from '../../generation/read-grammar.ts';
 import type { Tool, ToolChoice } from './tool-fields.ts';
 
 /** A function that the model may call. */
@@ -23,6 +24,8 @@ export interface ToolUse {
   mustCall: boolean;
   /** It may have several calls. */
   isParallel: boolean;
+  /** What the answer is if it is not calls; null: it may have text. */
+  format: SchemaSource | null;
 }
 
 export interface ToolRequest
@@ -36,35 +39,45 @@ export interface ToolRequest
 export function readToolUse(body: ToolRequest): ToolUse | null {
   const tools = body.tools ?? [];
   const choice = body.tool_choice ?? 'auto';
+  const { mode, names } = readChoice(choice);
   refuseDuplicates(tools);
-  if (choice === 'none') return null;
+  if (mode === 'none') return null;
   if (tools.length === 0) {
     if (choice === 'auto') return null;
     throw invalidRequest('tool_choice', '`tool_choice` needs `tools`: name the functions to choose from.');
   }
   refuseLong('tools', tools);
-  for (const param of ['response_format', 'structured_outputs'] as const) {
-    if (!body[param] || (param === 'response_format' && body[param]?.type === 'text')) continue;
+  if (body.structured_outputs) {
     throw invalidRequest(
-      param,
-      `\`${param}\` cannot be combined with \`tools\`: leave one of them out, or send \`"tool_choice": "none"\`.`,
+      'structured_outputs',
+      '`structured_outputs` cannot be combined with `tools`: send `response_format`, leave one of them out, or send `"tool_choice": "none"`.',
     );
   }
-  const callable = tools.map(readTool);
-  const named = typeof choice === 'string' ? null : choice.function.name;
-  const allowed = named === null ? callable : callable.filter(({ name }) => name === named);
-  if (allowed.length === 0) {
+  const all = tools.map(readTool);
+  const missing = names?.find((name) => all.every((tool) => tool.name !== name));
+  if (missing !== undefined) {
     throw invalidRequest(
       'tool_choice',
-      `\`tool_choice\` names the function \`${named}\`, which is not in \`tools\`.`,
+      `\`tool_choice\` names the function \`${missing}\`, which is not in \`tools\`.`,
     );
   }
   return {
     tools,
-    callable: allowed,
-    mustCall: choice !== 'auto',
-    isParallel: named === null && (body.parallel_tool_calls ?? true),
+    callable: names ? all.filter(({ name }) => names.includes(name)) : all,
+    mustCall: mode === 'required',
+    isParallel: !isNamed(choice) && (body.parallel_tool_calls ?? true),
+    format: body.response_format ? readResponseFormat(body.response_format) : null,
   };
+}
+
+const isNamed = (choice: ToolChoice) => typeof choice === 'object' && choice.type === 'function';
+
+/** @returns the functions that it allows as `names`; null: all */
+function readChoice(choice: ToolChoice): { mode: 'none' | 'auto' | 'required'; names: string[] | null } {
+  if (typeof choice === 'string') return { mode: choice, names: null };
+  if (choice.type === 'function') return { mode: 'required', names: [choice.function.name] };
+  const { mode, tools } = choice.allowed_tools;
+  return { mode, names: tools.map((tool) => tool.function.name) };
 }
 
 function refuseDuplicates(tools: readonly Tool[]): void {

@@ -37,12 +37,16 @@ export async function readToolCalling(
     form
       ? { messages: inOwnForm(messages), tools: use ? tools : undefined }
       : { messages: inAgreedForm(messages, tools, takesSystem), tools: undefined };
-  const showsSpecials = body.skip_special_tokens === false;
-  const inAnswer = answerForm(form ?? agreedForm, vocabulary, showsSpecials);
-  return { forTemplate, answer: use && readAnswer(use, inAnswer) };
+  if (!use) return { forTemplate, answer: null };
+  const inAnswer = answerForm(form ?? agreedForm, vocabulary, {
+    // JSON may have a text that begins a call elsewhere.
+    isAtStart: use.format !== null,
+    showsSpecials: body.skip_special_tokens === false,
+  });
+  return { forTemplate, answer: readAnswer(use, inAnswer) };
 }
 
-function readAnswer(use: ToolUse, form: AnswerForm): ToolCalling['answer'] {
+function readAnswer(use: ToolUse, form: AnswerForm): NonNullable<ToolCalling['answer']> {
   return {
     form,
     grammar: {

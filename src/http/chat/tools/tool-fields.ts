@@ -12,7 +12,17 @@ export interface Tool {
   };
 }
 
-export type ToolChoice = 'none' | 'auto' | 'required' | { type: 'function'; function: { name: string } };
+interface NamedTool {
+  type: 'function';
+  function: { name: string };
+}
+
+export type ToolChoice =
+  | 'none'
+  | 'auto'
+  | 'required'
+  | NamedTool
+  | { type: 'allowed_tools'; allowed_tools: { mode: 'auto' | 'required'; tools: NamedTool[] } };
 
 /** An earlier call of the assistant, as clients send it back. */
 export interface RequestCall {
@@ -27,6 +37,21 @@ const functionName = {
   'x-expects': 'a name of 1 to 64 letters, digits, `_` and `-`',
 };
 const functionType = { enum: ['function'], 'x-expects': '`"function"`, the only kind of tool here' };
+
+const namedTool = {
+  type: 'object',
+  required: ['type', 'function'],
+  properties: {
+    type: functionType,
+    function: {
+      type: 'object',
+      required: ['name'],
+      properties: { name: functionName },
+      additionalProperties: false,
+    },
+  },
+  additionalProperties: false,
+};
 
 export const toolFields = {
   tools: optional<Tool[]>('array', {
@@ -65,15 +90,19 @@ export const toolFields = {
   tool_choice: optional<ToolChoice>(undefined, {
     anyOf: [
       { enum: ['none', 'auto', 'required', null] },
+      namedTool,
       {
         type: 'object',
-        required: ['type', 'function'],
+        required: ['type', 'allowed_tools'],
         properties: {
-          type: functionType,
-          function: {
+          type: { enum: ['allowed_tools'] },
+          allowed_tools: {
             type: 'object',
-            required: ['name'],
-            properties: { name: functionName },
+            required: ['mode', 'tools'],
+            properties: {
+              mode: { enum: ['auto', 'required'] },
+              tools: { type: 'array', minItems: 1, maxItems: 128, items: namedTool },
+            },
             additionalProperties: false,
           },
         },
@@ -82,9 +111,9 @@ export const toolFields = {
     ],
     default: 'auto',
     description:
-      '`none`: the answer is text; `auto`: text, or text and then calls; `required`: calls; a function: a call of that one.',
+      '`none`: the answer is text; `auto`: text, or text and then calls; `required`: calls; a function: a call of that one; `allowed_tools`: as its `mode` says, with only these.',
     'x-expects':
-      '`"none"`, `"auto"`, `"required"` or `{"type": "function", "function": {"name": "…"}}`, with a name in `tools`',
+      '`"none"`, `"auto"`, `"required"`, `{"type": "function", "function": {"name": "…"}}` or `{"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": […]}}`, with names in `tools`',
   }),
   parallel_tool_calls: optionalBoolean({
     default: true,
