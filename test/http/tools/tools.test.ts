@@ -217,6 +217,23 @@ describe('the grammar', () => {
     expect(lark).toContain(JSON.stringify('\n{"name": "'));
   });
 
+  it.each([undefined, null, {}, { type: 'object', description: 'None.' }, { properties: {} }])(
+    'has no arguments for a function with the parameters %j',
+    async (parameters) => {
+      const none = { type: 'function', function: { name: 'f', parameters } };
+      const { lark } = await larkOf({ tools: [none] });
+      const schema = JSON.parse(lark.slice(lark.indexOf('{'), lark.indexOf('\n')));
+      expect(schema).toMatchObject({ type: 'object', properties: {}, additionalProperties: false });
+      expect((await larkOf({ tools: [none] }, escapingTemplate)).lark).toMatch(/^args_0: ""\n/);
+    },
+  );
+
+  it('has any for one that is open', async () => {
+    const parameters = { type: 'object', additionalProperties: true };
+    const { lark } = await larkOf({ tools: [{ type: 'function', function: { name: 'f', parameters } }] });
+    expect(lark).not.toContain('"additionalProperties":false');
+  });
+
   it('enforces all of a strict schema, and what it can of the others', async () => {
     const { lark } = await larkOf({});
     const [first, second] = lark.split('\n', 2).map((line) => JSON.parse(line.slice(line.indexOf('{'))));

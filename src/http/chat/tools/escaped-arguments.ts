@@ -3,8 +3,8 @@ import { type AnswerForm, escapeTag, inLark, jsonInLark } from './answer-form.ts
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** Keywords that restrict no value. */
-const annotations = [
+/** Keywords that restrict no value, next to the type. */
+export const annotations = [
   ...['title', 'description', 'default', 'examples', 'deprecated', 'readOnly', 'writeOnly'],
   ...['$schema', '$id', '$comment', '$defs', 'definitions', 'type'],
 ];

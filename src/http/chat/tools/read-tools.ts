@@ -2,6 +2,7 @@ import type { SchemaSource } from '../../../sampling/grammar.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import type { GenerationFields } from '../../generation/generation-fields.ts';
 import { closedSchema, readResponseFormat, refuseLong } from '../../generation/read-grammar.ts';
+import { annotations } from './escaped-arguments.ts';
 import type { Tool, ToolChoice } from './tool-fields.ts';
 
 /** A function that the model may call. */
@@ -99,12 +100,17 @@ export const parametersOf = (index: number) => `tools[${index}].function.paramet
 
 function readTool({ function: { name, parameters, strict } }: Tool, index: number): Callable {
   const where = parametersOf(index);
-  const given = parameters ?? { properties: {}, additionalProperties: false };
-  const { type = 'object' } = given;
+  const isStrict = strict ?? false;
+  const closed = closedSchema('tools', where, argumentsSchema(parameters, where), isStrict);
+  return { index, name, parameters: closed as Callable['parameters'], isStrict };
+}
+
+/** The schema of a function's arguments. A schema that says nothing of them means that there are none. */
+function argumentsSchema(parameters: Tool['function']['parameters'], where: string): Record<string, unknown> {
+  const { type = 'object', ...others } = parameters ?? {};
   if (type !== 'object') {
     throw invalidRequest('tools', `\`${where}.type\` must be \`"object"\`: arguments are always an object.`);
   }
-  const isStrict = strict ?? false;
-  const closed = closedSchema('tools', where, { ...given, type }, isStrict);
-  return { index, name, parameters: closed as Callable['parameters'], isStrict };
+  const saysNothing = Object.keys(others).every((keyword) => annotations.includes(keyword));
+  return { type, ...(saysNothing ? { properties: {} } : {}), ...others };
 }

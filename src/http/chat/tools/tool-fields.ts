@@ -70,7 +70,7 @@ export const toolFields = {
             parameters: {
               type: ['object', 'null'],
               description:
-                'The JSON schema of the arguments, an object. The default is an object without members.',
+                'The JSON schema of the arguments, an object. One that says nothing of members, and the default, mean none.',
             },
             strict: {
               type: ['boolean', 'null'],
