@@ -132,6 +132,23 @@ describe('the prompt of a template that knows no tools', () => {
   });
 });
 
+it('a template gets of each tool what templates read, and nothing else', async () => {
+  const tools = [{ ...weather, cache_control: { type: 'ephemeral' } }, now];
+  const { prompt } = await chat({ tools }, { template: taggingTemplate });
+  const described = /<tools>\n(.*)\n<\/tools>/s
+    .exec(prompt!)![1]!
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const { strict: _, ...read } = weather.function;
+  expect(described).toEqual([
+    { type: 'function', function: read },
+    {
+      type: 'function',
+      function: { name: 'now', description: '', parameters: { type: 'object', properties: {} } },
+    },
+  ]);
+});
+
 it('a template that knows tools gets them, with calls and results', async () => {
   const messages = [
     user,

@@ -16,9 +16,15 @@ export interface Callable {
   isStrict: boolean;
 }
 
+/** A tool as templates get it. Some read each of these fields, and some write all fields that there are. */
+export interface TemplateTool {
+  type: 'function';
+  function: { name: string; description: string; parameters: Record<string, unknown> };
+}
+
 /** How an answer may use tools. */
 export interface ToolUse {
-  tools: readonly Tool[];
+  tools: readonly TemplateTool[];
   /** Those of `tools` that the request allows. */
   callable: readonly Callable[];
   /** The answer is a call; otherwise text, or text and then calls. */
@@ -54,7 +60,13 @@ export function readToolUse(body: ToolRequest): ToolUse | null {
       '`structured_outputs` cannot be combined with `tools`: send `response_format`, leave one of them out, or send `"tool_choice": "none"`.',
     );
   }
-  const all = tools.map(readTool);
+  const described = tools.map(forTemplate);
+  const all = tools.map(({ function: { name, strict } }, index): Callable => {
+    const isStrict = strict ?? false;
+    const { parameters } = described[index]!.function;
+    const closed = closedSchema('tools', parametersOf(index), parameters, isStrict);
+    return { index, name, parameters: closed as Callable['parameters'], isStrict };
+  });
   const missing = names?.find((name) => all.every((tool) => tool.name !== name));
   if (missing !== undefined) {
     throw invalidRequest(
@@ -63,7 +75,7 @@ export function readToolUse(body: ToolRequest): ToolUse | null {
     );
   }
   return {
-    tools,
+    tools: described,
     callable: names ? all.filter(({ name }) => names.includes(name)) : all,
     mustCall: mode === 'required',
     isParallel: !isNamed(choice) && (body.parallel_tool_calls ?? true),
@@ -98,11 +110,9 @@ function refuseDuplicates(tools: readonly Tool[]): void {
 /** The place of a tool's schema in a request. */
 export const parametersOf = (index: number) => `tools[${index}].function.parameters`;
 
-function readTool({ function: { name, parameters, strict } }: Tool, index: number): Callable {
-  const where = parametersOf(index);
-  const isStrict = strict ?? false;
-  const closed = closedSchema('tools', where, argumentsSchema(parameters, where), isStrict);
-  return { index, name, parameters: closed as Callable['parameters'], isStrict };
+function forTemplate({ function: { name, description, parameters } }: Tool, index: number): TemplateTool {
+  const schema = argumentsSchema(parameters, parametersOf(index));
+  return { type: 'function', function: { name, description: description ?? '', parameters: schema } };
 }
 
 /** The schema of a function's arguments. A schema that says nothing of them means that there are none. */

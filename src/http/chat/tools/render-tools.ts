@@ -3,7 +3,8 @@ import { contentText } from '../../../catalog/tokenizer/content-form.ts';
 import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import { maxDepth, tooDeep } from '../../json/json-body.ts';
-import type { RequestCall, Tool } from './tool-fields.ts';
+import type { TemplateTool } from './read-tools.ts';
+import type { RequestCall } from './tool-fields.ts';
 
 /** The form of calls for chat templates that have none of their own: that of Hermes and Qwen. */
 export const agreedForm: CallForm = {
@@ -58,7 +59,7 @@ function readArguments(json: string, where: string): object {
  */
 export function inAgreedForm(
   messages: readonly ReadMessage[],
-  tools: readonly Tool[],
+  tools: readonly TemplateTool[],
   takesSystem: boolean,
 ): ChatMessage[] {
   const plain: ChatMessage[] = [];
@@ -90,13 +91,9 @@ function writtenCalls(calls: readonly RequestCall[]): string {
   return `${open}${all.join(between!)}${close}`;
 }
 
-function describe(tools: readonly Tool[]): string {
+function describe(tools: readonly TemplateTool[]): string {
   const all = tools.map(({ function: { name, description, parameters } }) =>
-    JSON.stringify({
-      name,
-      ...(description ? { description } : {}),
-      parameters: parameters ?? { type: 'object', properties: {} },
-    }),
+    JSON.stringify({ name, ...(description ? { description } : {}), parameters }),
   );
   const { open, middle, close } = agreedForm;
   return [
