@@ -16,6 +16,7 @@ describe('the form in which a template writes calls', () => {
         style: 'json',
         separators: { item: ', ', key: ': ' },
       },
+      takesTextArguments: true,
       takesSystem: true,
     });
   });
@@ -47,6 +48,7 @@ describe('the form in which a template writes calls', () => {
       close: '}<end_function_call>',
       style: 'escaped',
     });
+    expect(learned(escapingTemplate)).toMatchObject({ takesTextArguments: false });
   });
 
   it('allows one call if the template refuses several', () => {
@@ -76,6 +78,6 @@ describe('the form in which a template writes calls', () => {
     ],
     ['fails', "{{ raise_exception('always') }}", false],
   ])('is none if the template %s', (_, template, takesSystem) => {
-    expect(learned(template)).toEqual({ form: null, takesSystem });
+    expect(learned(template)).toEqual({ form: null, takesTextArguments: false, takesSystem });
   });
 });

@@ -164,6 +164,15 @@ it('a template that knows tools gets them, with calls and results', async () => 
   expect(prompt).not.toContain('You can call');
 });
 
+it.each([
+  ['as text', taggingTemplate, '{"name": "now", "arguments": "{\\"city\\": \\"B"}'],
+  ['without arguments, where it writes only objects', escapingTemplate, 'call:now{}<end_function_call>'],
+])('a template gets a call that was cut off %s', async (_, template, written) => {
+  const cut = { role: 'assistant', content: null, tool_calls: [call('1', 'now', '{"city": "B')] };
+  const { prompt } = await chat({ messages: [user, cut, user] }, { template });
+  expect(prompt).toContain(written);
+});
+
 describe('the grammar', () => {
   const larkOf = async (fields: object, template?: string) => {
     const { compiled, submitted } = await chat(fields, template ? { template } : {});
@@ -417,7 +426,6 @@ describe('a request is refused', () => {
   });
 
   it.each([
-    ['[', 'must be a JSON object, written as a string.'],
     ['[1]', 'must be a JSON object, written as a string.'],
     [`{"a":${'['.repeat(100)}${']'.repeat(100)}}`, 'is nested more than 100 levels deep.'],
   ])('for arguments in the history that a template cannot get: %s', async (json, fault) => {

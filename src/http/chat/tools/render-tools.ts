@@ -19,8 +19,11 @@ export const agreedForm: CallForm = {
 /** A message with the calls as the client sent them. */
 export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly RequestCall[] };
 
-/** Messages for a chat template that writes calls and their results itself. */
-export function inOwnForm(messages: readonly ReadMessage[]): ChatMessage[] {
+/**
+ * Messages for a chat template that writes calls and their results itself.
+ * @param takesTextArguments it also writes arguments that are a text: those of calls that were cut off
+ */
+export function inOwnForm(messages: readonly ReadMessage[], takesTextArguments: boolean): ChatMessage[] {
   // Filled message by message: some clients number the calls of each turn from 0 again.
   const names = new Map<string, string>();
   return messages.map(({ calls, ...message }, index) => {
@@ -28,27 +31,25 @@ export function inOwnForm(messages: readonly ReadMessage[]): ChatMessage[] {
     if (message.role === 'tool') return { ...message, ...(name ? { name } : {}) };
     if (calls.length === 0) return message;
     for (const call of calls) names.set(call.id, call.function.name);
-    const read = calls.map(({ id, type, function: { name, arguments: json } }, i) => ({
-      id,
-      type,
-      function: {
-        name,
-        arguments: readArguments(json, `messages[${index}].tool_calls[${i}].function.arguments`),
-      },
-    }));
+    const read = calls.map(({ id, type, function: { name, arguments: json } }, i) => {
+      const whole = readArguments(json, `messages[${index}].tool_calls[${i}].function.arguments`);
+      return { id, type, function: { name, arguments: whole ?? (takesTextArguments ? json : {}) } };
+    });
     return { ...message, tool_calls: read };
   });
 }
 
-function readArguments(json: string, where: string): object {
+/** @returns null if they are no JSON, since their call was cut off */
+function readArguments(json: string, where: string): object | null {
   if (tooDeep(Buffer.from(json)))
     throw invalidRequest('messages', `\`${where}\` is nested more than ${maxDepth} levels deep.`);
+  let read: unknown;
   try {
-    const read: unknown = json.trim() === '' ? {} : (JSON.parse(json) ?? {});
-    if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
+    read = json.trim() === '' ? {} : (JSON.parse(json) ?? {});
   } catch {
-    // Refused below.
+    return null;
   }
+  if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
   throw invalidRequest('messages', `\`${where}\` must be a JSON object, written as a string.`);
 }
 

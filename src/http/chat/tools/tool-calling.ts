@@ -31,11 +31,11 @@ export async function readToolCalling(
   const use = readToolUse(body);
   const hasCalls = body.messages.some(({ role, tool_calls: calls }) => role === 'tool' || calls?.length);
   if ((!use && !hasCalls) || !texts.render) return null;
-  const { form, takesSystem } = await texts.toolTemplate(owner);
+  const { form, takesTextArguments, takesSystem } = await texts.toolTemplate(owner);
   const tools = use?.tools ?? [];
   const forTemplate: ToolCalling['forTemplate'] = (messages) =>
     form
-      ? { messages: inOwnForm(messages), tools: use ? tools : undefined }
+      ? { messages: inOwnForm(messages, takesTextArguments), tools: use ? tools : undefined }
       : { messages: inAgreedForm(messages, tools, takesSystem), tools: undefined };
   if (!use) return { forTemplate, answer: null };
   const inAnswer = answerForm(form ?? agreedForm, vocabulary, {
