@@ -11,8 +11,8 @@ export type GrammarSource =
   | { regex: string }
   /** One of these texts. */
   | { choice: readonly string[] }
-  /** In llguidance's Lark variant. With a trigger, the text is free until it contains that. */
-  | { lark: string; trigger?: string };
+  /** In llguidance's Lark variant. With a trigger, the text is free until it contains, or begins with, that. */
+  | { lark: string; trigger?: string; isAtStart?: boolean };
 
 /** A source compiled for a model. It lives as long as something references it. */
 export interface Grammar {

@@ -55,6 +55,8 @@ pub struct NativeGrammarSource {
     pub lark: Option<String>,
     /// With `lark`: text is free until it contains this.
     pub trigger: Option<String>,
+    /// With `trigger`: only the beginning of a text is one.
+    pub is_at_start: Option<bool>,
 }
 
 /// A compiled grammar. Samplings refer to it by its id while this object lives.
@@ -144,10 +146,10 @@ fn vocabulary(model: &str) -> Result<Arc<Vocabulary>> {
 
 impl NativeGrammarSource {
     fn read(self) -> Result<Source> {
-        let Self { json, is_strict, regex, choice, lark, trigger } = self;
+        let Self { json, is_strict, regex, choice, lark, trigger, is_at_start } = self;
         let of_schema = |schema| Source::Json { schema, is_strict: is_strict == Some(true) };
         let of_lark = |lark| match trigger {
-            Some(trigger) => Source::Triggered { lark, trigger },
+            Some(trigger) => Source::Triggered { lark, trigger, is_at_start: is_at_start == Some(true) },
             None => Source::Lark(lark),
         };
         json.map(of_schema)

@@ -22,6 +22,8 @@ pub struct Place {
 struct FreeText {
     /// The bytes at its end that may begin the trigger.
     tail: Vec<u8>,
+    /// No trigger can follow.
+    is_over: bool,
 }
 
 enum Tail {
@@ -33,11 +35,24 @@ enum Tail {
 }
 
 impl FreeText {
-    fn add(&mut self, bytes: &[u8], trigger: &[u8]) -> Tail {
+    fn add(&mut self, bytes: &[u8], Trigger { bytes: trigger, is_at_start, .. }: &Trigger) -> Tail {
+        if self.is_over {
+            return Tail::Free;
+        }
         if trigger[0] == TokTrie::SPECIAL_TOKEN_MARKER {
             return if bytes == trigger { Tail::Triggered } else { Tail::Free };
         }
         self.tail.extend_from_slice(bytes);
+        if *is_at_start {
+            self.is_over = !self.tail.starts_with(trigger) && !trigger.starts_with(&self.tail);
+            return if self.is_over {
+                Tail::Free
+            } else if self.tail.len() < trigger.len() {
+                Tail::Open
+            } else {
+                Tail::Triggered
+            };
+        }
         if contains(&self.tail, trigger) {
             return Tail::Triggered;
         }
@@ -56,17 +71,18 @@ impl Place {
 
     /// Whether the grammar allows every token next.
     pub fn is_free(&self) -> bool {
-        self.free_trigger().is_some_and(|trigger| trigger.mask.is_none())
+        matches!(self.free_mask(), Some(None))
     }
 
-    /// The trigger of a text that cannot be within it.
-    fn free_trigger(&self) -> Option<&Trigger> {
-        self.grammar.trigger.as_ref().filter(|_| self.free.is_some() && self.follower.is_none())
+    /// The tokens that a text may have which cannot be within its trigger; None inside: all.
+    fn free_mask(&self) -> Option<Option<&SimpleVob>> {
+        let (free, trigger) = (self.free.as_ref()?, self.grammar.trigger.as_ref()?);
+        self.follower.is_none().then(|| trigger.mask.as_ref().filter(|_| !free.is_over))
     }
 
     /// The tokens that may come next, with end tokens if the grammar may end. None if they are not known by `until`.
     pub fn allowed(&mut self, until: Instant) -> Result<Option<SimpleVob>, String> {
-        if let Some(Trigger { mask: Some(mask), .. }) = self.free_trigger() {
+        if let Some(Some(mask)) = self.free_mask() {
             return Ok(Some(mask.clone()));
         }
         match &mut self.follower {
@@ -79,7 +95,7 @@ impl Place {
     pub fn advance(&mut self, token: u32) -> Result<(), String> {
         if let (Some(free), Some(trigger)) = (&mut self.free, &self.grammar.trigger) {
             let bytes = self.grammar.bytes_of(token);
-            match free.add(bytes, &trigger.bytes) {
+            match free.add(bytes, trigger) {
                 Tail::Free => {
                     self.follower = None;
                     return Ok(());
@@ -173,7 +189,7 @@ mod tests {
     fn calls() -> Source {
         let lark = "start: TEXT | opening \"(\" /[0-9]/ \")\"\nopening[lazy]: /(.|\\n)*<f>/\n\
                     TEXT: /(.|\\n)*/ & ~/(.|\\n)*<f>(.|\\n)*/";
-        Source::Triggered { lark: lark.into(), trigger: "<f>".into() }
+        Source::Triggered { lark: lark.into(), trigger: "<f>".into(), is_at_start: false }
     }
 
     /// Waits for the grammar before each byte, as the sampler does.
@@ -202,11 +218,31 @@ mod tests {
     }
 
     #[test]
+    fn a_trigger_may_be_one_only_at_the_start() {
+        let lark = "start: TEXT? | \"f {\" /[0-9]/\nTEXT: /(.|\\n)+/ & ~/f \\{(.|\\n)*/";
+        let source = || Source::Triggered { lark: lark.into(), trigger: "f {".into(), is_at_start: true };
+        let after = |text: &str| {
+            let mut place =
+                Grammar::compile(&bytes(), source()).unwrap_or_else(|error| panic!("{error}")).begin();
+            write(&mut place, text);
+            place
+        };
+        assert_eq!(allowed(&mut after("f {")).unwrap().to_list(), tokens("0123456789"));
+        for text in ["", "x", "f (", " f {", "x f {"] {
+            assert!(after(text).is_free(), "{text}");
+        }
+        let mut open = after("f ");
+        assert!(!open.is_free() && allowed(&mut open).unwrap().is_allowed(256));
+        open.advance(200).unwrap();
+        assert!(open.is_free());
+    }
+
+    #[test]
     fn only_a_special_token_is_a_special_trigger() {
         let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         words.extend([&b"\xff</s>"[..], b"\xff[F]"].map(<[u8]>::to_vec));
         let lark = "start: TEXT? | TEXT? <[257]> \"(\"\nTEXT: /(.|\\n)+/";
-        let source = Source::Triggered { lark: lark.into(), trigger: "[F]".into() };
+        let source = Source::Triggered { lark: lark.into(), trigger: "[F]".into(), is_at_start: false };
         let grammar = Grammar::compile(&Vocabulary::new(words, vec![256]), source);
         let mut place = grammar.unwrap_or_else(|error| panic!("{error}")).begin();
         write(&mut place, "a [F] [F");

@@ -14,10 +14,11 @@ pub enum Source {
     /// A grammar in llguidance's variant of Lark.
     Lark(String),
     /// The same for a text that is free until it contains `trigger`: the grammar says what may follow. It allows all
-    /// text before the trigger, and text without it.
+    /// text before the trigger, and text without it. If `is_at_start`, only the beginning of a text is a trigger.
     Triggered {
         lark: String,
         trigger: String,
+        is_at_start: bool,
     },
 }
 
@@ -38,9 +39,10 @@ impl Source {
         })
     }
 
-    pub fn trigger(&self) -> Option<&str> {
-        let Self::Triggered { trigger, .. } = self else { return None };
-        Some(trigger)
+    /// The trigger, and whether only the beginning of a text is one.
+    pub fn trigger(&self) -> Option<(&str, bool)> {
+        let Self::Triggered { trigger, is_at_start, .. } = self else { return None };
+        Some((trigger, *is_at_start))
     }
 }
 

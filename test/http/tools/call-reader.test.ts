@@ -16,6 +16,7 @@ const escaped: CallForm = {
 
 const anywhere = { isAtStart: false, showsSpecials: false };
 const agreed = answerForm(agreedForm, fakeTokenizer(), anywhere);
+const bare = answerForm({ ...agreedForm, open: '{"name": "', close: '};' }, fakeTokenizer(), anywhere);
 const withSpecials = fakeTokenizer(['<escape>', '</s>', '<start_function_call>']);
 const special = answerForm(escaped, withSpecials, anywhere);
 /** A text with the letters of a form for its special tokens. */
@@ -103,6 +104,20 @@ describe('an answer with calls', () => {
       { ...agreed, isAtStart: true },
       `<tool_call>{"name": "a", "arguments": {}}</tool_call>`,
       { text: '', calls: [['a', '{}']], endsWithCall: true },
+    ],
+    ...['{"a": 1}', '{"name"', '{"nam": "', 'So: {"name": "a"'].map(
+      (text): [string, AnswerForm, string, Read] => [
+        'text with the beginning of a bare call',
+        bare,
+        text,
+        { text, calls: [], endsWithCall: false },
+      ],
+    ),
+    [
+      'a bare call',
+      bare,
+      `{"name": "a", "arguments": ${args}};`,
+      { text: '', calls: [['a', args]], endsWithCall: true },
     ],
     [
       'special tokens in calls and in text',

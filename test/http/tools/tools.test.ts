@@ -177,7 +177,7 @@ describe('the grammar', () => {
   const larkOf = async (fields: object, template?: string) => {
     const { compiled, submitted } = await chat(fields, template ? { template } : {});
     expect(submitted!.sampling.grammar).toBe(42);
-    return compiled[0] as { lark: string; trigger?: string };
+    return compiled[0] as { lark: string; trigger?: string; isAtStart?: boolean };
   };
 
   it('lets text go free until a call', async () => {
@@ -202,6 +202,14 @@ describe('the grammar', () => {
         [0, '\ufdd1'],
       ]),
     });
+  });
+
+  it('has a call only at the start, if it begins with a word or a brace', async () => {
+    const bare = taggingTemplate.replaceAll('<tool_call>\n', '').replaceAll('\n</tool_call>', ';');
+    const { lark, trigger, isAtStart } = await larkOf({}, bare);
+    expect([trigger, isAtStart]).toEqual(['{"name": "', true]);
+    expect(lark).toContain('start: TEXT? | "{\\"name\\": \\"" calls');
+    expect(lark).toContain('TEXT: /(.|\\n)+/ & ~/\\{\\"name\\"\\: \\"(.|\\n)*/');
   });
 
   it('begins with a call where one is required, of the named function and only one', async () => {

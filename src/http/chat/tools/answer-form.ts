@@ -13,7 +13,7 @@ interface FormToken {
 
 /** How a model's answers have calls. In every part, letters that no other token can write stand for special tokens. */
 export interface AnswerForm extends CallForm {
-  /** The text that begins a call. Free text never contains it. */
+  /** The text that begins a call. Free text never contains it; if `isAtStart`, it never begins with it. */
   trigger: string;
   /** In the style `escaped`: what comes before and after a string. */
   quote: string;
@@ -35,7 +35,7 @@ const maxLetters = 32;
 export function answerForm(
   form: CallForm,
   tokens: Tokens,
-  options: Pick<AnswerForm, 'isAtStart' | 'showsSpecials'>,
+  { isAtStart, showsSpecials }: Pick<AnswerForm, 'isAtStart' | 'showsSpecials'>,
 ): AnswerForm {
   const quote = form.style === 'escaped' ? escapeTag : '';
   const parts = [form.open, form.middle, form.between ?? '', form.close, quote];
@@ -47,17 +47,19 @@ export function answerForm(
   const lettered = (part: string) =>
     specials.reduce((text, { written, letter }) => text.replaceAll(written, letter), part);
   const open = lettered(form.open);
+  // A special token or a tag. Free text may have any word or brace, so calls that begin with one only begin answers.
+  const mark = /^(?:[\ufdd0-\ufdef]|<[^<>\s]+>|\[[^[\]\s]+\])/.exec(open)?.[0];
   return {
     ...form,
     open,
     middle: lettered(form.middle),
     between: form.between === null ? null : lettered(form.between),
     close: lettered(form.close),
-    // A special token, a tag, or a word.
-    trigger: /^(?:[\ufdd0-\ufdef]|<[^<>\s]+>|\S+)/.exec(open)![0],
+    trigger: mark ?? /^[^\ufdd0-\ufdef]+/.exec(open)![0],
     quote: lettered(quote),
     specials,
-    ...options,
+    isAtStart: isAtStart || mark === undefined,
+    showsSpecials,
   };
 }
 

@@ -32,16 +32,24 @@ export function callGrammar(
     const start = `start: ${mustCall ? '' : 'format | '}${text(trigger)} calls`;
     return { lark: [...lines, start].join('\n') };
   }
-  const pattern = trigger.replace(/[^\w<>\u0080-\uffff]/g, '\\$&');
-  const isSpecial = form.specials.some(({ letter }) => letter === trigger);
-  const free = isSpecial
-    ? [`start: TEXT? | TEXT? ${text(trigger)} calls`, 'TEXT: /(.|\\n)+/']
-    : [
-        'start: TEXT? | opening calls',
-        `opening[lazy]: /(.|\\n)*${pattern}/`,
-        `TEXT: /(.|\\n)+/ & ~/(.|\\n)*${pattern}(.|\\n)*/`,
-      ];
-  return { lark: [...lines, ...free].join('\n'), trigger: asWritten(trigger, form) };
+  const { isAtStart } = form;
+  const lark = [...lines, ...freeStart(form)].join('\n');
+  return { lark, trigger: asWritten(trigger, form), ...(isAtStart ? { isAtStart } : {}) };
+}
+
+/** The rules of an answer whose text is free until a call begins. */
+function freeStart(form: AnswerForm): string[] {
+  const { trigger, isAtStart, specials } = form;
+  const begins = inLark(trigger, form);
+  if (specials.some(({ letter }) => letter === trigger))
+    return [`start: TEXT? | TEXT? ${begins} calls`, 'TEXT: /(.|\\n)+/'];
+  const pattern = trigger.replace(/[^\w\s<>\u0080-\uffff]/g, '\\$&').replaceAll('\n', '\\n');
+  if (isAtStart) return [`start: TEXT? | ${begins} calls`, `TEXT: /(.|\\n)+/ & ~/${pattern}(.|\\n)*/`];
+  return [
+    'start: TEXT? | opening calls',
+    `opening[lazy]: /(.|\\n)*${pattern}/`,
+    `TEXT: /(.|\\n)+/ & ~/(.|\\n)*${pattern}(.|\\n)*/`,
+  ];
 }
 
 /** The rule `args_<i>` for a function's arguments, and those that it needs. */
