@@ -7,7 +7,7 @@ import { ServiceProcess } from '../support/service-process.ts';
 
 const here = import.meta.dirname;
 
-/** The output of a script that calls a service with OpenAI's client. */
+/** The output of a script that calls a service with OpenAI's client, or a framework on top of it. */
 async function run(script: string): Promise<string> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel('chat-model'),
@@ -41,4 +41,10 @@ it('calls tools with that client as its documentation shows', async () => {
   const said = await run('openai_tools.py');
   expect(said).not.toMatch(/^failed/m);
   expect(said).toMatch(/^5 of 5 checks passed$/m);
+});
+
+it('calls tools and gets structured output through LangChain and Pydantic AI', async () => {
+  const said = await run('frameworks.py');
+  expect(said).not.toMatch(/^failed/m);
+  expect(said).toMatch(/^4 of 4 checks passed$/m);
 });
