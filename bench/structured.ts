@@ -38,8 +38,17 @@ const sources: Record<string, GrammarSource> = {
 /** The grammar of answers that may call a function. The model writes only free text. */
 function withTools(tokenizer: Tokenizer): GrammarSource {
   const tool = { type: 'function' as const, function: { name: 'meet', parameters: person } };
+  const use = readToolUse({
+    tools: [tool],
+    placeOf: (index) => `tools[${index}]`,
+    mode: 'auto',
+    names: null,
+    isParallel: true,
+    structure: null,
+    formatParam: 'response_format',
+  });
   const anywhere = { isAtStart: false, showsSpecials: false };
-  return callGrammar(readToolUse({ tools: [tool] })!, answerForm(agreedForm, tokenizer, anywhere));
+  return callGrammar(use!, answerForm(agreedForm, tokenizer, anywhere));
 }
 
 /** Compares decode steps of a batch that follows a grammar with the same batch without one. */

@@ -10,7 +10,11 @@ export const errorCatalogue = {
   },
   unauthorized: { status: 401, type: 'authentication_error', when: 'The API key is missing or wrong.' },
   model_not_found: { status: 404, type: 'invalid_request_error', when: 'No model of that name is served.' },
-  not_found: { status: 404, type: 'invalid_request_error', when: 'No such route.' },
+  not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    when: 'No such route, or no such stored response.',
+  },
   method_not_allowed: {
     status: 405,
     type: 'invalid_request_error',

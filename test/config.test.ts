@@ -52,6 +52,7 @@ describe('loadConfig', () => {
       drainTimeoutMs: 30_000,
       bodyLimit: 1_048_576,
       unknownFields: 'refuse',
+      responsesStore: null,
       logLevel: 'info',
       strict: false,
       apiKeys: expect.objectContaining({ isOpen: true }),
@@ -77,6 +78,7 @@ describe('loadConfig', () => {
       context: 64,
       cacheMemory: 1.5 * 2 ** 30,
     });
+    expect(loadConfig({}, ['--responses-store', '64MiB']).responsesStore).toBe(2 ** 26);
     expect(loadConfig({}, ['--strict', '--slots', '4'])).toMatchObject({ strict: true, slots: 4 });
   });
 

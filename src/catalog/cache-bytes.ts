@@ -1,7 +1,12 @@
-import type { Manifest, Precision } from './manifest.ts';
+import type { Manifest } from './manifest.ts';
 
-/** Models with quantised weights compute in float32. */
-const bytesPerNumber: Record<Precision, number> = { fp32: 4, fp16: 2, int8: 4, int4: 4 };
+type Cached = Pick<Manifest, 'cache' | 'cross' | 'precision'>;
+
+/** Whether keys and values are float16. The encoder-decoders' quantised exports have float32 caches. */
+export const hasHalfCache = ({ precision, cross }: Omit<Cached, 'cache'>): boolean =>
+  precision === 'fp16' || (precision !== 'fp32' && cross.length === 0);
+
+const bytesPerNumber = (model: Cached) => (hasHalfCache(model) ? 2 : 4);
 
 /** Bytes of one position in a layer's cache. */
 export interface CacheLayer {
@@ -11,19 +16,19 @@ export interface CacheLayer {
 }
 
 /** The decoder's layers with a cache of their own. */
-export function cacheLayers({ cache, precision }: Pick<Manifest, 'cache' | 'precision'>): CacheLayer[] {
-  return cache.map(({ kvHeads, headSize, slidingWindow }) => ({
+export function cacheLayers(model: Cached): CacheLayer[] {
+  return model.cache.map(({ kvHeads, headSize, slidingWindow }) => ({
     window: slidingWindow,
-    bytesPerToken: 2 * kvHeads * headSize * bytesPerNumber[precision],
+    bytesPerToken: 2 * kvHeads * headSize * bytesPerNumber(model),
   }));
 }
 
 /** Bytes of keys and values for one position of one slot: `own` in the decoder, `cross` from the encoder. */
-export function cacheBytesPerToken(model: Pick<Manifest, 'cache' | 'cross' | 'precision'>): {
+export function cacheBytesPerToken(model: Cached): {
   own: number;
   cross: number;
 } {
-  const bytes = 2 * bytesPerNumber[model.precision];
+  const bytes = 2 * bytesPerNumber(model);
   return {
     own: cacheLayers(model).reduce((sum, { bytesPerToken }) => sum + bytesPerToken, 0),
     cross: model.cross.reduce((sum, { heads, headSize }) => sum + bytes * heads * headSize, 0),

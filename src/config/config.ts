@@ -25,6 +25,7 @@ export interface Config
     | 'urgentKeys'
     | 'rateLimit'
     | 'cacheMemory'
+    | 'responsesStore'
     | 'trustedProxies'
     | 'allowedHosts'
     | 'corsOrigins'
@@ -42,6 +43,8 @@ export interface Config
   rateLimit: RateLimit | null;
   /** Maximum bytes of one model's cache; null: not set. */
   cacheMemory: number | null;
+  /** Maximum bytes of stored responses; null: none are stored. */
+  responsesStore: number | null;
   /** In fastify's form; false: none. */
   trustedProxies: string[] | false;
   /** Names allowed in `Host` headers, next to addresses and `localhost`; null: all. */
@@ -74,6 +77,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     urgentKeys,
     rateLimit,
     cacheMemory,
+    responsesStore,
     trustedProxies,
     allowedHosts,
     corsOrigins,
@@ -99,6 +103,8 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     urgentKeys: new Set(urgentKeys?.split(',').map((name) => name.trim())),
     rateLimit: rateLimit === undefined ? null : parseRateLimit(sourceOf('rateLimit'), rateLimit),
     cacheMemory: cacheMemory === undefined ? null : parseBytes(sourceOf('cacheMemory'), cacheMemory),
+    responsesStore:
+      responsesStore === undefined ? null : parseBytes(sourceOf('responsesStore'), responsesStore),
     trustedProxies:
       trustedProxies !== undefined && parseTrustedProxies(sourceOf('trustedProxies'), trustedProxies),
     allowedHosts:

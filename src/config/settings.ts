@@ -75,7 +75,8 @@ const settings = {
   }),
   stepTokens: whole(3, 1_048_576, {
     default: 512,
-    description: 'Maximum tokens per step: one for each running sequence, the rest for new prompts.',
+    description:
+      'Maximum tokens per step: one for each running sequence (not counting guesses), the rest for new prompts.',
   }),
   stepMs: whole(0, 60_000, {
     default: 250,
@@ -90,7 +91,7 @@ const settings = {
   promptLookup: flag({
     default: true,
     description:
-      'A sequence that generates alone gets a guess of its next tokens from its own text, which the model checks in one step. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on an x64 CPU.',
+      'Sequences get guesses of their next tokens from their own text, which the model checks in one step: of a decoder-only model in batches too, of an encoder-decoder alone. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on an x64 CPU.',
   }),
   maxQueuedRequests: whole(1, 1_000_000, {
     default: 256,
@@ -125,6 +126,10 @@ const settings = {
     default: 'refuse',
     description:
       'What happens to fields of a request body that the service does not know: it refuses the request with 400, or ignores them and names them in the header `X-Ignored-Fields` of the answer.',
+  }),
+  responsesStore: optionalText({
+    description:
+      'Maximum memory for responses of `/v1/responses` that clients can read and continue later, such as `64MiB`. Unset: none are stored.',
   }),
   apiKeys: optionalText({
     secret: true,

@@ -18,6 +18,7 @@ interface FieldOptions {
   anyOf?: object[];
   additionalProperties?: unknown;
   properties?: object;
+  maxProperties?: number;
   required?: string[];
   /** What the field accepts, in words, if the keywords alone do not say it. */
   'x-expects'?: string;

@@ -20,6 +20,7 @@ export type ServerConfig = Pick<
   | 'corsOrigins'
   | 'bodyLimit'
   | 'unknownFields'
+  | 'responsesStore'
   | 'rateLimit'
   | 'streamBuffer'
   | 'streamIntervalMs'

@@ -27,6 +27,8 @@ import { getModelRoute, listModelsRoute } from './models/models-routes.ts';
 import { metricsRoute, openapiRoute } from './pages/machine-pages.ts';
 import { openapiOptions, swaggerUiOptions } from './pages/openapi-options.ts';
 import { playgroundRoutes } from './pages/playground-routes.ts';
+import { ResponseSchema } from './responses/response-object.ts';
+import { responsesRoutes } from './responses/responses-route.ts';
 import { ownKeywords } from './schema-field.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
 import { detokenizeRoute, tokenizeRoute, tokenizerInfoRoute } from './tokenize/tokenize-routes.ts';
@@ -90,7 +92,14 @@ export function buildServer(dependencies: ServerDependencies): App {
 
   // Response schemas only document answers; they never filter or convert them.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  for (const shared of [ErrorSchema, CompletionSchema, ChatCompletionSchema, ModelSchema, ReadySchema])
+  for (const shared of [
+    ErrorSchema,
+    CompletionSchema,
+    ChatCompletionSchema,
+    ResponseSchema,
+    ModelSchema,
+    ReadySchema,
+  ])
     app.addSchema(shared);
   // Ignore an `Expect` header that cannot be met, and answer the request like any other.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
@@ -134,6 +143,7 @@ export function buildServer(dependencies: ServerDependencies): App {
     for (const route of [
       completionsRoute,
       chatCompletionsRoute,
+      responsesRoutes,
       listModelsRoute,
       getModelRoute,
       tokenizeRoute,

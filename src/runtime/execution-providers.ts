@@ -45,7 +45,7 @@ const providers = {
     precisionFault: (precision) =>
       precision === 'fp16'
         ? null
-        : 'the CUDA provider supports attention only with fp16 caches, not with float32',
+        : 'the CUDA provider supports attention only over float16 caches, and quantised exports were never tried on it',
     request: () => ({
       provider: 'CUDA',
       // The arena grows by the requested size, not by doubling. Without TF32, float32 products match other providers'.

@@ -47,6 +47,22 @@ export interface DecodeRow {
   sampling: Sampling | null;
 }
 
+/** A slot's part in a packed step. */
+export interface Segment {
+  slot: number;
+  /** New tokens. */
+  tokens: readonly number[];
+  /** Positions of the slot that are already filled. */
+  past: number;
+  /** How many of the last tokens are a guess; less than all. */
+  guessed: number;
+  /** Chooses the token after these; null when nobody wants one. */
+  sampling: Sampling | null;
+}
+
+/** A chosen token; why there is none; or `late`, if the request's grammar has not yet computed what it allows. */
+export type Choice = SampledToken | SamplingError | 'late';
+
 /**
  * The narrow interface between the engine and ONNX Runtime: one loaded model with a slot cache.
  *
@@ -67,6 +83,8 @@ export interface Session {
    * cut and which parts of them are cached.
    */
   readonly hasEqualRows: boolean;
+  /** Whether `pack` is possible. */
+  readonly packs: boolean;
 
   /** Encoder-decoder models: runs the encoder over `tokens` and keeps the cross-attention keys and values in `slot`. */
   encode(slot: number, tokens: readonly number[]): Promise<void>;
@@ -95,7 +113,15 @@ export interface Session {
    * @returns by row: the token; the error if none could be chosen; `late` if the request's grammar has not yet computed
    * what it allows, so that the caller decodes the same row again; null for rows without sampling
    */
-  decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]>;
+  decode(rows: readonly DecodeRow[]): Promise<(Choice | null)[]>;
+
+  /**
+   * Computes parts of several sequences in one run, which reads the weights once: chunks of prompts and decode rows, each
+   * in its own slot. Only for sessions that pack, which choose the same tokens as with `prefill` and `decode`.
+   * @returns by segment: the choice behind its tokens without the guess and, as long as the guess was right, behind each
+   *   token of it; none without sampling. Only the first may be `late`
+   */
+  pack(segments: readonly Segment[]): Promise<Choice[][]>;
 
   /**
    * Like `decode` for slot 0 alone, but computes a guess of the next tokens at the same time. Chooses the token behind

@@ -8,10 +8,11 @@ import { ServiceProcess } from '../support/service-process.ts';
 const here = import.meta.dirname;
 
 /** The output of a script that calls a service with OpenAI's client, or a framework on top of it. */
-async function run(script: string): Promise<string> {
+async function run(script: string, settings: Record<string, string> = {}): Promise<string> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel('chat-model'),
     ALTUP_API_KEYS: 'sesame',
+    ...settings,
   });
   onTestFinished(async () => {
     await service.stop();
@@ -41,6 +42,12 @@ it('calls tools with that client as its documentation shows', async () => {
   const said = await run('openai_tools.py');
   expect(said).not.toMatch(/^failed/m);
   expect(said).toMatch(/^5 of 5 checks passed$/m);
+});
+
+it('gets responses with that client as its documentation shows', async () => {
+  const said = await run('openai_responses.py', { ALTUP_RESPONSES_STORE: '8MiB' });
+  expect(said).not.toMatch(/^failed/m);
+  expect(said).toMatch(/^10 of 10 checks passed$/m);
 });
 
 it('calls tools and gets structured output through LangChain and Pydantic AI', async () => {

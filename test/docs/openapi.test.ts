@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { responseFields } from '../../src/http/responses/responses-request.ts';
 import { fakeServer } from '../support/fake-server.ts';
-import { readDoc } from '../support/markdown-table.ts';
+import { readDoc, tableRows } from '../support/markdown-table.ts';
 import { openapiDocument } from '../support/openapi-document.ts';
 
 interface Operation {
@@ -56,6 +57,13 @@ it('has every route of the server, and no other', async () => {
 it('docs/api.md has every route, and no other', () => {
   const headings = [...readDoc('api.md').matchAll(/^## (.*)$/gm)].map(([, heading]) => heading!);
   expect(headings.sort()).toEqual([...operations.map(({ name }) => name), 'GET /docs'].sort());
+});
+
+it('docs/api.md describes every field of responses that has an effect', () => {
+  const rows = Object.entries(responseFields as Record<string, { description?: string }>);
+  expect(tableRows(readDoc('api.md'), ['field of responses', 'meaning'])).toEqual(
+    rows.map(([name, { description }]) => [`\`${name}\``, description]),
+  );
 });
 
 describe.each(operations)('$name', ({ operationId, summary, security, requestBody, responses }) => {

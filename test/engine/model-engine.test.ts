@@ -17,6 +17,7 @@ async function tokensAlone(options: EngineUnderTestOptions, overrides: RequestOv
 
 describe.each([
   ['decoder-only', {}],
+  ['packed', { packs: true }],
   ['encoder-decoder', { encoderCapacity: 32 }],
 ])('ModelEngine, %s', (_, kind) => {
   it('generates what the model says, greedily, token by token', async () => {
@@ -95,9 +96,9 @@ describe.each([
   });
 
   it('fails only the requests of the call that threw', async () => {
-    let poisoned = 0;
+    let poisoned = 'packs' in kind ? 2 : 1;
     const during = ({ kind: call, slots }: FakeCall) => {
-      if (call !== 'decode' && slots[0] === 1 && poisoned++ === 0) throw new Error('secret path /models/x');
+      if (call !== 'decode' && slots.includes(1) && poisoned-- > 0) throw new Error('secret path /models/x');
     };
     const engine = new EngineUnderTest({ ...kind, during });
     await engine.finish(request('a'), request('b'), request('c'));
@@ -202,8 +203,9 @@ describe.each([
       request('a', { arrivedAt: 90, maxTokens: 3 }),
       request('b', { arrivedAt: 95, maxTokens: 3 }),
     );
+    const prefillMs = 'packs' in kind ? 10 : 20;
     expect(engine.steps[0]).toMatchObject({
-      prefillMs: 20,
+      prefillMs,
       decodeMs: null,
       decodeRows: 0,
       prefillTokens: 8,
@@ -213,10 +215,10 @@ describe.each([
     const isDecoderOnly = !('encoderCapacity' in kind);
     expect(engine.lifeOf(request('b'))).toMatchObject({
       startedAt: 100,
-      prefilledAt: 120,
-      firstTokenAt: isDecoderOnly ? 120 : 123,
-      lastTokenAt: isDecoderOnly ? 126 : 129,
-      end: { at: isDecoderOnly ? 126 : 129 },
+      prefilledAt: 100 + prefillMs,
+      firstTokenAt: isDecoderOnly ? 100 + prefillMs : 123,
+      lastTokenAt: isDecoderOnly ? 106 + prefillMs : 129,
+      end: { at: isDecoderOnly ? 106 + prefillMs : 129 },
       generatedTokens: 3,
     });
   });
@@ -233,6 +235,37 @@ describe('ModelEngine', () => {
     expect(kinds).toEqual(['prefill', 'prefill', 'decode', 'prefill', 'decode', 'prefill', 'decode']);
     expect(engine.tokensOf('a')).toHaveLength(4);
     expect(engine.tokensOf('b')).toHaveLength(1);
+  });
+
+  it('computes chunks and the rows of others in one run, if the session packs', async () => {
+    const during = ({ kind }: FakeCall) => engine.clock.advance(kind === 'decode' ? 3 : 10);
+    const scheduling = { prefillChunk: 4, stepTokens: 8 };
+    const engine: EngineUnderTest = new EngineUnderTest({ scheduling, packs: true, during });
+    engine.engine.submit(request('a', { maxTokens: 30 }));
+    await engine.step();
+    await engine.step();
+    engine.engine.submit(request('b', { promptTokens: prompt(10, 50) }));
+    for (let i = 0; i < 3; i++) await engine.step();
+    const kinds = engine.session.calls.map(({ kind }) => kind);
+    expect(kinds).toEqual(['prefill', 'decode', 'pack', 'pack', 'pack']);
+    expect(engine.session.calls.at(-1)).toMatchObject({ slots: [1, 0], tokens: 3 });
+    const { prefillMs, decodeMs, ...step } = engine.steps.at(-1)!;
+    expect(step).toMatchObject({ decodeRows: 1, prefillTokens: 2 });
+    expect(prefillMs! + decodeMs!).toBeCloseTo(10);
+    expect(decodeMs).toBeGreaterThan(2);
+    expect(decodeMs).toBeLessThan(9);
+    expect(engine.tokensOf('a')).toHaveLength(5);
+    expect(engine.tokensOf('b')).toHaveLength(1);
+  });
+
+  it('computes a scored prompt apart', async () => {
+    const engine = new EngineUnderTest({ packs: true });
+    engine.engine.submit(request('a', { maxTokens: 30 }));
+    await engine.step();
+    engine.engine.submit(request('b', { promptLogprobs: 0 }));
+    await engine.step();
+    const kinds = engine.session.calls.map(({ kind }) => kind);
+    expect(kinds).toEqual(['prefill', 'prefill', 'decode']);
   });
 
   it('aborts in the middle of a prompt', async () => {

@@ -162,6 +162,7 @@ describe('prefix reuse, encoder-decoder', () => {
 
 describe.each<[string, EngineUnderTestOptions]>([
   ['decoder-only', { slots: 5, capacity: 160, scheduling: { prefillChunk: 16, stepTokens: 40 } }],
+  ['packed', { slots: 5, capacity: 160, packs: true, scheduling: { prefillChunk: 16, stepTokens: 40 } }],
   [
     'rounding',
     { slots: 5, capacity: 160, isRounding: true, scheduling: { prefillChunk: 16, stepTokens: 40 } },

@@ -46,12 +46,13 @@ const timesOf = (events: readonly GenerationEvent[]) =>
 
 describe('the duration of a step', () => {
   it.each([
-    [250, 3.3],
-    [0, 15],
+    [250, false, 3.3],
+    [250, true, 3.3],
+    [0, false, 15],
   ])(
-    'stretches a stream while a prompt of 1,500 tokens comes, with a limit of %i ms',
-    async (stepMs, most) => {
-      const { engine } = await warmEngine({ stepMs });
+    'stretches a stream while a prompt of 1,500 tokens comes: a limit of %i ms, packed: %s',
+    async (stepMs, packs, most) => {
+      const { engine } = await warmEngine({ stepMs, packs });
       const before = engine.clock.now();
       engine.engine.submit(request('stream', { promptTokens: prompt(9, 50), maxTokens: 400 }));
       for (let step = 0; step < 20; step += 1) await engine.step();

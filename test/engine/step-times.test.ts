@@ -171,4 +171,65 @@ describe('StepTimes', () => {
     times.decoded(1, 30);
     expect(times.prefillMs(100)).toBeCloseTo(200);
   });
+
+  it.each(seeds)(
+    'lets a packed run take almost three times as long as its rows alone (machine %i)',
+    (seed) => {
+      const random = seededRandom(seed);
+      const machine = new Machine(random);
+      const times = new StepTimes(250, true);
+      const noisy = (ms: number) => ms * (0.9 + 0.2 * random.next());
+      // Decode rows and prompt tokens are the same to a packed run.
+      machine.rowMs = machine.tokenMs;
+      for (let step = 0; step < 200; step += 1) {
+        const rows = random.below(9);
+        if (rows > 0 && random.next() < 0.5) times.decoded(rows, noisy(machine.chunkMs(rows)));
+        const { tokens } = times.budget(rows, null);
+        const most = Math.min(tokens, 256);
+        times.packed({ rows, tokens: most }, noisy(machine.chunkMs(rows + most)));
+      }
+      for (const rows of [1, 2, 4, 8]) {
+        const { tokens } = times.budget(rows, null);
+        const wanted = machine.tokensIn(2.6 * machine.chunkMs(rows)) - rows;
+        if (tokens > 8) expect(machine.chunkMs(rows + tokens)).toBeLessThan(1.2 * 3 * machine.chunkMs(rows));
+        expect(tokens).toBeGreaterThan(0.5 * Math.min(256, wanted));
+      }
+    },
+  );
+
+  it.each(seeds)('learns what rows take while every step has a prompt too (machine %i)', (seed) => {
+    const random = seededRandom(seed);
+    const machine = new Machine(random);
+    const times = new StepTimes(250, true);
+    machine.rowMs = machine.tokenMs;
+    const step = (rows: number) => {
+      const { tokens } = times.budget(rows, null);
+      times.packed({ rows, tokens }, machine.chunkMs(rows + tokens));
+      return tokens;
+    };
+    // A prompt of 4,000 tokens beside one sequence, from the first step on.
+    let left = 4000;
+    let steps = 0;
+    for (; left > 0; steps += 1) left -= step(1);
+    expect(steps).toBeLessThan(4000 / 12);
+    for (const time of ['fixedMs', 'rowMs', 'tokenMs'] as const) machine[time] *= 3;
+    const before = step(4);
+    for (let i = 0; i < 60; i += 1) step(4);
+    expect(step(4)).toBeGreaterThan(0.5 * before);
+    expect(times.prefillMs(100)).toBeGreaterThan(50 * machine.tokenMs);
+  });
+
+  it('divides the time of a packed run', () => {
+    const times = new StepTimes(250, true);
+    const run = { rows: 2, tokens: 98 };
+    expect(times.decodePart(run, 50)).toBe(1);
+    expect(times.runMs(100)).toBe(1);
+    times.decoded(2, 20);
+    expect(times.decodePart(run, 50)).toBe(20);
+    expect(times.decodePart(run, 15)).toBe(15);
+    expect(times.decodePart({ rows: 0, tokens: 9 }, 50)).toBe(0);
+    times.packed(run, 50);
+    expect(times.prefillMs(98)).toBeCloseTo(30);
+    expect(times.runMs(100)).toBeGreaterThan(times.runMs(2));
+  });
 });

@@ -20,6 +20,8 @@ const written: Record<string, string> = {
   '10': '29367382606b793adc593aa89a729e7a444892851e27d5ff0f34c86b57ae9d6e',
   '11': '7f9a18e7ffd881f4654be8333898ff42a661df7f33aee35357fb206740ba25d1',
   '12': '50064097c4024a959dc2fe392f4df600a39b949ffba37c7a509bc59b599f2714',
+  '13': '32fad6d44e9410df5c99724bc3c379d68cfe86476487ee7ca79b9d0b2b0b68f6',
+  '14': 'aec794e44fa168dfdc1f99ceb939a0449bfa148ad2a3d09e0411a9842c0e53e2',
 };
 
 // Exports are kept until the version changes. If the exporter changes without it, the service keeps using old graphs.

@@ -29,7 +29,7 @@ describe('a preflight', () => {
     expect(answer).toMatchObject({
       status: 204,
       allowed: page,
-      'access-control-allow-methods': 'GET,HEAD,POST',
+      'access-control-allow-methods': 'GET,HEAD,POST,DELETE',
       'access-control-allow-headers': 'authorization',
       'access-control-max-age': '3600',
     });

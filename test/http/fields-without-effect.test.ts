@@ -3,9 +3,15 @@ import {
   withoutEffectInCalls,
   withoutEffectInChat,
   withoutEffectInCompletions,
+  withoutEffectInFunctions,
+  withoutEffectInItemParts,
+  withoutEffectInItems,
   withoutEffectInMessages,
   withoutEffectInParts,
+  withoutEffectInReasoning,
+  withoutEffectInResponses,
   withoutEffectInStreamOptions,
+  withoutEffectInText,
   withoutEffectInTools,
 } from '../../src/http/generation/fields-without-effect.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
@@ -32,11 +38,34 @@ const call = (fields: object) => {
 const tool = (fields: object) =>
   chat({ tools: [{ type: 'function', function: { name: 'now' }, ...fields }], tool_choice: 'none' });
 
+const response = (fields: object) => ({ input: 'a', ...fields });
+const calling = { type: 'function_call', call_id: '1', ...called };
+const item = (fields: object) => response({ input: [{ role: 'user', content: 'a', ...fields }] });
+const callItem = (fields: object) =>
+  response({
+    input: [
+      { role: 'user', content: 'a' },
+      { ...calling, ...fields },
+    ],
+  });
+const itemPart = (fields: object) =>
+  response({ input: [{ role: 'user', content: [{ type: 'input_text', text: 'a', ...fields }] }] });
+const functionTool = (fields: object) =>
+  response({ tools: [{ type: 'function', name: 'now', ...fields }], tool_choice: 'none' });
+const responseStreamOptions = (fields: object) => response({ stream: true, stream_options: fields });
+
+/** The route of a body by a field that only its bodies have; responses know `prompt` too. */
+const urls = [
+  ['input', '/v1/responses'],
+  ['messages', '/v1/chat/completions'],
+  ['prompt', '/v1/completions'],
+] as const;
+
 type Body = (fields: object) => object;
 
 async function send(body: object) {
   engine.submitted.length = 0;
-  const url = 'prompt' in body ? '/v1/completions' : '/v1/chat/completions';
+  const [, url] = urls.find(([field]) => field in body)!;
   const response = await app.inject({ method: 'POST', url, payload: { seed: 1, ...body } });
   return {
     status: response.statusCode,
@@ -65,6 +94,14 @@ const tables: [string, object, Body][] = [
   ['of a call', withoutEffectInCalls, call],
   ['of a tool', withoutEffectInTools, tool],
   ['of stream_options', withoutEffectInStreamOptions, streamOptions],
+  ['of a response', withoutEffectInResponses, response],
+  ['of text', withoutEffectInText, (fields) => response({ text: fields })],
+  ['of reasoning', withoutEffectInReasoning, (fields) => response({ reasoning: fields })],
+  ['of an item', withoutEffectInItems, item],
+  ['of a call’s item', withoutEffectInItems, callItem],
+  ['of an item’s part', withoutEffectInItemParts, itemPart],
+  ['of a function', withoutEffectInFunctions, functionTool],
+  ['of a response’s stream_options', withoutEffectInStreamOptions, responseStreamOptions],
 ];
 
 const samples = ['x', 7, true, false, [], ['x'], {}, { x: { y: [1] } }, null];
@@ -128,6 +165,16 @@ describe('a value that changes nothing is taken', () => {
     { parsed: { he: 'Darcy' }, provider_specific_fields: {} },
   ])('by a message: %j', (fields) => changesNothing(answer, fields));
 
+  it.each([
+    { store: true },
+    { store: false, previous_response_id: null, conversation: null },
+    { metadata: { run: '7' }, user: 'me', prompt_cache_key: 'k', service_tier: 'auto' },
+    { include: ['reasoning.encrypted_content'], reasoning: { effort: null, summary: 'auto' } },
+    { include: null, text: null, tools: null, tool_choice: null, reasoning: null, top_logprobs: 0 },
+    { text: { format: { type: 'text' }, verbosity: null }, truncation: 'disabled' },
+    { max_tool_calls: 3, parallel_tool_calls: false, background: false, stream_options: null },
+  ])('by a response: %j', (fields) => changesNothing(response, fields));
+
   it.each([{ cache_control: { type: 'ephemeral' } }, { cache_control: null, annotations: [] }])(
     'by a part: %j',
     (fields) => changesNothing(part, fields),
@@ -144,6 +191,9 @@ describe('a value that would change something is refused with what to send', () 
     [chat, { reasoning_effort: 'low' }, 'reasoning_effort', 'Leave it out, or send `"none"`.'],
     [chat, { store: true }, 'store', 'Leave it out, or send `false`.'],
     [answer, { function_call: {} }, 'messages', 'send `tool_calls`.'],
+    [response, { truncation: 'auto' }, 'truncation', 'Leave it out, or send `"disabled"`.'],
+    [item, { namespace: 'mail' }, 'input', 'functions have no namespaces.'],
+    [functionTool, { defer_loading: true }, 'tools', 'Leave it out, or send `false`.'],
     [answer, { audio: { id: 'x' } }, 'messages', 'the served models read and write only text.'],
     [
       streamOptions,

@@ -15,6 +15,8 @@ describe('a path without a route', () => {
     ['/chat/completions', '/v1/chat/completions'],
     ['/completions', '/v1/completions'],
     ['/models', '/v1/models'],
+    ['/responses', '/v1/responses'],
+    ['/v1/v1/responses', '/v1/responses'],
     ['/models/tiny', '/v1/models/tiny'],
     ['//v1/chat/completions', '/v1/chat/completions'],
     ['/v1//completions/', '/v1/completions'],
@@ -37,7 +39,10 @@ describe('a path without a route', () => {
     ['/openai/deployments/gpt/chat/completions?api-version=1', 'Azure’s API', '/v1/chat/completions, with'],
     ['/openai/deployments/gpt/completions', 'Azure’s API', '/v1/completions, with'],
     ['/completion', 'llama.cpp’s API', '/v1/completions'],
-    ['/v1', 'OpenAI’s clients', '/v1/models, /v1/completions or /v1/chat/completions'],
+    ['/openai/responses?api-version=1', 'Azure’s API', '/v1/responses'],
+    ['/v1/threads/x/runs', 'an OpenAI API that keeps conversations', '/v1/responses, with the earlier'],
+    ['/v1/conversations', 'an OpenAI API that keeps conversations', '/v1/responses, with'],
+    ['/v1', 'OpenAI’s clients', '/v1/models, /v1/completions, /v1/chat/completions or /v1/responses'],
     ['/v1/', 'OpenAI’s clients', '/v1/models'],
   ])('%s of %s says what does the same here', async (url, api, here) => {
     const message = await messageOf(url);

@@ -37,45 +37,45 @@ afterEach(() => {
 
 it('writes an event at once when the last write is a while ago', () => {
   const { events, writes } = open();
-  events.send('1');
+  events.send({ data: '1' });
   vi.advanceTimersByTime(20);
-  events.send('2');
+  events.send({ data: '2' });
   expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\n']);
 });
 
 it('writes together what follows a write closely, a few milliseconds after it', () => {
   const { events, writes } = open();
-  for (const json of ['1', '2', '3']) events.send(json);
+  for (const data of ['1', '2', '3']) events.send({ data });
   expect(writes).toEqual(['data: 1\n\n']);
   vi.advanceTimersByTime(5);
   expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\ndata: 3\n\n']);
-  events.send('4');
+  events.send({ data: '4' });
   vi.advanceTimersByTime(5);
   expect(writes.at(-1)).toBe('data: 4\n\n');
 });
 
 it('writes every event at once with an interval of 0', () => {
   const { events, writes } = open(undefined, 0);
-  for (const json of ['1', '2', '3']) events.send(json);
+  for (const data of ['1', '2', '3']) events.send({ data });
   expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\n', 'data: 3\n\n']);
 });
 
 it('leaves nothing unwritten at its end, and nothing for later', () => {
   const { events, writes } = open();
-  for (const json of ['1', '2']) events.send(json);
-  events.end();
+  for (const data of ['1', '2']) events.send({ data });
+  events.end([{ data: '3', name: 'last' }]);
   vi.advanceTimersByTime(20);
-  expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\ndata: [DONE]\n\n']);
+  expect(writes).toEqual(['data: 1\n\n', 'data: 2\n\nevent: last\ndata: 3\n\n']);
 });
 
 it('writes nothing to a client that has left', () => {
   const left = new AbortController();
   const { events, writes } = open(left.signal);
-  for (const json of ['1', '2']) events.send(json);
+  for (const data of ['1', '2']) events.send({ data });
   left.abort();
   vi.advanceTimersByTime(20);
-  events.send('3');
+  events.send({ data: '3' });
   vi.advanceTimersByTime(20);
-  events.end();
+  events.end([{ data: '4' }]);
   expect(writes).toEqual(['data: 1\n\n']);
 });

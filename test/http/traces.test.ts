@@ -109,6 +109,22 @@ describe('traces', () => {
     });
   });
 
+  it('have the parameters of a response under the same names', async () => {
+    const { post, traces } = tracedServer();
+    const body = { input: 'tell nobody', max_output_tokens: 9, top_p: 0.5, tools: [] };
+    const response = await post('/v1/responses', body);
+    await traces.flush();
+    expect(spans()[0]!.name).toBe('chat tiny');
+    expect(plain(spans()[0]!)).toMatchObject({
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.request.max_tokens': '9',
+      'gen_ai.request.top_p': 0.5,
+      'gen_ai.response.id': response.json().id,
+      'http.route': '/v1/responses',
+    });
+    expect(JSON.stringify(received)).not.toContain('nobody');
+  });
+
   it('are part of the caller’s, where that is sampled', async () => {
     const { post, traces } = tracedServer();
     const id = 'a'.repeat(32);

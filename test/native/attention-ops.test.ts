@@ -143,6 +143,7 @@ function groupedFeeds(one: GroupedCase, element: FloatType): Feeds {
     value: noise(element, token, 3),
     past_key: noise(element, cache, 4),
     past_value: noise(element, cache, 5),
+    segments: int32([0, 3], []),
   };
 }
 
@@ -198,12 +199,13 @@ describeNative('attention of ai.altup', (native) => {
       attributes: { num_heads: int(heads), scale: float(0.7), ...attributes },
       outputs,
     });
-    const element = feeds.query!.element as FloatType;
+    const elementOf = (name: string) =>
+      (name === 'mixed' ? feeds.query! : feeds[name.replace('present', 'past')]!).element as FloatType;
     for (const name of outputs) {
       const axes = name === 'mixed' ? 3 : 4;
       graph.output(
         name,
-        element,
+        elementOf(name),
         Array.from({ length: axes }, (_, axis) => `${name}.${axis}`),
       );
     }
@@ -220,7 +222,9 @@ describeNative('attention of ai.altup', (native) => {
       const wanted = outputs.filter((name) => !(name in aliases));
       session.bind(feeds, wanted, aliases);
       const found = await session.run();
-      return Object.fromEntries(wanted.map((name) => [name, fromStorage(element, found[name]!.data)]));
+      return Object.fromEntries(
+        wanted.map((name) => [name, fromStorage(elementOf(name), found[name]!.data)]),
+      );
     } finally {
       await session.close();
     }
@@ -249,6 +253,28 @@ describeNative('attention of ai.altup', (native) => {
     ];
     expect(worstDifference(kernel.mixed!, body.mixed!)).toBeLessThan(3e-6);
     expectSameCaches(kernel, body, one, one.kvHeads);
+    const over = await run('GroupedQueryAttention', feeds, one.heads, { ...inPlace, attributes });
+    expect(over.mixed).toEqual(kernel.mixed);
+  });
+
+  it.each(groupedCases)('GroupedQueryAttention over float16 caches: %j', async (one) => {
+    const half = groupedFeeds(one, 'float16');
+    const feeds = { ...half, query: noise('float32', half.query!.dims, 1) };
+    const attributes = groupedAttributes(one);
+    const kernel = await run('GroupedQueryAttention', feeds, one.heads, { attributes });
+    const body = await run('GroupedQueryAttention', feeds, one.heads, { attributes, kernels: false });
+    expect(worstDifference(kernel.mixed!, body.mixed!)).toBeLessThan(2e-3);
+    expectSameCaches(kernel, body, one, one.kvHeads);
+    // The rounding of caches and queries is the only difference from float32.
+    const wide = Object.entries(half).map(([name, tensor]): [string, NativeTensor] => {
+      if (tensor.element !== 'float16') return [name, tensor];
+      return [
+        name,
+        { ...tensor, element: 'float32', data: toStorage('float32', fromStorage('float16', tensor.data)) },
+      ];
+    });
+    const float = await run('GroupedQueryAttention', Object.fromEntries(wide), one.heads, { attributes });
+    expect(kernel.mixed).toEqual(float.mixed);
     const over = await run('GroupedQueryAttention', feeds, one.heads, { ...inPlace, attributes });
     expect(over.mixed).toEqual(kernel.mixed);
   });
@@ -285,6 +311,7 @@ describeNative('attention of ai.altup', (native) => {
             past_value: past('past_value'),
             seqlens_k: int32([rows], batched ? [to + 100, to - 1] : [to - 1]),
             total_sequence_length: int32([1], [batched ? to + 101 : to]),
+            segments: int32([0, 3], []),
           },
           heads,
           { attributes },
@@ -305,6 +332,130 @@ describeNative('attention of ai.altup', (native) => {
         expect(await chunk(from, to, true), `${from} to ${to} in a batch`).toEqual(wanted);
       }
     }
+  });
+
+  /** Five slots, of which four get tokens. */
+  const packed = {
+    heads: 8,
+    headSize: 40,
+    kvHeads: 2,
+    capacity: 400,
+    segments: [
+      [3, 130, 40],
+      [4, 0, 7],
+      [0, 5, 1],
+      [1, 300, 1],
+    ],
+  };
+
+  function packedFeeds(segments = packed.segments): Feeds {
+    const { heads, headSize, kvHeads, capacity } = packed;
+    const tokens = packed.segments.reduce((sum, [, , count]) => sum + count!, 0);
+    const cache = [5, kvHeads, capacity, headSize];
+    return {
+      query: noise('float32', [1, tokens, heads * headSize], 1),
+      key: noise('float32', [1, tokens, kvHeads * headSize], 2),
+      value: noise('float32', [1, tokens, kvHeads * headSize], 3),
+      past_key: noise('float32', cache, 4),
+      past_value: noise('float32', cache, 5),
+      seqlens_k: int32([1], [0]),
+      total_sequence_length: int32([1], [1]),
+      segments: int32([segments.length, 3], segments.flat()),
+    };
+  }
+
+  /** Tokens `from..to` of query, key and value. */
+  function someTokens(feeds: Feeds, from: number, to: number): Feeds {
+    const cut = ['query', 'key', 'value'].map((name): [string, NativeTensor] => {
+      const { element, dims, data } = feeds[name]!;
+      const size = data.length / dims[1]!;
+      return [name, { element, dims: [1, to - from, dims[2]!], data: data.slice(from * size, to * size) }];
+    });
+    return { ...feeds, ...Object.fromEntries(cut) };
+  }
+
+  it.each([-1, 50])(
+    'packs tokens of several slots, each with the bits it gets alone (window %i)',
+    async (window) => {
+      const { heads, headSize, kvHeads, capacity } = packed;
+      const attributes = groupedAttributes({ kvHeads, window, softcap: 0 } as GroupedCase);
+      const feeds = packedFeeds();
+      const together = await run('GroupedQueryAttention', feeds, heads, { attributes });
+      const over = await run('GroupedQueryAttention', feeds, heads, { ...inPlace, attributes });
+      expect(over.mixed).toEqual(together.mixed);
+      const slotSize = kvHeads * capacity * headSize;
+      let token = 0;
+      for (const [slot, past, count] of packed.segments as [number, number, number][]) {
+        const own = someTokens(feeds, token, token + count);
+        for (const name of ['past_key', 'past_value']) {
+          const { element, dims, data } = feeds[name]!;
+          const size = data.length / dims[0]!;
+          own[name] = {
+            element,
+            dims: [1, ...dims.slice(1)],
+            data: data.slice(slot * size, (slot + 1) * size),
+          };
+        }
+        own.seqlens_k = int32([1], [past + count - 1]);
+        own.total_sequence_length = int32([1], [past + count]);
+        own.segments = int32([0, 3], []);
+        const alone = await run('GroupedQueryAttention', own, heads, { attributes });
+        const width = heads * headSize;
+        expect(together.mixed!.slice(token * width, (token + count) * width), `slot ${slot}`).toEqual(
+          alone.mixed,
+        );
+        for (const name of ['present_key', 'present_value']) {
+          expect(together[name]!.slice(slot * slotSize, (slot + 1) * slotSize), name).toEqual(alone[name]);
+        }
+        token += count;
+      }
+      // A slot without tokens keeps its past.
+      const rest = fromStorage('float32', feeds.past_key!.data).slice(2 * slotSize, 3 * slotSize);
+      expect(together.present_key!.slice(2 * slotSize, 3 * slotSize)).toEqual(rest);
+    },
+  );
+
+  it('takes the last tokens of packed segments alone', async () => {
+    const attributes = groupedAttributes({ kvHeads: packed.kvHeads, window: 50, softcap: 0 } as GroupedCase);
+    const feeds = packedFeeds();
+    const all = await run('GroupedQueryAttention', feeds, packed.heads, { attributes });
+    for (const kept of [1, 2, 5, 9, 12, 48]) {
+      const some: Feeds = {
+        ...someTokens(feeds, 49 - kept, 49),
+        past_key: { ...feeds.past_key!, data: toStorage('float32', all.present_key!) },
+        past_value: { ...feeds.past_value!, data: toStorage('float32', all.present_value!) },
+      };
+      const found = await run('GroupedQueryAttention', some, packed.heads, { attributes });
+      expect(found.mixed, `${kept} tokens`).toEqual(all.mixed!.slice((49 - kept) * 320));
+      expect(found.present_key).toEqual(all.present_key);
+    }
+  });
+
+  it.each<[string, number[][], string]>([
+    ['a slot that is not there', [[5, 0, 49]], 'segments[0] is [5, 0, 49], not a slot of 5'],
+    ['a place before the first', [[0, -1, 49]], 'segments[0] is [0, -1, 49], not a slot of 5'],
+    [
+      'no tokens',
+      [
+        [0, 0, 49],
+        [1, 3, 0],
+      ],
+      'segments[1] is [1, 3, 0], not a slot of 5',
+    ],
+    ['what the capacity does not hold', [[0, 352, 49]], 'within a capacity of 400'],
+    [
+      'a slot twice',
+      [
+        [0, 0, 40],
+        [0, 40, 9],
+      ],
+      'segments[1] has slot 0 again',
+    ],
+    ['fewer tokens than the query has', [[0, 0, 48]], 'segments have 48 tokens, the query has 49'],
+  ])('GroupedQueryAttention refuses segments with %s', async (_, segments, says) => {
+    const attributes = groupedAttributes({ kvHeads: packed.kvHeads, window: -1, softcap: 0 } as GroupedCase);
+    const running = run('GroupedQueryAttention', packedFeeds(segments), packed.heads, { attributes });
+    await expect(running).rejects.toThrow(says);
   });
 
   it.each([

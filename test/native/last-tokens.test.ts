@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
+import { hasHalfCache } from '../../src/catalog/cache-bytes.ts';
 import { type Manifest, precisions } from '../../src/catalog/manifest.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import type { LoadedAddon, NativeGraph, NativeTensor } from '../../src/runtime/native/native-addon.ts';
@@ -26,10 +27,10 @@ class Decoder {
   readonly #cache: Manifest['cache'];
   readonly #type: 'float16' | 'float32';
 
-  constructor(graph: NativeGraph, { cache, precision }: Manifest) {
+  constructor(graph: NativeGraph, manifest: Manifest) {
     this.#graph = graph;
-    this.#cache = cache;
-    this.#type = precision === 'fp16' ? 'float16' : 'float32';
+    this.#cache = manifest.cache;
+    this.#type = hasHalfCache(manifest) ? 'float16' : 'float32';
   }
 
   /** Caches without a token. */
@@ -62,6 +63,7 @@ class Decoder {
         pasts.map((past) => past + sequence - 1),
       ),
       total_sequence_length: tensor('int32', [1], [Math.max(...pasts) + sequence]),
+      segments: tensor('int32', [0, 3], []),
       logit_positions: tensor('int64', [logitPositions.length], logitPositions),
     };
     const present = Object.keys(caches).map((name) => name.replace('past_key_values', 'present'));

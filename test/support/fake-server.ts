@@ -110,6 +110,7 @@ export const fakeConfig: ServerConfig = {
   strict: false,
   bodyLimit: 100_000,
   unknownFields: 'refuse',
+  responsesStore: null,
   queueTimeoutMs: 100,
   requestTimeoutMs: 1000,
   maxQueuedRequests: 256,

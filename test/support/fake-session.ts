@@ -1,10 +1,12 @@
 import { LogitsSampler } from '../../src/runtime/portable/logits-sampler.ts';
 import type {
+  Choice,
   DecodeRow,
   PrefillResult,
   Runtime,
   Sampling,
   Scoring,
+  Segment,
   Session,
 } from '../../src/runtime/session.ts';
 import type { SampledToken } from '../../src/sampling/sampled-token.ts';
@@ -24,6 +26,8 @@ export interface FakeSessionOptions {
   logitsOf?: LogitsOf;
   /** Keys and values depend on the chunk they were computed in, as the last bits of ONNX Runtime's do. */
   isRounding?: boolean;
+  /** Computes prompts and decode rows in one call. */
+  packs?: boolean;
   /** Whether a row's grammar has not computed the allowed tokens yet. */
   isLate?: (slot: number, past: number) => boolean;
   /** Runs inside each call after the checks of its arguments. Throw to fail the call, or await to delay it. */
@@ -31,7 +35,7 @@ export interface FakeSessionOptions {
 }
 
 export interface FakeCall {
-  kind: 'encode' | 'prefill' | 'decode' | 'verify' | 'copySlot';
+  kind: 'encode' | 'prefill' | 'decode' | 'pack' | 'verify' | 'copySlot';
   slots: readonly number[];
   /** For each slot of the call, the tokens its decoder will have read after the call. */
   contents: readonly (readonly number[])[];
@@ -52,6 +56,7 @@ export class FakeSession implements Session {
   readonly encoderCapacity: number;
   readonly vocabSize: number;
   readonly hasEqualRows: boolean;
+  readonly packs: boolean;
   readonly calls: FakeCall[] = [];
   isClosed = false;
   readonly #logitsOf: LogitsOf;
@@ -75,6 +80,7 @@ export class FakeSession implements Session {
     this.#logitsOf = options.logitsOf ?? hashedLogits(this.vocabSize);
     this.#isRounding = options.isRounding ?? false;
     this.hasEqualRows = !this.#isRounding;
+    this.packs = options.packs ?? false;
     this.#during = options.during ?? (() => {});
     this.#isLate = options.isLate ?? (() => false);
     this.#encoded = new Array(this.slots).fill([]);
@@ -133,20 +139,45 @@ export class FakeSession implements Session {
     return this.#sampler.decoded(logits, chosen).map((result, slot) => (late[slot] ? 'late' : result));
   }
 
-  async verify(row: DecodeRow, guess: readonly number[]): Promise<(SampledToken | SamplingError)[]> {
-    const { token, past, sampling } = row;
+  async pack(segments: readonly Segment[]): Promise<Choice[][]> {
+    this.#check(this.packs, 'does not pack');
+    const slots = segments.map(({ slot }) => slot);
+    this.#check(new Set(slots).size === slots.length, `slots ${slots}`);
+    for (const { slot, past } of segments) if (past === 0) this.#cuts[slot] = 0;
+    const contents = segments.map(({ slot, past, tokens }) => [...this.#before(slot, past), ...tokens]);
+    const tokens = segments.reduce((sum, segment) => sum + segment.tokens.length, 0);
+    const call: FakeCall = { kind: 'pack', slots, contents, tokens };
+    await this.#run(call, () => []);
+    return segments.map(({ slot, past, tokens, guessed, sampling }, i) => {
+      if (sampling === null) return [];
+      if (tokens.length === 1 + guessed && this.#isLate(slot, past)) return ['late'];
+      return this.#behind({ past: past + tokens.length - guessed, sampling }, contents[i]!, slot);
+    });
+  }
+
+  async verify(
+    { token, past, sampling }: DecodeRow,
+    guess: readonly number[],
+  ): Promise<(SampledToken | SamplingError)[]> {
     const content = [...this.#before(0, past), token, ...guess];
     const call: FakeCall = { kind: 'verify', slots: [0], contents: [content], tokens: 1 + guess.length };
-    const logits = await this.#run(call, () =>
-      [token, ...guess].map((_, i) => this.#logitsOf(this.#encoded[0]!, content.slice(0, past + 1 + i))),
-    );
+    await this.#run(call, () => []);
+    return this.#behind({ past: past + 1, sampling }, content, 0);
+  }
+
+  /** The choices behind the first `past` tokens of a content and, as long as they are right, behind the others. */
+  #behind(
+    { past, sampling }: { past: number; sampling: Sampling | null },
+    content: readonly number[],
+    slot: number,
+  ): (SampledToken | SamplingError)[] {
     const chosen: (SampledToken | SamplingError)[] = [];
-    for (let i = 0; i <= guess.length; i++) {
-      const own = logits.subarray(i * this.vocabSize, (i + 1) * this.vocabSize);
-      const [choice] = this.#sampler.decoded(own, [{ token, past, sampling }]);
+    for (let end = past; end <= content.length; end++) {
+      const logits = this.#logitsOf(this.#encoded[slot]!, content.slice(0, end));
+      const [choice] = this.#sampler.decoded(logits, [{ token: 0, past: end, sampling }]);
       if (!choice) break;
       chosen.push(choice);
-      if (!('token' in choice) || choice.token !== guess[i]) break;
+      if (!('token' in choice) || choice.token !== content[end]) break;
     }
     return chosen;
   }

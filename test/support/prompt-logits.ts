@@ -15,6 +15,7 @@ export async function promptLogits(checkpoint: string, tokens: readonly number[]
     position_ids: new Tensor('int64', upTo, [1, count]),
     seqlens_k: new Tensor('int32', [count - 1], [1]),
     total_sequence_length: new Tensor('int32', [count], [1]),
+    segments: new Tensor('int32', [], [0, 3]),
     logit_positions: new Tensor('int64', upTo, [count]),
   };
   const capacity = count + 3;

@@ -2,6 +2,7 @@
 //! thread and being woken by it costs more than the call. Loading runs on libuv's threads.
 
 mod blocking;
+mod choices;
 mod grammar;
 mod graph;
 mod live;

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use napi::Env;
@@ -9,11 +8,12 @@ use napi::bindgen_prelude::{AsyncTask, ClassInstance, Int32Array, Int32ArraySlic
 use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking, guarded};
+use super::choices::{Sequence, choose, choose_behind};
 use super::live::{self, Interrupt};
 use super::sampling::{NativeChoice, NativePrefilled, NativeSampling, scores};
 use crate::ort::{Error, Library, Provider, Result, RunOptions};
-use crate::sampling::{Choice, Fault, RowSampler};
-use crate::session::{Model, ModelOptions};
+use crate::sampling::RowSampler;
+use crate::session::{Model, ModelOptions, Segment};
 
 #[napi(object)]
 pub struct NativeModelOptions {
@@ -54,11 +54,6 @@ impl From<NativeModelOptions> for ModelOptions {
         }
     }
 }
-
-/// A step waits for its rows' grammars as long as the model took, within these bounds. Rows with a late grammar then
-/// repeat the step.
-const MIN_PATIENCE: Duration = Duration::from_millis(1);
-const MAX_PATIENCE: Duration = Duration::from_millis(20);
 
 /// An open model and the sampler for its logits.
 struct Open {
@@ -174,7 +169,7 @@ impl NativeModel {
             let last = &logits[logits.len().saturating_sub(vocabulary)..];
             let choice = sampling.and_then(|own| {
                 // A compiled grammar already knows its first tokens, so there is nothing to wait for.
-                sampler.sample((last, vocabulary), &[Some(&own.state)], Instant::now()).pop()
+                sampler.sample(&[(last, Some(&own.state))], Instant::now()).pop()
             });
             Ok(NativePrefilled { sampled: choice.flatten().map(NativeChoice::from), scores })
         })
@@ -202,13 +197,8 @@ impl NativeModel {
             let vocabulary = model.vocabulary();
             let (logits, time) = model.decode(run, &wide(&tokens[..rows]), &wide(&pasts[..rows]))?;
             self.shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
-            let patience = time.clamp(MIN_PATIENCE, MAX_PATIENCE);
-            let mut choices = sampler.sample((logits, vocabulary), &states, Instant::now() + patience);
-            let pause_end = Instant::now() + MAX_PATIENCE;
-            while are_late(&choices) && Instant::now() < pause_end {
-                thread::sleep(MIN_PATIENCE);
-                choices = sampler.sample((logits, vocabulary), &states, Instant::now());
-            }
+            let rows: Vec<_> = logits.chunks_exact(vocabulary).zip(states).collect();
+            let choices = choose(sampler, &rows, time);
             for (token, choice) in tokens.iter_mut().zip(&choices) {
                 if let Some(Ok(sampled)) = choice {
                     *token = sampled.token as i32;
@@ -223,8 +213,52 @@ impl NativeModel {
         })
     }
 
+    /// Whether `pack` is possible.
+    #[napi]
+    pub fn packs(&self) -> napi::Result<bool> {
+        self.shared.with(|Open { model, .. }, _| Ok(model.packs()))
+    }
+
+    /// Appends tokens to several slots in one run. `segments` has four numbers for each slot: the slot, its filled
+    /// positions, its number of new `tokens`, and how many of these are a guess. `samplings[i]` chooses the token behind
+    /// segment i: behind each of its guessed tokens and the one before, until one is not the guess. The last choice of a
+    /// segment may be a fault.
+    #[napi]
+    pub fn pack(
+        &self,
+        tokens: Int32Array,
+        segments: Int32Array,
+        samplings: Vec<Option<ClassInstance<NativeSampling>>>,
+    ) -> napi::Result<Vec<Vec<NativeChoice>>> {
+        let tokens = wide(&tokens);
+        let guesses = segments.chunks_exact(4).map(|numbers| numbers[3].max(0) as usize);
+        let segments = segments.chunks_exact(4).map(segment).collect::<Result<Vec<_>>>()?;
+        if segments.len() != samplings.len() {
+            let (count, wanted) = (samplings.len(), segments.len());
+            return Err(Error(format!("{count} samplings for {wanted} segments")).into());
+        }
+        let (mut rows, mut sequences, mut end) = (Vec::new(), Vec::new(), 0);
+        for ((segment, guessed), sampling) in segments.iter().zip(guesses).zip(&samplings) {
+            end += segment.count;
+            let Some(sampling) = sampling else { continue };
+            let guess = end.checked_sub(guessed).and_then(|from| tokens.get(from..end));
+            let guess = guess.filter(|guess| guess.len() < segment.count).ok_or_else(|| {
+                Error(format!("a guess of {guessed} in {} of {} tokens", segment.count, tokens.len()))
+            })?;
+            rows.extend((end - 1 - guessed) as i64..end as i64);
+            sequences.push(Sequence { state: &sampling.state, guess });
+        }
+        self.shared.with(|Open { model, sampler }, run| {
+            let vocabulary = model.vocabulary();
+            let (logits, time) = model.pack(run, &segments, (&tokens, &rows))?;
+            let mut chosen = choose_behind(sampler, (logits, vocabulary), &sequences, time).into_iter();
+            let mut next = || chosen.next().unwrap_or_default().into_iter().map(NativeChoice::from).collect();
+            Ok(samplings.iter().map(|own| if own.is_some() { next() } else { Vec::new() }).collect())
+        })
+    }
+
     /// Appends the last written token and a guess of those behind it to slot 0, behind its first `past` positions.
-    /// Chooses the token behind each, until one is not the guess. The last choice may be a fault.
+    /// Chooses tokens like `pack`.
     #[napi]
     pub fn verify(
         &self,
@@ -237,23 +271,9 @@ impl NativeModel {
         self.shared.with(|Open { model, sampler }, run| {
             let vocabulary = model.vocabulary();
             let logits = model.prefill(run, 0, (&tokens, i64::from(past), &rows))?;
-            let mut choices = Vec::with_capacity(tokens.len());
-            for (row, logits) in logits.chunks_exact(vocabulary).enumerate() {
-                let states = [Some(&sampling.state)];
-                let choice = sampler.sample((logits, vocabulary), &states, Instant::now()).pop().flatten();
-                let Some(choice) = choice else { break };
-                // A free text has just reached its grammar, whose mask comes with the next step.
-                if row > 0 && matches!(choice, Err(Fault::Late)) {
-                    break;
-                }
-                let guessed = tokens.get(row + 1);
-                let goes_on = choice.as_ref().is_ok_and(|sampled| Some(&i64::from(sampled.token)) == guessed);
-                choices.push(NativeChoice::from(choice));
-                if !goes_on {
-                    break;
-                }
-            }
-            Ok(choices)
+            let sequence = Sequence { state: &sampling.state, guess: tokens.get(1..).unwrap_or_default() };
+            let mut chosen = choose_behind(sampler, (logits, vocabulary), &[sequence], Duration::ZERO);
+            Ok(chosen.pop().unwrap_or_default().into_iter().map(NativeChoice::from).collect())
         })
     }
 
@@ -285,11 +305,10 @@ impl NativeModel {
     }
 }
 
-/// Every row waits for a late grammar, so no token was chosen and repeating the step at once would not help.
-fn are_late(choices: &[Choice]) -> bool {
-    !choices.is_empty()
-        && choices.iter().flatten().all(|choice| matches!(choice, Err(Fault::Late)))
-        && choices.iter().any(Option::is_some)
+/// `numbers`: slot, filled positions, new tokens, guessed tokens.
+fn segment(numbers: &[i32]) -> Result<Segment> {
+    let count = |number: i32| usize::try_from(number).map_err(|_| Error(format!("segment {numbers:?}")));
+    Ok(Segment { slot: count(numbers[0])?, past: i64::from(numbers[1]), count: count(numbers[2])? })
 }
 
 fn wide(numbers: &[i32]) -> Vec<i64> {

@@ -105,10 +105,10 @@ impl NativeRowSampler {
         logits: Float32Array,
         samplings: Vec<ClassInstance<NativeSampling>>,
     ) -> Vec<Option<NativeChoice>> {
-        let states: Vec<_> = samplings.iter().map(|sampling| Some(&sampling.state)).collect();
-        let vocabulary = logits.len() / states.len();
-        let until = Instant::now() + Duration::from_secs(1);
-        let choices = self.sampler.sample((&logits, vocabulary), &states, until);
+        let vocabulary = logits.len() / samplings.len();
+        let states = samplings.iter().map(|sampling| Some(&sampling.state));
+        let rows: Vec<_> = logits.chunks_exact(vocabulary).zip(states).collect();
+        let choices = self.sampler.sample(&rows, Instant::now() + Duration::from_secs(1));
         choices.into_iter().map(|choice| choice.map(NativeChoice::from)).collect()
     }
 }

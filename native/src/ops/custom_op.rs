@@ -29,6 +29,11 @@ pub trait Kernel: Send + Sync + Sized + 'static {
         Self::TYPE
     }
 
+    /// Element type of an output.
+    fn output_type(_output: usize) -> ONNXTensorElementDataType {
+        Self::TYPE
+    }
+
     /// Whether this CPU computes the kernel faster than ONNX Runtime computes the function body.
     fn is_fast() -> bool {
         true
@@ -121,9 +126,9 @@ unsafe extern "system" fn input_type<K: Kernel>(
 
 unsafe extern "system" fn output_type<K: Kernel>(
     _: *const OrtCustomOp,
-    _: usize,
+    output: usize,
 ) -> ONNXTensorElementDataType {
-    K::TYPE
+    K::output_type(output)
 }
 
 unsafe extern "system" fn input_count<K: Kernel>(_: *const OrtCustomOp) -> usize {

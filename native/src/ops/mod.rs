@@ -59,9 +59,14 @@ pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 12] {
         Operator::everywhere::<SequencePredictCorrect<T>, D>(api),
         Operator::on_cpu::<SelfAttention<T>>(api),
         Operator::on_cpu::<CrossAttention<T>>(api),
-        Operator::on_cpu::<GroupedQueryAttention<T>>(api),
+        Operator::on_cpu::<GroupedQueryAttention<T, T>>(api),
         Operator::on_cpu::<QuantizedMatMul<T>>(api),
     ]
+}
+
+/// Attention of f32 over caches of f16.
+pub(crate) fn with_half_caches(api: Api) -> Operator {
+    Operator::on_cpu::<GroupedQueryAttention<f32, half::f16>>(api)
 }
 
 /// An operator's kernels.

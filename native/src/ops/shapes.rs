@@ -58,14 +58,19 @@ impl Shapes {
         Some(info)
     }
 
-    /// Gives output `output` this shape, and the element type of the first input: ONNX Runtime asks the operator that
-    /// was registered first, whatever the node's type is.
+    /// Gives output `output` this shape, and the element type of the first input.
     pub fn set(&self, output: usize, shape: &[Dimension]) -> Result<()> {
+        self.set_as(output, shape, 0)
+    }
+
+    /// Gives output `output` this shape, and the element type of input `input`: ONNX Runtime asks the operator that was
+    /// registered first, whatever the node's types are.
+    fn set_as(&self, output: usize, shape: &[Dimension], input: usize) -> Result<()> {
         let api = &self.api;
-        let Some(first) = self.info(0) else { return Ok(()) };
+        let Some(input) = self.info(input) else { return Ok(()) };
         let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-        // SAFETY: `first` is not null and belongs to the context, which is valid as in `info`.
-        api.check(unsafe { (api.GetTensorElementType)(first, &mut element) })?;
+        // SAFETY: `input` is not null and belongs to the context, which is valid as in `info`.
+        api.check(unsafe { (api.GetTensorElementType)(input, &mut element) })?;
         let sizes: Vec<i64> =
             shape.iter().map(|d| if let Dimension::Size(size) = d { *size } else { -1 }).collect();
         let mut names: Vec<*const c_char> = shape
@@ -88,9 +93,9 @@ impl Shapes {
         }
     }
 
-    /// Gives output `output` the shape of input `input`.
+    /// Gives output `output` the shape and element type of input `input`.
     pub fn same(&self, output: usize, input: usize) -> Result<()> {
-        self.input(input).map_or(Ok(()), |shape| self.set(output, &shape))
+        self.input(input).map_or(Ok(()), |shape| self.set_as(output, &shape, input))
     }
 
     pub fn int(&self, name: &CStr) -> Option<i64> {

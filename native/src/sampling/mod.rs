@@ -19,6 +19,6 @@ mod vectorized;
 pub use fault::Fault;
 pub use logprobs::{Logprobs, logprobs, rank};
 pub use request::SamplingRequest;
-pub use rows::{Choice, RowSampler};
+pub use rows::{Choice, Row, RowSampler};
 pub use sampler::{Sampled, Sampler};
 pub use state::SamplingState;

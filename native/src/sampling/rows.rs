@@ -6,6 +6,9 @@ use super::fault::Fault;
 use super::sampler::{Sampled, Sampler};
 use super::state::SamplingState;
 
+/// A row's logits, and the state of whoever wants a token.
+pub type Row<'a> = (&'a [f32], Option<&'a Mutex<SamplingState>>);
+
 /// One row's result; None if nobody wants a token.
 pub type Choice = Option<Result<Sampled, Fault>>;
 
@@ -22,15 +25,10 @@ impl RowSampler {
         Self { samplers: (0..threads.max(1)).map(|_| Sampler::default()).collect() }
     }
 
-    /// `logits` holds `vocabulary` numbers for each of `rows`. Waits for grammars until `until`.
-    pub fn sample(
-        &mut self,
-        (logits, vocabulary): (&[f32], usize),
-        rows: &[Option<&Mutex<SamplingState>>],
-        until: Instant,
-    ) -> Vec<Choice> {
-        let threads = (logits.len() / WORTH_A_THREAD).clamp(1, self.samplers.len().min(rows.len().max(1)));
-        let rows: Vec<_> = logits.chunks(vocabulary).zip(rows).collect();
+    /// Waits for grammars until `until`.
+    pub fn sample(&mut self, rows: &[Row], until: Instant) -> Vec<Choice> {
+        let numbers: usize = rows.iter().map(|(logits, _)| logits.len()).sum();
+        let threads = (numbers / WORTH_A_THREAD).clamp(1, self.samplers.len().min(rows.len().max(1)));
         let share = rows.len().div_ceil(threads).max(1);
         let mut shares = rows.chunks(share).zip(&mut self.samplers);
         let own = shares.next();
@@ -46,13 +44,9 @@ impl RowSampler {
     }
 }
 
-fn sample_all(
-    sampler: &mut Sampler,
-    rows: &[(&[f32], &Option<&Mutex<SamplingState>>)],
-    until: Instant,
-) -> Vec<Choice> {
-    let sample = |(logits, state): &(&[f32], &Option<&Mutex<SamplingState>>)| {
-        let state = (*state).as_ref()?;
+fn sample_all(sampler: &mut Sampler, rows: &[Row], until: Instant) -> Vec<Choice> {
+    let sample = |(logits, state): &Row| {
+        let state = (*state)?;
         Some(sampler.sample(logits, &mut state.lock().unwrap_or_else(PoisonError::into_inner), until))
     };
     rows.iter().map(sample).collect()

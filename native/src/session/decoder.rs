@@ -4,14 +4,34 @@ use super::bound::{Feed, Logits};
 use super::layers::Layers;
 use crate::ort::{Binding, Element, Result, RunOptions, Session, Value};
 
-/// One run of the decoder. `tokens` has the tokens of all slots of the batch, slot by slot, which follow the slots'
-/// `pasts`.
+/// One run of the decoder.
 pub struct Step<'a> {
+    /// The new tokens of all slots, slot by slot.
     pub tokens: &'a [i64],
-    pub pasts: &'a [i64],
-    /// Rows of batch × sequence whose logits are wanted.
+    pub slots: Slots<'a>,
+    /// Tokens whose logits are wanted.
     pub logit_rows: &'a [i64],
 }
+
+/// Where the tokens of a step belong.
+pub enum Slots<'a> {
+    /// The bound slots get as many tokens each, behind these positions.
+    Batch(&'a [i64]),
+    Packed(&'a [Segment]),
+}
+
+/// A slot's part of a packed step.
+#[derive(Clone, Copy)]
+pub struct Segment {
+    pub slot: usize,
+    /// Positions that the new tokens follow.
+    pub past: i64,
+    /// Number of new tokens.
+    pub count: usize,
+}
+
+/// Name of the decoder's input that packed steps need.
+pub const SEGMENTS: &str = "segments";
 
 /// The decoder with slots `first..first + count` bound to it once.
 pub struct BoundDecoder {
@@ -20,6 +40,8 @@ pub struct BoundDecoder {
     position_ids: Feed<i64>,
     lengths: Feed<i32>,
     total: Feed<i32>,
+    /// None: the graph has only batches.
+    segments: Option<Feed<i32>>,
     logit_positions: Feed<i64>,
     /// Bound again at every step if binding is what copies it to the provider's memory.
     encoder_lengths: Option<Value>,
@@ -42,6 +64,7 @@ impl BoundDecoder {
     ) -> Result<Self> {
         let mut binding = Binding::new(session)?;
         let mut encoder_lengths = None;
+        let has_segments = session.inputs.iter().any(|port| port.name == SEGMENTS);
         // SAFETY: the caller runs the binding only while the layers and the lengths live and do not move. The slice
         // checks that `lengths` has these slots.
         unsafe {
@@ -61,6 +84,7 @@ impl BoundDecoder {
             position_ids: Feed::new("position_ids", Element::I64, sends),
             lengths: Feed::new("seqlens_k", Element::I32, sends),
             total: Feed::new("total_sequence_length", Element::I32, sends),
+            segments: has_segments.then(|| Feed::new(SEGMENTS, Element::I32, sends)),
             logit_positions: Feed::new("logit_positions", Element::I64, sends),
             encoder_lengths,
             logits: Logits::new(),
@@ -78,17 +102,28 @@ impl BoundDecoder {
         (logits, vocabulary): (*mut f32, usize),
     ) -> Result<()> {
         let (api, binding) = (session.api, &mut self.binding);
-        let count = step.pasts.len();
-        let sequence = step.tokens.len() / count;
-        let batch = [count as i64, sequence as i64];
-        let positions: Vec<i64> =
-            step.pasts.iter().flat_map(|past| (0..sequence as i64).map(move |i| past + i)).collect();
-        let lengths: Vec<i32> = step.pasts.iter().map(|past| *past as i32 + sequence as i32 - 1).collect();
+        let mut segments = Vec::new();
+        let (batch, positions, lengths): ([i64; 2], Vec<i64>, Vec<i32>) = match step.slots {
+            Slots::Batch(pasts) => {
+                let sequence = (step.tokens.len() / pasts.len()) as i64;
+                let positions = pasts.iter().flat_map(|past| *past..past + sequence).collect();
+                let lengths = pasts.iter().map(|past| (past + sequence - 1) as i32).collect();
+                ([pasts.len() as i64, sequence], positions, lengths)
+            }
+            Slots::Packed(packed) => {
+                segments.extend(packed.iter().flat_map(|own| [own.slot as i32, own.past as i32, own.count as i32]));
+                let positions = packed.iter().flat_map(|own| own.past..own.past + own.count as i64).collect();
+                ([1, step.tokens.len() as i64], positions, vec![0])
+            }
+        };
         let total = lengths.iter().max().map_or(0, |longest| longest + 1);
         self.input_ids.set(api, binding, &batch, step.tokens)?;
         self.position_ids.set(api, binding, &batch, &positions)?;
         self.lengths.set(api, binding, &batch[..1], &lengths)?;
         self.total.set(api, binding, &[1], &[total])?;
+        if let Some(feed) = &mut self.segments {
+            feed.set(api, binding, &[segments.len() as i64 / 3, 3], &segments)?;
+        }
         if let Some(lengths) = &self.encoder_lengths {
             binding.input("encoder_lengths", lengths)?;
         }

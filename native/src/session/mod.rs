@@ -12,5 +12,6 @@ mod model;
 mod probe;
 mod slot_buffer;
 
+pub use decoder::Segment;
 pub use model::{Model, ModelOptions};
 pub use probe::probe;

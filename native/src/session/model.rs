@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::decoder::{BoundDecoder, Step};
+use super::decoder::{BoundDecoder, SEGMENTS, Segment, Slots, Step};
 use super::encoder::encode;
 use super::layers::Layers;
 use super::memory::Place;
@@ -54,6 +54,7 @@ pub struct Model {
     // Bindings first: they are dropped before the memory they point at.
     decoding: Vec<Option<BoundDecoder>>,
     prefilling: Vec<Option<BoundDecoder>>,
+    packing: Option<BoundDecoder>,
     decoder: Session,
     encoder: Option<Session>,
     past: Layers,
@@ -85,6 +86,7 @@ impl Model {
         Ok(Self {
             decoding: unbound(slots),
             prefilling: unbound(slots),
+            packing: None,
             decoder,
             encoder,
             past,
@@ -102,26 +104,34 @@ impl Model {
         if slot < slots { Ok(()) } else { Err(Error(format!("slot {slot} of {slots}"))) }
     }
 
-    /// `first`: the slot of the step's first row.
-    fn check_step(&self, first: usize, step: &Step) -> Result<()> {
-        let sequence = (step.tokens.len() / step.pasts.len()) as i64;
-        let capacity = self.options.capacity as i64;
-        if let Some(past) = step.pasts.iter().find(|past| **past < 0 || **past + sequence > capacity) {
-            return Err(Error(format!("positions {past} to {} of {capacity}", past + sequence)));
+    /// Whether a step may have several slots with their own numbers of tokens.
+    pub fn packs(&self) -> bool {
+        let has_segments = self.decoder.inputs.iter().any(|port| port.name == SEGMENTS);
+        has_segments && self.encoder.is_none() && self.options.kernels && self.options.provider.is_none()
+    }
+
+    fn check_segment(&self, Segment { slot, past, count }: Segment) -> Result<()> {
+        self.check_slot(slot)?;
+        let capacity = self.options.capacity;
+        if count == 0 || past < 0 || past as usize + count > capacity {
+            return Err(Error(format!("{count} positions behind {past} of {capacity}")));
         }
         // At position 0 nothing is read but the step's own keys.
-        let reads_gone = |(past, cut): &(&i64, &usize)| **past > 0 && **past + 1 < **cut as i64;
-        if let Some((past, cut)) = step.pasts.iter().zip(&self.cuts[first..]).find(reads_gone) {
+        let cut = self.cuts[slot];
+        if past > 0 && (past as usize) + 1 < cut {
             return Err(Error(format!(
                 "position {past} reads keys that were given back; it must be {} or more",
                 cut - 1
             )));
         }
-        let rows = step.tokens.len() as i64;
-        if let Some(row) = step.logit_rows.iter().find(|row| !(0..rows).contains(*row)) {
-            return Err(Error(format!("logits of row {row} of {rows}")));
-        }
         Ok(())
+    }
+
+    /// Slots from `first` on get `tokens` together, as many each, behind their `pasts`.
+    fn check_batch(&self, first: usize, (tokens, pasts): (&[i64], &[i64])) -> Result<()> {
+        let count = tokens.len() / pasts.len();
+        let segments = pasts.iter().zip(first..).map(|(past, slot)| Segment { slot, past: *past, count });
+        segments.into_iter().try_for_each(|segment| self.check_segment(segment))
     }
 
     pub fn encode(&mut self, run: &RunOptions, slot: usize, tokens: &[i64]) -> Result<()> {
@@ -149,10 +159,10 @@ impl Model {
         self.options.vocabulary
     }
 
-    /// Makes room for the step's tokens and drops bindings that would be out of date.
-    fn prepare(&mut self, step: &Step) -> Result<()> {
-        let longest = step.pasts.iter().max().map_or(0, |past| *past as usize);
-        let total = longest + step.tokens.len() / step.pasts.len();
+    /// Makes room for a batch's tokens and drops bindings that would be out of date.
+    fn prepare(&mut self, (tokens, pasts): (&[i64], &[i64])) -> Result<()> {
+        let longest = pasts.iter().max().map_or(0, |past| *past as usize);
+        let total = longest + tokens.len() / pasts.len();
         if total > self.past.capacity() {
             self.unbind();
             self.past.grow(self.options.capacity.min(total.max(2 * self.past.capacity())))?;
@@ -181,9 +191,10 @@ impl Model {
         if tokens.is_empty() {
             return Err(Error("no tokens to prefill".into()));
         }
-        let step = Step { tokens, pasts: &[past], logit_rows };
-        self.check_step(slot, &step)?;
-        self.prepare(&step)?;
+        let pasts = [past];
+        self.check_batch(slot, (tokens, &pasts))?;
+        check_rows(tokens, logit_rows)?;
+        self.prepare((tokens, &pasts))?;
         if past == 0 {
             self.cuts[slot] = 0;
         }
@@ -195,6 +206,7 @@ impl Model {
         let bound = bind(&mut prefilling[slot], || unsafe {
             BoundDecoder::new(decoder, (slot, 1), past, cross, sends)
         })?;
+        let step = Step { tokens, slots: Slots::Batch(&pasts), logit_rows };
         // SAFETY: `logits` has room for all rows.
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
         Ok(&self.logits[..logit_rows.len() * self.options.vocabulary])
@@ -208,10 +220,8 @@ impl Model {
             return Err(Error(format!("{count} tokens for {} slots", pasts.len())));
         }
         self.check_slot(count - 1)?;
-        let rows: Vec<i64> = (0..count as i64).collect();
-        let step = Step { tokens, pasts, logit_rows: &rows };
-        self.check_step(0, &step)?;
-        self.prepare(&step)?;
+        self.check_batch(0, (tokens, pasts))?;
+        self.prepare((tokens, pasts))?;
         let logits = room_for(&mut self.logits, count * self.options.vocabulary);
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
@@ -220,10 +230,44 @@ impl Model {
         let bound = bind(&mut decoding[count - 1], || unsafe {
             BoundDecoder::new(decoder, (0, count), past, cross, sends)
         })?;
+        let rows: Vec<i64> = (0..count as i64).collect();
+        let step = Step { tokens, slots: Slots::Batch(pasts), logit_rows: &rows };
         // SAFETY: `logits` has room for all rows.
         unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
         let run_time = bound.run_time;
         Ok((&self.logits[..count * self.options.vocabulary], run_time))
+    }
+
+    /// Appends the tokens of all `segments`, one segment behind the other, each to its own slot, in one run. Returns the
+    /// logits of `logit_rows` and the time that ONNX Runtime took. Only for a model that packs.
+    pub fn pack(
+        &mut self,
+        run: &RunOptions,
+        segments: &[Segment],
+        (tokens, logit_rows): (&[i64], &[i64]),
+    ) -> Result<(&[f32], Duration)> {
+        if !self.packs() {
+            return Err(Error("this model does not pack".into()));
+        }
+        segments.iter().try_for_each(|segment| self.check_segment(*segment))?;
+        let wanted: usize = segments.iter().map(|segment| segment.count).sum();
+        if wanted == 0 || wanted != tokens.len() {
+            return Err(Error(format!("{} tokens for segments of {wanted}", tokens.len())));
+        }
+        check_rows(tokens, logit_rows)?;
+        for segment in segments.iter().filter(|segment| segment.past == 0) {
+            self.cuts[segment.slot] = 0;
+        }
+        let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
+        let Self { packing, decoder, past, options, .. } = self;
+        // SAFETY: on the CPU the caches never grow, and they are dropped after the binding.
+        let bound =
+            bind(packing, || unsafe { BoundDecoder::new(decoder, (0, options.slots), past, None, false) })?;
+        let step = Step { tokens, slots: Slots::Packed(segments), logit_rows };
+        // SAFETY: `logits` has room for all rows.
+        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
+        let run_time = bound.run_time;
+        Ok((&self.logits[..logit_rows.len() * self.options.vocabulary], run_time))
     }
 
     /// Copies the first `length` decoder positions and the encoder side of slot `from` to slot `to`, except what the
@@ -257,6 +301,14 @@ impl Model {
     /// Ends profiling of the decoder and returns the name of the written file.
     pub fn end_profiling(&self) -> Result<String> {
         self.decoder.end_profiling()
+    }
+}
+
+fn check_rows(tokens: &[i64], logit_rows: &[i64]) -> Result<()> {
+    let rows = tokens.len() as i64;
+    match logit_rows.iter().find(|row| !(0..rows).contains(*row)) {
+        Some(row) => Err(Error(format!("logits of row {row} of {rows}"))),
+        None => Ok(()),
     }
 }
 

@@ -43,13 +43,13 @@ export function promptBudget(
 
 /**
  * What is left of a budget, in unscored tokens.
- * @param calls chunks and encoder runs that the step has already, and their `cost`
+ * @param runs of chunks and of the encoder that the step has already, and the `cost` of all its prompts
  */
 export function leftOf(
   { tokens, time }: PromptBudget,
-  { calls, cost }: { calls: number; cost: number },
+  { runs, cost }: { runs: number; cost: number },
 ): number {
-  return Math.min(tokens, time.tokens - calls * time.perChunk) - cost;
+  return Math.min(tokens, time.tokens - runs * time.perChunk) - cost;
 }
 
 /** What `tokens` of a request cost, in unscored tokens. */

@@ -42,6 +42,7 @@ interface PlannerOptions {
   prefillChunk: number;
   capacity: number;
   encoderCapacity: number;
+  packs?: boolean;
   memory?: CacheMemory;
 }
 
@@ -64,6 +65,8 @@ interface PrefillUnderWay {
   prefillTokens: number;
   /** The part of the step's budget that the prompts use, in unscored tokens. */
   cost: number;
+  /** Chunks and encoder runs that read the weights for themselves. */
+  runs: number;
 }
 
 /** Above this many clients, forgets those whose last turn is this many steps ago. */
@@ -116,11 +119,9 @@ export class PrefillPlanner {
       chunks: [],
       prefillTokens: 0,
       cost: 0,
+      runs: 0,
     };
-    const left = () => {
-      const calls = plan.chunks.length + plan.encodes.length;
-      return leftOf(budget, { calls, cost: plan.cost });
-    };
+    const left = () => leftOf(budget, plan);
     const turnOf = ({ client }: Schedulable) => this.#turns.get(client) ?? -1;
     const underWay = [...this.#holders.values()].filter(({ stage }) => stage === 'prefill');
     for (const holder of underWay.sort((a, b) => turnOf(a.request) - turnOf(b.request))) {
@@ -129,7 +130,7 @@ export class PrefillPlanner {
       this.#planPrompt(holder, left(), plan);
     }
     while (left() > 0 && this.#startNext(left(), plan));
-    const { cost: _, ...planned } = plan;
+    const { cost: _, runs: __, ...planned } = plan;
     return planned;
   }
 
@@ -197,6 +198,7 @@ export class PrefillPlanner {
       plan.encodes.push({ id, slot: this.#table.slotOf(holder) });
       plan.prefillTokens += promptTokens.length;
       plan.cost += promptTokens.length;
+      plan.runs += 1;
       this.#encoded(holder);
     }
   }
@@ -224,6 +226,7 @@ export class PrefillPlanner {
     plan.chunks.push({ id, slot, start, end, isLast });
     plan.prefillTokens += end - start;
     plan.cost += costOf(holder.request, end - start);
+    if (isScored || !this.#options.packs) plan.runs += 1;
     holder.filled = end;
     if (isLast) holder.stage = 'ready';
   }

@@ -29,6 +29,8 @@ export interface SchedulerOptions extends SlotLimits {
   prefillChunk: number;
   /** As the session's: reproducible requests need no care. */
   hasEqualRows: boolean;
+  /** As the session's: prompts are computed together with the decode rows, unless they are scored. Default: false. */
+  packs?: boolean;
   /** Absent: the cache's memory is allocated at once. */
   memory?: CacheMemory;
 }

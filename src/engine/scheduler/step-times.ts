@@ -9,12 +9,16 @@ export const unlimited: TimeBudget = { tokens: Number.POSITIVE_INFINITY, perChun
 
 /** A step with prompts takes at most this multiple of what it takes without them, while sequences decode. */
 const maxStretch = 3;
+/** The same for packed runs, which lose less by short chunks: the longest of many is then about three times as long. */
+const packedStretch = 2.6;
 /** Steps up to this many milliseconds are no pause that anybody notices, so smaller chunks would only cost time. */
 const shortMs = 10;
 /** Without sequences that decode, chunks that take less than this many decode steps lose speed. */
 const minDecodes = 8;
-/** Minimum tokens: fewer take almost as long. Also the size of the first chunk, of which nothing is known. */
+/** Minimum tokens of a run: fewer take almost as long. Also the size of the first chunk, of which nothing is known. */
 const minTokens = 16;
+/** The minimum if a run computes decode rows too, which a pause would hurt. */
+const minPackedTokens = 8;
 /** Chunks have at most 2 to the power of this tokens. */
 const octaves = 20;
 /** Weight of a measurement next to what was expected. */
@@ -79,7 +83,7 @@ class ChunkTimes {
 
 /**
  * Learns how long a model's steps take, and chooses how many prompt tokens a step may compute. While sequences decode,
- * prompts lengthen a step to at most three times its time; otherwise a step takes at most `stepMs`, so that aborts and
+ * prompts lengthen a step to about three times its time; otherwise a step takes at most `stepMs`, so that aborts and
  * deadlines wait no longer. Pure: the caller measures.
  */
 export class StepTimes {
@@ -90,13 +94,20 @@ export class StepTimes {
   /** Recent chunks together; older ones count less. */
   readonly #recent = { ms: 0, tokens: 0 };
 
-  /** @param stepMs 0: no limit in time */
-  constructor(stepMs: number) {
+  readonly #packs: boolean;
+
+  /** @param stepMs 0: no limit in time @param packs whether a step computes prompts and decode rows in one run */
+  constructor(stepMs: number, packs = false) {
     this.#stepMs = stepMs;
+    this.#packs = packs;
   }
 
-  /** Records a decode step. */
+  /** Records a decode step. If the session packs, its rows are like the tokens of any other run. */
   decoded(rows: number, ms: number): void {
+    if (this.#packs) {
+      this.#chunks.add(rows, Math.max(ms, clockMs));
+      return;
+    }
     const expected = this.#decode[rows] ?? ms;
     const own = expected + weight * (Math.min(ms, maxDelay * expected) - expected);
     this.#decode[rows] = own;
@@ -107,13 +118,31 @@ export class StepTimes {
 
   /** Records a chunk of a prompt, or a whole prompt that an encoder read. */
   prefilled(tokens: number, ms: number): void {
-    this.#chunks.add(tokens, Math.max(ms, clockMs));
-    this.#recent.ms = 0.9 * this.#recent.ms + ms;
+    this.packed({ rows: 0, tokens }, ms);
+  }
+
+  /** Records a run that computed `tokens` of prompts together with decode rows: it takes as long as so many tokens. */
+  packed({ rows, tokens }: { rows: number; tokens: number }, ms: number): void {
+    this.#recent.ms = 0.9 * this.#recent.ms + ms - this.decodePart({ rows, tokens }, ms);
+    this.#chunks.add(rows + tokens, Math.max(ms, clockMs));
     this.#recent.tokens = 0.9 * this.#recent.tokens + tokens;
+  }
+
+  /** Expected milliseconds of a packed run over so many tokens; 1 if nothing was measured. */
+  runMs(tokens: number): number {
+    return this.#chunks.isKnown ? this.#chunks.of(tokens) : 1;
+  }
+
+  /** The part of a run's time that goes to its decode rows: what a step without prompts takes. */
+  decodePart({ rows, tokens }: { rows: number; tokens: number }, ms: number): number {
+    if (rows === 0) return 0;
+    const known = this.decodeMs(rows);
+    return known === 0 ? (ms * rows) / (rows + tokens) : Math.min(ms, known);
   }
 
   /** Expected milliseconds of a decode step; 0 if none was measured. */
   decodeMs(rows: number): number {
+    if (this.#packs) return this.#chunks.isKnown ? this.#chunks.of(rows) : 0;
     const known = this.#decode.findLast((ms, n) => ms !== undefined && n <= rows);
     return known ?? this.#decode.find((ms) => ms !== undefined) ?? 0;
   }
@@ -131,16 +160,23 @@ export class StepTimes {
   budget(rows: number, othersMs: number | null): TimeBudget {
     if (this.#stepMs === 0) return unlimited;
     if (!this.#chunks.isKnown) return { tokens: minTokens, perChunk: minTokens };
-    const tokens = Math.max(minTokens, this.#chunks.longest(this.#promptMs(rows, othersMs)));
+    const tokens = this.#tokens(rows, othersMs);
     // Two halves take longer by what every chunk takes, however short it is.
     const [whole, half] = [this.#chunks.of(tokens), this.#chunks.of(tokens / 2)];
     const fixed = (tokens / 2) * ((2 * half - whole) / (whole - half));
     return { tokens, perChunk: half < whole ? Math.min(tokens, Math.ceil(fixed)) : tokens };
   }
 
+  #tokens(rows: number, othersMs: number | null): number {
+    const ms = this.#promptMs(rows, othersMs);
+    if (!this.#packs || rows === 0) return Math.max(minTokens, this.#chunks.longest(ms));
+    return Math.max(minPackedTokens, this.#chunks.longest(this.decodeMs(rows) + ms) - rows);
+  }
+
   #promptMs(rows: number, othersMs: number | null): number {
     if (rows === 0 && othersMs === null) return Math.max(this.#stepMs, minDecodes * this.decodeMs(1));
     const decodeMs = (rows === 0 ? 0 : this.decodeMs(rows)) + (othersMs ?? 0);
-    return Math.max((maxStretch - 1) * decodeMs, shortMs - decodeMs);
+    const stretch = this.#packs ? packedStretch : maxStretch;
+    return Math.max((stretch - 1) * decodeMs, shortMs - decodeMs);
   }
 }

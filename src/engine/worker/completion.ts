@@ -12,7 +12,7 @@ import type {
   GenerationRequest,
 } from '../protocol/generation.ts';
 import { Detokenizer, StopStrings, type TokenBytes } from './output-text.ts';
-import { PromptLookup } from './prompt-lookup.ts';
+import { type Guess, noGuess, PromptLookup } from './prompt-lookup.ts';
 
 /** The parts of a model that a completion needs. */
 export interface CompletionModel {
@@ -103,9 +103,9 @@ export class Completion {
    * nothing is guessed while a grammar restricts the text.
    * @param room positions that the slot has behind the next token
    */
-  guess(room: number): readonly number[] {
+  guess(room: number): Guess {
     const { promptTokens, completionPrefix, sampling, maxTokens } = this.request;
-    if (sampling.grammar !== null && !this.sampling!.isFree()) return [];
+    if (sampling.grammar !== null && !this.sampling!.isFree()) return noGuess;
     this.#lookup ??= new PromptLookup([...promptTokens, ...completionPrefix, ...this.generated]);
     return this.#lookup.guess(Math.min(room, maxTokens - this.generated.length - 1));
   }

@@ -1,13 +1,12 @@
-import type { DecodeRow, Runtime, Session } from '../../runtime/session.ts';
-import type { SampledToken } from '../../sampling/sampled-token.ts';
-import { SamplingError } from '../../sampling/sampling-error.ts';
+import type { Runtime, Session } from '../../runtime/session.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { AbortStage, GenerationRequest } from '../protocol/generation.ts';
 import type { EngineReport, StepReport } from '../protocol/messages.ts';
 import type { Scheduler, SlotLimits } from '../scheduler/scheduler.ts';
-import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
+import type { StepPlan } from '../scheduler/step-plan.ts';
 import type { StepTimes } from '../scheduler/step-times.ts';
 import { Completion, type CompletionModel, OpenCompletions } from './completion.ts';
+import { Computation } from './computation.ts';
 import { TimedSession } from './timed-session.ts';
 
 export interface ModelLimits extends SlotLimits {
@@ -24,7 +23,7 @@ export interface ModelEngineParts {
   limits: ModelLimits;
   scheduler: Scheduler;
   times: StepTimes;
-  /** Guess the next tokens of a sequence that decodes alone, if the session can check a guess. */
+  /** Guess the next tokens of sequences, if the session can check a guess. */
   promptLookup: boolean;
   model: CompletionModel;
   clock: Clock;
@@ -35,9 +34,6 @@ export interface ModelEngineParts {
 }
 
 export type SteppedReport = Extract<EngineReport, { type: 'stepped' }>;
-
-/** Maximum logits a session computes at once for a scored prompt: 32 MiB, whatever the vocabulary. */
-const maxScoredLogits = 2 ** 23;
 
 const lateness: Record<AbortStage, string> = {
   queued: 'The request waited for a slot longer than its deadline allows.',
@@ -56,7 +52,7 @@ export class ModelEngine {
   readonly #timed: TimedSession;
   readonly #scheduler: Scheduler;
   readonly #times: StepTimes;
-  readonly #guesses: boolean;
+  readonly #computation: Computation;
   readonly #model: CompletionModel;
   readonly #clock: Clock;
   readonly #onClosed: () => void;
@@ -72,11 +68,19 @@ export class ModelEngine {
     this.#timed = new TimedSession(session, times, clock);
     this.#scheduler = scheduler;
     this.#times = times;
-    this.#guesses = promptLookup && session.hasEqualRows;
     this.#model = model;
     this.#clock = clock;
     this.#onClosed = onClosed;
     this.#completions = new OpenCompletions(clock, onFault);
+    this.#computation = new Computation({
+      session,
+      timed: this.#timed,
+      capacity: limits.capacity,
+      scheduler,
+      completions: this.#completions,
+      model,
+      guesses: promptLookup && session.hasEqualRows,
+    });
   }
 
   get runtime(): Runtime {
@@ -111,8 +115,7 @@ export class ModelEngine {
     this.#moveSlots(plan);
     this.#reusePrefixes(plan);
     this.#giveBackMemory();
-    await this.#prefill(plan);
-    await this.#decode(plan);
+    await this.#computation.run(plan);
     this.#giveBackSlots();
     this.#giveBackMemory();
     return this.#report(plan);
@@ -181,7 +184,7 @@ export class ModelEngine {
       const completion = this.#completions.get(id);
       if (!completion) continue;
       this.#completions.reuse(id, tokens);
-      if (isWhole) this.#encoded(completion);
+      if (isWhole) this.#computation.encoded(completion);
     }
   }
 
@@ -202,123 +205,6 @@ export class ModelEngine {
       } catch (error) {
         this.#completions.breakDown([], error);
       }
-    }
-  }
-
-  async #prefill({ encodes, chunks }: StepPlan): Promise<void> {
-    for (const { id, slot } of encodes) {
-      await this.#attempt(id, async (completion) => {
-        const { promptTokens } = completion.request;
-        await this.#timed.encode(slot, promptTokens);
-        this.#encoded(completion);
-      });
-    }
-    for (const chunk of chunks) {
-      await this.#attempt(chunk.id, async (completion) => {
-        const sampled = await this.#prefillChunk(completion, chunk);
-        if (!chunk.isLast) return;
-        this.#completions.prefilled(completion);
-        if (sampled === null) this.#completions.finishEmpty(completion);
-        else this.#advance(completion, sampled, chunk.end);
-      });
-    }
-  }
-
-  /** Without a completion prefix the decoder has nothing to prefill. */
-  #encoded(completion: Completion): void {
-    if (completion.request.completionPrefix.length === 0) this.#completions.prefilled(completion);
-  }
-
-  /**
-   * Computes a chunk, in pieces if its tokens are scored.
-   * @returns the first generated token, if this is the last chunk and the request asks for tokens; else null
-   */
-  async #prefillChunk(
-    { request, given, sampling }: Completion,
-    { slot, start, end, isLast }: PrefillChunk,
-  ): Promise<SampledToken | null> {
-    const { id, promptLogprobs: alternatives } = request;
-    const startsWithPrompt = this.#model.decoderStart === null;
-    const scoredAtOnce = Math.max(1, Math.floor(maxScoredLogits / this.#session.vocabSize));
-    const atOnce = alternatives === null ? end - start : scoredAtOnce;
-    let last: SampledToken | null = null;
-    for (let from = start; from < end; from += atOnce) {
-      const to = Math.min(end, from + atOnce);
-      const tokens = given.slice(from, to);
-      const chosenBy = isLast && to === end && request.maxTokens > 0 ? sampling : null;
-      const scoring =
-        alternatives === null ? undefined : { followers: given.slice(from + 1, to + 1), alternatives };
-      const { sampled, scores } = await this.#timed.prefill(slot, tokens, from, chosenBy, scoring);
-      if (scoring) this.#completions.score(id, from === 0 && startsWithPrompt ? [null, ...scores] : scores);
-      last = sampled;
-    }
-    return last;
-  }
-
-  async #attempt(id: string, run: (completion: Completion) => Promise<void>): Promise<void> {
-    const completion = this.#completions.get(id);
-    if (!completion) return;
-    try {
-      await run(completion);
-    } catch (error) {
-      this.#completions.breakDown([id], error);
-    }
-  }
-
-  async #decode({ rows }: StepPlan): Promise<void> {
-    if (rows.length === 0) return;
-    if (rows.length === 1 && (await this.#decodeGuess(rows[0]!))) return;
-    const ids = rows.map(({ id }) => id);
-    // A row whose request has just failed stays in the batch as an empty row; its result is ignored.
-    const batch = rows.map(({ id, past }): DecodeRow => {
-      const completion = this.#completions.get(id);
-      return completion
-        ? { token: completion.nextInput, past, sampling: completion.sampling }
-        : { token: 0, past: 0, sampling: null };
-    });
-    try {
-      const results = await this.#timed.decode(batch);
-      for (const [row, id] of ids.entries()) {
-        const completion = this.#completions.get(id);
-        const result = results[row];
-        if (result === 'late') this.#scheduler.repeat(id);
-        else if (result instanceof SamplingError) this.#completions.breakDown([id], result);
-        else if (completion && result) this.#advance(completion, result, batch[row]!.past + 1);
-      }
-    } catch (error) {
-      this.#completions.breakDown(ids, error);
-    }
-  }
-
-  /** Decodes a row together with a guess of its next tokens. @returns whether there was a guess */
-  async #decodeGuess({ id, past }: StepPlan['rows'][number]): Promise<boolean> {
-    const completion = this.#guesses ? this.#completions.get(id) : undefined;
-    const guess = completion?.guess(this.limits.capacity - past - 1) ?? [];
-    if (!completion || guess.length === 0) return false;
-    await this.#attempt(id, async () => {
-      const row = { token: completion.nextInput, past, sampling: completion.sampling };
-      const chosen = await this.#timed.verify(row, guess);
-      // All but the last are right guesses.
-      completion.verified(guess.length, chosen.length - 1);
-      this.#scheduler.filledMore(id, chosen.length - 1);
-      this.#completions.guessed(id, guess.length, 0);
-      for (const [i, choice] of chosen.entries()) {
-        // It may have ended within the guess.
-        if (this.#completions.get(id) !== completion) return;
-        if (i > 0) this.#completions.guessed(id, 0, 1);
-        if (choice instanceof SamplingError) throw choice;
-        this.#advance(completion, choice, past + 1 + i);
-      }
-    });
-    return true;
-  }
-
-  /** @param filled decoder positions in use in the slot */
-  #advance(completion: Completion, sampled: SampledToken, filled: number): void {
-    try {
-      this.#completions.advance(completion, sampled, filled >= this.limits.capacity);
-    } catch (error) {
-      this.#completions.breakDown([completion.request.id], error);
     }
   }
 

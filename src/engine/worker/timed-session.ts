@@ -1,4 +1,4 @@
-import type { Session } from '../../runtime/session.ts';
+import type { Segment, Session } from '../../runtime/session.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { StepReport } from '../protocol/messages.ts';
 import type { StepTimes } from '../scheduler/step-times.ts';
@@ -48,6 +48,27 @@ export class TimedSession {
     );
   }
 
+  /** @returns the choices of `prompts`, then of `rows`, which count as rows with each token of their guesses */
+  async pack(prompts: readonly Segment[], rows: readonly Segment[]): ReturnType<Session['pack']> {
+    const run = { rows: tokensOf(rows), tokens: tokensOf(prompts) };
+    const compute = () => this.#session.pack([...prompts, ...rows]);
+    if (prompts.length === 0) {
+      return this.#measure('decodeMs', compute, (ms) => this.#times.decoded(run.rows, ms));
+    }
+    let decodeMs = 0;
+    const choices = await this.#measure('prefillMs', compute, (ms) => {
+      decodeMs = this.#times.decodePart(run, ms);
+      this.#times.packed(run, ms);
+    });
+    if (rows.length > 0) this.#move(decodeMs);
+    return choices;
+  }
+
+  /** Expected milliseconds of a run over so many tokens of prompts and rows. */
+  runMs(tokens: number): number {
+    return this.#times.runMs(tokens);
+  }
+
   /** A row and its guess take about as long as a batch of as many rows. */
   verify(...call: Parameters<Session['verify']>): ReturnType<Session['verify']> {
     const [, guess] = call;
@@ -65,6 +86,12 @@ export class TimedSession {
     return spent;
   }
 
+  /** Counts time of prompts as time of decode rows. */
+  #move(ms: number): void {
+    const { prefillMs, decodeMs } = this.#spent;
+    this.#spent = { prefillMs: (prefillMs ?? 0) - ms, decodeMs: (decodeMs ?? 0) + ms };
+  }
+
   /** @param onTime receives the milliseconds of a call that succeeds */
   async #measure<T>(phase: keyof Spent, run: () => Promise<T>, onTime: (ms: number) => void): Promise<T> {
     const startedAt = this.#clock();
@@ -78,3 +105,6 @@ export class TimedSession {
     }
   }
 }
+
+const tokensOf = (segments: readonly Segment[]) =>
+  segments.reduce((sum, { tokens }) => sum + tokens.length, 0);

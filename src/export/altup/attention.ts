@@ -53,8 +53,8 @@ export const crossAttention: AltUpOperator = {
 };
 
 const grouped = {
-  inputs: ['query', 'key', 'value', 'past_key', 'past_value', 'seqlens_k', 'total_sequence_length'],
-  outputs: ['mixed', 'present_key', 'present_value'],
+  inputs: cacheInputs,
+  outputs: cacheOutputs,
   integers: ['num_heads', 'kv_num_heads', 'local_window_size'],
   floats: ['scale', 'softcap'],
 };
@@ -62,25 +62,35 @@ const grouped = {
 /**
  * GroupedQueryAttention, computed by GroupQueryAttention: query [batch, sequence, num_heads·d], key, value [batch,
  * sequence, kv_num_heads·d] of new tokens, past_key, past_value [batch, kv_num_heads, capacity, d], seqlens_k int32
- * [batch], total_sequence_length int32 [1] → mixed [batch, sequence, num_heads·d], present_key, present_value. A query
- * attends to at most `local_window_size` keys (−1: all) up to its own. A `softcap` above 0 bounds the scores.
+ * [batch], total_sequence_length int32 [1], segments int32 [0, 3] → mixed [batch, sequence, num_heads·d], present_key,
+ * present_value. A query attends to at most `local_window_size` keys (−1: all) up to its own. A `softcap` above 0 bounds
+ * the scores.
+ *
+ * Keys, values and caches may have another type than the query, which attention then rounds to theirs.
+ *
+ * The kernel has a second form, which the body does not have: with `segments` [segments, 3] (slot, positions before,
+ * number of tokens) batch is 1, and the tokens of all segments are packed one behind the other.
  */
 export const groupedQueryAttention: AltUpOperator = {
   name: 'GroupedQueryAttention',
-  inputs: grouped.inputs,
+  inputs: [...grouped.inputs, 'segments'],
   outputs: grouped.outputs,
   attributes: [...grouped.integers, ...grouped.floats],
   doc: 'Causal attention over a cache per row, which gets the new keys and values, with fewer of their heads than of queries.',
   bodies: {
     gemma: (body) => {
-      body.add('GroupQueryAttention', 'attention', grouped.inputs, {
+      const [query, ...others] = grouped.inputs as [string, ...string[]];
+      // The same types need no casts, and ONNX Runtime removes them.
+      const rounded = body.add('CastLike', 'rounded', [query, 'key']);
+      body.add('GroupQueryAttention', 'attention', [rounded, ...others], {
         domain: microsoftDomain,
         attributes: {
           ...Object.fromEntries(grouped.integers.map((name) => [name, callersInt(name)])),
           ...Object.fromEntries(grouped.floats.map((name) => [name, callersFloat(name)])),
         },
-        outputs: grouped.outputs,
+        outputs: ['attended', 'present_key', 'present_value'],
       });
+      body.add('CastLike', 'mixed', ['attended', query]);
     },
   },
 };

@@ -14,11 +14,16 @@ export interface ModelGraph {
 }
 
 /**
- * Type of matrix products, attention and cache: float16 in fp16, float32 otherwise. The residual stream, norms and
+ * Type of matrix products and attention: float16 in fp16, float32 otherwise. The residual stream, norms and
  * AltUp are float32 in every precision, because the stream of large models exceeds float16's range.
  */
 export function computeType(precision: Precision): FloatType {
   return precision === 'fp16' ? 'float16' : 'float32';
+}
+
+/** Type of a decoder-only model's cache, which quantised models keep in half of float32's memory. */
+export function cacheType(precision: Precision): FloatType {
+  return precision === 'fp32' ? 'float32' : 'float16';
 }
 
 /** Casts a value of the residual stream for linear layers and attention; several calls share one cast. */
@@ -51,6 +56,17 @@ export function inCompute(
 ): string {
   if (computeType(precision) === 'float32') return make(output);
   return castTo(graph, 'float16', make(`${output}/float32`), output);
+}
+
+/** Lets `make` compute a value in the compute type, then casts it to the cache's as `output`. @returns `output` */
+export function inCache(
+  { graph, precision }: ModelGraph,
+  output: string,
+  make: (name: string) => string,
+): string {
+  const type = cacheType(precision);
+  if (computeType(precision) === type) return make(output);
+  return castTo(graph, type, make(`${output}/computed`), output);
 }
 
 function castTo(graph: GraphBuilder, type: FloatType, x: string, output: string): string {

@@ -1,12 +1,6 @@
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
-import {
-  type AnswerFormat,
-  answerHead,
-  type ChoiceDelta,
-  finite,
-  TokenTexts,
-  type Usage,
-} from '../generation/answer-parts.ts';
+import { answerHead, type ChoiceDelta, TokenTexts, type Usage } from '../generation/answer-parts.ts';
+import type { ChunkFormat } from '../generation/chunked-answer.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
 import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
 import type { ChatChoice, ChatCompletion, ChatLogprobs, ToolCall } from './chat-response.ts';
@@ -19,7 +13,7 @@ type WrittenChoice = Omit<ChatChoice, 'logprobs'> & { logprobs: WrittenLogprobs 
 type WrittenCompletion = Omit<ChatCompletion, 'choices'> & { choices: WrittenChoice[] };
 
 /** OpenAI's chat completions, with vLLM's additions. */
-export class ChatFormat implements AnswerFormat {
+export class ChatFormat implements ChunkFormat {
   readonly head: ChatHead;
   readonly #job: GenerationJob;
   readonly #begun = new Set<number>();
@@ -103,16 +97,8 @@ export class ChatFormat implements AnswerFormat {
   }
 
   async #logprobs(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): Promise<WrittenLogprobs> {
-    const entry = (token: number, logprob: number) => ({
-      token: this.#texts.of(token),
-      bytes: [...this.#job.model.vocabulary.tokenBytes(token)],
-      logprob: finite(logprob),
-    });
-    const content = await writeListInTurns(logprobs, ({ logprob, top }, i) =>
-      JSON.stringify({
-        ...entry(tokens[i]!, logprob),
-        top_logprobs: top.map((other) => entry(other.token, other.logprob)),
-      } satisfies ChatLogprobs['content'][number]),
+    const content = await writeListInTurns(logprobs, (score, i) =>
+      JSON.stringify(this.#texts.scored(tokens[i]!, score)),
     );
     return { content, refusal: null };
   }

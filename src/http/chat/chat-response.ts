@@ -1,18 +1,17 @@
 import Type from 'typebox';
 import type { FinishReason } from '../../engine/protocol/generation.ts';
-import { ending, head, RequestMetricsSchema, tokenIds, UsageSchema } from '../generation/answer-parts.ts';
+import {
+  ending,
+  head,
+  RequestMetricsSchema,
+  TokenLogprobSchema,
+  tokenIds,
+  UsageSchema,
+} from '../generation/answer-parts.ts';
 import { nullable } from '../schema-field.ts';
 
-const tokenLogprob = {
-  token: Type.String({
-    description: 'Bytes that do not form a whole character are written as `bytes:\\xe2`.',
-  }),
-  bytes: Type.Array(Type.Integer()),
-  logprob: Type.Number({ description: 'At least -9999.' }),
-};
-
 const ChatLogprobsSchema = Type.Object({
-  content: Type.Array(Type.Object({ ...tokenLogprob, top_logprobs: Type.Array(Type.Object(tokenLogprob)) })),
+  content: Type.Array(TokenLogprobSchema),
   refusal: Type.Null(),
 });
 

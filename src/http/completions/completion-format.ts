@@ -1,12 +1,6 @@
 import type { PromptTokenLogprobs } from '../../sampling/sampled-token.ts';
-import {
-  type AnswerFormat,
-  answerHead,
-  type ChoiceDelta,
-  finite,
-  TokenTexts,
-  type Usage,
-} from '../generation/answer-parts.ts';
+import { answerHead, type ChoiceDelta, finite, TokenTexts, type Usage } from '../generation/answer-parts.ts';
+import type { ChunkFormat } from '../generation/chunked-answer.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
 import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
 import type { Completion, CompletionChoice } from './completion-response.ts';
@@ -29,7 +23,7 @@ interface CompletionFormatOptions {
 }
 
 /** OpenAI's completions, with vLLM's additions. */
-export class CompletionFormat implements AnswerFormat {
+export class CompletionFormat implements ChunkFormat {
   readonly head: Omit<Completion, 'choices' | 'usage'>;
   readonly #job: GenerationJob;
   readonly #options: CompletionFormatOptions;

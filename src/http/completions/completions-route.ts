@@ -1,12 +1,14 @@
 import { clientQueueLimit } from '../../engine/client/admission.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
+import { ChunkedAnswer } from '../generation/chunked-answer.ts';
 import {
   createJob,
   type GenerationJob,
   type JobContext,
   sequencesPerPrompt,
 } from '../generation/generation-job.ts';
-import { generationRoute } from '../generation/generation-route.ts';
+import { chunkStream, generationRoute } from '../generation/generation-route.ts';
+import { readResponseFormat, readStructure } from '../generation/read-grammar.ts';
 import { type PromptReading, promptRoom, readMaxTokens, readPrompt } from '../generation/read-prompt.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
 import type { ReadyModel } from '../models/find-model.ts';
@@ -76,7 +78,7 @@ function separatePrefixes(
 async function createCompletion(
   body: CompletionRequest,
   context: JobContext,
-): Promise<{ job: GenerationJob; format: CompletionFormat }> {
+): Promise<{ job: GenerationJob; format: ChunkedAnswer }> {
   const { model, config, owner } = context;
   if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
     throw invalidRequest('max_tokens', '`max_tokens` of 0 needs `echo` or `prompt_logprobs`.');
@@ -124,7 +126,7 @@ async function createCompletion(
   const job = await createJob(
     body,
     {
-      idPrefix: 'cmpl',
+      idPrefix: 'cmpl-',
       prompts,
       prefixes,
       bestOf: body.best_of ?? null,
@@ -132,7 +134,7 @@ async function createCompletion(
       // `best_of` chooses by log probability.
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,
-      grammar: null,
+      grammar: readStructure(readResponseFormat(body.response_format), body.structured_outputs),
       specialTexts: new Map(),
     },
     context,
@@ -149,7 +151,7 @@ async function createCompletion(
     logprobs,
     promptLogprobs: body.prompt_logprobs ?? null,
   });
-  return { job, format };
+  return { job, format: new ChunkedAnswer(format, job, body, context.clock) };
 }
 
 export function completionsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {
@@ -163,7 +165,7 @@ export function completionsRoute(app: App, dependencies: ServerDependencies, lim
     summary: 'Complete a prompt',
     description:
       'OpenAI’s completions, with vLLM’s additional sampling parameters. The service refuses unknown fields.',
-    streamExample: '{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}',
+    stream: chunkStream('{"id":"cmpl-6b1f","choices":[{"index":0,"text":" acknowledged", …}], …}'),
   });
 }
 

@@ -1,12 +1,21 @@
 /** Paths of other APIs, and what does the same here. */
 const otherApis: readonly [path: RegExp, api: string, here: string][] = [
-  [/^\/v1$/, 'the base URL of OpenAI’s clients', '/v1/models, /v1/completions or /v1/chat/completions'],
+  [
+    /^\/v1$/,
+    'the base URL of OpenAI’s clients',
+    '/v1/models, /v1/completions, /v1/chat/completions or /v1/responses',
+  ],
   [/^\/v1\/messages(\/.*)?$/, 'Anthropic’s API', '/v1/chat/completions'],
   [/^\/v1\/complete$/, 'Anthropic’s API', '/v1/completions'],
   [/^\/api\/chat$/, 'Ollama’s API', '/v1/chat/completions'],
   [/^\/api\/generate$/, 'Ollama’s API', '/v1/completions'],
   [/^\/api\/(tags|ps|show)$/, 'Ollama’s API', '/v1/models'],
   [/^\/api\/version$/, 'Ollama’s API', '/version'],
+  [
+    /^\/v1\/(assistants|conversations|threads)(\/.*)?$/,
+    'an OpenAI API that keeps conversations',
+    '/v1/responses, with the earlier items in `input`',
+  ],
   [/^\/v1\/engines$/, 'an older OpenAI API', '/v1/models'],
   [/^\/v1\/engines\/.*$/, 'an older OpenAI API', '/v1/completions, with the model’s name as `model`'],
   [
@@ -14,6 +23,7 @@ const otherApis: readonly [path: RegExp, api: string, here: string][] = [
     'Azure’s API',
     '/v1/chat/completions, with the model’s name as `model`',
   ],
+  [/^\/openai(\/v1)?\/responses$/, 'Azure’s API', '/v1/responses'],
   [/^\/openai\/deployments\/.*$/, 'Azure’s API', '/v1/completions, with the model’s name as `model`'],
   [/^\/completion$/, 'llama.cpp’s API', '/v1/completions'],
   [/^\/generate(_stream)?$/, 'the API of Text Generation Inference', '/v1/completions'],

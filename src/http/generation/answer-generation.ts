@@ -4,30 +4,17 @@ import type { GenerationEvent } from '../../engine/protocol/generation.ts';
 import { ServiceError } from '../../errors.ts';
 import type { RequestLife } from '../../observability/request-life.ts';
 import type { PromptTokenLogprobs } from '../../sampling/sampled-token.ts';
-import { errorBody, toServiceError } from '../errors/error-response.ts';
+import { toServiceError } from '../errors/error-response.ts';
 import { writeInTurns } from '../json/in-turns.ts';
 import { ServerSentEvents } from '../json/server-sent-events.ts';
 import type { ServerDependencies } from '../server-dependencies.ts';
-import {
-  type AnswerFormat,
-  answerUsage,
-  type ChoiceDelta,
-  type RequestMetrics,
-  requestMetrics,
-  type WholeChoice,
-} from './answer-parts.ts';
-import type { GenerationFields } from './generation-fields.ts';
+import type { AnswerFormat, ChoiceDelta } from './answer-parts.ts';
 import type { GenerationJob } from './generation-job.ts';
-
-function usageReports({ stream_options: options }: GenerationFields): UsageReports {
-  if (!options?.include_usage) return 'none';
-  return options.continuous_usage_stats ? 'continuous' : 'end';
-}
 
 interface AnswerParts {
   job: GenerationJob;
   format: AnswerFormat;
-  fields: GenerationFields;
+  isStreamed: boolean;
   /** Aborts when the client leaves. */
   gone: AbortSignal;
 }
@@ -36,8 +23,8 @@ interface AnswerParts {
 export async function answerGeneration(
   request: FastifyRequest,
   reply: FastifyReply,
-  { job, format, fields, gone }: AnswerParts,
-  { engine, clock, config }: Pick<ServerDependencies, 'engine' | 'clock' | 'config'>,
+  { job, format, isStreamed, gone }: AnswerParts,
+  { engine, config }: Pick<ServerDependencies, 'engine' | 'config'>,
 ): Promise<FastifyReply> {
   const { life } = request;
   life.completionId = job.id;
@@ -47,28 +34,17 @@ export async function answerGeneration(
   const events = engine.generate(job.requests, gone);
   life.sequences = events.lives;
   const deltas = choiceDeltas(events, job);
-  const metrics = fields.return_metrics ? () => requestMetrics(life, clock()) : null;
-  if (fields.stream) {
-    const usage = usageReports(fields);
-    await streamAnswer(reply, { format, deltas, usage, metrics, life, gone, config });
+  if (isStreamed) {
+    await streamAnswer(reply, { format, deltas, life, gone, config });
     return reply;
   }
-  const choices = bestChoices(await collectChoices(deltas, job), job);
-  const whole = await format.whole(choices, answerUsage(life));
-  const answer = { ...whole, ...(metrics ? { metrics: metrics() } : {}) };
-  const { bytes } = await writeInTurns(answer);
+  const { bytes } = await writeInTurns(await format.whole(deltas, life));
   return reply.type('application/json; charset=utf-8').send(bytes);
 }
-
-/** `end`: in a separate last chunk; `continuous`: also in every other chunk. */
-type UsageReports = 'none' | 'end' | 'continuous';
 
 interface StreamedAnswer {
   format: AnswerFormat;
   deltas: ReturnType<typeof choiceDeltas>;
-  usage: UsageReports;
-  /** For the whole request, sent in the last chunk; null if not requested. */
-  metrics: (() => RequestMetrics) | null;
   life: RequestLife;
   gone: AbortSignal;
   config: Pick<ServerDependencies['config'], 'streamBuffer' | 'streamIntervalMs'>;
@@ -78,16 +54,10 @@ interface StreamedAnswer {
  * Sends each delta as it arrives. The first one sends the status too, so a failure before it is an ordinary error.
  * @throws ServiceError before anything is sent
  */
-async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer): Promise<void> {
-  const { format, deltas, usage, metrics, life, gone, config } = answer;
-  const head = JSON.stringify(format.head).slice(0, -1);
-  /** Tokens in the chunks so far; more may already be generated. */
-  let sentTokens = 0;
-  const usageField = () => {
-    if (usage === 'none') return '';
-    return usage === 'end' ? ',"usage":null' : `,"usage":${JSON.stringify(answerUsage(life, sentTokens))}`;
-  };
-
+async function streamAnswer(
+  reply: FastifyReply,
+  { format, deltas, life, gone, config }: StreamedAnswer,
+): Promise<void> {
   const first = await deltas.next();
   reply.hijack();
   const stream = new ServerSentEvents(reply.raw, reply.getHeaders() as OutgoingHttpHeaders, {
@@ -99,29 +69,19 @@ async function streamAnswer(reply: FastifyReply, answer: StreamedAnswer): Promis
     },
   });
   const send = async (delta: ChoiceDelta) => {
-    sentTokens += delta.tokens.length;
-    for (const choices of await format.choices(delta)) {
-      stream.send(`${head},"choices":[${choices}]${usageField()}}`);
-    }
+    for (const event of await format.events(delta, life)) stream.send(event);
   };
   try {
     if (!first.done) await send(first.value);
     for await (const delta of deltas) await send(delta);
-    const last = {
-      ...(usage === 'none' ? {} : { usage: answerUsage(life) }),
-      ...(metrics ? { metrics: metrics() } : {}),
-    };
-    if (Object.keys(last).length > 0) {
-      stream.send(JSON.stringify({ ...format.head, choices: [], ...last }));
-    }
+    stream.end(await format.lastEvents(life));
   } catch (error) {
     if (gone.aborted) return;
     const refusal = toServiceError(error);
     life.errorCode = refusal.code;
     if (refusal.status === 500) reply.log.error({ err: error }, 'a stream ended in an error');
-    stream.send(JSON.stringify(errorBody(refusal)));
+    stream.end(await format.failure(refusal, life));
   }
-  stream.end();
 }
 
 /**
@@ -165,56 +125,4 @@ async function* choiceDeltas(
         throw new ServiceError('shutting_down', 'The service stopped before the answer was finished.');
     }
   }
-}
-
-/** Waits for all sequences. @returns one choice for each, in the job's order */
-async function collectChoices(
-  deltas: AsyncIterable<ChoiceDelta>,
-  { requests }: GenerationJob,
-): Promise<WholeChoice[]> {
-  const choices = requests.map(
-    ({ logprobs }, index): WholeChoice => ({
-      index,
-      text: '',
-      tokens: [],
-      logprobs: logprobs === null ? null : [],
-      promptLogprobs: null,
-      finishReason: null,
-      stopReason: null,
-    }),
-  );
-  for await (const delta of deltas) {
-    const choice = choices[delta.index]!;
-    choice.text += delta.text;
-    choice.tokens.push(...delta.tokens);
-    choice.logprobs?.push(...(delta.logprobs ?? []));
-    choice.promptLogprobs ??= delta.promptLogprobs;
-    choice.finishReason ??= delta.finishReason;
-    choice.stopReason ??= delta.stopReason;
-  }
-  return choices;
-}
-
-/** Mean over the tokens; 0, the best possible value, for a choice without tokens. */
-function meanLogprob({ logprobs }: WholeChoice): number {
-  if (!logprobs || logprobs.length === 0) return 0;
-  return logprobs.reduce((sum, { logprob }) => sum + logprob, 0) / logprobs.length;
-}
-
-/**
- * For each prompt, the `n` of its `bestOf` choices with the highest mean log probability, best first. Ties keep their
- * order. If `n` equals `bestOf`, returns all choices in their order.
- */
-function bestChoices(
-  choices: readonly WholeChoice[],
-  { prompts, n, bestOf }: Pick<GenerationJob, 'prompts' | 'n' | 'bestOf'>,
-): WholeChoice[] {
-  if (n === bestOf) return [...choices];
-  return prompts.flatMap((_, prompt) =>
-    choices
-      .slice(prompt * bestOf, (prompt + 1) * bestOf)
-      .sort((a, b) => meanLogprob(b) - meanLogprob(a))
-      .slice(0, n)
-      .map((choice, i) => ({ ...choice, index: prompt * n + i })),
-  );
 }

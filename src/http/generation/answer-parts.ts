@@ -1,8 +1,10 @@
 import Type from 'typebox';
 import { tokenText } from '../../catalog/tokenizer/vocabulary.ts';
 import type { FinishReason } from '../../engine/protocol/generation.ts';
+import type { ServiceError } from '../../errors.ts';
 import { between, type RequestLife } from '../../observability/request-life.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from '../../sampling/sampled-token.ts';
+import type { ServerSentEvent } from '../json/server-sent-events.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import { nullable } from '../schema-field.ts';
 import type { GenerationJob } from './generation-job.ts';
@@ -20,20 +22,16 @@ export interface ChoiceDelta {
   stopReason: string | number | null;
 }
 
-/** A complete choice. */
-export type WholeChoice = ChoiceDelta & {
-  tokens: number[];
-  logprobs: NonNullable<ChoiceDelta['logprobs']>[number][] | null;
-};
-
 /** How an API writes generated text. Each answer has its own instance, which may keep state. */
 export interface AnswerFormat {
-  /** The whole answer, not streamed. */
-  whole(choices: readonly WholeChoice[], usage: Usage): Promise<object>;
-  /** The chunks for one delta: the entry of each in `choices`, as JSON. */
-  choices(delta: ChoiceDelta): Promise<string[]>;
-  /** The fields that every chunk begins with. */
-  readonly head: object;
+  /** The whole answer, not streamed. @throws ServiceError if reading the deltas does */
+  whole(deltas: AsyncIterable<ChoiceDelta>, life: RequestLife): Promise<object>;
+  /** The events of a stream for its next delta. */
+  events(delta: ChoiceDelta, life: RequestLife): Promise<ServerSentEvent[]>;
+  /** The events after the last delta. */
+  lastEvents(life: RequestLife): Promise<ServerSentEvent[]>;
+  /** The last events of a stream that fails. */
+  failure(error: ServiceError, life: RequestLife): Promise<ServerSentEvent[]>;
 }
 
 /** Token counts of an answer, the same for completions and chat. */
@@ -153,6 +151,22 @@ const floor = -9999;
 /** A log probability as answers contain it. */
 export const finite = (logprob: number): number => Math.max(floor, logprob);
 
+const tokenLogprob = {
+  token: Type.String({
+    description: 'Bytes that do not form a whole character are written as `bytes:\\xe2`.',
+  }),
+  bytes: Type.Array(Type.Integer()),
+  logprob: Type.Number({ description: 'At least -9999.' }),
+};
+
+/** A token with its log probability, as chats and responses write it. */
+export const TokenLogprobSchema = Type.Object({
+  ...tokenLogprob,
+  top_logprobs: Type.Array(Type.Object(tokenLogprob)),
+});
+
+export type TokenLogprob = Type.Static<typeof TokenLogprobSchema>;
+
 /** The text of each single token, decoded once for an answer that contains it many times. */
 export class TokenTexts {
   readonly #vocabulary: Pick<ReadyModel['vocabulary'], 'tokenBytes'>;
@@ -168,5 +182,15 @@ export class TokenTexts {
     const text = tokenText(this.#vocabulary.tokenBytes(token));
     this.#texts.set(token, text);
     return text;
+  }
+
+  /** A token with its log probability. */
+  scored(token: number, { logprob, top }: TokenLogprobs): TokenLogprob {
+    const entry = (token: number, logprob: number) => ({
+      token: this.of(token),
+      bytes: [...this.#vocabulary.tokenBytes(token)],
+      logprob: finite(logprob),
+    });
+    return { ...entry(token, logprob), top_logprobs: top.map((other) => entry(other.token, other.logprob)) };
   }
 }

@@ -10,6 +10,8 @@ const noCacheControl = 'the service reuses cached prompts by itself';
 const noSpaces = 'the service writes JSON without optional whitespace';
 const oneCompiler = 'the service has only one grammar compiler';
 const noStore = 'nothing is stored';
+const noBuiltIns = 'the service has no tools of its own';
+const onlyContent = 'the model reads only the content';
 
 const anyNull = [null];
 
@@ -24,8 +26,6 @@ export const withoutEffect = {
   prompt_cache_retention: unused('string', noCacheControl),
   prompt_cache_options: unused('object', noCacheControl),
   session_id: unused('string', noCacheControl),
-  metadata: unused('object', noStore),
-  store: unsupported([null, false], noStore),
   service_tier: unsupported([null, 'auto', 'default'], 'there is only one tier; see `priority`'),
   moderation: unsupported(anyNull, 'the service does not moderate'),
 
@@ -54,14 +54,21 @@ export const withoutEffect = {
   vllm_xargs: unsupported([null, {}], 'the service has no extensions'),
 };
 
+const withoutStore = {
+  metadata: unused('object', noStore),
+  store: unsupported([null, false], noStore),
+};
+
 export const withoutEffectInCompletions = {
   ...withoutEffect,
+  ...withoutStore,
   suffix: unsupported([null, ''], 'the served models do not fill in the middle'),
   prompt_embeds: unsupported([null, []], 'prompts are text or token ids'),
 };
 
 export const withoutEffectInChat = {
   ...withoutEffect,
+  ...withoutStore,
   // Functions are accepted if none may be called (chat/chat-route.ts).
   functions: unsupported<unknown[] | null>([null, []], noFunctions, {
     type: 'array',
@@ -88,6 +95,68 @@ export const withoutEffectInChat = {
   best_of: unsupported([null, 1], 'request `n` choices and pick one'),
 };
 
+export const withoutEffectInResponses = {
+  ...withoutEffect,
+  conversation: unsupported(anyNull, 'send the earlier items in `input`, or `previous_response_id`'),
+  prompt: unsupported(anyNull, 'send the prompt itself, as `instructions` and `input`'),
+  background: unsupported([null, false], 'work ends with its connection; see `stream`'),
+  background_options: unsupported(anyNull, 'work ends with its connection; see `stream`'),
+  truncation: unsupported(
+    [null, 'disabled'],
+    'the service drops no items; `truncate_prompt_tokens` cuts the prompt’s beginning off',
+  ),
+  context_management: unsupported([null, []], 'the service does not shorten a conversation'),
+  max_tool_calls: unused('integer', `it counts calls of built-in tools: ${noBuiltIns}`),
+  image: unsupported([null, {}], noMedia),
+  access_programs: unsupported([null, {}], 'the service has none'),
+};
+
+/** In `text` of responses. */
+export const withoutEffectInText = {
+  verbosity: unsupported([null, 'medium'], 'ask for a short or long answer in a message'),
+};
+
+/** In `reasoning` of responses. */
+export const withoutEffectInReasoning = {
+  effort: unsupported([null, 'none'], noReasoning),
+  summary: unused('string', noReasoning),
+  generate_summary: unused('string', noReasoning),
+  context: unused('string', noReasoning),
+  mode: unsupported([null, 'standard'], noReasoning),
+};
+
+/** In items of `input`, mostly in those of an answer that clients send back. */
+export const withoutEffectInItems = {
+  id: unused('string', 'only an `item_reference` needs it'),
+  status: unused('string', onlyContent),
+  phase: unused('string', onlyContent),
+  created_by: unused('string', onlyContent),
+  caller: unused('object', onlyContent),
+  namespace: unsupported(anyNull, 'functions have no namespaces'),
+  async: unsupported([null, false], 'calls wait for their results'),
+  parsed_arguments: unused(undefined, '`arguments` holds the same'),
+  summary: unsupported([null, []], noReasoning),
+  encrypted_content: unsupported([null, ''], noReasoning),
+};
+
+/** In parts of the contents of items. */
+export const withoutEffectInItemParts = {
+  annotations: unused(undefined, 'the model reads only the text'),
+  logprobs: unused(undefined, 'the model reads only the text'),
+  parsed: unused(undefined, '`text` holds the same'),
+  cache_control: unused(undefined, noCacheControl),
+  prompt_cache_breakpoint: unused(undefined, noCacheControl),
+};
+
+/** In tools of responses. */
+export const withoutEffectInFunctions = {
+  allowed_callers: unsupported([null, ['direct']], noBuiltIns),
+  async: unsupported([null, false], 'calls wait for their results'),
+  defer_loading: unsupported([null, false], 'the model sees every function from the start'),
+  output_schema: unused('object', 'the model reads results as they are'),
+  cache_control: unused(undefined, noCacheControl),
+};
+
 export const withoutEffectInStreamOptions = {
   include_obfuscation: unsupported([null, false], 'chunks are not padded'),
 };
@@ -109,7 +178,7 @@ export const withoutEffectInMessages = {
   reasoning_content: unsupported([null, ''], noReasoning),
   thinking_blocks: unsupported([null, []], noReasoning),
   parsed: unused(undefined, '`content` holds the same'),
-  provider_specific_fields: unused('object', 'the model reads only the content'),
+  provider_specific_fields: unused('object', onlyContent),
   cache_control: unused('object', noCacheControl),
 };
 

@@ -28,16 +28,10 @@ const samplingFields = Object.fromEntries(
   ),
 ) as Record<SamplingField, ReturnType<typeof optional<number>>>;
 
-/** The fields of every request for generated text, whatever the form of its prompt. */
-export const generationFields = {
+/** The fields of every request for generated text, whatever its API. */
+export const textFields = {
   model: optional<string>('string', {
     description: 'The model to use, by its name in /v1/models. Optional if only one model is served.',
-  }),
-  n: optionalInteger({
-    minimum: 1,
-    maximum: 128,
-    default: 1,
-    description: 'Number of choices for each prompt. More than one needs a `temperature` above 0.',
   }),
   ...samplingFields,
   logit_bias: optional<Record<string, number>>('object', {
@@ -85,19 +79,11 @@ export const generationFields = {
     maxItems: 32,
     description: 'The completion never contains the token sequence of any of these texts.',
   }),
-  ...structureFields,
+  structured_outputs: structureFields.structured_outputs,
   truncate_prompt_tokens: optional<number>('integer', {
     minimum: -1,
     description:
       'Keep only the last tokens of a longer prompt, this many; -1 keeps as many as fit next to the tokens to generate.',
-  }),
-  return_token_ids: optionalBoolean({
-    default: false,
-    description: 'Also return the token ids of the prompt and of each choice.',
-  }),
-  return_metrics: optionalBoolean({
-    default: false,
-    description: 'Also return, as `metrics`, how long the request waited and ran.',
   }),
   priority: optionalInteger({
     minimum: -(2 ** 31),
@@ -106,13 +92,6 @@ export const generationFields = {
     description:
       'Among the waiting requests of one client, lower values get a slot first. Waiting raises every request.',
   }),
-  request_id: optional<string>('string', {
-    minLength: 1,
-    maxLength: 128,
-    pattern: '^[\\w.:/+=@-]+$',
-    description: 'Becomes the answer’s `id`, after the usual prefix.',
-    'x-expects': 'at most 128 letters, digits and `._:/+=@-`, or null',
-  }),
   cache_salt: optional<string>('string', {
     maxLength: 256,
     description: 'Requests share cached prompts only with requests that have the same salt.',
@@ -120,6 +99,33 @@ export const generationFields = {
   stream: optionalBoolean({
     default: false,
     description: 'Send the text while it is generated, as server-sent events.',
+  }),
+};
+
+/** The fields of requests for generated text whose answers have choices. */
+export const generationFields = {
+  ...textFields,
+  n: optionalInteger({
+    minimum: 1,
+    maximum: 128,
+    default: 1,
+    description: 'Number of choices for each prompt. More than one needs a `temperature` above 0.',
+  }),
+  response_format: structureFields.response_format,
+  return_token_ids: optionalBoolean({
+    default: false,
+    description: 'Also return the token ids of the prompt and of each choice.',
+  }),
+  return_metrics: optionalBoolean({
+    default: false,
+    description: 'Also return, as `metrics`, how long the request waited and ran.',
+  }),
+  request_id: optional<string>('string', {
+    minLength: 1,
+    maxLength: 128,
+    pattern: '^[\\w.:/+=@-]+$',
+    description: 'Becomes the answer’s `id`, after the usual prefix.',
+    'x-expects': 'at most 128 letters, digits and `._:/+=@-`, or null',
   }),
   stream_options: optional<StreamOptions>('object', {
     properties: {

@@ -71,7 +71,7 @@ export interface GenerationJob {
 
 /** What differs between the kinds of generation request. */
 interface GenerationTask {
-  /** Prefix of the answer's id. */
+  /** What the answer's id begins with. */
   idPrefix: string;
   prompts: readonly (readonly number[])[];
   /** By prompt, what its completions begin with; null: none given. */
@@ -85,7 +85,7 @@ interface GenerationTask {
   /** In the engine's form. */
   logprobs: number | null;
   promptLogprobs: number | null;
-  /** Instead of what `response_format` or `structured_outputs` asks for. */
+  /** What holds the text to a structure. */
   grammar: WantedGrammar | null;
   /** What to write for some special tokens, in the engine's form. */
   specialTexts: ReadonlyMap<number, string>;
@@ -144,7 +144,7 @@ export async function createJob(
     throw invalidRequest('stream_options', '`stream_options` needs `stream` to be true.');
   }
   const bestOf = sequencesPerPrompt(fields, task.bestOf, config);
-  const grammar = await readGrammar(fields, task.grammar, context);
+  const grammar = task.grammar && (await readGrammar(fields, task.grammar, context));
   const sampling = { ...(await readSampling(fields, model, owner)), grammar: grammar?.id ?? null };
   if (sampling.temperature === 0 && bestOf > 1) {
     const param = (fields.n ?? 1) > 1 ? 'n' : 'best_of';
@@ -162,7 +162,7 @@ export async function createJob(
   }
   const stop = readStop(fields, model.manifest.vocabSize);
   // Two requests may have the same `request_id`, so the engine never sees it.
-  const unique = `${task.idPrefix}-${randomUUID().replaceAll('-', '')}`;
+  const unique = `${task.idPrefix}${randomUUID().replaceAll('-', '')}`;
   const queuedAt = clock();
   const requests = task.prompts.flatMap((promptTokens, prompt) => {
     const completionPrefix = task.prefixes?.[prompt] ?? [];
@@ -196,7 +196,7 @@ export async function createJob(
     }));
   });
   return {
-    id: fields.request_id ? `${task.idPrefix}-${fields.request_id}` : unique,
+    id: fields.request_id ? `${task.idPrefix}${fields.request_id}` : unique,
     created: Math.floor(Date.now() / 1000),
     model,
     prompts: task.prompts,

@@ -24,21 +24,30 @@ interface GenerationRoute<Body extends Type.TSchema> {
   operation: 'text_completion' | 'chat';
   summary: string;
   description: string;
-  streamExample: string;
+  stream: StreamDescription;
 }
 
+interface StreamDescription {
+  /** What the service sends with `stream`, after “with `stream`, ”. */
+  events: string;
+  /** An event's `data`. */
+  data: string;
+  examples: string[];
+}
+
+/** The stream of an API whose answers have choices. @param example the data of a chunk */
+export const chunkStream = (example: string): StreamDescription => ({
+  events: 'events that each hold a part of it, then `data: [DONE]`',
+  data: 'A part of the answer as JSON, an error, or at the end `[DONE]`.',
+  examples: [example, '[DONE]'],
+});
+
 /** The schema of one event, in the form that OpenAPI uses for streams since 3.2. */
-const eventSchema = (example: string) => ({
+const eventSchema = ({ data, examples }: StreamDescription) => ({
   type: 'object',
   description: 'An event.',
   required: ['data'],
-  properties: {
-    data: {
-      type: 'string',
-      description: 'A part of the answer as JSON, an error, or at the end `[DONE]`.',
-      examples: [example, '[DONE]'],
-    },
-  },
+  properties: { data: { type: 'string', description: data, examples } },
 });
 
 export function generationRoute<Body extends Type.TSchema>(
@@ -64,11 +73,10 @@ export function generationRoute<Body extends Type.TSchema>(
     body: route.body,
     response: {
       200: {
-        description:
-          'The whole answer; with `stream`, events that each hold a part of it, then `data: [DONE]`.',
+        description: `The whole answer; with \`stream\`, ${route.stream.events}.`,
         content: {
           'application/json': { schema: route.answer },
-          'text/event-stream': { schema: eventSchema(route.streamExample) },
+          'text/event-stream': { schema: eventSchema(route.stream) },
         },
       },
       ...errorResponses(404, 413, 415, 500, 503, 504),
@@ -90,7 +98,8 @@ export function generationRoute<Body extends Type.TSchema>(
       });
       const release = takeSequences(job);
       try {
-        return await answerGeneration(request, reply, { job, format, fields, gone }, dependencies);
+        const isStreamed = fields.stream ?? false;
+        return await answerGeneration(request, reply, { job, format, isStreamed, gone }, dependencies);
       } finally {
         release();
       }
@@ -104,10 +113,14 @@ export function generationRoute<Body extends Type.TSchema>(
 
 /** A request's parameters, under the names of OpenTelemetry's GenAI conventions. */
 function tracedParameters(
-  fields: GenerationFields & { max_tokens?: number | null; max_completion_tokens?: number | null },
+  fields: GenerationFields & {
+    max_tokens?: number | null;
+    max_completion_tokens?: number | null;
+    max_output_tokens?: number | null;
+  },
 ): NonNullable<RequestLife['generation']>['parameters'] {
   return {
-    max_tokens: fields.max_completion_tokens ?? fields.max_tokens ?? null,
+    max_tokens: fields.max_output_tokens ?? fields.max_completion_tokens ?? fields.max_tokens ?? null,
     temperature: fields.temperature ?? null,
     top_p: fields.top_p ?? null,
     top_k: fields.top_k ?? null,

@@ -7,6 +7,7 @@ import {
   type SchemaSource,
 } from '../../sampling/grammar.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
+import { paramOf } from '../errors/validation-error.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import { closeObjects, SchemaError } from './closed-schema.ts';
 import type { GenerationFields } from './generation-fields.ts';
@@ -70,24 +71,6 @@ function ofSchemaText(param: string, json: string): GrammarSource {
   return isObject ? closed(param, schema as object, false) : { json };
 }
 
-/** @returns null if the text is free. @throws ServiceError `invalid_request` naming what is wrong with the schema */
-export function readResponseFormat({
-  type,
-  json_schema: wrapped,
-  schema,
-}: ResponseFormat): SchemaSource | null {
-  if (schema && type !== 'json_object') {
-    throw invalidRequest(
-      'response_format',
-      `\`response_format.schema\` needs the type \`json_object\`, not \`${type}\`.`,
-    );
-  }
-  if (type === 'text') return null;
-  if (type === 'json_object') return schema ? ofSchema('response_format', schema) : anyObject;
-  if (wrapped?.schema) return ofSchema('response_format', wrapped.schema, wrapped.strict ?? false);
-  throw invalidRequest('response_format', '`response_format.json_schema.schema` is required with this type.');
-}
-
 function ofStructuredOutputs(outputs: StructuredOutputs): GrammarSource {
   const { json, regex, choice, grammar, json_object: isObject } = outputs;
   const sources: GrammarSource[] = [];
@@ -114,31 +97,77 @@ export interface WantedGrammar {
   placeOf?: (error: GrammarError) => string;
 }
 
-/** @throws ServiceError for faults that show without compiling the grammar */
-function readSource(fields: GenerationFields): WantedGrammar | null {
-  const { response_format: format, structured_outputs: outputs } = fields;
-  const formatSource = format ? readResponseFormat(format) : null;
-  if (!outputs) return formatSource && { param: 'response_format', source: formatSource };
-  if (!formatSource) return { param: 'structured_outputs', source: ofStructuredOutputs(outputs) };
-  throw invalidRequest(
-    'structured_outputs',
-    '`structured_outputs` and `response_format` both constrain the text; send one of them.',
-  );
+/** The grammar of a document. */
+export interface WantedFormat extends WantedGrammar {
+  source: SchemaSource;
+}
+
+/** The format of an answer's text, whatever the field that asks for it. */
+interface TextFormat {
+  type: 'text' | 'json_object' | 'json_schema';
+  schema?: object | null | undefined;
+  strict?: boolean | null | undefined;
 }
 
 /**
- * The compiled grammar that a request needs: `own`, or what `response_format` or `structured_outputs` asks for; null if
- * there is none.
+ * @param param the field that asks for the format
+ * @param place of its schema, for errors
+ * @throws ServiceError `invalid_request` for faults that show without compiling the grammar
+ */
+export function readFormat(
+  param: string,
+  place: string,
+  { type, schema, strict }: TextFormat,
+): WantedFormat | null {
+  if (type === 'text') return null;
+  if (schema) return { param, source: ofSchema(param, schema, strict ?? false) };
+  if (type === 'json_object') return { param, source: anyObject };
+  throw invalidRequest(param, `\`${place}\` is required with this type.`);
+}
+
+/** What `response_format` asks for. */
+export function readResponseFormat(format: ResponseFormat | null | undefined): WantedFormat | null {
+  if (!format) return null;
+  const { type, json_schema: wrapped, schema } = format;
+  if (schema && type !== 'json_object') {
+    throw invalidRequest(
+      'response_format',
+      `\`response_format.schema\` needs the type \`json_object\`, not \`${type}\`.`,
+    );
+  }
+  const described = type === 'json_object' ? { schema } : wrapped;
+  return readFormat('response_format', 'response_format.json_schema.schema', { type, ...described });
+}
+
+/**
+ * What holds the text of an answer to a structure.
+ * @param format what its format asks for
+ * @throws ServiceError `invalid_request` for faults that show without compiling the grammar
+ */
+export function readStructure(
+  format: WantedGrammar | null,
+  outputs: StructuredOutputs | null | undefined,
+): WantedGrammar | null {
+  if (!outputs) return format;
+  const param = 'structured_outputs';
+  if (format) {
+    const { param: other } = format;
+    throw invalidRequest(param, `\`${param}\` and \`${other}\` both constrain the text; send one of them.`);
+  }
+  const source = ofStructuredOutputs(outputs);
+  if (!('json' in source)) refuseLong(param, source);
+  return { param, source };
+}
+
+/**
+ * Compiles the grammar that a request needs.
  * @throws ServiceError `invalid_request` with the reason if it is impossible, `compiler_busy` if it is impossible now
  */
 export async function readGrammar(
   fields: GenerationFields,
-  own: WantedGrammar | null,
+  { param, source, placeOf = () => param }: WantedGrammar,
   { model: { name, backend }, compileGrammar, owner }: GrammarContext,
-): Promise<Grammar | null> {
-  const wanted = own ?? readSource(fields);
-  if (wanted === null) return null;
-  const { param, source, placeOf = () => param } = wanted;
+): Promise<Grammar> {
   if (backend !== 'native') {
     throw invalidRequest(
       param,
@@ -157,12 +186,11 @@ export async function readGrammar(
       `\`min_tokens\` cannot be combined with \`${param}\`: the text ends where its structure ends.`,
     );
   }
-  if (!own && !('json' in source)) refuseLong(param, source);
   try {
     return await compileGrammar(name, source, owner);
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error;
     const place = placeOf(error);
-    throw invalidRequest(/^\w+/.exec(place)![0], cannotBeCompiled(place, error));
+    throw invalidRequest(paramOf(place), cannotBeCompiled(place, error));
   }
 }

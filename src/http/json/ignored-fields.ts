@@ -44,9 +44,12 @@ const listed = (names: readonly string[]) =>
     ...(names.length > maxNames ? ['...'] : []),
   ].join(', ');
 
+/** A closed schema names all its members, so its `allOf` can only restrict them. */
 const alternatives = (schema: Schema): Schema[] => [
   schema,
-  ...[schema.anyOf, schema.oneOf, schema.allOf].flatMap((parts) => (parts ?? []).flatMap(alternatives)),
+  ...[schema.anyOf, schema.oneOf, schema.additionalProperties === false ? [] : schema.allOf].flatMap(
+    (parts) => (parts ?? []).flatMap(alternatives),
+  ),
 ];
 
 /**

@@ -145,7 +145,7 @@ export function readJsonBodies(app: App): void {
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'buffer' },
-    async ({ headers, raw }: FastifyRequest, bytes: Buffer) => {
+    async ({ headers, method, raw }: FastifyRequest, bytes: Buffer) => {
       const encoding = headers['content-encoding']?.trim() || 'identity';
       if (encoding.toLowerCase() !== 'identity') {
         throw unsupported(
@@ -156,6 +156,8 @@ export function readJsonBodies(app: App): void {
       if (charset && !/^(utf-?8|us-ascii)$/i.test(charset)) {
         throw unsupported(`The body has the charset '${shortName(charset)}'; send it as UTF-8.`);
       }
+      // OpenAI's Python client names a content type in DELETE too, where there is no body.
+      if (bytes.length === 0 && method === 'DELETE') return undefined;
       if (bytes.length === 0) throw invalidRequest(null, 'The body is empty; send a JSON object.');
       if (bytes.length > maxSmallBody) {
         await wholeTurn();

@@ -3,6 +3,12 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 /** How long a client may be behind before the buffer limit applies: reading a burst takes time. */
 const patienceMs = 1000;
 
+/** An event: one line of JSON, with a name in APIs that name their events. */
+export interface ServerSentEvent {
+  data: string;
+  name?: string;
+}
+
 export interface EventsReader {
   /** Aborted when the client leaves. Nothing is written after that. */
   gone: AbortSignal;
@@ -14,9 +20,11 @@ export interface EventsReader {
   onSlow(): void;
 }
 
+const written = ({ data, name }: ServerSentEvent) => `${name ? `event: ${name}\n` : ''}data: ${data}\n\n`;
+
 /**
- * A response of server-sent events, each one line of JSON. Events wait for a slow client, up to a limit; the service
- * never waits for the client.
+ * A response of server-sent events. Events wait for a slow client, up to a limit; the service never waits for the
+ * client.
  */
 export class ServerSentEvents {
   readonly #response: ServerResponse;
@@ -40,18 +48,18 @@ export class ServerSentEvents {
     });
   }
 
-  send(json: string): void {
+  send(event: ServerSentEvent): void {
     const isScheduled = this.#held !== '';
-    this.#held += `data: ${json}\n\n`;
+    this.#held += written(event);
     if (isScheduled) return;
     const pause = this.#wroteAt + this.#reader.intervalMs - performance.now();
     if (pause <= 0) this.#write();
     else setTimeout(() => this.#write(), Math.ceil(pause));
   }
 
-  /** Ends the stream with `[DONE]`, as OpenAI does. */
-  end(): void {
-    if (!this.#reader.gone.aborted) this.#response.end(`${this.#take()}data: [DONE]\n\n`);
+  /** Ends the stream with these events. */
+  end(last: readonly ServerSentEvent[]): void {
+    if (!this.#reader.gone.aborted) this.#response.end(this.#take() + last.map(written).join(''));
   }
 
   #write(): void {

@@ -12,6 +12,9 @@ const exposedHeaders = [
   ignoredFieldsHeader,
 ];
 
+/** The methods that routes take. */
+const methods = 'GET,HEAD,POST,DELETE';
+
 /** How long a browser may remember the answer to a preflight; seconds. */
 const preflightAge = 3600;
 
@@ -21,7 +24,12 @@ const preflightAge = 3600;
  */
 export function allowOrigins(app: App, { corsOrigins }: Pick<ServerConfig, 'corsOrigins'>): void {
   if (corsOrigins === null) return;
-  const options: FastifyCorsOptions = { origin: [...corsOrigins], exposedHeaders, maxAge: preflightAge };
+  const options: FastifyCorsOptions = {
+    origin: [...corsOrigins],
+    methods,
+    exposedHeaders,
+    maxAge: preflightAge,
+  };
   app.register(cors, {
     delegator: ({ headers }, done) => {
       // Another OPTIONS request is refused like any method that a route does not take.

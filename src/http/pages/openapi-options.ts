@@ -10,7 +10,7 @@ export function openapiOptions(version: string): FastifyDynamicSwaggerOptions {
         title: 'altup-serve',
         version,
         description:
-          'Serves AltUp language models over the OpenAI completions and chat API. Every answer has the header `X-Request-Id`, with the id of the request if it sent one. The log has the same id.',
+          'Serves AltUp language models over OpenAI’s API of completions, chats and responses. Every answer has the header `X-Request-Id`, with the id of the request if it sent one. The log has the same id.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: [

@@ -127,6 +127,16 @@ export interface NativeModel {
     pasts: Int32Array,
     samplings: readonly (NativeSampling | null)[],
   ): (NativeChoice | null)[] | null;
+  packs(): boolean;
+  /**
+   * @param segments for each of `samplings`: slot, filled positions, number of new tokens, how many of these are a guess
+   * @returns by segment: the token behind it, and behind its guess as far as that was right; none without sampling
+   */
+  pack(
+    tokens: Int32Array,
+    segments: Int32Array,
+    samplings: readonly (NativeSampling | null)[],
+  ): NativeChoice[][];
   /** Chooses the token behind each of `tokens` in slot 0, until one is not the next of `tokens`. */
   verify(tokens: Int32Array, past: number, sampling: NativeSampling): NativeChoice[];
   copySlot(from: number, to: number, length: number): void;

@@ -11,11 +11,13 @@ import {
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import { type ExecutionProvider, executionProviders } from '../execution-providers.ts';
 import type {
+  Choice,
   DecodeRow,
   PrefillResult,
   Runtime,
   Sampling,
   Scoring,
+  Segment,
   Session,
   SessionOptions,
 } from '../session.ts';
@@ -41,6 +43,8 @@ export class NativeSession implements Session {
   readonly encoderCapacity: number;
   readonly vocabSize: number;
   readonly hasEqualRows: boolean;
+  /** Known once the model is loaded. */
+  #packs = false;
   readonly #model: NativeModel;
   readonly #addon: LoadedAddon['addon'];
   /** A step's inputs, by slot. They have their own ArrayBuffers, which V8 would otherwise allocate at every step. */
@@ -99,7 +103,12 @@ export class NativeSession implements Session {
       ...provider.request(options.folder, manifest.precision),
       ...(kernels === undefined ? {} : { kernels }),
     });
+    session.#packs = hasEqualRows && model.packs();
     return session;
+  }
+
+  get packs(): boolean {
+    return this.#packs;
   }
 
   async encode(slot: number, tokens: readonly number[]): Promise<void> {
@@ -127,7 +136,7 @@ export class NativeSession implements Session {
     return { sampled: token, scores };
   }
 
-  async decode(rows: readonly DecodeRow[]): Promise<(SampledToken | SamplingError | 'late' | null)[]> {
+  async decode(rows: readonly DecodeRow[]): Promise<(Choice | null)[]> {
     const [tokens, pasts] = [this.#tokens, this.#pasts];
     const samplings: (NativeSampling | null)[] = [];
     for (const { token, past, sampling } of rows) {
@@ -138,6 +147,24 @@ export class NativeSession implements Session {
     const choices = this.#model.decode(tokens, pasts, samplings);
     if (choices) return choices.map((choice) => choice && sampledToken(choice));
     return samplings.map((sampling, row) => sampling && { token: tokens[row]!, logprobs: null });
+  }
+
+  async pack(segments: readonly Segment[]): Promise<Choice[][]> {
+    // Layers that share the cache of others skip the tokens before the first one that is sampled.
+    const order = [...segments.keys()].sort(
+      (a, b) => Number(segments[a]!.sampling !== null) - Number(segments[b]!.sampling !== null),
+    );
+    const sorted = order.map((i) => segments[i]!);
+    const found = this.#model.pack(
+      Int32Array.from(sorted.flatMap(({ tokens }) => tokens)),
+      Int32Array.from(
+        sorted.flatMap(({ slot, past, tokens, guessed }) => [slot, past, tokens.length, guessed]),
+      ),
+      sorted.map(({ sampling }) => sampling),
+    );
+    const choices = new Array<Choice[]>(segments.length);
+    for (const [n, i] of order.entries()) choices[i] = found[n]!.map(sampledToken);
+    return choices;
   }
 
   async verify(
@@ -170,7 +197,7 @@ export class NativeSession implements Session {
   }
 }
 
-function sampledToken(choice: NativeChoice): SampledToken | SamplingError | 'late' {
+function sampledToken(choice: NativeChoice): Choice {
   const { token, logprobs, badLogit, grammarFault, isLate } = choice;
   if (token !== null) return { token, logprobs };
   if (isLate) return 'late';

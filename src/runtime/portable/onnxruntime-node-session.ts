@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { hasHalfCache } from '../../catalog/cache-bytes.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import type { SampledToken } from '../../sampling/sampled-token.ts';
 import { GrammarFaultError, type SamplingError } from '../../sampling/sampling-error.ts';
@@ -40,6 +41,7 @@ export class OnnxruntimeNodeSession implements Session {
   readonly vocabSize: number;
   /** The last bits of ONNX Runtime's attention depend on the chunk. */
   readonly hasEqualRows = false;
+  readonly packs = false;
   readonly #decoder: InferenceSession;
   readonly #encoder: InferenceSession | null;
   readonly #self: LayerCache[];
@@ -47,6 +49,8 @@ export class OnnxruntimeNodeSession implements Session {
   /** Encoder positions in use, by slot. */
   readonly #encoderLengths: Int32Array;
   readonly #fetches: string[];
+  /** The decoder has the input that packed steps need. */
+  readonly #hasSegments: boolean;
   readonly #sampler: LogitsSampler;
 
   private constructor(
@@ -64,7 +68,7 @@ export class OnnxruntimeNodeSession implements Session {
     this.#decoder = decoder;
     this.#encoder = encoder;
     const layer = (heads: number, headSize: number, maxCapacity: number): LayerCache => {
-      const isHalf = manifest.precision === 'fp16';
+      const isHalf = hasHalfCache(manifest);
       const shape = { slots: this.slots, heads, headSize, maxCapacity, isHalf };
       return { key: new SlotCache(shape), value: new SlotCache(shape) };
     };
@@ -72,6 +76,7 @@ export class OnnxruntimeNodeSession implements Session {
     this.#cross = manifest.cross.map(({ heads, headSize }) => layer(heads, headSize, this.encoderCapacity));
     this.#encoderLengths = new Int32Array(options.slots);
     this.#sampler = new LogitsSampler(manifest.vocabSize);
+    this.#hasSegments = decoder.inputNames.includes('segments');
     this.#fetches = ['logits', ...manifest.cache.flatMap((_, i) => [`new.${i}.key`, `new.${i}.value`])];
   }
 
@@ -164,6 +169,7 @@ export class OnnxruntimeNodeSession implements Session {
       logit_positions: int64(logitRows, [logitRows.length]),
     };
     feed(feeds, 'past_key_values', this.#self, first, count);
+    if (this.#hasSegments) feeds.segments = int32([], [0, 3]);
     if (this.#encoder !== null) {
       feed(feeds, 'cross', this.#cross, first, count);
       feeds.encoder_lengths = new Tensor('int32', this.#encoderLengths.slice(first, first + count), [count]);
@@ -174,6 +180,10 @@ export class OnnxruntimeNodeSession implements Session {
       append(value, cacheNumbers(outputs, `new.${i}.value`), first, pasts);
     });
     return floats(outputs, 'logits');
+  }
+
+  pack(): never {
+    throw new Error('packing needs the native backend on the CPU');
   }
 
   verify(): never {

@@ -3,6 +3,7 @@
 use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
 
 use super::heads::{Shape, check_dims};
+use super::segments::Segment;
 use crate::ops::compute::{Compute, Tensor};
 use crate::ops::shapes::Shapes;
 use crate::ops::storage::Storage;
@@ -84,21 +85,28 @@ impl<T: Storage> Appended<T> {
         Ok(Self { past: Place::of(past.data()), new: Place::of(new.data()), present })
     }
 
-    /// Writes the new rows of one head behind its first `first` rows.
-    pub unsafe fn append(&self, shape: &Shape, head: usize, first: usize) {
+    /// Makes the present of one head of a slot the past, unless they are the same memory. `head`: counted over all slots.
+    pub unsafe fn keep(&self, shape: &Shape, head: usize) {
         let length = shape.capacity * shape.head_size;
-        let present = self.present.at(head * length);
         let past = self.past.at(head * length).cast_const();
-        // SAFETY: the caller's tensors fit `shape`, and `lengths` put the new rows within the capacity. The present is
-        // the past's memory or apart from it: ONNX Runtime and `Layers::bind` see to it, nothing here checks it.
+        let present = self.present.at(head * length);
+        // SAFETY: the caller's tensors fit `shape`. The present is the past's memory or apart from it: ONNX Runtime and
+        // `Layers::bind` see to it, nothing here checks it.
         unsafe {
             if present.cast_const() != past {
                 past.copy_to_nonoverlapping(present, length);
             }
-            for token in 0..shape.sequence {
-                let row = self.new.at(shape.token(head, token)).cast_const();
-                row.copy_to_nonoverlapping(present.add((first + token) * shape.head_size), shape.head_size);
-            }
+        }
+    }
+
+    /// Writes a segment's new rows of head `own` to its slot.
+    pub unsafe fn append(&self, shape: &Shape, segment: &Segment, own: usize) {
+        let slot = (segment.slot * shape.heads + own) * shape.capacity;
+        for token in 0..segment.count {
+            let row = self.new.at(shape.place(segment.token + token, own)).cast_const();
+            let place = self.present.at((slot + segment.first + token) * shape.head_size);
+            // SAFETY: the caller's tensors fit `shape`, and its segments were checked to lie within the capacity.
+            unsafe { row.copy_to_nonoverlapping(place, shape.head_size) };
         }
     }
 }

@@ -46,7 +46,7 @@ impl<T: Storage> Kernel for CrossAttention<T> {
 
     fn compute(&self, context: &Compute) -> Result<()> {
         let (query, keys, values) = (context.input(0)?, context.input(1)?, context.input(2)?);
-        let shape = self.heads.shape(context, &query, ("keys", &keys), ("values", &values))?;
+        let shape = self.heads.shape(context, &query, (("keys", &keys), ("values", &values)), None)?;
         let lengths = context.input(LENGTHS)?;
         check_dims(context, ("lengths", &lengths), &query, &[shape.rows])?;
         // SAFETY: there is one length for each row.
@@ -67,8 +67,9 @@ impl<T: Storage> Kernel for CrossAttention<T> {
         };
         let set = InstructionSet::fastest();
         shape.for_each_head(context, &|row| lengths[row] as usize, &|head| {
+            let (row, own) = (head / shape.heads, head % shape.heads);
             for token in 0..shape.sequence {
-                let place = shape.token(head, token);
+                let place = shape.place(row * shape.sequence + token, own);
                 let attention = Attention {
                     query: query.at(place),
                     cached: cached(head),

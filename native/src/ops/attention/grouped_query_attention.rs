@@ -2,10 +2,11 @@ use std::cell::RefCell;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-use ort_sys::ONNXTensorElementDataType;
+use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
 
-use super::appended::{self, Appended, PAST, lengths, new_rows, total};
+use super::appended::{self, Appended, PAST, new_rows};
 use super::heads::{Heads, Shape};
+use super::segments::{SEGMENTS, Segment, of_batch, of_packed, packed};
 use crate::kernels::InstructionSet;
 use crate::kernels::blocked_attention::{BLOCK, BlockAttention, Finish, Merge, empty, record, stride};
 use crate::ops::compute::Compute;
@@ -17,30 +18,48 @@ use crate::ops::tokens::{Place, SERIAL};
 use crate::ort::Result;
 
 /// query [batch, sequence, heads·d], key, value [batch, sequence, kv_heads·d], past_key, past_value [batch, kv_heads,
-/// capacity, d], seqlens_k int32 [batch] (a row's total length − 1), total_sequence_length int32 [1] → mixed [batch,
-/// sequence, heads·d], present_key, present_value with the shape of the past. The new keys and values follow the row's
-/// past, and every query attends to the keys up to its own, `local_window_size` of them at most. If the present is the
-/// past's memory, nothing else is written.
-pub struct GroupedQueryAttention<T> {
+/// capacity, d], seqlens_k int32 [batch] (a row's total length − 1), total_sequence_length int32 [1], segments int32 [0,
+/// 3] → mixed [batch, sequence, heads·d], present_key, present_value with the shape of the past. The new keys and values
+/// follow the row's past, and every query attends to the keys up to its own, `local_window_size` of them at most. If the
+/// present is the past's memory, nothing else is written.
+///
+/// Packed: batch is 1, the caches have a row per slot, and segments [segments, 3] says where the tokens belong: slot,
+/// positions before, number of tokens. `seqlens_k` and `total_sequence_length` are not read. With fewer tokens than that
+/// in query, key and value, these are the last ones.
+///
+/// Queries and results have elements of type `T`; keys, values and caches of type `C`, to which queries are rounded.
+pub struct GroupedQueryAttention<T, C> {
     heads: Heads,
     /// Maximum number of keys for a query.
     window: usize,
     softcap: f32,
-    _storage: PhantomData<T>,
+    _storage: PhantomData<(T, C)>,
 }
 
 /// Query rows that read a block of keys together.
 const TILE: usize = 32;
 
-impl<T: Storage> Kernel for GroupedQueryAttention<T> {
+/// Maximum numbers in the records of blocks that are merged at the end: 32 MiB. With more of them, the heads are tasks
+/// enough.
+const MAX_RECORDS: usize = 1 << 23;
+
+impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
     const NAME: &'static CStr = c"GroupedQueryAttention";
     const TYPE: ONNXTensorElementDataType = T::TYPE;
-    const INPUTS: usize = 7;
+    const INPUTS: usize = SEGMENTS + 1;
     const OUTPUTS: usize = 3;
     const IN_PLACE: usize = 0;
 
     fn input_type(input: usize) -> ONNXTensorElementDataType {
-        appended::input_type::<T>(input)
+        match input {
+            0 => T::TYPE,
+            SEGMENTS => ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+            _ => appended::input_type::<C>(input),
+        }
+    }
+
+    fn output_type(output: usize) -> ONNXTensorElementDataType {
+        if output == 0 { T::TYPE } else { C::TYPE }
     }
 
     fn infer(shapes: &Shapes) -> Result<()> {
@@ -67,7 +86,10 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
     fn compute(&self, context: &Compute) -> Result<()> {
         let query = context.input(0)?;
         let past = [context.input(PAST[0])?, context.input(PAST[1])?];
-        let shape = self.heads.shape(context, &query, ("past_key", &past[0]), ("past_value", &past[1]))?;
+        let packed = packed(context, &query)?;
+        let slots = packed.and_then(|_| past[0].dims.first().copied());
+        let caches = (("past_key", &past[0]), ("past_value", &past[1]));
+        let shape = self.heads.shape(context, &query, caches, slots)?;
         if shape.rows * shape.sequence == 0 {
             return Err(context.error(format_args!("query {:?} has no tokens", query.dims)));
         }
@@ -75,17 +97,28 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
             new_rows(context, (1, "key"), &query, &shape)?,
             new_rows(context, (2, "value"), &query, &shape)?,
         ];
-        let lengths = lengths(context, &query, &shape, total(context)?)?;
+        let slots = slots.map_or(shape.rows, |slots| slots as usize);
+        let segments = match packed {
+            Some(numbers) => of_packed(context, numbers, (&shape, slots))?,
+            None => of_batch(context, &query, &shape)?,
+        };
         let out = Place::of(context.output::<T>(0, query.dims)?);
-        let keys = Appended::<T>::of(context, 1, &past[0], &new[0])?;
-        let values = Appended::<T>::of(context, 2, &past[1], &new[1])?;
-        let first = |head: usize| lengths[head / shape.heads] as usize + 1 - shape.sequence;
-        let heads = shape.rows * shape.heads;
-        parallel(context, heads, heads * shape.sequence * shape.head_size, &|head| {
+        let keys = Appended::<C>::of(context, 1, &past[0], &new[0])?;
+        let values = Appended::<C>::of(context, 2, &past[1], &new[1])?;
+        let mut of_slot = vec![None; slots];
+        for segment in &segments {
+            of_slot[segment.slot] = Some(segment);
+        }
+        let products = shape.rows * shape.sequence * shape.heads * shape.head_size;
+        parallel(context, slots * shape.heads, products, &|head| {
             // SAFETY: the tensors have the shapes just checked, and no other head writes to this one's rows.
             unsafe {
-                keys.append(&shape, head, first(head));
-                values.append(&shape, head, first(head));
+                for cache in [&keys, &values] {
+                    cache.keep(&shape, head);
+                    if let Some(segment) = of_slot[head / shape.heads] {
+                        cache.append(&shape, segment, head % shape.heads);
+                    }
+                }
             }
         })?;
         let call = Call {
@@ -99,11 +132,17 @@ impl<T: Storage> Kernel for GroupedQueryAttention<T> {
             values: values.present,
             out,
         };
-        if shape.sequence * shape.group <= TILE {
-            call.by_blocks(context, &first)
-        } else {
-            call.by_tiles(context, &first)
-        }
+        let heads = segments
+            .iter()
+            .flat_map(|segment| (0..shape.heads).map(move |own| (*segment, own)))
+            .map(|(segment, own)| Tile { segment, own, from: 0, to: segment.count * shape.group });
+        let mut numbers = 0;
+        let (short, long): (Vec<_>, Vec<_>) = heads.partition(|rows| {
+            numbers += call.blocks(rows).len() * rows.to * record(shape.head_size);
+            rows.to <= TILE && numbers <= MAX_RECORDS
+        });
+        call.by_blocks(context, &short)?;
+        call.by_tiles(context, &long)
     }
 }
 
@@ -117,32 +156,31 @@ fn parallel(context: &Compute, count: usize, products: usize, task: &(impl Fn(us
 }
 
 /// One call of the kernel, with the new keys and values appended.
-struct Call<T> {
+struct Call<T, C> {
     shape: Shape,
     scale: f32,
     window: usize,
     softcap: f32,
     set: InstructionSet,
     query: Place<T>,
-    keys: Place<T>,
-    values: Place<T>,
+    keys: Place<C>,
+    values: Place<C>,
     out: Place<T>,
 }
 
-/// Query rows `from..to` of one head, counted token by token and query head by query head.
+/// Query rows `from..to` of a segment that share head `own`, counted token by token and query head by query head.
 #[derive(Clone, Copy)]
 struct Tile {
-    head: usize,
-    /// Position of the head's first new token.
-    first: usize,
+    segment: Segment,
+    own: usize,
     from: usize,
     to: usize,
 }
 
-impl<T: Storage> Call<T> {
+impl<T: Storage, C: Storage> Call<T, C> {
     /// Positions that a row of a tile attends to.
     fn span(&self, tile: &Tile, row: usize) -> (usize, usize) {
-        let end = tile.first + row / self.shape.group + 1;
+        let end = tile.segment.first + row / self.shape.group + 1;
         (end.saturating_sub(self.window), end)
     }
 
@@ -158,24 +196,24 @@ impl<T: Storage> Call<T> {
     /// Address of a row's query in `query` and of its result in `out`.
     fn place(&self, tile: &Tile, row: usize) -> usize {
         let Shape { group, head_size, .. } = self.shape;
-        self.shape.queries(tile.head, row / group) + row % group * head_size
+        self.shape.place(tile.segment.token + row / group, tile.own) * group + row % group * head_size
     }
 
-    /// A tile's queries in f32, [rows, stride].
+    /// A tile's queries, rounded to `C`, in f32: [rows, stride].
     fn read_queries(&self, tile: &Tile, queries: &mut Vec<f32>) {
         let size = self.shape.head_size;
         queries.clear();
         for row in tile.from..tile.to {
             // SAFETY: the query tensor has these rows.
             let query = unsafe { std::slice::from_raw_parts(self.query.at(self.place(tile, row)), size) };
-            queries.extend(query.iter().map(|number| number.to_f32()));
+            queries.extend(query.iter().map(|number| C::from_f32(number.to_f32()).to_f32()));
             queries.resize(queries.len().next_multiple_of(stride(size)), 0.0);
         }
     }
 
     /// Leaves a tile's records of one block in `sums`.
     fn attend(&self, tile: &Tile, block: usize, queries: &[f32], sums: &mut [f32]) {
-        let Shape { capacity, head_size, .. } = self.shape;
+        let Shape { heads, capacity, head_size, .. } = self.shape;
         let start = block * BLOCK;
         let mut spans = [(0, 0); TILE];
         let rows = tile.to - tile.from;
@@ -184,7 +222,8 @@ impl<T: Storage> Call<T> {
             let inside = |position: usize| position.clamp(start, start + BLOCK) - start;
             *span = (inside(from), inside(to));
         }
-        let at = (tile.head * capacity + start) * head_size;
+        let head = tile.segment.slot * heads + tile.own;
+        let at = (head * capacity + start) * head_size;
         let attention = BlockAttention {
             head_size,
             scale: self.scale,
@@ -195,7 +234,7 @@ impl<T: Storage> Call<T> {
             queries,
             sums,
         };
-        // SAFETY: spans end at the last new position at most, which `lengths` put within the capacity.
+        // SAFETY: spans end at the last new position at most, which segments put within the capacity.
         unsafe { attention.run(self.set) };
     }
 
@@ -210,23 +249,22 @@ impl<T: Storage> Call<T> {
         unsafe { Finish { record, out, head_size }.run(self.set) }
     }
 
-    /// A task for each tile, for many rows per head.
-    fn by_tiles(&self, context: &Compute, first: &(impl Fn(usize) -> usize + Sync)) -> Result<()> {
-        let Shape { rows, heads, sequence, group, head_size, .. } = self.shape;
-        let tiles = (sequence * group).div_ceil(TILE);
-        let tile_of = |task: usize| {
-            // Long tiles first, because threads that finish early take the short ones.
-            let (head, tile) = (task % (rows * heads), tiles - 1 - task / (rows * heads));
-            Tile {
-                head,
-                first: first(head),
-                from: tile * TILE,
-                to: (sequence * group).min((tile + 1) * TILE),
-            }
+    /// A task for each tile of many rows per head.
+    fn by_tiles(&self, context: &Compute, heads: &[Tile]) -> Result<()> {
+        let head_size = self.shape.head_size;
+        let cut = |rows: &Tile| {
+            let rows = *rows;
+            (0..rows.to).step_by(TILE).map(move |from| Tile { from, to: rows.to.min(from + TILE), ..rows })
         };
-        context.parallel(rows * heads * tiles, &|task| {
+        let mut tiles: Vec<_> = heads.iter().flat_map(cut).collect();
+        if tiles.is_empty() {
+            return Ok(());
+        }
+        // Long tiles first, because threads that finish early take the short ones.
+        tiles.sort_by_key(|tile| std::cmp::Reverse(self.blocks(tile).len()));
+        context.parallel(tiles.len(), &|task| {
             SCRATCH.with_borrow_mut(|Scratch { queries, sums, merged }| {
-                let tile = tile_of(task);
+                let tile = tiles[task];
                 let size = record(head_size);
                 self.read_queries(&tile, queries);
                 sums.resize(TILE * size, 0.0);
@@ -247,51 +285,49 @@ impl<T: Storage> Call<T> {
         })
     }
 
-    /// A task for each block, for few rows per head: each head's rows are one tile. Blocks are merged at the end.
-    fn by_blocks(&self, context: &Compute, first: &(impl Fn(usize) -> usize + Sync)) -> Result<()> {
-        let Shape { rows, heads, sequence, group, head_size, .. } = self.shape;
-        let size = record(head_size);
-        let tile_of = |head: usize| Tile { head, first: first(head), from: 0, to: sequence * group };
-        // Where each head's tasks begin.
-        let mut starts = Vec::with_capacity(rows * heads + 1);
-        starts.push(0);
-        let mut products = 0;
-        for head in 0..rows * heads {
-            let tile = tile_of(head);
-            starts.push(starts[head] + self.blocks(&tile).len());
-            products += self.products(&tile);
+    /// A task for each block of heads with few rows, which are one tile each. Blocks are merged at the end.
+    fn by_blocks(&self, context: &Compute, tiles: &[Tile]) -> Result<()> {
+        let size = record(self.shape.head_size);
+        // Where each tile's tasks begin, and what they leave: a record for each row.
+        let mut starts = Vec::with_capacity(tiles.len() + 1);
+        starts.push((0, 0));
+        let (mut count, mut numbers, mut products) = (0, 0, 0);
+        for tile in tiles {
+            count += self.blocks(tile).len();
+            numbers += self.blocks(tile).len() * tile.to * size;
+            products += self.products(tile);
+            starts.push((count, numbers));
         }
-        let count = starts[rows * heads];
         RECORDS.with_borrow_mut(|records| {
-            let records_per_task = sequence * group * size;
-            if records.len() < count * records_per_task {
-                records.resize(count * records_per_task, 0.0);
+            if records.len() < numbers {
+                records.resize(numbers, 0.0);
             }
             let all = Place::of(records.as_mut_ptr());
-            // SAFETY: each task has its own records.
-            let of_task = |task: usize| unsafe {
-                std::slice::from_raw_parts_mut(all.at(task * records_per_task), records_per_task)
+            let of_task = |index: usize, task: usize| {
+                let (first, start) = starts[index];
+                let length = tiles[index].to * size;
+                // SAFETY: each task has its own records.
+                unsafe { std::slice::from_raw_parts_mut(all.at(start + (task - first) * length), length) }
             };
             parallel(context, count, products, &|task| {
-                let head = starts.partition_point(|start| *start <= task) - 1;
-                let tile = tile_of(head);
+                let index = starts.partition_point(|(first, _)| *first <= task) - 1;
+                let tile = &tiles[index];
                 SCRATCH.with_borrow_mut(|Scratch { queries, .. }| {
-                    self.read_queries(&tile, queries);
-                    let block = self.blocks(&tile).start + task - starts[head];
-                    self.attend(&tile, block, queries, of_task(task));
+                    self.read_queries(tile, queries);
+                    let block = self.blocks(tile).start + task - starts[index].0;
+                    self.attend(tile, block, queries, of_task(index, task));
                 });
             })?;
-            let merges = count * records_per_task;
-            parallel(context, rows * heads, merges, &|head| {
-                let tile = tile_of(head);
+            parallel(context, tiles.len(), numbers, &|index| {
+                let tile = &tiles[index];
                 SCRATCH.with_borrow_mut(|Scratch { merged, .. }| {
                     merged.resize(size, 0.0);
-                    for row in 0..sequence * group {
+                    for row in 0..tile.to {
                         empty(merged);
-                        for task in starts[head]..starts[head + 1] {
-                            self.merge(merged, &of_task(task)[row * size..(row + 1) * size]);
+                        for task in starts[index].0..starts[index + 1].0 {
+                            self.merge(merged, &of_task(index, task)[row * size..(row + 1) * size]);
                         }
-                        self.finish(&tile, row, merged);
+                        self.finish(tile, row, merged);
                     }
                 });
             })

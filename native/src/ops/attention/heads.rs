@@ -52,12 +52,13 @@ impl Heads {
         Ok(Self { count, group: heads.count / count, ..heads })
     }
 
+    /// `slots`: rows of the caches; None: as many as the query has.
     pub fn shape(
         &self,
         context: &Compute,
         query: &Tensor,
-        keys: (&str, &Tensor),
-        values: (&str, &Tensor),
+        (keys, values): ((&str, &Tensor), (&str, &Tensor)),
+        slots: Option<i64>,
     ) -> Result<Shape> {
         let heads = self.count * self.group;
         let [rows, sequence, width] = query.dims else {
@@ -74,11 +75,12 @@ impl Heads {
             )));
         }
         let capacity = keys.1.dims.get(2).copied().unwrap_or(-1);
-        let wanted = [*rows, self.count as i64, capacity, head_size as i64];
+        let slots = slots.unwrap_or(*rows);
+        let wanted = [slots, self.count as i64, capacity, head_size as i64];
         for (name, tensor) in [keys, values] {
             if tensor.dims != wanted {
                 return Err(context.error(format_args!(
-                    "{name} {:?} does not fit query {:?}: [{rows}, {}, {}, {head_size}] wanted",
+                    "{name} {:?} does not fit query {:?}: [{slots}, {}, {}, {head_size}] wanted",
                     tensor.dims,
                     query.dims,
                     self.count,
@@ -92,16 +94,10 @@ impl Heads {
 }
 
 impl Shape {
-    /// Start of the keys or values of `head`, counted across all rows, in token `token` of its row's [sequence, heads ·
-    /// head size].
-    pub fn token(&self, head: usize, token: usize) -> usize {
-        let (row, own) = (head / self.heads, head % self.heads);
-        ((row * self.sequence + token) * self.heads + own) * self.head_size
-    }
-
-    /// Start of the queries that share `head`, in token `token` of its row: `group` times the head size.
-    pub fn queries(&self, head: usize, token: usize) -> usize {
-        self.token(head, token) * self.group
+    /// Start of the keys or values of head `own` in `token`, counted over [rows · sequence, heads · head size]. Times
+    /// `group`, it is the start of the queries that share the head.
+    pub fn place(&self, token: usize, own: usize) -> usize {
+        (token * self.heads + own) * self.head_size
     }
 
     /// Runs `task(row · heads + head)` for all heads of all rows. Each head reads `keys(row)` keys, which divides the

@@ -5,6 +5,7 @@ mod appended;
 mod cross_attention;
 mod grouped_query_attention;
 mod heads;
+mod segments;
 mod self_attention;
 
 pub use cross_attention::CrossAttention;

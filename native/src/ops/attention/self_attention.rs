@@ -5,6 +5,7 @@ use ort_sys::ONNXTensorElementDataType;
 
 use super::appended::{self, Appended, PAST, lengths, new_rows, total};
 use super::heads::{Heads, check_dims};
+use super::segments::Segment;
 use crate::kernels::InstructionSet;
 use crate::kernels::attention::{Attention, Cached};
 use crate::ops::compute::Compute;
@@ -49,7 +50,7 @@ impl<T: Storage> Kernel for SelfAttention<T> {
     fn compute(&self, context: &Compute) -> Result<()> {
         let query = context.input(0)?;
         let past = [context.input(PAST[0])?, context.input(PAST[1])?];
-        let shape = self.heads.shape(context, &query, ("past_key", &past[0]), ("past_value", &past[1]))?;
+        let shape = self.heads.shape(context, &query, (("past_key", &past[0]), ("past_value", &past[1])), None)?;
         let new = [
             new_rows(context, (1, "key"), &query, &shape)?,
             new_rows(context, (2, "value"), &query, &shape)?,
@@ -73,13 +74,18 @@ impl<T: Storage> Kernel for SelfAttention<T> {
         shape.for_each_head(context, &length, &|head| {
             let row = head / shape.heads;
             let first = length(row) - shape.sequence;
+            let own = head % shape.heads;
+            let segment =
+                Segment { slot: row, first, count: shape.sequence, token: row * shape.sequence };
             // SAFETY: the tensors have the shapes just checked, and no other head writes to this one's rows.
             unsafe {
-                keys.append(&shape, head, first);
-                values.append(&shape, head, first);
+                for cache in [&keys, &values] {
+                    cache.keep(&shape, head);
+                    cache.append(&shape, &segment, own);
+                }
             }
             for token in 0..shape.sequence {
-                let place = shape.token(head, token);
+                let place = shape.place(segment.token + token, own);
                 let following =
                     if head + 1 < shape.rows * shape.heads { length((head + 1) / shape.heads) } else { 0 };
                 let attention = Attention {

@@ -1,6 +1,6 @@
 import { altupDomain } from '../../altup/domain.ts';
 import { linear } from '../../layers/linear.ts';
-import { computeType, inCompute, toCompute, toStream } from '../../layers/model-graph.ts';
+import { cacheType, inCache, inCompute, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int } from '../../onnx/attributes.ts';
 import { weightOf } from '../../onnx/weight.ts';
 import { type GemmaGraph, normalize, rmsNorm } from './graph-parts.ts';
@@ -13,6 +13,8 @@ export interface AttentionInputs {
   seqlens: string;
   /** int32 [1]: maximum total length. */
   total: string;
+  /** int32 [segments, 3]: slot, positions before, number of tokens, if tokens of several slots are packed. */
+  segments: string;
   angles: Readonly<Record<AttentionKind, Angles>>;
 }
 
@@ -63,7 +65,7 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string): string {
   const { gemma, index, style } = layer;
   const { graph, config } = gemma;
   const { kvHeads, headSize } = config;
-  const type = computeType(gemma.precision);
+  const type = cacheType(gemma.precision);
   const inner = kvHeads * headSize;
   const cache = ['batch', kvHeads, 'capacity', headSize];
   const parts = ['key', 'value'] as const;
@@ -73,9 +75,12 @@ function overOwnCache(layer: AttentionLayer, query: string, x: string): string {
 
   const made = parts.map((part) => newName(index, part));
   const [key, value] = made as [string, string];
-  layer.rotated('k', layer.project('k', x, inner), kvHeads, key);
-  if (style.normalizesValues) layer.unweighted(layer.project('v', x, inner), kvHeads, value);
-  else layer.project('v', x, inner, value);
+  inCache(gemma, key, (name) => layer.rotated('k', layer.project('k', x, inner), kvHeads, name));
+  inCache(gemma, value, (name) =>
+    style.normalizesValues
+      ? layer.unweighted(layer.project('v', x, inner), kvHeads, name)
+      : layer.project('v', x, inner, name),
+  );
   for (const name of made) graph.output(name, type, ['batch', 'sequence', inner]);
   return layer.attend(query, [key, value], past, present);
 }
@@ -94,7 +99,7 @@ function overSharedCache(layer: AttentionLayer, query: string, shared: SharedCac
   const made = parts.map((part) => shared.lastTokens(newName(shared.layer, part)));
   const past = parts.map((part) => presentName(shared.layer, part));
   const present = past.map((name) => `${name}.${index}`);
-  for (const name of present) graph.output(name, computeType(gemma.precision), cache);
+  for (const name of present) graph.output(name, cacheType(gemma.precision), cache);
   return layer.attend(query, made, past, present);
 }
 
@@ -169,7 +174,8 @@ class AttentionLayer {
     const { numHeads, kvHeads, attentionScale, layers } = gemma.config;
     const { window } = layers[index]!;
     const name = `${path}/attend`;
-    const from = [query, ...keyAndValue, ...past, this.#inputs.seqlens, this.#inputs.total];
+    const { seqlens, total, segments } = this.#inputs;
+    const from = [query, ...keyAndValue, ...past, seqlens, total, segments];
     return gemma.graph.add('GroupedQueryAttention', name, from, {
       domain: altupDomain,
       attributes: {

@@ -17,6 +17,7 @@ export function decoderInputs({ graph, config }: GemmaGraph): DecoderInputs {
   const positions = graph.input('position_ids', 'int64', ['batch', 'sequence']);
   const seqlens = graph.input('seqlens_k', 'int32', ['batch']);
   const total = graph.input('total_sequence_length', 'int32', [1]);
+  const segments = graph.input('segments', 'int32', ['segments', 3]);
   const logitPositions = graph.input('logit_positions', 'int64', ['rows']);
   const used = attentionKinds.filter((kind) => config.layers.some(({ attention }) => attention === kind));
   const angles = Object.fromEntries(
@@ -25,5 +26,5 @@ export function decoderInputs({ graph, config }: GemmaGraph): DecoderInputs {
       rotaryAngles(graph, `/rotary/${kind}`, positions, config.rope[kind], config.headSize),
     ]),
   ) as Record<AttentionKind, Angles>;
-  return { ids, logitPositions, attention: { seqlens, total, angles } };
+  return { ids, logitPositions, attention: { seqlens, total, segments, angles } };
 }

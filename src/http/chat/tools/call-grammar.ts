@@ -1,10 +1,10 @@
 import type { GrammarSource } from '../../../sampling/grammar.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import { SchemaError } from '../../generation/closed-schema.ts';
-import { cannotBeCompiled } from '../../generation/read-grammar.ts';
+import { cannotBeCompiled, type WantedFormat } from '../../generation/read-grammar.ts';
 import { type AnswerForm, asWritten, inLark, jsonInLark } from './answer-form.ts';
 import { escapedArguments } from './escaped-arguments.ts';
-import { type Callable, parametersOf, type ToolUse } from './read-tools.ts';
+import type { Callable, ToolUse } from './read-tools.ts';
 
 /**
  * The grammar of answers that use tools. The first lines are the functions', then the format's, by which `placeOfFault`
@@ -23,7 +23,7 @@ export function callGrammar(
   const rules = callable.map(argumentsRules(form));
   const lines = [
     ...rules.map(([rule]) => rule),
-    ...(format ? [`format: ${jsonInLark(JSON.parse(format.json), format.isStrict ?? false)}`] : []),
+    ...(format ? [formatRule(format)] : []),
     ...rules.flatMap(([, ...others]) => others),
     `call: ${entries}`,
     `calls: ${rest === '' ? '' : text(rest)} call ${more} ${text(form.close)}`,
@@ -52,23 +52,25 @@ function freeStart(form: AnswerForm): string[] {
   ];
 }
 
+const formatRule = ({ source: { json, isStrict } }: WantedFormat): string =>
+  `format: ${jsonInLark(JSON.parse(json), isStrict ?? false)}`;
+
 /** The rule `args_<i>` for a function's arguments, and those that it needs. */
 const argumentsRules =
   (form: AnswerForm) =>
-  ({ parameters, isStrict, index }: Callable, i: number): string[] => {
+  ({ parameters, isStrict, place }: Callable, i: number): string[] => {
     if (form.style === 'json') return [`args_${i}: ${jsonInLark(parameters, isStrict, form.separators)}`];
     try {
       return escapedArguments(`args_${i}`, parameters, isStrict, form);
     } catch (error) {
       if (!(error instanceof SchemaError)) throw error;
-      throw invalidRequest('tools', cannotBeCompiled(parametersOf(index), error));
+      throw invalidRequest('tools', cannotBeCompiled(place, error));
     }
   };
 
 /** The part of the request that an error of the grammar's compiler is about. */
 export function placeOfFault(message: string, { callable, format }: ToolUse): string {
   const line = Number(/^(?:at )?(\d+)\(\d+\)/.exec(message)?.[1] ?? 0);
-  if (format && line === callable.length + 1) return 'response_format';
-  const tool = callable[line - 1];
-  return tool ? parametersOf(tool.index) : 'tools';
+  if (format && line === callable.length + 1) return format.param;
+  return callable[line - 1]?.place ?? 'tools';
 }

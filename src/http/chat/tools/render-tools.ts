@@ -2,6 +2,7 @@ import type { ChatMessage } from '../../../catalog/tokenizer/chat-template.ts';
 import { contentText } from '../../../catalog/tokenizer/content-form.ts';
 import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
+import { paramOf } from '../../errors/validation-error.ts';
 import { maxDepth, tooDeep } from '../../json/json-body.ts';
 import type { TemplateTool } from './read-tools.ts';
 import type { RequestCall } from './tool-fields.ts';
@@ -16,8 +17,14 @@ export const agreedForm: CallForm = {
   separators: { item: ', ', key: ': ' },
 };
 
+/** A call as the client sent it. */
+export type ReadCall = RequestCall & {
+  /** Place of its arguments in the request, for errors. */
+  place: string;
+};
+
 /** A message with the calls as the client sent them. */
-export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly RequestCall[] };
+export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly ReadCall[] };
 
 /**
  * Messages for a chat template that writes calls and their results itself.
@@ -26,13 +33,13 @@ export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly Re
 export function inOwnForm(messages: readonly ReadMessage[], takesTextArguments: boolean): ChatMessage[] {
   // Filled message by message: some clients number the calls of each turn from 0 again.
   const names = new Map<string, string>();
-  return messages.map(({ calls, ...message }, index) => {
+  return messages.map(({ calls, ...message }) => {
     const name = message.name ?? names.get(message.tool_call_id ?? '');
     if (message.role === 'tool') return { ...message, ...(name ? { name } : {}) };
     if (calls.length === 0) return message;
     for (const call of calls) names.set(call.id, call.function.name);
-    const read = calls.map(({ id, type, function: { name, arguments: json } }, i) => {
-      const whole = readArguments(json, `messages[${index}].tool_calls[${i}].function.arguments`);
+    const read = calls.map(({ id, type, function: { name, arguments: json }, place }) => {
+      const whole = readArguments(json, place);
       return { id, type, function: { name, arguments: whole ?? (takesTextArguments ? json : {}) } };
     });
     return { ...message, tool_calls: read };
@@ -40,9 +47,9 @@ export function inOwnForm(messages: readonly ReadMessage[], takesTextArguments: 
 }
 
 /** @returns null if they are no JSON, since their call was cut off */
-function readArguments(json: string, where: string): object | null {
+function readArguments(json: string, place: string): object | null {
   if (tooDeep(Buffer.from(json)))
-    throw invalidRequest('messages', `\`${where}\` is nested more than ${maxDepth} levels deep.`);
+    throw invalidRequest(paramOf(place), `\`${place}\` is nested more than ${maxDepth} levels deep.`);
   let read: unknown;
   try {
     read = json.trim() === '' ? {} : (JSON.parse(json) ?? {});
@@ -50,7 +57,7 @@ function readArguments(json: string, where: string): object | null {
     return null;
   }
   if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
-  throw invalidRequest('messages', `\`${where}\` must be a JSON object, written as a string.`);
+  throw invalidRequest(paramOf(place), `\`${place}\` must be a JSON object, written as a string.`);
 }
 
 /**

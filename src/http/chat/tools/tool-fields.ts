@@ -31,12 +31,31 @@ export interface RequestCall {
   function: { name: string; arguments: string };
 }
 
-const functionName = {
+export const functionName = {
   type: 'string',
   pattern: '^[a-zA-Z0-9_-]{1,64}$',
   'x-expects': 'a name of 1 to 64 letters, digits, `_` and `-`',
 };
-const functionType = { enum: ['function'], 'x-expects': '`"function"`, the only kind of tool here' };
+export const functionType = { enum: ['function'], 'x-expects': '`"function"`, the only kind of tool here' };
+
+/** The fields of a function, for requests that describe it. */
+export const functionFields = {
+  name: functionName,
+  description: { type: ['string', 'null'] },
+  parameters: {
+    type: ['object', 'null'],
+    description:
+      'The JSON schema of the arguments, an object. One that says nothing of members, and the default, mean none.',
+  },
+  strict: {
+    type: ['boolean', 'null'],
+    description:
+      'Every object has exactly the members that the schema names, and a keyword that cannot be enforced is refused.',
+  },
+};
+
+/** Maximum functions of a request. */
+export const maxTools = 128;
 
 const namedTool = {
   type: 'object',
@@ -55,7 +74,7 @@ const namedTool = {
 
 export const toolFields = {
   tools: optional<Tool[]>('array', {
-    maxItems: 128,
+    maxItems: maxTools,
     items: {
       type: 'object',
       required: ['type', 'function'],
@@ -64,20 +83,7 @@ export const toolFields = {
         function: {
           type: 'object',
           required: ['name'],
-          properties: {
-            name: functionName,
-            description: { type: ['string', 'null'] },
-            parameters: {
-              type: ['object', 'null'],
-              description:
-                'The JSON schema of the arguments, an object. One that says nothing of members, and the default, mean none.',
-            },
-            strict: {
-              type: ['boolean', 'null'],
-              description:
-                'Every object has exactly the members that the schema names, and a keyword that cannot be enforced is refused.',
-            },
-          },
+          properties: functionFields,
           additionalProperties: false,
         },
         ...withoutEffectInTools,
@@ -101,7 +107,7 @@ export const toolFields = {
             required: ['mode', 'tools'],
             properties: {
               mode: { enum: ['auto', 'required'] },
-              tools: { type: 'array', minItems: 1, maxItems: 128, items: namedTool },
+              tools: { type: 'array', minItems: 1, maxItems: maxTools, items: namedTool },
             },
             additionalProperties: false,
           },

@@ -1,69 +1,8 @@
-import type { TextOwner } from '../../catalog/texts/text-workers.ts';
-import {
-  ChatTemplateError,
-  FinalMessageError,
-  reservedVariables,
-} from '../../catalog/tokenizer/chat-template.ts';
 import type { ContentPart } from '../../catalog/tokenizer/content-form.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 import { withoutEffectInParts } from '../generation/fields-without-effect.ts';
-import type { ReadyModel } from '../models/find-model.ts';
-import type { ChatRequest, RequestMessage } from './chat-request.ts';
+import type { RequestMessage } from './chat-request.ts';
 import type { ReadMessage } from './tools/render-tools.ts';
-import type { ToolCalling } from './tools/tool-calling.ts';
-
-/** The chat as text for the model. @throws ServiceError if the model has no template, or its template refuses */
-export async function renderChat(
-  body: ChatRequest,
-  { name, texts }: ReadyModel,
-  owner: TextOwner,
-  calling: ToolCalling | null,
-): Promise<string> {
-  if (!texts.render) {
-    throw invalidRequest(
-      'model',
-      `'${name}' has no chat template: use /v1/completions, or put a chat_template.jinja into the model's folder.`,
-    );
-  }
-  const continues = body.continue_final_message ?? false;
-  const addGenerationPrompt = body.add_generation_prompt ?? true;
-  if (continues && addGenerationPrompt) {
-    throw invalidRequest(
-      'continue_final_message',
-      '`continue_final_message` needs `add_generation_prompt` to be false.',
-    );
-  }
-  const variables = body.chat_template_kwargs ?? {};
-  const reserved = reservedVariables.find((name) => Object.hasOwn(variables, name));
-  if (reserved) {
-    throw invalidRequest(
-      'chat_template_kwargs',
-      `\`chat_template_kwargs.${reserved}\` is not allowed: the service sets \`${reserved}\` itself.`,
-    );
-  }
-  const read = readMessages(body.messages);
-  const { messages, tools } = calling
-    ? calling.forTemplate(read)
-    : { messages: read.map(({ calls: _, ...message }) => message), tools: undefined };
-  const rendering = {
-    addGenerationPrompt,
-    continuesFinal: continues,
-    variables,
-    ...(tools ? { tools } : {}),
-  };
-  try {
-    return await texts.render(messages, rendering, owner);
-  } catch (error) {
-    if (error instanceof FinalMessageError) {
-      throw invalidRequest(
-        'continue_final_message',
-        '`continue_final_message` needs a last message with text that the chat template keeps as it is.',
-      );
-    }
-    if (!(error instanceof ChatTemplateError)) throw error;
-    throw invalidRequest('messages', `The model's chat template refuses the messages: ${error.message}`);
-  }
-}
 
 function readPart(part: ContentPart, where: string): ContentPart {
   const { type, text, ...others } = part as { type: string; text?: unknown };
@@ -80,7 +19,7 @@ function readPart(part: ContentPart, where: string): ContentPart {
 }
 
 /** The messages, in parts if the client sent parts. @throws ServiceError naming what is wrong with one */
-function readMessages(messages: readonly RequestMessage[]): ReadMessage[] {
+export function readMessages(messages: readonly RequestMessage[]): ReadMessage[] {
   return messages.map((message, index) => {
     const { role, content, name, tool_calls: calls, tool_call_id: callId } = message;
     refuseMisplaced(message, `messages[${index}]`);
@@ -93,7 +32,10 @@ function readMessages(messages: readonly RequestMessage[]): ReadMessage[] {
           : (content ?? ''),
       ...(name ? { name } : {}),
       ...(callId ? { tool_call_id: callId } : {}),
-      calls: calls ?? [],
+      calls: (calls ?? []).map((call, i) => ({
+        ...call,
+        place: `messages[${index}].tool_calls[${i}].function.arguments`,
+      })),
     };
   });
 }

@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import { invalidRequest } from '../errors/invalid-request.ts';
+import { wholeTurn } from '../json/in-turns.ts';
+import type { InputItem } from './input-items.ts';
+import type { ResponseObject } from './response-object.ts';
+import type { ResponseStore, StoredResponse } from './response-store.ts';
+
+/** An item as the service keeps it: with an id, and its content in parts. */
+export type StoredItem = InputItem & { id: string };
+
+export const newItemId = (prefix: string) => `${prefix}_${randomUUID().replaceAll('-', '')}`;
+
+/** The items of a request as its response is stored with them. Items that say nothing are left out. */
+export const storedItems = (items: readonly InputItem[]): StoredItem[] =>
+  items.flatMap((item) => storedItem(item) ?? []);
+
+function storedItem(item: InputItem): StoredItem | null {
+  const { type, call_id = null, name = null, arguments: json = null, output = null } = item;
+  const status = 'completed';
+  const id = (prefix: string) => item.id || newItemId(prefix);
+  switch (type ?? 'message') {
+    case 'message':
+      return { type: 'message', id: id('msg'), status, role: item.role!, content: inParts(item) };
+    case 'function_call':
+      return { type: 'function_call', id: id('fc'), status, call_id, name, arguments: json };
+    case 'function_call_output':
+      return {
+        type: 'function_call_output',
+        id: id('fco'),
+        status,
+        call_id,
+        output,
+        ...(name ? { name } : {}),
+      };
+    case 'reasoning':
+    case 'item_reference':
+      return null;
+  }
+}
+
+function inParts({ role, content }: InputItem): NonNullable<InputItem['content']> {
+  const texts = typeof content === 'string' ? [content] : content!.map(({ text }) => text);
+  return texts.map((text) =>
+    role === 'assistant'
+      ? { type: 'output_text', text, annotations: [], logprobs: [] }
+      : { type: 'input_text', text },
+  );
+}
+
+/**
+ * The conversation up to a stored response, its output included.
+ * @throws ServiceError `invalid_request` if there is none of this id, or if it cannot be continued
+ */
+export async function earlierItems(
+  store: ResponseStore | null,
+  client: string,
+  id: string,
+): Promise<StoredItem[]> {
+  const refuse = (message: string) => invalidRequest('previous_response_id', message);
+  const instead = 'send the earlier items in `input`';
+  if (!store) {
+    throw refuse(
+      `\`previous_response_id\` is not supported: this service stores no responses (ALTUP_RESPONSES_STORE); ${instead}.`,
+    );
+  }
+  const stored = store.get(client, id);
+  if (!stored) {
+    throw refuse(
+      `\`previous_response_id\` names a response that is not stored for this client, '${id.slice(0, 64)}'; ${instead}.`,
+    );
+  }
+  await wholeTurn();
+  const output = outputOf(stored);
+  const last = output.at(-1);
+  if (last?.type === 'function_call' && last.status === 'incomplete') {
+    throw refuse(
+      `\`previous_response_id\` names a response whose last call was cut off; ${instead}, without that call.`,
+    );
+  }
+  return [...JSON.parse(stored.input.toString()), ...output];
+}
+
+/**
+ * The items with each reference replaced by the item that it names.
+ * @throws ServiceError `invalid_request` if the item is not stored
+ */
+export async function resolveReferences(
+  store: ResponseStore | null,
+  client: string,
+  items: readonly InputItem[],
+): Promise<InputItem[]> {
+  /** By response, because a turn may have many items. */
+  const outputs = new Map<string, ResponseObject['output']>();
+  const resolved: InputItem[] = [];
+  for (const [index, item] of items.entries()) {
+    if (item.type !== 'item_reference') {
+      resolved.push(item);
+      continue;
+    }
+    const id = item.id ?? '';
+    const holder = store?.holderOf(client, id) ?? null;
+    if (holder === null) {
+      const reason = store ? 'is not stored for this client' : 'this service does not store';
+      throw invalidRequest(
+        'input',
+        `\`input[${index}]\` names an item, '${id.slice(0, 64)}', that ${reason} (ALTUP_RESPONSES_STORE); send the item itself.`,
+      );
+    }
+    let output = outputs.get(holder);
+    if (!output) {
+      await wholeTurn();
+      output = outputOf(store!.get(client, holder)!);
+      outputs.set(holder, output);
+    }
+    resolved.push(output.find((each) => each.id === id)!);
+  }
+  return resolved;
+}
+
+const outputOf = ({ response }: StoredResponse): ResponseObject['output'] =>
+  (JSON.parse(response.toString()) as ResponseObject).output;
