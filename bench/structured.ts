@@ -1,6 +1,10 @@
 import { join } from 'node:path';
 import { Tokenizer } from '../src/catalog/tokenizer/tokenizer.ts';
 import { ensureExport } from '../src/export/export-checkpoint.ts';
+import { answerForm } from '../src/http/chat/tools/answer-form.ts';
+import { callGrammar } from '../src/http/chat/tools/call-grammar.ts';
+import { readToolUse } from '../src/http/chat/tools/read-tools.ts';
+import { agreedForm } from '../src/http/chat/tools/render-tools.ts';
 import { keepTokenBytes } from '../src/runtime/grammars/token-bytes.ts';
 import { NativeSession } from '../src/runtime/native/native-session.ts';
 import type { GrammarSource } from '../src/sampling/grammar.ts';
@@ -31,10 +35,27 @@ const sources: Record<string, GrammarSource> = {
   regex: { regex: '([A-Z][a-z]{1,9} ){400}' },
 };
 
+/** The grammar of answers that may call a function. The model writes only free text. */
+function withTools(tokenizer: Tokenizer): GrammarSource {
+  const tool = { type: 'function' as const, function: { name: 'meet', parameters: person } };
+  const use = readToolUse({
+    tools: [tool],
+    placeOf: (index) => `tools[${index}]`,
+    mode: 'auto',
+    names: null,
+    isParallel: true,
+    structure: null,
+    formatParam: 'response_format',
+  });
+  const anywhere = { isAtStart: false, showsSpecials: false };
+  return callGrammar(use!, answerForm(agreedForm, tokenizer, anywhere));
+}
+
 /** Compares decode steps of a batch that follows a grammar with the same batch without one. */
 export async function run(): Promise<BenchResult> {
   const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
-  keepTokenBytes(model, Tokenizer.load(checkpoint), manifest.vocabSize, manifest.specialTokens.eos);
+  const tokenizer = Tokenizer.load(checkpoint);
+  keepTokenBytes(model, tokenizer, manifest.vocabSize, manifest.specialTokens.eos);
   const options = { folder, slots: 8, maxContext: 512, threads };
   const native = requireAddon();
   const session = await NativeSession.open(manifest, options, native);
@@ -74,7 +95,7 @@ export async function run(): Promise<BenchResult> {
   };
   const table: BenchResult['rows'] = [];
   const ratios: BenchResult['ratios'] = {};
-  for (const [kind, source] of Object.entries(sources)) {
+  for (const [kind, source] of Object.entries({ ...sources, tools: withTools(tokenizer) })) {
     const { id } = await native.addon.compileGrammar(model, source);
     for (const batch of [1, 8]) {
       const free: number[] = [];

@@ -1,13 +1,18 @@
+/** A JSON schema, as JSON. Unless strict, keywords that no grammar can enforce are left out. */
+export interface SchemaSource {
+  json: string;
+  isStrict?: boolean;
+}
+
 /** The structure that a generated text must follow. */
 export type GrammarSource =
-  /** A JSON schema, as JSON. */
-  | { json: string }
+  | SchemaSource
   /** In Rust's regex syntax. */
   | { regex: string }
   /** One of these texts. */
   | { choice: readonly string[] }
-  /** In llguidance's Lark variant. With a trigger, the text is free until it contains that. */
-  | { lark: string; trigger?: string };
+  /** In llguidance's Lark variant. With a trigger, the text is free until it contains, or begins with, that. */
+  | { lark: string; trigger?: string; isAtStart?: boolean };
 
 /** A source compiled for a model. It lives as long as something references it. */
 export interface Grammar {

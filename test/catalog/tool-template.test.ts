@@ -16,6 +16,7 @@ describe('the form in which a template writes calls', () => {
         style: 'json',
         separators: { item: ', ', key: ': ' },
       },
+      takesTextArguments: true,
       takesSystem: true,
     });
   });
@@ -29,6 +30,16 @@ describe('the form in which a template writes calls', () => {
     });
   });
 
+  it('is a name and JSON, as Mistral’s newer one', () => {
+    const template = `{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}{{ m.content }}{% for c in m.tool_calls or [] %}[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}{% endfor %}</s>{% endif %}{% endfor %}`;
+    expect(learned(template).form).toMatchObject({
+      open: '[TOOL_CALLS]',
+      middle: '[ARGS]',
+      between: '[TOOL_CALLS]',
+      close: '',
+    });
+  });
+
   it('is control tokens, as FunctionGemma’s', () => {
     expect(learned(escapingTemplate).form).toMatchObject({
       open: '<start_function_call>call:',
@@ -37,6 +48,7 @@ describe('the form in which a template writes calls', () => {
       close: '}<end_function_call>',
       style: 'escaped',
     });
+    expect(learned(escapingTemplate)).toMatchObject({ takesTextArguments: false });
   });
 
   it('allows one call if the template refuses several', () => {
@@ -66,6 +78,6 @@ describe('the form in which a template writes calls', () => {
     ],
     ['fails', "{{ raise_exception('always') }}", false],
   ])('is none if the template %s', (_, template, takesSystem) => {
-    expect(learned(template)).toEqual({ form: null, takesSystem });
+    expect(learned(template)).toEqual({ form: null, takesTextArguments: false, takesSystem });
   });
 });

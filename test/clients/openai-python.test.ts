@@ -7,7 +7,7 @@ import { ServiceProcess } from '../support/service-process.ts';
 
 const here = import.meta.dirname;
 
-/** The output of a script that calls a service with OpenAI's client. */
+/** The output of a script that calls a service with OpenAI's client, or a framework on top of it. */
 async function run(script: string, settings: Record<string, string> = {}): Promise<string> {
   const service = await ServiceProcess.start({
     ALTUP_MODELS: await chatModel('chat-model'),
@@ -54,4 +54,10 @@ it('gets responses with that client as its documentation shows', async () => {
   const said = await run('openai_responses.py', { ALTUP_RESPONSES_STORE: '8MiB' });
   expect(said).not.toMatch(/^failed/m);
   expect(said).toMatch(/^10 of 10 checks passed$/m);
+});
+
+it('calls tools and gets structured output through LangChain and Pydantic AI', async () => {
+  const said = await run('frameworks.py');
+  expect(said).not.toMatch(/^failed/m);
+  expect(said).toMatch(/^4 of 4 checks passed$/m);
 });

@@ -54,6 +54,17 @@ describe('Detokenizer', () => {
     expect(text(false)).toBe(' he he');
   });
 
+  it('writes texts for special tokens that no other token can write', () => {
+    for (const skipSpecialTokens of [true, false]) {
+      const specialTexts = new Map([[1, '\ufdd0']]);
+      const detokenizer = new Detokenizer(byteLevel, { skipSpecialTokens, specialTexts, startsText: false });
+      const bytes = (text: string) => [...Buffer.from(text)].map(byteToken);
+      const tokens = [...bytes('a\ufdd0</s>'), 1, byteToken(0xe2), 1, ...bytes('b')];
+      const text = tokens.map((token) => detokenizer.add(token)).join('');
+      expect(text).toBe('a\ufffd</s>\ufdd0\ufffd\ufdd0b');
+    }
+  });
+
   it('skips special tokens only when asked to', () => {
     const text = (skipSpecialTokens: boolean) => {
       const detokenizer = new Detokenizer(byteLevel, { skipSpecialTokens, startsText: false });

@@ -45,6 +45,7 @@ describe('what the engine is asked', () => {
         logprobs: null,
         promptLogprobs: null,
         skipSpecialTokens: true,
+        specialTexts: new Map(),
         isReproducible: false,
         priority: 0,
         client: 'address 127.0.0.1',

@@ -44,7 +44,7 @@ describe.each([false, true])('structured output (chat: %s)', (chat) => {
     [{ response_format: { type: 'json_object' } }, { json: '{"type":"object"}' }],
     [
       { response_format: { type: 'json_schema', json_schema: { name: 'x', strict: true, schema } } },
-      { json: strict },
+      { json: strict, isStrict: true },
     ],
     [
       { response_format: { type: 'json_schema', json_schema: { name: 'x', strict: false, schema } } },

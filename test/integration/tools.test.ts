@@ -40,11 +40,26 @@ interface Choice {
   logprobs: { content: unknown[] } | null;
 }
 
+/** Makes `templateWith` write what it writes with tools. */
+const described = { chat_template_kwargs: { described: true } };
 const user = { role: 'user', content: 'Who comes to the ball?' };
 
+/** A template whose calls have JSON after a tag. */
+const templateWith = (tag: string) =>
+  `{% if tools or described %}Tools: {% endif %}{% for m in messages %}{{ m.content }}{% if m.tool_calls %}${tag} {"name": "{{ m.tool_calls[0].function.name }}", "arguments": {{ m.tool_calls[0].function.arguments | tojson }}}.{% endif %}{% endfor %}`;
+
 /** A template whose calls begin with a word that the model often writes. */
-const templateWith = (word: string) =>
-  `{% if tools or described %}Tools: {% endif %}{% for m in messages %}{{ m.content }}{% if m.tool_calls %}${word} {"name": "{{ m.tool_calls[0].function.name }}", "arguments": {{ m.tool_calls[0].function.arguments | tojson }}}.{% endif %}{% endfor %}`;
+const wordyTemplate =
+  '{% if tools or described %}Tools: {% endif %}{% for m in messages %}{{ m.content }}\n\n{% if m.tool_calls %}Mr.{{ m.tool_calls[0].function.name }} {{ m.tool_calls[0].function.arguments | tojson }}.{% endif %}{% endfor %}';
+
+/** Gives a token that the model often writes another name. */
+async function renameToken(folder: string, token: string, content: string, special: boolean): Promise<void> {
+  const file = join(folder, 'tokenizer.json');
+  const tokenizer = JSON.parse(await readFile(file, 'utf8'));
+  const [first] = tokenizer.added_tokens;
+  tokenizer.added_tokens.push({ ...first, id: tokenizer.model.vocab[token], content, special });
+  await writeFile(file, JSON.stringify(tokenizer));
+}
 
 describeNative('tools with a model that knows nothing of them', () => {
   let service: ServiceProcess;
@@ -62,7 +77,17 @@ describeNative('tools with a model that knows nothing of them', () => {
       const renamed = text.replaceAll('<pad>', '<escape>').replaceAll('<unk>', '<start_function_call>');
       await writeFile(join(escapes, file), renamed);
     }
-    const others = [await copy('misters', templateWith('Mr.')), await copy('wells', templateWith('well.'))];
+    const renamed = async (name: string, tag: string, token: string, isSpecial: boolean) => {
+      const folder = await copy(name, templateWith(tag));
+      await renameToken(folder, token, tag, isSpecial);
+      return folder;
+    };
+    const others = [
+      await renamed('misters', '<call>', 'ĠMr', false),
+      await renamed('wells', '<call>', 'Ġwell', false),
+      await renamed('mistral', '[TOOL_CALLS]', 'ĠMr', true),
+      await copy('wordy', wordyTemplate),
+    ];
     service = await ServiceProcess.start({
       ALTUP_MODELS: [model, escapes, ...others].join(),
       ALTUP_SLOTS: '8',
@@ -82,6 +107,15 @@ describeNative('tools with a model that knows nothing of them', () => {
       seed: 1,
       ...fields,
     });
+
+  async function tokenOf(character: string): Promise<number> {
+    const response = await service.post('/tokenize', {
+      model: 'austen-gemma3',
+      prompt: character,
+      add_special_tokens: false,
+    });
+    return ((await response.json()) as { tokens: number[] }).tokens[0]!;
+  }
 
   async function choices(fields: object): Promise<Choice[]> {
     const answer = (await (await post(fields)).json()) as { choices: Choice[]; error?: object };
@@ -194,15 +228,15 @@ describeNative('tools with a model that knows nothing of them', () => {
     const own = { n: 16, temperature: 0.8 };
     const [withTools, without] = await Promise.all([
       choices(own),
-      choices({ ...own, tools: null, chat_template_kwargs: { described: true } }),
+      choices({ ...own, tools: null, ...described }),
     ]);
     let calls = 0;
     for (const [i, { message, finish_reason }] of withTools.entries()) {
       const text = without[i]!.message.content!;
-      const free = text.includes('Mr.') ? text.slice(0, text.indexOf('Mr.')).trimEnd() : text;
+      const free = text.includes('<call>') ? text.slice(0, text.indexOf('<call>')).trimEnd() : text;
       expect(message.content ?? '').toBe(free);
       if (finish_reason === 'length') continue;
-      expect(message.tool_calls !== undefined).toBe(text.includes('Mr.'));
+      expect(message.tool_calls !== undefined).toBe(text.includes('<call>'));
       if (!message.tool_calls) continue;
       calls += 1;
       expect(finish_reason).toBe('tool_calls');
@@ -211,6 +245,56 @@ describeNative('tools with a model that knows nothing of them', () => {
     }
     expect(calls).toBeGreaterThan(2);
     expect(called(await streamed(own))).toEqual(called(withTools));
+  });
+
+  it('auto: a special token begins a call, as Mistral’s does', async () => {
+    const own = { model: 'mistral', n: 16, temperature: 0.8 };
+    const without = await choices({ ...own, tools: null, skip_special_tokens: false, ...described });
+    const withTools = await choices(own);
+    let calls = 0;
+    for (const [i, { message, finish_reason }] of withTools.entries()) {
+      const [free, ...others] = without[i]!.message.content!.split('[TOOL_CALLS]');
+      expect(message.content ?? '').toBe(others.length > 0 ? free!.trimEnd() : free);
+      if (finish_reason === 'length') continue;
+      expect(message.tool_calls !== undefined).toBe(others.length > 0);
+      if (!message.tool_calls) continue;
+      calls += 1;
+      const { name, arguments: json } = message.tool_calls[0]!.function;
+      expect(name === 'leave' || isValid(JSON.parse(json)), json).toBe(true);
+    }
+    expect(calls).toBeGreaterThan(2);
+    expect(called(await streamed(own))).toEqual(called(withTools));
+  });
+
+  it('auto: a call that begins with a word only begins an answer', async () => {
+    const own = { model: 'wordy', n: 16, temperature: 0.8, logit_bias: { [await tokenOf('Mr')]: 3 } };
+    const without = await choices({ ...own, tools: null, ...described });
+    const withTools = await choices(own);
+    const texts = without.map(({ message }) => message.content!);
+    const calls = withTools.filter(({ message }) => message.tool_calls);
+    expect(calls.length).toBeGreaterThan(1);
+    expect(calls.length).toBe(texts.filter((text) => text.startsWith('Mr.')).length);
+    const free = withTools.filter(({ message }) => !message.tool_calls);
+    expect(free.some(({ message }) => message.content!.includes('Mr.'))).toBe(true);
+    for (const { index, message } of free) expect(message.content).toBe(texts[index]);
+    expect(called(await streamed(own))).toEqual(called(withTools));
+  });
+
+  it('with a response_format, every choice is a document or a call', async () => {
+    const schema = { type: 'object', properties: { fine: { type: 'boolean' } }, required: ['fine'] };
+    const fields = {
+      ...agreed,
+      tool_choice: 'auto',
+      parallel_tool_calls: false,
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema } },
+      n: 8,
+    };
+    const documents = await choices({ ...fields, logit_bias: { [await tokenOf('<')]: -100 } });
+    const calls = await choices({ ...fields, logit_bias: { [await tokenOf('{')]: -100 } });
+    expect(
+      documents.map(({ message, finish_reason }) => [JSON.parse(message.content!), finish_reason]),
+    ).toEqual(Array(8).fill([{ fine: expect.any(Boolean) }, 'stop']));
+    expect(called(calls)).toEqual(Array(8).fill({ content: null, calls: [['leave', '{}']] }));
   });
 
   it('auto: prompt lookup goes on in free text, up to a call', async () => {
@@ -227,10 +311,10 @@ describeNative('tools with a model that knows nothing of them', () => {
         usage: { completion_tokens_details: { accepted_prediction_tokens: number } };
       };
     const withTools = await ask({});
-    const without = await ask({ tools: null, chat_template_kwargs: { described: true } });
+    const without = await ask({ tools: null, ...described });
     const text = without.choices[0].message.content!;
-    expect(text).toContain('well.');
-    expect(withTools.choices[0].message.content).toBe(text.slice(0, text.indexOf('well.')).trimEnd());
+    expect(text).toContain('<call>');
+    expect(withTools.choices[0].message.content).toBe(text.slice(0, text.indexOf('<call>')).trimEnd());
     expect(withTools.choices[0].message.tool_calls).toHaveLength(1);
     expect(withTools.usage.completion_tokens_details.accepted_prediction_tokens).toBeGreaterThan(0);
   });
@@ -251,11 +335,32 @@ describeNative('tools with a model that knows nothing of them', () => {
     );
   });
 
-  it('refuses a schema by its place', async () => {
-    const bad = { type: 'object', properties: { a: { type: 'object', not: {} } } };
-    const response = await post({
-      tools: [...tools, { type: 'function', function: { name: 'f', parameters: bad } }],
+  it('holds calls to what it can of a schema, and refuses a strict one by its place', async () => {
+    const odd = {
+      type: 'object',
+      properties: {
+        a: {
+          type: 'array',
+          items: { enum: ['x', 'y'], not: { const: 'z' } },
+          uniqueItems: true,
+          maxItems: 3,
+        },
+        b: { type: 'string', pattern: '^(?!a)b$', format: 'odd', maxLength: 3 },
+      },
+      required: ['a', 'b'],
+      propertyNames: { maxLength: 1 },
+    };
+    const withStrict = (strict: boolean) => ({
+      tools: [...tools, { type: 'function', function: { name: 'f', parameters: odd, strict } }],
+      tool_choice: { type: 'function', function: { name: 'f' } },
     });
+    for (const name of ['misters', 'escapes']) {
+      const [choice] = await choices({ model: name, ...withStrict(false) });
+      const given = JSON.parse(choice!.message.tool_calls![0]!.function.arguments);
+      expect(given).toEqual({ a: expect.any(Array), b: expect.stringMatching(/^.{0,3}$/s) });
+      expect(given.a.every((each: string) => each === 'x' || each === 'y')).toBe(true);
+    }
+    const response = await post(withStrict(true));
     expect(response.status).toBe(400);
     const { error } = (await response.json()) as { error: { param: string; message: string } };
     expect(error.param).toBe('tools');

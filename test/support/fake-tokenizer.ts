@@ -7,8 +7,7 @@ import { tokenText, Vocabulary } from '../../src/catalog/tokenizer/vocabulary.ts
 export const eos = 1;
 const firstByte = 3;
 
-const written = ['<pad>', '</s>', '<unk>'].map((token) => Buffer.from(token));
-const tokens = [...written, ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))];
+const bytes = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
 
 /** Token tables of a model whose tokens no test reads. */
 export const noTokens = {
@@ -21,7 +20,8 @@ export const noTokens = {
 
 /** A token for each byte: 3 for byte 0, up to 258. Tokens 0, 1 and 2 are special; `</s>` (1) ends each prompt. */
 class ByteTokenizer extends Vocabulary {
-  constructor() {
+  constructor(specials: readonly string[]) {
+    const tokens = [...specials.map((token) => Buffer.from(token)), ...bytes];
     const ends = new Uint32Array(tokens.length);
     let end = 0;
     for (const [id, { length }] of tokens.entries()) {
@@ -41,7 +41,8 @@ class ByteTokenizer extends Vocabulary {
 export const tokenOf = (character: string): number => character.charCodeAt(0) + firstByte;
 
 /** A substitute for a tokenizer read from a checkpoint. */
-export const fakeTokenizer = (): ByteTokenizer => new ByteTokenizer();
+export const fakeTokenizer = (specials = ['<pad>', '</s>', '<unk>']): ByteTokenizer =>
+  new ByteTokenizer(specials);
 
 /** The text functions of a fake tokenizer, synchronous and in this process. */
 export function fakeTexts(

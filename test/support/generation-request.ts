@@ -23,6 +23,7 @@ export function generationRequest(overrides: RequestOverrides = {}): GenerationR
     logprobs: null,
     promptLogprobs: null,
     skipSpecialTokens: true,
+    specialTexts: new Map(),
     isReproducible: false,
     priority: 0,
     client: '',

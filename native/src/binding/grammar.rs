@@ -50,15 +50,19 @@ pub fn vocabulary_number(model: String) -> napi::Result<u32> {
     Ok(vocabulary(&model)?.number)
 }
 
-/// Exactly one field is set, next to `trigger`.
+/// Exactly one field is set, next to those that belong to it.
 #[napi(object)]
 pub struct NativeGrammarSource {
     pub json: Option<String>,
+    /// With `json`: no keyword may be left out.
+    pub is_strict: Option<bool>,
     pub regex: Option<String>,
     pub choice: Option<Vec<String>>,
     pub lark: Option<String>,
     /// With `lark`: text is free until it contains this.
     pub trigger: Option<String>,
+    /// With `trigger`: only the beginning of a text is one.
+    pub is_at_start: Option<bool>,
 }
 
 /// A compiled grammar. Samplings refer to it by its id while this object lives.
@@ -148,12 +152,13 @@ fn vocabulary(model: &str) -> Result<Arc<Vocabulary>> {
 
 impl NativeGrammarSource {
     fn read(self) -> Result<Source> {
-        let Self { json, regex, choice, lark, trigger } = self;
+        let Self { json, is_strict, regex, choice, lark, trigger, is_at_start } = self;
+        let of_schema = |schema| Source::Json { schema, is_strict: is_strict == Some(true) };
         let of_lark = |lark| match trigger {
-            Some(trigger) => Source::Triggered { lark, trigger },
+            Some(trigger) => Source::Triggered { lark, trigger, is_at_start: is_at_start == Some(true) },
             None => Source::Lark(lark),
         };
-        json.map(Source::Json)
+        json.map(of_schema)
             .or(regex.map(Source::Regex))
             .or(choice.map(Source::Choice))
             .or(lark.map(of_lark))

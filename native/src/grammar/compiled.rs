@@ -27,15 +27,19 @@ pub struct Grammar {
 /// The bytes that end free text.
 pub struct Trigger {
     pub bytes: Vec<u8>,
+    /// Only the beginning of a text is a trigger.
+    pub is_at_start: bool,
     /// The tokens that free text may have, if a token contains the trigger and what the grammar does not allow.
     pub mask: Option<SimpleVob>,
 }
 
 impl Trigger {
-    fn new(bytes: Vec<u8>, first: &SimpleVob, trie: &TokTrie) -> Self {
+    fn new(bytes: Vec<u8>, is_at_start: bool, first: &SimpleVob, trie: &TokTrie) -> Self {
         let mut mask: Option<SimpleVob> = None;
         for token in 0..trie.vocab_size() as u32 {
-            if contains(trie.token(token), &bytes) && !first.is_allowed(token) {
+            let text = trie.token(token);
+            let has_trigger = if is_at_start { text.starts_with(&bytes) } else { contains(text, &bytes) };
+            if has_trigger && !first.is_allowed(token) {
                 let all = || {
                     let mut all = first.clone();
                     all.set_all(true);
@@ -44,7 +48,7 @@ impl Trigger {
                 mask.get_or_insert_with(all).disallow_token(token);
             }
         }
-        Self { bytes, mask }
+        Self { bytes, is_at_start, mask }
     }
 }
 
@@ -71,11 +75,12 @@ impl Grammar {
     /// The error message says what is wrong with the source, for clients.
     pub fn compile(vocabulary: &Vocabulary, source: Source) -> Result<Arc<Self>, String> {
         vocabulary.prepare()?;
-        let trigger = source.trigger().map(|text| vocabulary.written(text));
+        let trigger = source.trigger().map(|(text, is_at_start)| (vocabulary.written(text), is_at_start));
         let before = memory::held();
         let (beginning, first) = parse(vocabulary, source)?;
         let tokens = beginning.tok_env().map_err(|error| in_words(&error.to_string()))?;
-        let trigger = trigger.map(|bytes| Trigger::new(bytes, &first, tokens.tok_trie()));
+        let trigger =
+            trigger.map(|(bytes, is_at_start)| Trigger::new(bytes, is_at_start, &first, tokens.tok_trie()));
         let bytes = (memory::held() - before).max(0) as usize;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let grammar = Arc::new(Self { id, bytes, beginning: Mutex::new(beginning), first, trigger, tokens });

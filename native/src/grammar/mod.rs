@@ -3,6 +3,7 @@
 //! pass in a separate process, the grammars compiled from sources that passed, and a completion's place in a grammar.
 
 mod compiled;
+mod follower;
 mod place;
 mod source;
 mod threads;

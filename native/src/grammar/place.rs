@@ -1,34 +1,14 @@
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use llguidance::toktrie::SimpleVob;
-use llguidance::{CancellationHandle, Matcher};
+use llguidance::toktrie::{SimpleVob, TokTrie};
 
 use super::compiled::{Grammar, Trigger, contains};
-use super::threads::Thread;
-use super::words::in_words;
-use crate::memory;
+use super::follower::Follower;
 
-/// Stack size in bytes: more than any step of a trial has on `TRIAL_STACK`.
-const STACK: usize = 16 << 20;
-/// Maximum CPU time of one search for the next tokens. Beyond it the completion fails.
-const MAX_TIME: Duration = Duration::from_millis(300);
-/// Searches longer than this yield to everything else and to each other.
-const SLOW_TIME: Duration = Duration::from_millis(50);
-/// Maximum memory of one completion's parser, in bytes.
-const MAX_BYTES: isize = 64 << 20;
-/// When a completion leaves more bytes than this, the allocator returns free memory to the system.
-const WORTH_GIVING_BACK: isize = 4 << 20;
-/// The one slow search that may run holds this lock.
-static SLOW_LANE: Mutex<()> = Mutex::new(());
-
-/// A completion's place in its grammar. A separate thread consumes each token and finds the allowed next tokens while
-/// the model computes. So a grammar cannot hold up a model's step or overflow another thread's stack.
+/// A completion's place in its grammar.
 ///
-/// While a text is free and cannot be within its trigger, there is no thread, and every token is allowed.
+/// While a text is free and cannot be within its trigger, no thread follows it, and every token is allowed.
 pub struct Place {
     grammar: Arc<Grammar>,
     /// Started with the first token that the grammar restricts.
@@ -42,6 +22,8 @@ pub struct Place {
 struct FreeText {
     /// The bytes at its end that may begin the trigger.
     tail: Vec<u8>,
+    /// No trigger can follow.
+    is_over: bool,
 }
 
 enum Tail {
@@ -53,8 +35,24 @@ enum Tail {
 }
 
 impl FreeText {
-    fn add(&mut self, bytes: &[u8], trigger: &[u8]) -> Tail {
+    fn add(&mut self, bytes: &[u8], Trigger { bytes: trigger, is_at_start, .. }: &Trigger) -> Tail {
+        if self.is_over {
+            return Tail::Free;
+        }
+        if trigger[0] == TokTrie::SPECIAL_TOKEN_MARKER {
+            return if bytes == trigger { Tail::Triggered } else { Tail::Free };
+        }
         self.tail.extend_from_slice(bytes);
+        if *is_at_start {
+            self.is_over = !self.tail.starts_with(trigger) && !trigger.starts_with(&self.tail);
+            return if self.is_over {
+                Tail::Free
+            } else if self.tail.len() < trigger.len() {
+                Tail::Open
+            } else {
+                Tail::Triggered
+            };
+        }
         if contains(&self.tail, trigger) {
             return Tail::Triggered;
         }
@@ -65,32 +63,6 @@ impl FreeText {
     }
 }
 
-struct Follower {
-    tokens: Sender<u32>,
-    progress: Arc<Progress>,
-    /// An earlier call already waited for the next tokens, in vain.
-    is_late: bool,
-}
-
-struct Progress {
-    next: Mutex<(Next, SimpleVob)>,
-    changed: Condvar,
-    cancellation: OnceLock<CancellationHandle>,
-    is_over: AtomicBool,
-    is_slow: AtomicBool,
-    thread: OnceLock<Thread>,
-}
-
-/// The state of the search for the next tokens.
-enum Next {
-    Waits,
-    /// The search runs. Holds the thread's CPU time at its start.
-    Sought(Duration),
-    /// The mask next to it holds the result. Only the thread writes the mask, so that it frees what it has allocated.
-    Known,
-    Failed(String),
-}
-
 impl Place {
     pub fn new(grammar: Arc<Grammar>) -> Self {
         let free = grammar.trigger.is_some().then(FreeText::default);
@@ -99,17 +71,18 @@ impl Place {
 
     /// Whether the grammar allows every token next.
     pub fn is_free(&self) -> bool {
-        self.free_trigger().is_some_and(|trigger| trigger.mask.is_none())
+        matches!(self.free_mask(), Some(None))
     }
 
-    /// The trigger of a text that cannot be within it.
-    fn free_trigger(&self) -> Option<&Trigger> {
-        self.grammar.trigger.as_ref().filter(|_| self.free.is_some() && self.follower.is_none())
+    /// The tokens that a text may have which cannot be within its trigger; None inside: all.
+    fn free_mask(&self) -> Option<Option<&SimpleVob>> {
+        let (free, trigger) = (self.free.as_ref()?, self.grammar.trigger.as_ref()?);
+        self.follower.is_none().then(|| trigger.mask.as_ref().filter(|_| !free.is_over))
     }
 
     /// The tokens that may come next, with end tokens if the grammar may end. None if they are not known by `until`.
     pub fn allowed(&mut self, until: Instant) -> Result<Option<SimpleVob>, String> {
-        if let Some(Trigger { mask: Some(mask), .. }) = self.free_trigger() {
+        if let Some(Some(mask)) = self.free_mask() {
             return Ok(Some(mask.clone()));
         }
         match &mut self.follower {
@@ -122,7 +95,7 @@ impl Place {
     pub fn advance(&mut self, token: u32) -> Result<(), String> {
         if let (Some(free), Some(trigger)) = (&mut self.free, &self.grammar.trigger) {
             let bytes = self.grammar.bytes_of(token);
-            match free.add(bytes, &trigger.bytes) {
+            match free.add(bytes, trigger) {
                 Tail::Free => {
                     self.follower = None;
                     return Ok(());
@@ -140,146 +113,9 @@ impl Place {
             Some(follower) => follower,
             None => self.follower.insert(Follower::start(&self.grammar)?),
         };
-        follower.is_late = false;
-        follower.progress.next().0 = Next::Waits;
-        // If the thread is gone, it has left the reason in `progress`.
-        let _ = follower.tokens.send(token);
+        follower.advance(token);
         Ok(())
     }
-}
-
-impl Follower {
-    fn start(grammar: &Arc<Grammar>) -> Result<Self, String> {
-        let (tokens, orders) = mpsc::channel();
-        let progress = Arc::new(Progress {
-            next: Mutex::new((Next::Waits, grammar.first.clone())),
-            changed: Condvar::new(),
-            cancellation: OnceLock::new(),
-            is_over: AtomicBool::new(false),
-            is_slow: AtomicBool::new(false),
-            thread: OnceLock::new(),
-        });
-        let (grammar, own) = (grammar.clone(), progress.clone());
-        thread::Builder::new()
-            .name("grammar".into())
-            .stack_size(STACK)
-            .spawn(move || own.run(&grammar, &orders))
-            .map_err(|error| format!("no thread can be started for it ({error}); try again later"))?;
-        Ok(Self { tokens, progress, is_late: false })
-    }
-
-    fn allowed(&mut self, until: Instant) -> Result<Option<SimpleVob>, String> {
-        let progress = &self.progress;
-        let mut next = progress.next();
-        loop {
-            match &next.0 {
-                Next::Known => return Ok(Some(next.1.clone())),
-                Next::Failed(reason) => return Err(reason.clone()),
-                Next::Sought(since) if progress.time_since(*since) > MAX_TIME => {
-                    progress.end();
-                    let limit = MAX_TIME.as_millis();
-                    return Err(format!(
-                        "to find what may come next takes more than {limit} ms; simplify the grammar"
-                    ));
-                }
-                Next::Sought(since) if progress.time_since(*since) > SLOW_TIME => progress.give_way(),
-                Next::Sought(_) | Next::Waits => {}
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if self.is_late || left.is_zero() {
-                self.is_late = true;
-                return Ok(None);
-            }
-            (next, _) = progress.changed.wait_timeout(next, left).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.progress.end();
-    }
-}
-
-impl Progress {
-    fn next(&self) -> MutexGuard<'_, (Next, SimpleVob)> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends the thread, whose work is no longer needed, as soon as llguidance checks for cancellation.
-    fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
-        if let Some(cancellation) = self.cancellation.get() {
-            cancellation.cancel();
-        }
-    }
-
-    fn give_way(&self) {
-        if !self.is_slow.swap(true, Ordering::AcqRel)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.lower_priority(19);
-        }
-    }
-
-    /// CPU time that the thread has used beyond `since`.
-    fn time_since(&self, since: Duration) -> Duration {
-        let time = self.thread.get().and_then(Thread::time).unwrap_or_default();
-        time.saturating_sub(since)
-    }
-
-    /// The body of the thread.
-    fn run(&self, grammar: &Grammar, tokens: &Receiver<u32>) {
-        let _ = self.thread.set(Thread::current());
-        let before = memory::held();
-        let most = self.follow(grammar, tokens);
-        if most - before > WORTH_GIVING_BACK {
-            memory::give_back_memory();
-        }
-    }
-
-    /// Consumes tokens until the place is gone or something fails. Returns the memory held at the end.
-    fn follow(&self, grammar: &Grammar, tokens: &Receiver<u32>) -> isize {
-        let before = memory::held();
-        let mut matcher = grammar.matcher().into_cancellable();
-        let _ = self.cancellation.set(matcher.cancellation_handle().unwrap_or_default());
-        while let Ok(token) = tokens.recv() {
-            if self.is_over.load(Ordering::Acquire) {
-                break;
-            }
-            let slow = self.is_slow.load(Ordering::Acquire).then(|| SLOW_LANE.lock());
-            self.next().0 = Next::Sought(self.time_since(Duration::ZERO));
-            let mask = go_on(&mut matcher, token);
-            drop(slow);
-            let found = match mask {
-                Ok(_) if memory::held() - before > MAX_BYTES => {
-                    Err(format!("it takes more than {} MiB of memory; simplify the grammar", MAX_BYTES >> 20))
-                }
-                other => other,
-            };
-            let mut next = self.next();
-            match &found {
-                Ok(mask) => {
-                    next.1.set_from(mask);
-                    next.0 = Next::Known;
-                }
-                Err(reason) => next.0 = Next::Failed(reason.clone()),
-            }
-            drop(next);
-            self.changed.notify_all();
-            if found.is_err() {
-                break;
-            }
-        }
-        memory::held()
-    }
-}
-
-fn go_on(matcher: &mut Matcher, token: u32) -> Result<SimpleVob, String> {
-    if !matcher.is_stopped() {
-        matcher.consume_token(token).map_err(|error| in_words(&error.to_string()))?;
-    }
-    matcher.compute_mask_or_eos().map_err(|error| in_words(&error.to_string()))
 }
 
 #[cfg(test)]
@@ -331,10 +167,17 @@ mod tests {
     #[test]
     fn json_has_no_spaces_and_only_what_the_schema_names() {
         let schema = r#"{"type":"object","properties":{"a":{"enum":[1,23]}},"required":["a"],"additionalProperties":false}"#;
-        let json = || Source::Json(schema.into());
+        let json = || Source::Json { schema: schema.into(), is_strict: true };
         assert_eq!(after(json(), ""), tokens("{"));
         assert_eq!(after(json(), "{\"a\":"), tokens("12"));
         assert_eq!(after(json(), "{\"a\":23}"), vec![256]);
+    }
+
+    #[test]
+    fn keywords_that_no_grammar_can_enforce_are_left_out_unless_strict() {
+        let schema =
+            r#"{"type":"array","items":{"type":"string","format":"odd","not":{}},"uniqueItems":true}"#;
+        assert_eq!(after(Source::Json { schema: schema.into(), is_strict: false }, "[\"a\","), tokens("\""));
     }
 
     #[test]
@@ -346,7 +189,7 @@ mod tests {
     fn calls() -> Source {
         let lark = "start: TEXT | opening \"(\" /[0-9]/ \")\"\nopening[lazy]: /(.|\\n)*<f>/\n\
                     TEXT: /(.|\\n)*/ & ~/(.|\\n)*<f>(.|\\n)*/";
-        Source::Triggered { lark: lark.into(), trigger: "<f>".into() }
+        Source::Triggered { lark: lark.into(), trigger: "<f>".into(), is_at_start: false }
     }
 
     /// Waits for the grammar before each byte, as the sampler does.
@@ -372,6 +215,42 @@ mod tests {
         assert_eq!(allowed(&mut place).unwrap().to_list(), tokens("("));
         write(&mut place, "(7)");
         assert_eq!(allowed(&mut place).unwrap().to_list(), vec![256]);
+    }
+
+    #[test]
+    fn a_trigger_may_be_one_only_at_the_start() {
+        let lark = "start: TEXT? | \"f {\" /[0-9]/\nTEXT: /(.|\\n)+/ & ~/f \\{(.|\\n)*/";
+        let source = || Source::Triggered { lark: lark.into(), trigger: "f {".into(), is_at_start: true };
+        let after = |text: &str| {
+            let mut place =
+                Grammar::compile(&bytes(), source()).unwrap_or_else(|error| panic!("{error}")).begin();
+            write(&mut place, text);
+            place
+        };
+        assert_eq!(allowed(&mut after("f {")).unwrap().to_list(), tokens("0123456789"));
+        for text in ["", "x", "f (", " f {", "x f {"] {
+            assert!(after(text).is_free(), "{text}");
+        }
+        let mut open = after("f ");
+        assert!(!open.is_free() && allowed(&mut open).unwrap().is_allowed(256));
+        open.advance(200).unwrap();
+        assert!(open.is_free());
+    }
+
+    #[test]
+    fn only_a_special_token_is_a_special_trigger() {
+        let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        words.extend([&b"\xff</s>"[..], b"\xff[F]"].map(<[u8]>::to_vec));
+        let lark = "start: TEXT? | TEXT? <[257]> \"(\"\nTEXT: /(.|\\n)+/";
+        let source = Source::Triggered { lark: lark.into(), trigger: "[F]".into(), is_at_start: false };
+        let grammar = Grammar::compile(&Vocabulary::new(words, vec![256]), source);
+        let mut place = grammar.unwrap_or_else(|error| panic!("{error}")).begin();
+        write(&mut place, "a [F] [F");
+        // Even a byte that begins special tokens here.
+        place.advance(255).unwrap();
+        assert!(place.is_free());
+        place.advance(257).unwrap();
+        assert_eq!(allowed(&mut place).unwrap().to_list(), tokens("("));
     }
 
     #[test]
@@ -403,8 +282,10 @@ mod tests {
     #[test]
     fn says_what_cannot_be_compiled() {
         let refused = |source| Grammar::compile(&bytes(), source).err().expect("refused");
-        assert!(!refused(Source::Json("{".into())).is_empty());
-        assert!(!refused(Source::Json(r#"{"type":"nothing"}"#.into())).is_empty());
+        let json = |schema: &str, is_strict| Source::Json { schema: schema.into(), is_strict };
+        assert!(!refused(json("{", false)).is_empty());
+        assert!(!refused(json(r#"{"type":"nothing"}"#, false)).is_empty());
+        assert!(refused(json(r#"{"type":"array","uniqueItems":true}"#, true)).contains("uniqueItems"));
         assert!(!refused(Source::Regex("(".into())).is_empty());
         assert!(!refused(Source::Lark("start: missing".into())).is_empty());
     }

@@ -255,10 +255,8 @@ mod tests {
             .map(|i| serde_json::json!({ "pattern": format!("(a|b)*a(a|b){{{}}}$", 12 + i) }))
             .collect();
         let text = serde_json::json!({ "type": "string", "allOf": patterns });
-        Source::Json(
-            serde_json::json!({ "type": "object", "properties": { "a": text }, "required": ["a"] })
-                .to_string(),
-        )
+        let schema = serde_json::json!({ "type": "object", "properties": { "a": text }, "required": ["a"] });
+        Source::Json { schema: schema.to_string(), is_strict: true }
     }
 
     #[test]

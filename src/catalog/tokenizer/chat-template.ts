@@ -9,7 +9,7 @@ export interface ChatMessage {
   /** A text, or its parts as the client sent them. */
   content: string | readonly ContentPart[];
   name?: string;
-  /** As templates read them: the arguments are an object, not JSON. */
+  /** As templates read them: the arguments are an object, or a text if they are no whole JSON. */
   tool_calls?: readonly ToolCall[];
   /** In a message with a tool's result: the call's id. */
   tool_call_id?: string;
@@ -18,7 +18,7 @@ export interface ChatMessage {
 interface ToolCall {
   id: string;
   type: 'function';
-  function: { name: string; arguments: object };
+  function: { name: string; arguments: object | string };
 }
 
 export interface ChatRendering {

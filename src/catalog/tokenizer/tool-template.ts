@@ -20,6 +20,8 @@ export interface CallForm {
 export interface ToolTemplate {
   /** null: it does not describe tools, or writes calls in a form that cannot be read back. */
   form: CallForm | null;
+  /** It also writes calls whose arguments are a text, not an object. */
+  takesTextArguments: boolean;
   /** It takes a system message. */
   takesSystem: boolean;
 }
@@ -71,20 +73,25 @@ export function toolTemplate(template: ChatTemplate): ToolTemplate {
   };
   const takesSystem = render([{ role: 'system', content: mark }, question])?.includes(mark) ?? false;
   const isDescribed = render([question], { tools }) !== render([question]);
-  if (!isDescribed) return { form: null, takesSystem };
+  if (!isDescribed) return { form: null, takesTextArguments: false, takesSystem };
 
   const said = render([question, { role: 'assistant', content: mark }], { tools });
-  const calling = (called: readonly string[]) => {
+  const calling = (called: readonly string[], written: object | string = args) => {
     const calls = called.map((name, i) => ({
       id: `call_${i}`,
       type: 'function' as const,
-      function: { name, arguments: args },
+      function: { name, arguments: written },
     }));
     const text = render([question, { role: 'assistant', content: '', tool_calls: calls }], { tools });
     return said !== null && text !== null ? difference(text, said) : null;
   };
-  const one = calling(names.slice(0, 1));
-  return { form: one === null ? null : readForm(one, calling(names)), takesSystem };
+  const first = names.slice(0, 1);
+  const one = calling(first);
+  return {
+    form: one === null ? null : readForm(one, calling(names)),
+    takesTextArguments: calling(first, mark)?.includes(mark) ?? false,
+    takesSystem,
+  };
 }
 
 /** The part of `text` that `other` does not have. */
@@ -104,7 +111,7 @@ function readForm(one: string, two: string | null): CallForm | null {
   const written = writtenArguments.find(({ text }) => rest.includes(text));
   if (open === '' || !written) return null;
   const [middle, close] = rest.split(written.text) as [string, string];
-  if (middle === '' || close.trim() === '') return null;
+  if (middle === '') return null;
   const parts = two?.split(written.text)[1]?.split(second) ?? [];
   const between = parts.length === 2 ? parts[0]! : null;
   const { style, separators } = written;

@@ -54,6 +54,11 @@ export interface GenerationRequest extends QueuedRequest {
   promptLogprobs: number | null;
   /** Leave special tokens out of the text. */
   skipSpecialTokens: boolean;
+  /**
+   * What to write for these special tokens instead: characters from U+FDD0 to U+FDEF, which Unicode keeps for such
+   * purposes and no other token can then write.
+   */
+  specialTexts: ReadonlyMap<number, string>;
   /** Only requests with the same salt may reuse each other's computed prompts. */
   cacheSalt: string;
 }

@@ -40,7 +40,7 @@ export class Completion {
   readonly #stopStrings: StopStrings;
 
   constructor(request: GenerationRequest, model: CompletionModel) {
-    const { stop, skipSpecialTokens, promptTokens, completionPrefix } = request;
+    const { stop, skipSpecialTokens, specialTexts, promptTokens, completionPrefix } = request;
     const { decoderStart } = model;
     this.request = request;
     const eosTokens = stop.ignoreEos ? [] : model.eosTokens;
@@ -56,7 +56,7 @@ export class Completion {
     this.#eosTokens = new Set(eosTokens);
     this.#stopTokens = new Set(stop.tokenIds);
     const startsText = decoderStart !== null && completionPrefix.length === 0;
-    this.#detokenizer = new Detokenizer(model.tokenizer, { skipSpecialTokens, startsText });
+    this.#detokenizer = new Detokenizer(model.tokenizer, { skipSpecialTokens, specialTexts, startsText });
     this.#stopStrings = new StopStrings(stop.strings, stop.includeInOutput);
   }
 

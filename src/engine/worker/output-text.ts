@@ -5,6 +5,8 @@ export type TokenBytes = Pick<Vocabulary, 'tokenBytes' | 'isSpecial' | 'leadingS
 
 export interface DetokenizerOptions {
   skipSpecialTokens: boolean;
+  /** Tokens with a text of their own; none by default. No other token can write these characters. */
+  specialTexts?: ReadonlyMap<number, string>;
   /** The tokens start a text instead of continuing the prompt, so the tokenizer's leading spaces are dropped. */
   startsText: boolean;
 }
@@ -13,6 +15,7 @@ export interface DetokenizerOptions {
 export class Detokenizer {
   readonly #tokenizer: TokenBytes;
   readonly #skipSpecialTokens: boolean;
+  readonly #specialTexts: ReadonlyMap<number, string>;
   /** `ignoreBOM` keeps a byte-order mark as text. */
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #spacesToDrop: number;
@@ -20,13 +23,17 @@ export class Detokenizer {
   constructor(tokenizer: TokenBytes, options: DetokenizerOptions) {
     this.#tokenizer = tokenizer;
     this.#skipSpecialTokens = options.skipSpecialTokens;
+    this.#specialTexts = options.specialTexts ?? new Map();
     this.#spacesToDrop = options.startsText ? tokenizer.leadingSpaces : 0;
   }
 
   /** Returns the text that `token` completes. */
   add(token: number): string {
+    const own = this.#specialTexts.get(token);
+    if (own !== undefined) return this.#dropSpaces(this.#decoder.decode() + own);
     if (this.#skipSpecialTokens && this.#tokenizer.isSpecial(token)) return '';
-    return this.#dropSpaces(this.#decoder.decode(this.#tokenizer.tokenBytes(token), { stream: true }));
+    const text = this.#dropSpaces(this.#decoder.decode(this.#tokenizer.tokenBytes(token), { stream: true }));
+    return this.#specialTexts.size > 0 ? text.replaceAll(/[\ufdd0-\ufdef]/g, '\ufffd') : text;
   }
 
   /** Returns an unfinished character at the end of the completion as U+FFFD. */

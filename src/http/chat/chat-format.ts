@@ -1,10 +1,10 @@
-import type { CallForm } from '../../catalog/tokenizer/tool-template.ts';
 import type { TokenLogprobs } from '../../sampling/sampled-token.ts';
 import { answerHead, type ChoiceDelta, TokenTexts, type Usage } from '../generation/answer-parts.ts';
 import type { ChunkFormat } from '../generation/chunked-answer.ts';
 import type { GenerationJob } from '../generation/generation-job.ts';
 import { Turns, type WrittenJson, writeInTurns, writeListInTurns } from '../json/in-turns.ts';
 import type { ChatChoice, ChatCompletion, ChatLogprobs, ToolCall } from './chat-response.ts';
+import type { AnswerForm } from './tools/answer-form.ts';
 import { type CallPiece, CallReader } from './tools/call-reader.ts';
 
 type ChatHead = ReturnType<typeof answerHead<'chat.completion.chunk'>>;
@@ -19,11 +19,11 @@ export class ChatFormat implements ChunkFormat {
   readonly #begun = new Set<number>();
   readonly #texts: TokenTexts;
   /** How calls are written; null: the answer has none. */
-  readonly #callForm: CallForm | null;
+  readonly #callForm: AnswerForm | null;
   /** The readers of choices that still stream, by index. */
   readonly #readers = new Map<number, CallReader>();
 
-  constructor(job: GenerationJob, callForm: CallForm | null) {
+  constructor(job: GenerationJob, callForm: AnswerForm | null) {
     this.head = answerHead(job, 'chat.completion.chunk');
     this.#job = job;
     this.#callForm = callForm;

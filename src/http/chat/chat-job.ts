@@ -4,7 +4,6 @@ import {
   ChatTemplateError,
   FinalMessageError,
 } from '../../catalog/tokenizer/chat-template.ts';
-import type { CallForm } from '../../catalog/tokenizer/tool-template.ts';
 import { clientQueueLimit } from '../../engine/client/admission.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 import type { GenerationFields } from '../generation/generation-fields.ts';
@@ -12,6 +11,7 @@ import { createJob, type GenerationJob, type JobContext } from '../generation/ge
 import type { WantedGrammar } from '../generation/read-grammar.ts';
 import { promptRoom, readMaxTokens, readPrompt } from '../generation/read-prompt.ts';
 import type { ReadyModel } from '../models/find-model.ts';
+import type { AnswerForm } from './tools/answer-form.ts';
 import type { ToolUse } from './tools/read-tools.ts';
 import type { ReadMessage } from './tools/render-tools.ts';
 import { readToolCalling, type ToolCalling } from './tools/tool-calling.ts';
@@ -47,11 +47,12 @@ export async function createChatJob(
   fields: GenerationFields,
   asked: AskedChat,
   context: JobContext,
-): Promise<{ job: GenerationJob; callForm: CallForm | null }> {
+): Promise<{ job: GenerationJob; callForm: AnswerForm | null }> {
   const { model, config, owner } = context;
   const { param } = asked;
   const toGenerate = { ...asked.maxTokens, fallback: model.defaults.maxNewTokens ?? defaultMaxTokens };
-  const calling = await readToolCalling(asked.use, asked.messages, model, owner);
+  const showsSpecials = fields.skip_special_tokens === false;
+  const calling = await readToolCalling({ ...asked, showsSpecials }, model, owner);
   const prompt = await readPrompt(await render(asked, calling, model, owner), {
     model,
     owner,
@@ -82,7 +83,7 @@ export async function createChatJob(
       logprobs: asked.logprobs,
       promptLogprobs: null,
       grammar: calling.answer?.grammar ?? asked.structure,
-      keepsSpecialTokens: calling.answer?.keepsSpecialTokens ?? false,
+      specialTexts: calling.answer?.specialTexts ?? new Map(),
     },
     context,
   );

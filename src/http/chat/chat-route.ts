@@ -13,7 +13,8 @@ import { type AskedChat, createChatJob } from './chat-job.ts';
 import { type ChatRequest, ChatRequestSchema } from './chat-request.ts';
 import { ChatCompletionRef } from './chat-response.ts';
 import { readMessages } from './read-messages.ts';
-import { readToolUse, type ToolUse } from './tools/read-tools.ts';
+import { readToolUse, type ToolRequest, type ToolUse } from './tools/read-tools.ts';
+import type { ToolChoice } from './tools/tool-fields.ts';
 
 function readLogprobs({ logprobs, top_logprobs: top }: ChatRequest): number | null {
   if (logprobs) return top ?? 0;
@@ -47,16 +48,23 @@ function readRendering(body: ChatRequest): AskedChat['rendering'] {
   return { addGenerationPrompt, continuesFinal, variables };
 }
 
+function readChoice(choice: ToolChoice): Pick<ToolRequest, 'mode' | 'names'> {
+  if (typeof choice === 'string') return { mode: choice, names: null };
+  if (choice.type === 'function') return { mode: 'required', names: [choice.function.name] };
+  const { mode, tools } = choice.allowed_tools;
+  return { mode, names: tools.map((tool) => tool.function.name) };
+}
+
 function readTools(body: ChatRequest, structure: WantedGrammar | null): ToolUse | null {
   const choice = body.tool_choice ?? 'auto';
-  const named = typeof choice === 'string' ? null : choice.function.name;
+  const isNamed = typeof choice !== 'string' && choice.type === 'function';
   return readToolUse({
     tools: body.tools ?? [],
     placeOf: (index) => `tools[${index}].function`,
-    mode: typeof choice === 'string' ? choice : 'required',
-    names: named === null ? null : [named],
-    isParallel: named === null && (body.parallel_tool_calls ?? true),
-    structuredBy: structure?.param ?? null,
+    ...readChoice(choice),
+    isParallel: !isNamed && (body.parallel_tool_calls ?? true),
+    structure,
+    formatParam: 'response_format',
   });
 }
 

@@ -132,7 +132,7 @@ async function createCompletion(
       logprobs: logprobs ?? (sequences > (body.n ?? 1) ? 0 : null),
       promptLogprobs,
       grammar: readStructure(readResponseFormat(body.response_format), body.structured_outputs),
-      keepsSpecialTokens: false,
+      specialTexts: new Map(),
     },
     context,
   );

@@ -25,7 +25,8 @@ const keysOf = (value: unknown): string[] => (isSchema(value) ? Object.keys(valu
  *
  * An object stays open if the schema says so, with `additionalProperties` or `unevaluatedProperties`, or if it names no
  * members at all. What `allOf`, `$ref`, `anyOf` and `oneOf` say about one object counts together.
- * @param isStrict OpenAI's `strict`: no object is open, and every member is required
+ * @param isStrict OpenAI's `strict`: no object is open, and every member is required. Otherwise patterns that no grammar
+ *   can enforce are left out, as the compiler of schemas leaves out keywords
  * @throws SchemaError
  */
 export function closeObjects(schema: object, isStrict: boolean): object {
@@ -88,10 +89,9 @@ class ObjectCloser {
     // If there is one part and nothing else, closing the part closes the whole.
     const arePartsOpen = isSinglePart && !isOwn ? isOpen : parts.length > 0;
     const walked = Object.fromEntries(
-      Object.entries(schema).map(([keyword, value]) => [
-        keyword,
-        this.#child(keyword, value, arePartsOpen, [...path, keyword]),
-      ]),
+      Object.entries(schema)
+        .filter(([keyword, value]) => this.#isStrict || keyword !== 'pattern' || !looksAround(value))
+        .map(([keyword, value]) => [keyword, this.#child(keyword, value, arePartsOpen, [...path, keyword])]),
     );
     if (this.#isStrict && isSchema(schema.properties)) {
       const required = new Set([...listOf(schema.required), ...Object.keys(schema.properties)]);
@@ -205,6 +205,10 @@ class ObjectCloser {
       throw new SchemaError('its `allOf`, `anyOf`, `oneOf` and `$ref` combine too many schemas');
   }
 }
+
+/** Whether a pattern has an assertion or a reference to one of its groups. Pydantic and Zod write some. */
+const looksAround = (pattern: unknown): boolean =>
+  typeof pattern === 'string' && /^(?:[^\\]|\\[^bBk1-9])*?(?:\(\?<?[=!]|\\[bBk1-9])/.test(pattern);
 
 function decoded(step: string): string {
   try {

@@ -87,8 +87,8 @@ interface GenerationTask {
   promptLogprobs: number | null;
   /** What holds the text to a structure. */
   grammar: WantedGrammar | null;
-  /** Leave special tokens in the text, whatever the request says. */
-  keepsSpecialTokens: boolean;
+  /** What to write for some special tokens, in the engine's form. */
+  specialTexts: ReadonlyMap<number, string>;
 }
 
 export interface JobContext {
@@ -201,7 +201,8 @@ export async function createJob(
       stop,
       logprobs: task.logprobs,
       promptLogprobs: task.promptLogprobs,
-      skipSpecialTokens: !task.keepsSpecialTokens && (fields.skip_special_tokens ?? true),
+      skipSpecialTokens: fields.skip_special_tokens ?? true,
+      specialTexts: task.specialTexts,
       priority,
       cacheSalt: fields.cache_salt ?? '',
     }));

@@ -4,8 +4,10 @@ import {
   type Grammar,
   GrammarError,
   type GrammarSource,
+  type SchemaSource,
 } from '../../sampling/grammar.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
+import { paramOf } from '../errors/validation-error.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import { closeObjects, SchemaError } from './closed-schema.ts';
 import type { GenerationFields } from './generation-fields.ts';
@@ -29,8 +31,9 @@ export function refuseLong(param: string, source: unknown): void {
 }
 
 /** A schema as JSON, with its objects closed. @param schema already checked for length */
-const closed = (param: string, schema: object, isStrict: boolean): GrammarSource => ({
+const closed = (param: string, schema: object, isStrict: boolean): SchemaSource => ({
   json: JSON.stringify(closedSchema(param, param, schema, isStrict)),
+  ...(isStrict ? { isStrict } : {}),
 });
 
 /**
@@ -50,7 +53,7 @@ export function closedSchema(param: string, where: string, schema: object, isStr
 export const cannotBeCompiled = (param: string, { message }: Error) =>
   `\`${param}\` cannot be compiled: ${message.slice(0, 500)}`;
 
-function ofSchema(param: string, schema: object, isStrict = false): GrammarSource {
+function ofSchema(param: string, schema: object, isStrict = false): SchemaSource {
   refuseLong(param, { json: JSON.stringify(schema) });
   return closed(param, schema, isStrict);
 }
@@ -90,8 +93,13 @@ export interface WantedGrammar {
   /** The field that asks for it. */
   param: string;
   source: GrammarSource;
-  /** Part of the field that a compiler's error is about; by default all of it. */
+  /** The field, or its part, that a compiler's error is about; by default `param`. */
   placeOf?: (error: GrammarError) => string;
+}
+
+/** The grammar of a document. */
+export interface WantedFormat extends WantedGrammar {
+  source: SchemaSource;
 }
 
 /** The format of an answer's text, whatever the field that asks for it. */
@@ -110,7 +118,7 @@ export function readFormat(
   param: string,
   place: string,
   { type, schema, strict }: TextFormat,
-): WantedGrammar | null {
+): WantedFormat | null {
   if (type === 'text') return null;
   if (schema) return { param, source: ofSchema(param, schema, strict ?? false) };
   if (type === 'json_object') return { param, source: anyObject };
@@ -118,7 +126,7 @@ export function readFormat(
 }
 
 /** What `response_format` asks for. */
-export function readResponseFormat(format: ResponseFormat | null | undefined): WantedGrammar | null {
+export function readResponseFormat(format: ResponseFormat | null | undefined): WantedFormat | null {
   if (!format) return null;
   const { type, json_schema: wrapped, schema } = format;
   if (schema && type !== 'json_object') {
@@ -182,6 +190,7 @@ export async function readGrammar(
     return await compileGrammar(name, source, owner);
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error;
-    throw invalidRequest(param, cannotBeCompiled(placeOf(error), error));
+    const place = placeOf(error);
+    throw invalidRequest(paramOf(place), cannotBeCompiled(place, error));
   }
 }

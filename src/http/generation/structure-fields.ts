@@ -37,7 +37,8 @@ export const structureFields = {
           schema: { type: 'object' },
           strict: {
             type: ['boolean', 'null'],
-            description: 'Every object has exactly the members that the schema names.',
+            description:
+              'Every object has exactly the members that the schema names, and a keyword that cannot be enforced is refused.',
           },
         },
         required: ['schema'],

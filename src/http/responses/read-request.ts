@@ -27,16 +27,8 @@ export function readTextFormat({ text }: ResponsesRequest): WantedGrammar | null
   return readFormat('text.format', 'text.format.schema', format);
 }
 
-/** A function in the form of chats, which templates expect. */
-const chatTool = ({ name, description, parameters, strict }: FunctionTool): Tool => ({
-  type: 'function',
-  function: {
-    name,
-    ...(description ? { description } : {}),
-    ...(parameters ? { parameters } : {}),
-    ...(strict ? { strict } : {}),
-  },
-});
+/** A function in the form of chats. */
+const chatTool = ({ type, ...described }: FunctionTool): Tool => ({ type, function: described });
 
 export function readTools(body: ResponsesRequest, structure: WantedGrammar | null): ToolUse | null {
   const choice = body.tool_choice ?? 'auto';
@@ -52,7 +44,8 @@ export function readTools(body: ResponsesRequest, structure: WantedGrammar | nul
     placeOf: (index) => `tools[${index}]`,
     ...asked,
     isParallel: !isNamed && (body.parallel_tool_calls ?? true),
-    structuredBy: structure?.param ?? null,
+    structure,
+    formatParam: 'text.format',
   });
 }
 

@@ -1,7 +1,7 @@
-import type { CallForm } from '../../catalog/tokenizer/tool-template.ts';
 import type { FinishReason } from '../../engine/protocol/generation.ts';
 import type { ServiceError } from '../../errors.ts';
 import type { RequestLife } from '../../observability/request-life.ts';
+import type { AnswerForm } from '../chat/tools/answer-form.ts';
 import { CallReader } from '../chat/tools/call-reader.ts';
 import { errorBody } from '../errors/error-response.ts';
 import { type AnswerFormat, answerUsage, type ChoiceDelta, TokenTexts } from '../generation/answer-parts.ts';
@@ -31,7 +31,12 @@ export class ResponseFormat implements AnswerFormat {
   /** Events so far. */
   #count = 0;
 
-  constructor(job: GenerationJob, callForm: CallForm | null, echo: ResponseEcho, keep: KeepResponse | null) {
+  constructor(
+    job: GenerationJob,
+    callForm: AnswerForm | null,
+    echo: ResponseEcho,
+    keep: KeepResponse | null,
+  ) {
     this.#job = job;
     this.#echo = echo;
     this.#keep = keep;

@@ -92,7 +92,8 @@ export const responseFields = {
           schema: { type: ['object', 'null'] },
           strict: {
             type: ['boolean', 'null'],
-            description: 'Every object has exactly the members that the schema names.',
+            description:
+              'Every object has exactly the members that the schema names, and a keyword that cannot be enforced is refused.',
           },
         },
         required: ['type'],

@@ -17,6 +17,26 @@ const b = named('b');
 
 describe('without strict', () => {
   it.each([
+    // Pydantic's Decimal, and Zod's email.
+    '^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$',
+    '^(?!\\.)[a-z]+@[a-z]+$',
+    '(?<=a)b',
+    '\\bword',
+    '(a|b)\\1',
+  ])('no grammar can enforce the pattern %s, so it is left out', (pattern) => {
+    const schema = { type: 'array', items: { type: 'string', pattern, maxLength: 3 } };
+    expect(closeObjects(schema, false)).toEqual({ type: 'array', items: { type: 'string', maxLength: 3 } });
+    expect(closeObjects(schema, true)).toEqual(schema);
+  });
+
+  it.each(['^[a-z]+$', '(?:a|b)', '(?P<name>a)', '(?<name>a)', 'a\\\\b', '\\(?=', '\\d'])(
+    'the pattern %s is kept',
+    (pattern) => {
+      expect(closeObjects({ type: 'string', pattern }, false)).toEqual({ type: 'string', pattern });
+    },
+  );
+
+  it.each([
     ['members that are named', a, { a: 1 }, { a: 1, x: 1 }],
     ['none, where all are optional', a, {}, { x: 1 }],
     ['members without a type', { properties: { ok: { type: 'boolean' } } }, { ok: true }, { ok: true, x: 1 }],

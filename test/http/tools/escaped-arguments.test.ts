@@ -1,9 +1,17 @@
 import { expect, it } from 'vitest';
+import { answerForm } from '../../../src/http/chat/tools/answer-form.ts';
 import { escapedArguments } from '../../../src/http/chat/tools/escaped-arguments.ts';
+import { agreedForm } from '../../../src/http/chat/tools/render-tools.ts';
+import { fakeTokenizer } from '../../support/fake-tokenizer.ts';
 
-const rules = (properties: object, more: object = {}) =>
-  escapedArguments('args_0', { type: 'object', properties, additionalProperties: false, ...more }, (text) =>
-    JSON.stringify(text),
+const anywhere = { isAtStart: false, showsSpecials: false };
+const form = answerForm({ ...agreedForm, style: 'escaped' }, fakeTokenizer(), anywhere);
+const rules = (properties: object, more: object = {}, isStrict = true) =>
+  escapedArguments(
+    'args_0',
+    { type: 'object', properties, additionalProperties: false, ...more },
+    isStrict,
+    form,
   );
 const closed = { additionalProperties: false };
 
@@ -40,6 +48,31 @@ it.each([{ allOf: [{}] }, { required: ['b'] }, { minProperties: 1 }])(
     expect(() => rules({ a: { type: 'null' } }, more)).toThrow(/^# has /);
   },
 );
+
+it.each<[object, object]>([
+  [
+    { type: 'string', pattern: 'x', format: 'date', minLength: 1 },
+    { type: 'string', minLength: 1 },
+  ],
+  [
+    { type: 'array', items: { type: 'null' }, uniqueItems: true, contains: {} },
+    { type: 'array', items: { type: 'null' } },
+  ],
+  [
+    { oneOf: [{ type: 'null' }, { const: 'a' }], discriminator: {} },
+    { anyOf: [{ type: 'null' }, { const: 'a' }] },
+  ],
+])('without strict, what only restricts a value further is left out: %j', (schema, held) => {
+  expect(rules({ a: schema }, { minProperties: 1 }, false)).toEqual(rules({ a: held }, {}, false));
+});
+
+it.each([
+  [{ allOf: [{ type: 'null' }], type: 'string' }, /`allOf`/],
+  [{ anyOf: [{ type: 'null' }], oneOf: [{ type: 'null' }] }, /`oneOf`/],
+  [{ type: 'object' }, /must name all its members/],
+])('but not what says which values there are: %j', (schema, message) => {
+  expect(() => rules({ a: schema }, {}, false)).toThrow(message);
+});
 
 it('a definition that refers to itself has one rule', () => {
   const tree = {

@@ -5,7 +5,7 @@ import { GrammarError, type GrammarSource } from '../../../src/sampling/grammar.
 import { type FakeEngine, textEvents } from '../../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../../support/fake-server.ts';
 import { fakeTexts, fakeTokenizer } from '../../support/fake-tokenizer.ts';
-import { taggingTemplate } from '../../support/tool-templates.ts';
+import { escapingTemplate, taggingTemplate } from '../../support/tool-templates.ts';
 
 const plainTemplate =
   '{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}';
@@ -22,6 +22,14 @@ const weather = {
   },
 };
 const now = { type: 'function', function: { name: 'now' } };
+const named = (name: string) => ({ type: 'function', function: { name } });
+const allowed = (mode: string, ...names: string[]) => ({
+  type: 'allowed_tools',
+  allowed_tools: { mode, tools: names.map(named) },
+});
+const ofSchema = (schema: object) => ({
+  response_format: { type: 'json_schema', json_schema: { name: 'x', schema } },
+});
 const user = { role: 'user', content: 'Is it fine in Bath?' };
 const call = (id: string, name: string, json: string) => ({
   id,
@@ -42,15 +50,16 @@ const state = {
 
 async function chat(
   fields: object,
-  options: { template?: string; script?: FakeEngine['script']; backend?: string } = {},
+  options: { template?: string; script?: FakeEngine['script']; backend?: string; specials?: string[] } = {},
 ) {
-  const { template = plainTemplate, script, backend = 'native' } = options;
+  const { template = plainTemplate, script, backend = 'native', specials } = options;
   const compiled: GrammarSource[] = [];
   const runtime = { ...state.runtime, backend } as typeof state.runtime;
   const server = fakeServer({
     models: [
       {
         ...fakeModel('tiny', { ...state, runtime }, 'decoder-only'),
+        vocabulary: fakeTokenizer(specials),
         texts: fakeTexts(new ChatTemplate(template)),
       },
     ],
@@ -124,6 +133,23 @@ describe('the prompt of a template that knows no tools', () => {
   });
 });
 
+it('a template gets of each tool what templates read, and nothing else', async () => {
+  const tools = [{ ...weather, cache_control: { type: 'ephemeral' } }, now];
+  const { prompt } = await chat({ tools }, { template: taggingTemplate });
+  const described = /<tools>\n(.*)\n<\/tools>/s
+    .exec(prompt!)![1]!
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const { strict: _, ...read } = weather.function;
+  expect(described).toEqual([
+    { type: 'function', function: read },
+    {
+      type: 'function',
+      function: { name: 'now', description: '', parameters: { type: 'object', properties: {} } },
+    },
+  ]);
+});
+
 it('a template that knows tools gets them, with calls and results', async () => {
   const messages = [
     user,
@@ -139,11 +165,20 @@ it('a template that knows tools gets them, with calls and results', async () => 
   expect(prompt).not.toContain('You can call');
 });
 
+it.each([
+  ['as text', taggingTemplate, '{"name": "now", "arguments": "{\\"city\\": \\"B"}'],
+  ['without arguments, where it writes only objects', escapingTemplate, 'call:now{}<end_function_call>'],
+])('a template gets a call that was cut off %s', async (_, template, written) => {
+  const cut = { role: 'assistant', content: null, tool_calls: [call('1', 'now', '{"city": "B')] };
+  const { prompt } = await chat({ messages: [user, cut, user] }, { template });
+  expect(prompt).toContain(written);
+});
+
 describe('the grammar', () => {
   const larkOf = async (fields: object, template?: string) => {
     const { compiled, submitted } = await chat(fields, template ? { template } : {});
     expect(submitted!.sampling.grammar).toBe(42);
-    return compiled[0] as { lark: string; trigger?: string };
+    return compiled[0] as { lark: string; trigger?: string; isAtStart?: boolean };
   };
 
   it('lets text go free until a call', async () => {
@@ -151,6 +186,31 @@ describe('the grammar', () => {
     expect(trigger).toBe('<tool_call>');
     expect(lark).toMatch(/^args_0: %json \{.*"city".*\}\nargs_1: %json /);
     expect(lark).toContain('start: TEXT? | opening calls');
+  });
+
+  it('names special tokens by their ids, and has letters for them in the text', async () => {
+    const options = { template: escapingTemplate, specials: ['<escape>', '</s>', '<start_function_call>'] };
+    const { compiled, submitted } = await chat({}, options);
+    const { lark, trigger } = compiled[0] as { lark: string; trigger?: string };
+    expect(trigger).toBe('<start_function_call>');
+    expect(lark).toContain('start: TEXT? | TEXT? <[2]> calls');
+    expect(lark).toContain('calls: "call:" call (');
+    expect(lark).toMatch(/ <\[0\]> TEXT_ARGS_0_\d+\? <\[0\]>$/m);
+    expect(submitted).toMatchObject({
+      skipSpecialTokens: true,
+      specialTexts: new Map([
+        [2, '\ufdd0'],
+        [0, '\ufdd1'],
+      ]),
+    });
+  });
+
+  it('has a call only at the start, if it begins with a word or a brace', async () => {
+    const bare = taggingTemplate.replaceAll('<tool_call>\n', '').replaceAll('\n</tool_call>', ';');
+    const { lark, trigger, isAtStart } = await larkOf({}, bare);
+    expect([trigger, isAtStart]).toEqual(['{"name": "', true]);
+    expect(lark).toContain('start: TEXT? | "{\\"name\\": \\"" calls');
+    expect(lark).toContain('TEXT: /(.|\\n)+/ & ~/\\{\\"name\\"\\: \\"(.|\\n)*/');
   });
 
   it('begins with a call where one is required, of the named function and only one', async () => {
@@ -164,9 +224,55 @@ describe('the grammar', () => {
     expect((await larkOf({ parallel_tool_calls: false })).lark).not.toContain('call)*');
   });
 
+  it('has only the allowed functions, of which the prompt still has all', async () => {
+    const { prompt, compiled } = await chat({ tool_choice: allowed('required', 'now') });
+    const { lark, trigger } = compiled[0] as { lark: string; trigger?: string };
+    expect(lark).toMatch(/call: \("now\\", \\"arguments\\": " args_0\)$/m);
+    expect(lark).toContain(')*');
+    expect(trigger).toBeUndefined();
+    expect(prompt).toContain('get_weather');
+    expect((await larkOf({ tool_choice: allowed('auto', 'now') })).trigger).toBe('<tool_call>');
+  });
+
+  it('has the format as the other answer, unless a call is required', async () => {
+    const format = ofSchema({ type: 'object', properties: { a: { type: 'null' } } });
+    const { lark, trigger } = await larkOf({ ...format });
+    expect(trigger).toBeUndefined();
+    const [, , line] = lark.split('\n');
+    expect(line).toMatch(/^format: %json \{.*"additionalProperties":false,.*"lenient":true/);
+    expect(lark).toMatch(/^start: format \| "<tool_call>" calls$/m);
+    expect((await larkOf({ ...format, tool_choice: 'required' })).lark).toMatch(
+      /^start: "<tool_call>" calls$/m,
+    );
+    expect((await larkOf({ response_format: { type: 'text' } })).trigger).toBe('<tool_call>');
+  });
+
   it('has the form of the template’s own calls', async () => {
     const { lark } = await larkOf({ tool_choice: 'required' }, taggingTemplate);
     expect(lark).toContain(JSON.stringify('\n{"name": "'));
+  });
+
+  it.each([undefined, null, {}, { type: 'object', description: 'None.' }, { properties: {} }])(
+    'has no arguments for a function with the parameters %j',
+    async (parameters) => {
+      const none = { type: 'function', function: { name: 'f', parameters } };
+      const { lark } = await larkOf({ tools: [none] });
+      const schema = JSON.parse(lark.slice(lark.indexOf('{'), lark.indexOf('\n')));
+      expect(schema).toMatchObject({ type: 'object', properties: {}, additionalProperties: false });
+      expect((await larkOf({ tools: [none] }, escapingTemplate)).lark).toMatch(/^args_0: ""\n/);
+    },
+  );
+
+  it('has any for one that is open', async () => {
+    const parameters = { type: 'object', additionalProperties: true };
+    const { lark } = await larkOf({ tools: [{ type: 'function', function: { name: 'f', parameters } }] });
+    expect(lark).not.toContain('"additionalProperties":false');
+  });
+
+  it('enforces all of a strict schema, and what it can of the others', async () => {
+    const { lark } = await larkOf({});
+    const [first, second] = lark.split('\n', 2).map((line) => JSON.parse(line.slice(line.indexOf('{'))));
+    expect([first, second].map((schema) => schema['x-guidance'].lenient)).toEqual([false, true]);
   });
 
   it('is not there if no tool may be called', async () => {
@@ -194,6 +300,18 @@ describe('the answer', () => {
       content: 'a <b',
       refusal: null,
     });
+  });
+
+  it('is JSON of the format, even with the text of a call in it, or a call', async () => {
+    const json = `{"a":${JSON.stringify(written)}}`;
+    const format = { response_format: { type: 'json_object' } };
+    const text = await chat(format, { script: answering(json) });
+    expect(text.response.json().choices[0]).toMatchObject({
+      message: { content: json },
+      finish_reason: 'stop',
+    });
+    const called = await chat(format, { script: answering(written.slice(6)) });
+    expect(called.response.json().choices[0].message).toMatchObject({ content: null, tool_calls: calls });
   });
 
   it('has what there is of a call that was cut off', async () => {
@@ -236,7 +354,6 @@ describe('the answer', () => {
 });
 
 describe('a request is refused', () => {
-  const named = (name: string) => ({ type: 'function', function: { name } });
   const withParameters = (parameters: object) => ({
     tools: [now, { type: 'function', function: { name: 'f', parameters } }],
   });
@@ -245,7 +362,11 @@ describe('a request is refused', () => {
     [{ tools: [], tool_choice: 'required' }, 'tool_choice', '`tool_choice` needs `tools`'],
     [{ tools: null, tool_choice: named('now') }, 'tool_choice', '`tool_choice` needs `tools`'],
     [{ tool_choice: named('then') }, 'tool_choice', 'names the function `then`, which is not in `tools`'],
-    [{ tool_choice: 'always' }, 'tool_choice', '`"none"`, `"auto"`, `"required"` or'],
+    [{ tool_choice: allowed('auto', 'now', 'then') }, 'tool_choice', 'names the function `then`'],
+    [{ tool_choice: allowed('auto') }, 'tool_choice', '`{"type": "allowed_tools", "allowed_tools": {"mode"'],
+    [{ tool_choice: allowed('none', 'now') }, 'tool_choice', '`"none"`, `"auto"`'],
+    [{ tools: [], tool_choice: allowed('auto', 'now') }, 'tool_choice', '`tool_choice` needs `tools`'],
+    [{ tool_choice: 'always' }, 'tool_choice', '`"none"`, `"auto"`, `"required"`, `{"type"'],
     [{ tools: [{ type: 'custom', custom: {} }] }, 'tools[0].function', 'is required'],
     [{ tools: [{ ...now, type: 'custom' }] }, 'tools', '`tools[0].type` must be `"function"`'],
     [
@@ -266,7 +387,16 @@ describe('a request is refused', () => {
       '`tools[1].function.parameters` cannot be compiled: 2(9): it contradicts itself',
     ],
     [withParameters({ description: 'x'.repeat(70_000) }), 'tools', 'it may have at most 65536'],
-    [{ response_format: { type: 'json_object' } }, 'response_format', 'cannot be combined with `tools`'],
+    [
+      { response_format: { type: 'json_schema' } },
+      'response_format',
+      '`response_format.json_schema.schema` is required',
+    ],
+    [
+      { ...ofSchema({ impossible: true }), tools: [now] },
+      'response_format',
+      '`response_format` cannot be compiled: 2(9): it contradicts itself',
+    ],
     [{ structured_outputs: { regex: 'a' } }, 'structured_outputs', 'cannot be combined with `tools`'],
     [{ min_tokens: 2 }, 'min_tokens', 'cannot be combined with `tools`'],
     [{ functions: [now.function] }, 'functions', 'send `tools`'],
@@ -305,7 +435,6 @@ describe('a request is refused', () => {
   });
 
   it.each([
-    ['[', 'must be a JSON object, written as a string.'],
     ['[1]', 'must be a JSON object, written as a string.'],
     [`{"a":${'['.repeat(100)}${']'.repeat(100)}}`, 'is nested more than 100 levels deep.'],
   ])('for arguments in the history that a template cannot get: %s', async (json, fault) => {

@@ -26,9 +26,6 @@ export class JsonReader implements ArgumentsReader {
   }
 }
 
-/** FunctionGemma's token before and after a string. */
-export const quote = '<escape>';
-
 /**
  * Turns FunctionGemma's arguments into JSON, up to the brace that ends them. It writes
  * `count:1,city:<escape>Bath<escape>,tags:[<escape>a<escape>],at:{x:1}`: strings between escape tokens, names without
@@ -39,6 +36,12 @@ export class EscapedReader implements ArgumentsReader {
   #isBegun = false;
   #state: 'name' | 'value' | 'string' = 'name';
   readonly #open: string[] = ['}'];
+  readonly #quote: string;
+
+  /** @param quote the escape token in the text */
+  constructor(quote: string) {
+    this.#quote = quote;
+  }
 
   add(text: string): { json: string; rest: string | null } {
     this.#held += text;
@@ -69,9 +72,9 @@ export class EscapedReader implements ArgumentsReader {
       this.#state = 'value';
       return `${JSON.stringify(this.#take(end + 1).slice(0, -1))}:`;
     }
-    if (character === '<') {
-      if (this.#held.length < quote.length) return null;
-      this.#take(quote.length);
+    if (character === this.#quote[0]) {
+      if (this.#held.length < this.#quote.length) return null;
+      this.#take(this.#quote.length);
       this.#state = 'string';
       return '"';
     }
@@ -81,15 +84,15 @@ export class EscapedReader implements ArgumentsReader {
   }
 
   #nextOfString(): string | null {
-    const end = this.#held.indexOf(quote);
+    const end = this.#held.indexOf(this.#quote);
     if (end === 0) {
-      this.#take(quote.length);
+      this.#take(this.#quote.length);
       this.#state = 'value';
       return '"';
     }
     // What may be the beginning of an escape token waits.
-    const begun = this.#held.lastIndexOf('<');
-    const isOpen = begun >= 0 && quote.startsWith(this.#held.slice(begun));
+    const begun = this.#held.lastIndexOf(this.#quote[0]!);
+    const isOpen = begun >= 0 && this.#quote.startsWith(this.#held.slice(begun));
     const length = end > 0 ? end : isOpen ? begun : this.#held.length;
     return length === 0 ? null : JSON.stringify(this.#take(length)).slice(1, -1);
   }

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
+import { type AnswerForm, asShown } from './answer-form.ts';
 import { type ArgumentsReader, EscapedReader, JsonReader } from './arguments-reader.ts';
-import { triggerOf } from './call-grammar.ts';
 
 /** The next part of an answer: text, the beginning of a call, or more of the last call's arguments. */
 export type CallPiece =
@@ -16,21 +15,19 @@ const callId = () => `call_${Array.from(randomBytes(24), (byte) => letters[byte 
 
 /** Separates the text and the calls of one choice as it is generated. No part of a call ever becomes text. */
 export class CallReader {
-  readonly #form: CallForm;
-  readonly #trigger: string;
+  readonly #form: AnswerForm;
   /** Text that waits for more, because it may be the beginning of the next part. */
   #held = '';
-  /** `open`: before a call's name; `arguments`; `after`: behind a call's arguments. */
-  #state: 'text' | 'open' | 'arguments' | 'after' = 'text';
+  /** `free`: no call can begin any more; `open`: before a call's name; `arguments`; `after`: behind its arguments. */
+  #state: 'text' | 'free' | 'open' | 'arguments' | 'after' = 'text';
   /** What comes before the next name. */
   #beforeName: string;
   #arguments: ArgumentsReader = new JsonReader();
   #calls = 0;
 
-  constructor(form: CallForm) {
+  constructor(form: AnswerForm) {
     this.#form = form;
-    this.#trigger = triggerOf(form);
-    this.#beforeName = form.open.slice(this.#trigger.length);
+    this.#beforeName = form.open.slice(form.trigger.length);
   }
 
   /** The answer ends with a complete call. */
@@ -49,7 +46,12 @@ export class CallReader {
   end(): CallPiece[] {
     const text = this.#held;
     this.#held = '';
-    return this.#state === 'text' && text !== '' ? [{ type: 'text', text }] : [];
+    return this.#state === 'text' ? this.#shown(text) : [];
+  }
+
+  #shown(text: string): CallPiece[] {
+    const shown = asShown(text, this.#form);
+    return shown === '' ? [] : [{ type: 'text', text: shown }];
   }
 
   /** Reads one part from the held text. @returns whether there may be another */
@@ -57,6 +59,10 @@ export class CallReader {
     switch (this.#state) {
       case 'text':
         return this.#readText(pieces);
+      case 'free':
+        pieces.push(...this.#shown(this.#held));
+        this.#held = '';
+        return false;
       case 'open':
         return this.#readName(pieces);
       case 'arguments':
@@ -73,32 +79,37 @@ export class CallReader {
   }
 
   #readText(pieces: CallPiece[]): boolean {
-    const at = this.#held.indexOf(this.#trigger);
+    const { trigger, isAtStart } = this.#form;
+    if (isAtStart && !this.#held.startsWith(trigger) && !trigger.startsWith(this.#held)) {
+      this.#state = 'free';
+      return true;
+    }
+    const at = this.#held.indexOf(trigger);
     // Space before a call is part of how it is written.
     const end = at < 0 ? this.#held.length - this.#openLength() : this.#held.slice(0, at).trimEnd().length;
-    if (end > 0) pieces.push({ type: 'text', text: this.#held.slice(0, end) });
-    this.#held = this.#held.slice(at < 0 ? end : at + this.#trigger.length);
+    pieces.push(...this.#shown(this.#held.slice(0, end)));
+    this.#held = this.#held.slice(at < 0 ? end : at + trigger.length);
     if (at >= 0) this.#state = 'open';
     return at >= 0;
   }
 
   /** Length of the end of the held text that may belong to a call. */
   #openLength(): number {
-    const longest = Math.min(this.#held.length, this.#trigger.length - 1);
-    let open = longest;
-    while (open > 0 && !this.#trigger.startsWith(this.#held.slice(-open))) open--;
+    const { trigger } = this.#form;
+    let open = Math.min(this.#held.length, trigger.length - 1);
+    while (open > 0 && !trigger.startsWith(this.#held.slice(-open))) open--;
     return this.#held.length - this.#held.slice(0, this.#held.length - open).trimEnd().length;
   }
 
   #readName(pieces: CallPiece[]): boolean {
-    const { middle } = this.#form;
+    const { middle, style, quote } = this.#form;
     const end = this.#held.indexOf(middle, this.#beforeName.length + 1);
     if (end < 0) return false;
     const name = this.#held.slice(this.#beforeName.length, end);
     pieces.push({ type: 'call', index: this.#calls, id: callId(), name });
     this.#calls += 1;
     this.#held = this.#held.slice(end + middle.length);
-    this.#arguments = this.#form.style === 'json' ? new JsonReader() : new EscapedReader();
+    this.#arguments = style === 'json' ? new JsonReader() : new EscapedReader(quote);
     this.#state = 'arguments';
     return true;
   }

@@ -1,10 +1,10 @@
 import { SchemaError } from '../../generation/closed-schema.ts';
-import { quote } from './arguments-reader.ts';
+import { type AnswerForm, escapeTag, inLark, jsonInLark } from './answer-form.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** Keywords that restrict no value. */
-const annotations = [
+/** Keywords that restrict no value, next to the type. */
+export const annotations = [
   ...['title', 'description', 'default', 'examples', 'deprecated', 'readOnly', 'writeOnly'],
   ...['$schema', '$id', '$comment', '$defs', 'definitions', 'type'],
 ];
@@ -14,6 +14,21 @@ const enforced: Record<string, readonly string[]> = {
   array: ['items', 'minItems', 'maxItems'],
   string: ['minLength', 'maxLength'],
 };
+/** Keywords that say what a value is. The others restrict it further. */
+const shapes = [
+  ...[
+    'enum',
+    'const',
+    '$ref',
+    'allOf',
+    'anyOf',
+    'oneOf',
+    'properties',
+    'patternProperties',
+    'items',
+    'prefixItems',
+  ],
+];
 const asInJson = ['number', 'integer', 'boolean', 'null'];
 
 /** Maximum characters of a function's rules. A short schema can need many: each `type` of a list has its own. */
@@ -21,14 +36,6 @@ const maxLength = 1 << 18;
 
 const impossible = (path: string, what: string) =>
   new SchemaError(`${path} has ${what}, which this model’s form of calls cannot enforce`);
-
-/** @throws SchemaError if a schema has keywords besides `known` that restrict values */
-function refuseOthers(schema: Schema, known: readonly string[], path: string): void {
-  const other = Object.keys(schema).find(
-    (keyword) => !annotations.includes(keyword) && !known.includes(keyword),
-  );
-  if (other !== undefined) throw impossible(path, `\`${other}\``);
-}
 
 /** A keyword that counts. @throws SchemaError if it is not a whole number */
 function countOf(schema: Schema, keyword: string, path: string): number | undefined {
@@ -39,25 +46,32 @@ function countOf(schema: Schema, keyword: string, path: string): number | undefi
 
 /**
  * The rules for a function's arguments in FunctionGemma's form (arguments-reader.ts); the first one is named `rule`.
- * @param literal a text as an expression of Lark
+ * @param isStrict refuses every keyword that a grammar of this form cannot enforce; otherwise some are left out
  * @throws SchemaError with the place of what a grammar of this form cannot enforce, or of too much
  */
-export function escapedArguments(rule: string, schema: Schema, literal: (text: string) => string): string[] {
-  return new EscapedRules(rule, schema, literal).lines;
+export function escapedArguments(
+  rule: string,
+  schema: Schema,
+  isStrict: boolean,
+  form: AnswerForm,
+): string[] {
+  return new EscapedRules(rule, schema, isStrict, form).lines;
 }
 
 class EscapedRules {
   readonly lines: string[] = [];
   readonly #rule: string;
   readonly #root: Schema;
-  readonly #literal: (text: string) => string;
+  readonly #isStrict: boolean;
+  readonly #form: AnswerForm;
   readonly #references = new Map<string, string>();
   #length = 0;
 
-  constructor(rule: string, root: Schema, literal: (text: string) => string) {
+  constructor(rule: string, root: Schema, isStrict: boolean, form: AnswerForm) {
     this.#rule = rule;
     this.#root = root;
-    this.#literal = literal;
+    this.#isStrict = isStrict;
+    this.#form = form;
     this.lines.push('');
     this.lines[0] = `${rule}: ${this.#members(root, '#')}`;
   }
@@ -72,19 +86,21 @@ class EscapedRules {
 
   #value(schema: unknown, path: string): string {
     if (typeof schema !== 'object' || schema === null) throw impossible(path, 'no type');
-    const { $ref, anyOf, enum: options, type } = schema as Schema;
+    const { $ref, enum: options, type } = schema as Schema;
     if (options !== undefined || 'const' in schema) {
-      refuseOthers(schema as Schema, ['enum', 'const'], path);
+      this.#refuseOthers(schema as Schema, ['enum', 'const'], path);
       const all = Array.isArray(options) ? options : [(schema as Schema).const];
-      return either(all.map((option) => this.#literal(written(option, path))));
+      return either(all.map((option) => this.#literal(this.#written(option, path))));
     }
     if (typeof $ref === 'string') {
-      refuseOthers(schema as Schema, ['$ref'], path);
+      this.#refuseOthers(schema as Schema, ['$ref'], path);
       return this.#reference($ref, path);
     }
-    if (Array.isArray(anyOf)) {
-      refuseOthers(schema as Schema, ['anyOf'], path);
-      return either(anyOf.map((each, i) => this.#value(each, `${path}/anyOf/${i}`)));
+    const choice = this.#isStrict || 'anyOf' in schema ? 'anyOf' : 'oneOf';
+    const choices = (schema as Schema)[choice];
+    if (Array.isArray(choices)) {
+      this.#refuseOthers(schema as Schema, [choice], path);
+      return either(choices.map((each, i) => this.#value(each, `${path}/${choice}/${i}`)));
     }
     if (Array.isArray(type)) {
       const types = [...new Set(type)];
@@ -94,11 +110,22 @@ class EscapedRules {
   }
 
   #ofType(type: string, schema: Schema, path: string): string {
-    if (asInJson.includes(type)) return this.#add(`%json ${JSON.stringify(schema)}`);
+    if (asInJson.includes(type)) return this.#add(jsonInLark(schema, this.#isStrict));
     if (type === 'object') return this.#add(`"{" ${this.#members(schema, path)} "}"`);
     if (!enforced[type]) throw impossible(path, 'no type');
-    refuseOthers(schema, enforced[type], path);
+    this.#refuseOthers(schema, enforced[type], path);
     return type === 'string' ? this.#string(schema, path) : this.#list(schema, path);
+  }
+
+  /** @throws SchemaError if a schema has keywords besides `known` that must not be left out */
+  #refuseOthers(schema: Schema, known: readonly string[], path: string): void {
+    const other = Object.keys(schema).find(
+      (keyword) =>
+        !annotations.includes(keyword) &&
+        !known.includes(keyword) &&
+        (this.#isStrict || shapes.includes(keyword)),
+    );
+    if (other !== undefined) throw impossible(path, `\`${other}\``);
   }
 
   #list(schema: Schema, path: string): string {
@@ -111,14 +138,30 @@ class EscapedRules {
 
   #string(schema: Schema, path: string): string {
     const [least = 0, most] = [countOf(schema, 'minLength', path), countOf(schema, 'maxLength', path)];
+    const { quote } = this.#form;
     const token = this.#literal(quote);
     if (most === 0) return this.#add(`${token} ${token}`);
-    // The text must not contain what ends it. Without a special token, not even its first character.
-    const [character, other] = token === quote ? ['(.|\\n)', ` & ~/(.|\\n)*${quote}(.|\\n)*/`] : ['[^<]', ''];
+    // If no special token ends the text, it must not contain even the first character of what does.
+    const character = quote === escapeTag ? '[^<]' : '(.|\\n)';
     const text = `TEXT_${this.#add('').toUpperCase()}`;
-    this.lines[this.lines.length - 1] =
-      `${text}: /${character}{${Math.max(1, least)},${most ?? ''}}/${other}`;
+    this.lines[this.lines.length - 1] = `${text}: /${character}{${Math.max(1, least)},${most ?? ''}}/`;
     return this.#add(`${token} ${text}${least === 0 ? '?' : ''} ${token}`);
+  }
+
+  #literal(text: string): string {
+    return inLark(text, this.#form);
+  }
+
+  /** A value of an `enum`, as the model writes it. */
+  #written(value: unknown, path: string): string {
+    const { quote } = this.#form;
+    if (typeof value === 'string') {
+      if (value.includes(quote)) throw impossible(path, `a value with ${escapeTag}`);
+      return `${quote}${value}${quote}`;
+    }
+    if (typeof value === 'object' && value !== null)
+      throw impossible(path, 'a value that is a list or an object');
+    return JSON.stringify(value);
   }
 
   /** The members of a closed object, in the schema's order. */
@@ -132,7 +175,7 @@ class EscapedRules {
       required?: readonly unknown[];
       additionalProperties?: unknown;
     };
-    refuseOthers(schema, enforced.object!, path);
+    this.#refuseOthers(schema, enforced.object!, path);
     if (typeof properties !== 'object' || properties === null)
       throw new SchemaError(`${path}/properties must be an object`);
     if (!Array.isArray(required)) throw new SchemaError(`${path}/required must be a list of names`);
@@ -177,14 +220,3 @@ class EscapedRules {
 }
 
 const either = (expressions: readonly string[]) => `(${expressions.join(' | ')})`;
-
-/** A value of an `enum`, as the model writes it. */
-function written(value: unknown, path: string): string {
-  if (typeof value === 'string') {
-    if (value.includes(quote)) throw impossible(path, `a value with ${quote}`);
-    return `${quote}${value}${quote}`;
-  }
-  if (typeof value === 'object' && value !== null)
-    throw impossible(path, 'a value that is a list or an object');
-  return JSON.stringify(value);
-}

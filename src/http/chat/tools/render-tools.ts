@@ -4,7 +4,8 @@ import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import { paramOf } from '../../errors/validation-error.ts';
 import { maxDepth, tooDeep } from '../../json/json-body.ts';
-import type { RequestCall, Tool } from './tool-fields.ts';
+import type { TemplateTool } from './read-tools.ts';
+import type { RequestCall } from './tool-fields.ts';
 
 /** The form of calls for chat templates that have none of their own: that of Hermes and Qwen. */
 export const agreedForm: CallForm = {
@@ -25,8 +26,11 @@ export type ReadCall = RequestCall & {
 /** A message with the calls as the client sent them. */
 export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly ReadCall[] };
 
-/** Messages for a chat template that writes calls and their results itself. */
-export function inOwnForm(messages: readonly ReadMessage[]): ChatMessage[] {
+/**
+ * Messages for a chat template that writes calls and their results itself.
+ * @param takesTextArguments it also writes arguments that are a text: those of calls that were cut off
+ */
+export function inOwnForm(messages: readonly ReadMessage[], takesTextArguments: boolean): ChatMessage[] {
   // Filled message by message: some clients number the calls of each turn from 0 again.
   const names = new Map<string, string>();
   return messages.map(({ calls, ...message }) => {
@@ -34,24 +38,25 @@ export function inOwnForm(messages: readonly ReadMessage[]): ChatMessage[] {
     if (message.role === 'tool') return { ...message, ...(name ? { name } : {}) };
     if (calls.length === 0) return message;
     for (const call of calls) names.set(call.id, call.function.name);
-    const read = calls.map(({ id, type, function: { name, arguments: json }, place }) => ({
-      id,
-      type,
-      function: { name, arguments: readArguments(json, place) },
-    }));
+    const read = calls.map(({ id, type, function: { name, arguments: json }, place }) => {
+      const whole = readArguments(json, place);
+      return { id, type, function: { name, arguments: whole ?? (takesTextArguments ? json : {}) } };
+    });
     return { ...message, tool_calls: read };
   });
 }
 
-function readArguments(json: string, place: string): object {
+/** @returns null if they are no JSON, since their call was cut off */
+function readArguments(json: string, place: string): object | null {
   if (tooDeep(Buffer.from(json)))
     throw invalidRequest(paramOf(place), `\`${place}\` is nested more than ${maxDepth} levels deep.`);
+  let read: unknown;
   try {
-    const read: unknown = json.trim() === '' ? {} : (JSON.parse(json) ?? {});
-    if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
+    read = json.trim() === '' ? {} : (JSON.parse(json) ?? {});
   } catch {
-    // Refused below.
+    return null;
   }
+  if (typeof read === 'object' && read !== null && !Array.isArray(read)) return read;
   throw invalidRequest(paramOf(place), `\`${place}\` must be a JSON object, written as a string.`);
 }
 
@@ -62,7 +67,7 @@ function readArguments(json: string, place: string): object {
  */
 export function inAgreedForm(
   messages: readonly ReadMessage[],
-  tools: readonly Tool[],
+  tools: readonly TemplateTool[],
   takesSystem: boolean,
 ): ChatMessage[] {
   const plain: ChatMessage[] = [];
@@ -94,13 +99,9 @@ function writtenCalls(calls: readonly RequestCall[]): string {
   return `${open}${all.join(between!)}${close}`;
 }
 
-function describe(tools: readonly Tool[]): string {
+function describe(tools: readonly TemplateTool[]): string {
   const all = tools.map(({ function: { name, description, parameters } }) =>
-    JSON.stringify({
-      name,
-      ...(description ? { description } : {}),
-      parameters: parameters ?? { type: 'object', properties: {} },
-    }),
+    JSON.stringify({ name, ...(description ? { description } : {}), parameters }),
   );
   const { open, middle, close } = agreedForm;
   return [

@@ -1,9 +1,9 @@
 import type { TextOwner } from '../../../catalog/texts/text-workers.ts';
 import type { ChatMessage } from '../../../catalog/tokenizer/chat-template.ts';
-import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
 import type { WantedGrammar } from '../../generation/read-grammar.ts';
 import type { ReadyModel } from '../../models/find-model.ts';
-import { callGrammar, hasSpecialTokens, placeOfFault } from './call-grammar.ts';
+import { type AnswerForm, answerForm } from './answer-form.ts';
+import { callGrammar, placeOfFault } from './call-grammar.ts';
 import type { ToolUse } from './read-tools.ts';
 import { agreedForm, inAgreedForm, inOwnForm, type ReadMessage } from './render-tools.ts';
 
@@ -13,38 +13,46 @@ export interface ToolCalling {
   /** For templates that describe tools themselves. */
   tools: readonly object[] | undefined;
   /** null: the answer has no calls. */
-  answer: { form: CallForm; grammar: WantedGrammar; keepsSpecialTokens: boolean } | null;
+  answer: { form: AnswerForm; grammar: WantedGrammar; specialTexts: ReadonlyMap<number, string> } | null;
 }
 
-/** @param use null: the answer may have no calls */
+interface Chat {
+  messages: readonly ReadMessage[];
+  /** null: the answer may have no calls. */
+  use: ToolUse | null;
+  /** The client wants special tokens in its text. */
+  showsSpecials: boolean;
+}
+
 export async function readToolCalling(
-  use: ToolUse | null,
-  messages: readonly ReadMessage[],
+  { messages, use, showsSpecials }: Chat,
   { texts, vocabulary }: ReadyModel,
   owner: TextOwner,
 ): Promise<ToolCalling> {
   const hasCalls = messages.some(({ role, calls }) => role === 'tool' || calls.length > 0);
   if ((!use && !hasCalls) || !texts.render)
     return { messages: messages.map(({ calls: _, ...message }) => message), tools: undefined, answer: null };
-  const { form, takesSystem } = await texts.toolTemplate(owner);
+  const { form, takesTextArguments, takesSystem } = await texts.toolTemplate(owner);
   const written = form
-    ? { messages: inOwnForm(messages), tools: use?.tools }
+    ? { messages: inOwnForm(messages, takesTextArguments), tools: use?.tools }
     : { messages: inAgreedForm(messages, use?.tools ?? [], takesSystem), tools: undefined };
-  return { ...written, answer: use && readAnswer(use, form ?? agreedForm, vocabulary) };
+  if (!use) return { ...written, answer: null };
+  const inAnswer = answerForm(form ?? agreedForm, vocabulary, {
+    // JSON may have a text that begins a call elsewhere.
+    isAtStart: use.format !== null,
+    showsSpecials,
+  });
+  return { ...written, answer: readAnswer(use, inAnswer) };
 }
 
-function readAnswer(
-  use: ToolUse,
-  form: CallForm,
-  vocabulary: ReadyModel['vocabulary'],
-): ToolCalling['answer'] {
+function readAnswer(use: ToolUse, form: AnswerForm): NonNullable<ToolCalling['answer']> {
   return {
     form,
     grammar: {
       param: 'tools',
-      source: callGrammar(use, form, vocabulary),
+      source: callGrammar(use, form),
       placeOf: ({ message }) => placeOfFault(message, use),
     },
-    keepsSpecialTokens: hasSpecialTokens(form, vocabulary),
+    specialTexts: new Map(form.specials.map(({ id, letter }) => [id, letter])),
   };
 }

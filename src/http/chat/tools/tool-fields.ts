@@ -12,7 +12,17 @@ export interface Tool {
   };
 }
 
-export type ToolChoice = 'none' | 'auto' | 'required' | { type: 'function'; function: { name: string } };
+interface NamedTool {
+  type: 'function';
+  function: { name: string };
+}
+
+export type ToolChoice =
+  | 'none'
+  | 'auto'
+  | 'required'
+  | NamedTool
+  | { type: 'allowed_tools'; allowed_tools: { mode: 'auto' | 'required'; tools: NamedTool[] } };
 
 /** An earlier call of the assistant, as clients send it back. */
 export interface RequestCall {
@@ -34,16 +44,33 @@ export const functionFields = {
   description: { type: ['string', 'null'] },
   parameters: {
     type: ['object', 'null'],
-    description: 'The JSON schema of the arguments, an object. The default is an object without members.',
+    description:
+      'The JSON schema of the arguments, an object. One that says nothing of members, and the default, mean none.',
   },
   strict: {
     type: ['boolean', 'null'],
-    description: 'Every object has exactly the members that the schema names.',
+    description:
+      'Every object has exactly the members that the schema names, and a keyword that cannot be enforced is refused.',
   },
 };
 
 /** Maximum functions of a request. */
 export const maxTools = 128;
+
+const namedTool = {
+  type: 'object',
+  required: ['type', 'function'],
+  properties: {
+    type: functionType,
+    function: {
+      type: 'object',
+      required: ['name'],
+      properties: { name: functionName },
+      additionalProperties: false,
+    },
+  },
+  additionalProperties: false,
+};
 
 export const toolFields = {
   tools: optional<Tool[]>('array', {
@@ -69,15 +96,19 @@ export const toolFields = {
   tool_choice: optional<ToolChoice>(undefined, {
     anyOf: [
       { enum: ['none', 'auto', 'required', null] },
+      namedTool,
       {
         type: 'object',
-        required: ['type', 'function'],
+        required: ['type', 'allowed_tools'],
         properties: {
-          type: functionType,
-          function: {
+          type: { enum: ['allowed_tools'] },
+          allowed_tools: {
             type: 'object',
-            required: ['name'],
-            properties: { name: functionName },
+            required: ['mode', 'tools'],
+            properties: {
+              mode: { enum: ['auto', 'required'] },
+              tools: { type: 'array', minItems: 1, maxItems: maxTools, items: namedTool },
+            },
             additionalProperties: false,
           },
         },
@@ -86,9 +117,9 @@ export const toolFields = {
     ],
     default: 'auto',
     description:
-      '`none`: the answer is text; `auto`: text, or text and then calls; `required`: calls; a function: a call of that one.',
+      '`none`: the answer is text; `auto`: text, or text and then calls; `required`: calls; a function: a call of that one; `allowed_tools`: as its `mode` says, with only these.',
     'x-expects':
-      '`"none"`, `"auto"`, `"required"` or `{"type": "function", "function": {"name": "…"}}`, with a name in `tools`',
+      '`"none"`, `"auto"`, `"required"`, `{"type": "function", "function": {"name": "…"}}` or `{"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": […]}}`, with names in `tools`',
   }),
   parallel_tool_calls: optionalBoolean({
     default: true,
