@@ -10,7 +10,7 @@ export interface SessionTokens {
   alone: number[][];
   together: number[][];
   /** Of each prompt; none without an encoder. */
-  embeddings: number[][];
+  embeddings: { length: number; embedding: number[] }[];
 }
 
 /** Prompt lengths, and the step at which each joins the batch. Few, because a software GPU takes a second per step. */
@@ -103,7 +103,7 @@ async function sessionTokens(folder: string, runtime: Runtime): Promise<SessionT
     embeddings: [],
   };
   for (const { prompt } of session.encoderWidth > 0 ? texts(session, decoderStart) : [])
-    found.embeddings.push(Array.from(await session.embed(prompt)));
+    found.embeddings.push({ length: prompt.length, embedding: Array.from(await session.embed(prompt)) });
   await session.close();
   return found;
 }
