@@ -77,6 +77,26 @@ describeNative('responses of a real model', () => {
     expect(output[0]!.arguments).toBe(choices[0]!.message.tool_calls[0]!.function.arguments);
   });
 
+  it('are a document of their format or calls, if they may be both', async () => {
+    const schema = { type: 'object', properties: { fine: { type: 'boolean' } }, required: ['fine'] };
+    const body = { model: 'austen-gemma3', add_special_tokens: false };
+    const without = async (character: string) => {
+      const tokens = await service.post('/tokenize', { ...body, prompt: character });
+      const [token] = ((await tokens.json()) as { tokens: number[] }).tokens;
+      const { output } = await respond({
+        input: [question],
+        tools: [{ type: 'function', name: 'leave' }],
+        parallel_tool_calls: false,
+        text: { format: { type: 'json_schema', name: 'x', schema } },
+        logit_bias: { [token!]: -100 },
+      });
+      return output[0]!;
+    };
+    const { content } = await without('<');
+    expect(JSON.parse(content![0]!.text)).toEqual({ fine: expect.any(Boolean) });
+    expect(await without('{')).toMatchObject({ type: 'function_call', name: 'leave', arguments: '{}' });
+  });
+
   it('match their schema', async () => {
     const format = { type: 'json_schema', name: 'guest', schema: parameters, strict: true };
     const { output } = await respond({ input: 'Who?', text: { format } });

@@ -15,6 +15,7 @@ interface Options {
   config?: Partial<ServerConfig>;
   backend?: string;
   capacity?: number;
+  specials?: string[];
 }
 
 /** A server with a model that chats, for tests of responses. */
@@ -24,6 +25,7 @@ export function responsesServer({
   config = {},
   backend = 'native',
   capacity = 4096,
+  specials,
 }: Options = {}) {
   const compiled: GrammarSource[] = [];
   const runtime = { backend, executionProvider: 'cpu' } as const;
@@ -31,7 +33,7 @@ export function responsesServer({
   const state = { state: 'ready' as const, ...limits, runtime };
   const model = fakeModel('tiny', state as Parameters<typeof fakeModel>[1], 'decoder-only');
   const server = fakeServer({
-    models: [{ ...model, texts: fakeTexts(new ChatTemplate(template)) }],
+    models: [{ ...model, vocabulary: fakeTokenizer(specials), texts: fakeTexts(new ChatTemplate(template)) }],
     config,
     compileGrammar: async (_, source) => {
       compiled.push(source);

@@ -70,13 +70,20 @@ describe('the prompt', () => {
     expect(own).toContain('<tool_call>\n{"name": "look", "arguments": {"city": "Bath"}}\n</tool_call>');
   });
 
+  it('has calls that were cut off, as text where the template takes it', async () => {
+    const cut = { ...call('1', 'look', '{"city": "B'), id: 'fc_1', status: 'incomplete' };
+    const input = [user('a'), cut, user('b')];
+    expect(await prompted({ input })).toContain('{"name": "look", "arguments": {"city": "B}</tool_call>');
+    expect(await prompted({ input }, taggingTemplate)).toContain('"arguments": "{\\"city\\": \\"B"}');
+  });
+
   it('describes tools as in a chat', async () => {
     const tools = [{ type: 'function', name: 'look', description: 'Looks.', parameters: null, strict: null }];
     expect(await prompted({ tools })).toContain(
       '{"name":"look","description":"Looks.","parameters":{"type":"object","properties":{}}}',
     );
     expect(await prompted({ tools }, taggingTemplate)).toContain(
-      '{"type": "function", "function": {"name": "look", "description": "Looks."}}',
+      '{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}}}',
     );
     expect(await prompted({ tools, tool_choice: 'none' })).toBe('[user]hi[assistant]');
   });
@@ -146,7 +153,7 @@ describe('a bad item is a 400 that names it', () => {
 
   it('and one with arguments that a template cannot get', async () => {
     const { response } = await respond(
-      { input: [user('a'), call('1', 'now', '[')] },
+      { input: [user('a'), call('1', 'now', '[1]')] },
       { template: taggingTemplate },
     );
     expect(response.json().error).toMatchObject({

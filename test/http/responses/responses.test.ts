@@ -3,6 +3,7 @@ import type { FinishReason } from '../../../src/engine/protocol/generation.ts';
 import { type FakeEngine, textEvents } from '../../support/fake-engine.ts';
 import { respond, responseEvents } from '../../support/fake-responses.ts';
 import { tokenOf } from '../../support/fake-tokenizer.ts';
+import { escapingTemplate } from '../../support/tool-templates.ts';
 
 const look = {
   type: 'function',
@@ -257,6 +258,7 @@ describe('what holds the text and the calls', () => {
     const { source, grammar, answer } = await grammarOf({ text: { format } });
     expect(source).toEqual({
       json: JSON.stringify({ ...schema, required: ['a'], additionalProperties: false }),
+      isStrict: true,
     });
     expect([grammar, answer.text]).toEqual([42, { format }]);
     const loose = { type: 'json_schema', name: 'x', description: 'An x.', schema };
@@ -269,6 +271,39 @@ describe('what holds the text and the calls', () => {
     });
     expect((await grammarOf({ text: { format: { type: 'text' }, verbosity: 'medium' } })).grammar).toBeNull();
     expect((await grammarOf({ structured_outputs: { regex: 'a+' } })).source).toEqual({ regex: 'a+' });
+  });
+
+  it('is the format or the calls, if there are both', async () => {
+    const format = { type: 'json_schema', name: 'x', strict: true, schema };
+    const both = { text: { format }, tools: [look, now] };
+    const { source, answer } = await grammarOf(both);
+    const { lark, trigger } = source as { lark: string; trigger?: string };
+    expect(lark).toMatch(/^format: %json \{.*"a".*"lenient":false/m);
+    expect(lark).toContain('start: format | "<tool_call>" calls');
+    expect([trigger, answer.text]).toEqual([undefined, { format }]);
+    const required = (await grammarOf({ ...both, tool_choice: 'required' })).source as { lark: string };
+    expect(required.lark).toContain('start: "<tool_call>" calls');
+    const none = await grammarOf({ ...both, tool_choice: 'none' });
+    expect(none.source).toMatchObject({ isStrict: true });
+  });
+
+  it('have letters for special tokens, which the answer does not show', async () => {
+    const written = 'Wait\ufdd1.\ufdd0call:look{city:\ufdd1Bath\ufdd1}<end_function_call>';
+    const { submitted, response } = await respond(
+      { tools: [look] },
+      {
+        template: escapingTemplate,
+        specials: ['<escape>', '<start_function_call>'],
+        script: answering(written),
+      },
+    );
+    expect(submitted!.specialTexts).toEqual(
+      new Map([
+        [1, '\ufdd0'],
+        [0, '\ufdd1'],
+      ]),
+    );
+    expect(response.json().output).toEqual([message('Wait.'), call('look', '{"city":"Bath"}')]);
   });
 
   it('are the functions that the model may call', async () => {
@@ -333,9 +368,14 @@ describe('a bad request is a 400 that names its field', () => {
       '`structured_outputs` and `text.format` both constrain the text',
     ],
     [
-      { ...format({ type: 'json_object' }), tools: [now] },
+      { structured_outputs: { regex: 'a' }, tools: [now] },
+      'structured_outputs',
+      '`structured_outputs` cannot be combined with `tools`: send `text.format`, leave one of them out',
+    ],
+    [
+      { ...format({ type: 'json_schema', name: 'x', schema: { impossible: true } }), tools: [now] },
       'text.format',
-      '`text.format` cannot be combined with `tools`',
+      '`text.format` cannot be compiled: 2(9): it contradicts itself',
     ],
     [
       { tools: [{ type: 'web_search' }] },
