@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { withoutEffectInCompletions } from '../generation/fields-without-effect.ts';
 import { generationFields } from '../generation/generation-fields.ts';
-import { type Prompt, promptForms } from '../generation/read-prompts.ts';
+import { type Prompt, promptForms } from '../generation/read-prompt.ts';
 import { optional, optionalBoolean, optionalInteger } from '../schema-field.ts';
 
 const fields = {

@@ -9,8 +9,13 @@ import {
 } from '../generation/generation-job.ts';
 import { chunkStream, generationRoute } from '../generation/generation-route.ts';
 import { readResponseFormat, readStructure } from '../generation/read-grammar.ts';
-import { promptRoom, readMaxTokens } from '../generation/read-prompt.ts';
-import { readPrompts, type SinglePrompt, separatePrompts } from '../generation/read-prompts.ts';
+import {
+  promptRoom,
+  readMaxTokens,
+  readPrompts,
+  type SinglePrompt,
+  separatePrompts,
+} from '../generation/read-prompt.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';

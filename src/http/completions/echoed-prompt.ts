@@ -1,5 +1,5 @@
 import { Detokenizer } from '../../engine/worker/output-text.ts';
-import type { SinglePrompt } from '../generation/read-prompts.ts';
+import type { SinglePrompt } from '../generation/read-prompt.ts';
 import { Turns } from '../json/in-turns.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 

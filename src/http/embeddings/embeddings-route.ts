@@ -8,7 +8,7 @@ import { invalidRequest } from '../errors/invalid-request.ts';
 import { refuseBroken } from '../generation/answer-generation.ts';
 import { arrivalOf, type JobContext } from '../generation/generation-job.ts';
 import { refuseWhileDraining } from '../generation/generation-route.ts';
-import { readPrompts, separatePrompts } from '../generation/read-prompts.ts';
+import { readPrompts, separatePrompts } from '../generation/read-prompt.ts';
 import { writeInTurns } from '../json/in-turns.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
 import { findModel, type ReadyModel, requireReady } from '../models/find-model.ts';

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { withoutEffect } from '../generation/fields-without-effect.ts';
-import { type Prompt, promptForms } from '../generation/read-prompts.ts';
+import { type Prompt, promptForms } from '../generation/read-prompt.ts';
 import { optional, optionalInteger } from '../schema-field.ts';
 
 export type EncodingFormat = 'float' | 'base64';
