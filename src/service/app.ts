@@ -110,8 +110,11 @@ export class Service {
   }
 
   /** Reads the keys file and the model folders again. An error in either changes nothing that is served. */
-  reload(): Promise<Reloaded> {
-    if (!this.#isDraining && this.#engine !== null) {
+  async reload(): Promise<Reloaded> {
+    if (this.#engine === null) {
+      return { added: [], removed: [], retried: [], problem: 'The service is starting.' };
+    }
+    if (!this.#isDraining) {
       this.#logger.info('reloading');
       this.#config.apiKeys.readAgain(...this.#onKeys);
     }

@@ -152,7 +152,9 @@ export class ResidentModels {
   async unload(name: string): Promise<void> {
     const entry = this.#entries.get(name);
     await entry?.loaded;
-    if (entry && isInMemory(residentOf(entry))) await this.#unload(entry, 'asked');
+    // It may have been removed, and another of its name added, meanwhile.
+    const isThere = entry !== undefined && this.#entries.get(name) === entry;
+    if (isThere && isInMemory(residentOf(entry))) await this.#unload(entry, 'asked');
   }
 
   /** Takes note of a new state that the engine reports. */
@@ -173,7 +175,8 @@ export class ResidentModels {
     entry.settled.resolve();
     if (state === 'ready') this.#waits.admit(name, () => this.#take(entry));
     else this.#waits.refuse(name, notReady(name, entry.model.state));
-    this.#decide();
+    // Those that were admitted begin first: otherwise a model that others want would leave before it served anyone.
+    setImmediate(() => this.#decide());
   }
 
   /** Loads nothing more, and refuses the requests that wait for a model. */

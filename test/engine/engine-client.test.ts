@@ -439,6 +439,15 @@ describe('EngineClient', () => {
       expect(client.load().running).toBe(1);
     });
 
+    it('is not confused with a later one of its name', async () => {
+      sent.length = 0;
+      await client.unloadModel('nobody', 0);
+      expect(sent).toEqual([]);
+      report({ type: 'unloaded', model: 'm' });
+      client.generate([request('a')], never);
+      expect(sent.at(-1)?.type).toBe('submit');
+    });
+
     it('is gone with a worker that dies, and the next does not load it', async () => {
       const added = client.loadModel(specOf('new'));
       load('new');

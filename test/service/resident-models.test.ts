@@ -139,6 +139,20 @@ describe('models with a limit', () => {
     expect(calls).toEqual(['load a', 'load b']);
   });
 
+  it('begin with the requests that waited before they make room for others', async () => {
+    const { models, report, left, use } = residentsUnderTest({ maxLoadedModels: 1 }, ['a', 'b']);
+    await report('a');
+    const usedB = use('b');
+    await settle();
+    await left('a');
+    void use('a');
+    await vi.advanceTimersByTimeAsync(2 * patienceMs);
+    const seen = usedB.then(() => models.get('b')!.state.state);
+    await report('b');
+    expect(await seen).toBe('ready');
+    expect(models.get('b')!.state.state).toBe('unloading');
+  });
+
   it('make room for one that is asked for, whose request waits', async () => {
     const { calls, waiting, report, left, use, states } = residentsUnderTest();
     await report('a');

@@ -39,6 +39,7 @@ export class EngineClient implements Engine {
   readonly #interrupt: EngineClientOptions['interrupt'];
   readonly #closed = Promise.withResolvers<void>();
   readonly #lateCheck: NodeJS.Timeout;
+  /** The worker is not the first, and has loaded nothing yet. */
   #isRestarted = false;
   /** The worker is gone and no other will start. */
   #isOver = false;
@@ -76,6 +77,8 @@ export class EngineClient implements Engine {
   async unloadModel(model: string, withinMs: number): Promise<void> {
     const left = this.#models.leave(model);
     await within(withinMs, this.#requests.whenEmpty(model));
+    // It was not there, or the worker has ended meanwhile, and with it the model.
+    if (!this.#models.isLeaving(model)) return;
     this.#requests.failAll('not_ready', 'The model was removed before the request was finished.', model);
     if (this.#worker.isRunning) this.#worker.post({ type: 'unload', model });
     else this.#models.left(model);
@@ -146,6 +149,7 @@ export class EngineClient implements Engine {
       this.#observer.stepped(report.step);
     } else if (report.type === 'loaded') {
       this.#models.loaded(report);
+      this.#isRestarted = false;
       const requests = this.#requests.waitingFor(report.model);
       if (requests.length > 0) this.#worker.post({ type: 'submit', requests });
       this.#loadAnswered();

@@ -89,12 +89,18 @@ export class EngineModels {
     return found.left.promise;
   }
 
+  isLeaving(model: string): boolean {
+    return (this.#models.get(model)?.left ?? null) !== null;
+  }
+
+  /** Ignores a model that stays: one of the same name has left before, and this has come since. */
   left(model: string): void {
     const found = this.#models.get(model);
+    if (!found?.left) return;
     this.#loading.delete(model);
     this.#models.delete(model);
-    found?.tried.resolve();
-    found?.left?.resolve();
+    found.tried.resolve();
+    found.left.resolve();
   }
 
   /**

@@ -109,7 +109,7 @@ export function readItems(
   earlier: readonly InputItem[],
   input: readonly InputItem[],
 ): ReadMessage[] {
-  const messages: ReadMessage[] = [];
+  const messages: (ReadMessage & { calls: ReadCall[] })[] = [];
   if (instructions) messages.push({ role: 'system', content: instructions, calls: [] });
   for (const [index, item] of [...earlier, ...input].entries()) {
     const type = item.type ?? 'message';
@@ -118,7 +118,7 @@ export function readItems(
     const last = messages.at(-1);
     if (type === 'function_call') {
       const call = readCall(item, `${place}.arguments`);
-      if (last?.role === 'assistant') last.calls = [...last.calls, call];
+      if (last?.role === 'assistant') last.calls.push(call);
       else messages.push({ role: 'assistant', content: '', calls: [call] });
     } else if (type === 'function_call_output') {
       const { call_id, name, output } = item;

@@ -14,8 +14,8 @@ import type { ResponseEcho, ResponseObject } from './response-object.ts';
 /** Seconds since the epoch. */
 const seconds = () => Math.floor(Date.now() / 1000);
 
-/** Keeps a finished response. */
-export type KeepResponse = (response: ResponseObject) => Promise<void>;
+/** Keeps a finished response, unless it is too large. @returns whether it is kept */
+export type KeepResponse = (response: ResponseObject) => Promise<boolean>;
 
 /** OpenAI's responses, whole or as events. */
 export class ResponseFormat implements AnswerFormat {
@@ -106,7 +106,7 @@ export class ResponseFormat implements AnswerFormat {
       completed_at: isCutOff ? null : seconds(),
       incomplete_details: isCutOff ? { reason: 'max_output_tokens' } : null,
     };
-    await this.#keep?.(response);
+    if (this.#keep && !(await this.#keep(response))) response.store = false;
     return response;
   }
 

@@ -38,8 +38,8 @@ class Shelf {
 }
 
 /**
- * Responses in memory, for each client apart: no client can read or displace another's. When they exceed the limit, the
- * client that holds the most loses its least recently used one.
+ * Responses in memory, for each client apart: no client can read another's. When they exceed the limit, the client that
+ * holds the most loses its least recently used one.
  */
 export class ResponseStore {
   readonly #limitBytes: number;
@@ -49,11 +49,14 @@ export class ResponseStore {
     this.#limitBytes = limitBytes;
   }
 
-  add(client: string, id: string, stored: StoredResponse): void {
+  /** @returns whether it is kept: one that alone exceeds the limit is not */
+  add(client: string, id: string, stored: StoredResponse): boolean {
+    if (bytesOf(stored) > this.#limitBytes) return false;
     const shelf = this.#shelves.get(client) ?? new Shelf();
     this.#shelves.set(client, shelf);
     shelf.put(id, stored);
     while (this.#bytes > this.#limitBytes) this.#dropOldest();
+    return true;
   }
 
   /** Finding a response counts as using it. @returns null if the client has none of this id */

@@ -17,13 +17,19 @@ import { storedRoutes } from './stored-routes.ts';
 /** Keeps a response together with the items that it answers. */
 const keepIn =
   (store: ResponseStore, client: string, items: readonly InputItem[]): KeepResponse =>
-  async (response) => {
+  async (response) =>
     store.add(client, response.id, {
-      response: (await writeInTurns(response)).bytes,
-      input: (await writeInTurns(storedItems(items))).bytes,
+      response: ownMemory((await writeInTurns(response)).bytes),
+      input: ownMemory((await writeInTurns(storedItems(items))).bytes),
       itemIds: response.output.map(({ id }) => id),
     });
-  };
+
+/** Node cuts small buffers out of large ones, which a stored response would keep in memory. */
+function ownMemory(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return own;
+}
 
 /**
  * @param store null: nothing is stored
@@ -37,7 +43,8 @@ async function createResponse(
   const { client } = context.owner;
   const { previous_response_id: previous = null } = body;
   const earlier = previous === null ? [] : await earlierItems(store, client, previous);
-  const input = await resolveReferences(store, client, itemsOf(body.input));
+  const maxBytes = context.config.bodyLimit;
+  const input = await resolveReferences(store, client, { items: itemsOf(body.input), maxBytes });
   const structure = readStructure(readTextFormat(body), body.structured_outputs);
   const asked: AskedChat = {
     messages: readItems(body.instructions ?? null, earlier, input),

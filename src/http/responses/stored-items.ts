@@ -82,15 +82,18 @@ export async function earlierItems(
 
 /**
  * The items with each reference replaced by the item that it names.
+ * @param maxBytes of the responses that are named, since references are much shorter than what they stand for
  * @throws ServiceError `invalid_request` if the item is not stored
  */
 export async function resolveReferences(
   store: ResponseStore | null,
   client: string,
-  items: readonly InputItem[],
+  { items, maxBytes }: { items: readonly InputItem[]; maxBytes: number },
 ): Promise<InputItem[]> {
   /** By response, because a turn may have many items. */
   const outputs = new Map<string, ResponseObject['output']>();
+  const named = new Set<string>();
+  let bytes = 0;
   const resolved: InputItem[] = [];
   for (const [index, item] of items.entries()) {
     if (item.type !== 'item_reference') {
@@ -98,18 +101,26 @@ export async function resolveReferences(
       continue;
     }
     const id = item.id ?? '';
+    const refuse = (why: string) =>
+      invalidRequest('input', `\`input[${index}]\` names an item, '${id.slice(0, 64)}', ${why}`);
     const holder = store?.holderOf(client, id) ?? null;
-    if (holder === null) {
+    const stored = holder === null ? null : store!.get(client, holder);
+    if (holder === null || !stored) {
       const reason = store ? 'is not stored for this client' : 'this service does not store';
-      throw invalidRequest(
-        'input',
-        `\`input[${index}]\` names an item, '${id.slice(0, 64)}', that ${reason} (ALTUP_RESPONSES_STORE); send the item itself.`,
-      );
+      throw refuse(`that ${reason} (ALTUP_RESPONSES_STORE); send the item itself.`);
     }
+    if (named.has(id)) throw refuse('a second time; name each item once.');
+    named.add(id);
     let output = outputs.get(holder);
     if (!output) {
+      bytes += stored.response.length;
+      if (bytes > maxBytes) {
+        throw refuse(
+          `which makes more than ${maxBytes} bytes of stored responses (ALTUP_BODY_LIMIT); name fewer.`,
+        );
+      }
       await wholeTurn();
-      output = outputOf(store!.get(client, holder)!);
+      output = outputOf(stored);
       outputs.set(holder, output);
     }
     resolved.push(output.find((each) => each.id === id)!);

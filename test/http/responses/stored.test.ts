@@ -88,6 +88,35 @@ describe('a stored response', () => {
     expect(error.message).toContain('that is not stored for this client');
   });
 
+  it('has items that one request names once each, and not many of', async () => {
+    const { create, post } = storing({
+      config: { bodyLimit: 3000 },
+      script: (request) => textEvents(request, 'long '.repeat(200)),
+    });
+    const name = async () => {
+      const { output } = await create({ input: 'a' });
+      return { type: 'item_reference', id: output[0].id };
+    };
+    const [first, second] = [await name(), await name()];
+    const key = { authorization: 'Bearer k1' };
+    const refused = async (input: object[]) => (await post({ input }, key)).json().error;
+    expect(await refused([question, first, first])).toMatchObject({
+      param: 'input',
+      message: expect.stringMatching(/^`input\[2\]` names an item, 'msg_[0-9a-f]+', a second time/),
+    });
+    expect((await refused([question, first, second])).message).toContain('more than 3000 bytes');
+    await create({ input: [question, first] });
+  });
+
+  it('is not kept if it alone exceeds the limit, and says so', async () => {
+    const { create, send } = storing({ config: { responsesStore: 4500 } });
+    const small = await create({ input: 'a' });
+    const large = await create({ input: 'long '.repeat(600) });
+    expect([small.store, large.store]).toEqual([true, false]);
+    expect((await send('GET', large.id)).status).toBe(404);
+    expect((await send('GET', small.id)).status).toBe(200);
+  });
+
   it('lists the items that it answers', async () => {
     const { create, send } = storing();
     const first = await create({ input: 'a' });
