@@ -111,7 +111,9 @@ impl BoundDecoder {
                 ([pasts.len() as i64, sequence], positions, lengths)
             }
             Slots::Packed(packed) => {
-                segments.extend(packed.iter().flat_map(|own| [own.slot as i32, own.past as i32, own.count as i32]));
+                segments.extend(
+                    packed.iter().flat_map(|own| [own.slot as i32, own.past as i32, own.count as i32]),
+                );
                 let positions = packed.iter().flat_map(|own| own.past..own.past + own.count as i64).collect();
                 ([1, step.tokens.len() as i64], positions, vec![0])
             }

@@ -50,7 +50,8 @@ impl<T: Storage> Kernel for SelfAttention<T> {
     fn compute(&self, context: &Compute) -> Result<()> {
         let query = context.input(0)?;
         let past = [context.input(PAST[0])?, context.input(PAST[1])?];
-        let shape = self.heads.shape(context, &query, (("past_key", &past[0]), ("past_value", &past[1])), None)?;
+        let shape =
+            self.heads.shape(context, &query, (("past_key", &past[0]), ("past_value", &past[1])), None)?;
         let new = [
             new_rows(context, (1, "key"), &query, &shape)?,
             new_rows(context, (2, "value"), &query, &shape)?,
@@ -75,8 +76,7 @@ impl<T: Storage> Kernel for SelfAttention<T> {
             let row = head / shape.heads;
             let first = length(row) - shape.sequence;
             let own = head % shape.heads;
-            let segment =
-                Segment { slot: row, first, count: shape.sequence, token: row * shape.sequence };
+            let segment = Segment { slot: row, first, count: shape.sequence, token: row * shape.sequence };
             // SAFETY: the tensors have the shapes just checked, and no other head writes to this one's rows.
             unsafe {
                 for cache in [&keys, &values] {
