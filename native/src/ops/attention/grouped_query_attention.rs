@@ -138,8 +138,11 @@ impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
             .map(|(segment, own)| Tile { segment, own, from: 0, to: segment.count * shape.group });
         let mut numbers = 0;
         let (short, long): (Vec<_>, Vec<_>) = heads.partition(|rows| {
+            if rows.to > TILE {
+                return false;
+            }
             numbers += call.blocks(rows).len() * rows.to * record(shape.head_size);
-            rows.to <= TILE && numbers <= MAX_RECORDS
+            numbers <= MAX_RECORDS
         });
         call.by_blocks(context, &short)?;
         call.by_tiles(context, &long)
