@@ -5,6 +5,7 @@ import { altupFunctions } from '../../src/export/altup/functions.ts';
 import { int } from '../../src/export/onnx/attributes.ts';
 import { GraphBuilder } from '../../src/export/onnx/graph-builder.ts';
 import { writeModel } from '../../src/export/onnx/model-file.ts';
+import type { NativeTensor } from '../../src/runtime/native/native-addon.ts';
 import { fromStorage, toStorage } from '../support/float-storage.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -56,6 +57,8 @@ function bytes(dims: number[], seed: number): Tensor {
   };
 }
 
+const bytesOf = (dims: number[]) => new Uint8Array(BigInt64Array.from(dims, BigInt).buffer);
+
 function feedsOf({ bits, rows, width, columns }: Product): Feeds {
   const blocks = width / 32;
   return {
@@ -67,15 +70,31 @@ function feedsOf({ bits, rows, width, columns }: Product): Feeds {
 }
 
 describeNative('QuantizedMatMul', ({ addon, library }) => {
-  async function run({ bits, width, columns }: Product, feeds: Feeds, kernels = true) {
+  interface Options {
+    kernels?: boolean;
+    /** As in a model. */
+    isConstant?: boolean;
+  }
+
+  async function run(
+    { bits, width, columns }: Product,
+    feeds: Feeds,
+    { kernels = true, isConstant = true }: Options = {},
+  ) {
     const graph = new GraphBuilder('product');
+    const inputs: Record<string, NativeTensor> = { x: { ...feeds.x, element: 'float32' } };
     for (const [name, { element, dims, data }] of Object.entries(feeds)) {
-      // As in a model, the matrix is constant and the number of rows is not.
-      if (name === 'x') graph.input(name, 'float32', ['rows', ...dims.slice(1)]);
-      else {
-        const chunks = [{ tensor: 0, bytes: data }];
-        graph.weight({ tensors: [{ name, type: element, dims }], chunks: () => chunks });
+      if (name === 'x') {
+        graph.input(name, 'float32', ['rows', ...dims.slice(1)]);
+        continue;
       }
+      const stored = isConstant ? name : `${name} before`;
+      const chunks = [{ tensor: 0, bytes: data }];
+      graph.weight({ tensors: [{ name: stored, type: element, dims }], chunks: () => chunks });
+      if (isConstant) continue;
+      const shape = graph.input(`${name} dims`, 'int64', [dims.length]);
+      graph.add('Reshape', name, [stored, shape], { outputs: [name] });
+      inputs[shape] = { element: 'int64', dims: [dims.length], data: bytesOf(dims) };
     }
     const attributes = { N: int(columns), K: int(width), bits: int(bits) };
     const outputs = ['product'];
@@ -90,7 +109,7 @@ describeNative('QuantizedMatMul', ({ addon, library }) => {
     const session = new addon.NativeGraph(library);
     try {
       await session.load({ path: `${folder}/product.onnx`, threads: 2, kernels });
-      session.bind({ x: { ...feeds.x, element: 'float32' } }, outputs);
+      session.bind(inputs, outputs);
       return fromStorage('float32', (await session.run()).product!.data);
     } finally {
       await session.close();
@@ -99,9 +118,15 @@ describeNative('QuantizedMatMul', ({ addon, library }) => {
 
   it.each(cases)('is MatMulNBits: %j', async (one) => {
     const feeds = feedsOf(one);
-    const [kernel, body] = [await run(one, feeds), await run(one, feeds, false)];
+    const [kernel, body] = [await run(one, feeds), await run(one, feeds, { kernels: false })];
     const largest = body.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
     expect(worstDifference(kernel, body)).toBeLessThan(2e-6 * largest);
+  });
+
+  it.each([4, 8])('a matrix may be computed, in %i bits', async (bits) => {
+    const one: Product = { bits, rows: 5, width: 96, columns: 21 };
+    const feeds = feedsOf(one);
+    expect(await run(one, feeds, { isConstant: false })).toEqual(await run(one, feeds));
   });
 
   it('the body always rounds x to 8 bits: int8 has no other kernel', () => {

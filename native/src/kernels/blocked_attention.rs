@@ -6,6 +6,8 @@
 //! merged in order. Inside a block, each sum has one fixed order. So a row's result depends on its query and its keys
 //! only: not on the other rows, on the chunk of the prompt that it came in, or on the threads.
 
+use std::marker::PhantomData;
+
 use super::element::Element;
 use super::exponential::exponential;
 use super::instruction_set::{InstructionSet, Vectorised};
@@ -35,6 +37,43 @@ pub const fn record(head_size: usize) -> usize {
 pub fn empty(record: &mut [f32]) {
     record.fill(0.0);
     record[record.len() - 2] = f32::NEG_INFINITY;
+}
+
+/// Copies a query to a row of `queries`, with each number rounded to `C`.
+pub struct ReadQuery<T, C> {
+    /// `head_size` elements.
+    pub query: *const T,
+    pub head_size: usize,
+    /// [`stride`] zeros.
+    pub out: *mut f32,
+    pub rounded_to: PhantomData<C>,
+}
+
+impl<T: Element, C: Element> ReadQuery<T, C> {
+    /// # Safety
+    /// `query` and `out` are valid for what they say, and `set` is available.
+    pub unsafe fn run(self, set: InstructionSet) {
+        // SAFETY: the caller's promise.
+        unsafe { set.run(self) }
+    }
+}
+
+impl<T: Element, C: Element> Vectorised for ReadQuery<T, C> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        for at in (0..self.head_size).step_by(L::WIDTH) {
+            // SAFETY: `load_part` stops at the end of the query, a whole vector ends within the stride, and `rounded`
+            // holds the widest. The caller promises a CPU with `L`.
+            unsafe {
+                let part = L::WIDTH.min(self.head_size - at);
+                let mut rounded = [C::default(); MAX_WIDTH];
+                C::store::<L>(rounded.as_mut_ptr(), load_part::<L, T>(self.query.add(at), part, 0.0));
+                L::store_f32(self.out.add(at), C::load::<L>(rounded.as_ptr()));
+            }
+        }
+    }
 }
 
 /// Query rows over one block.
@@ -438,9 +477,11 @@ mod tests {
             let (width, rows) = (self.width, to - from);
             let mut queries = vec![0.0; rows * stride(width)];
             for (row, padded) in queries.chunks_exact_mut(stride(width)).enumerate() {
-                for (number, place) in self.queries[(from + row) * width..][..width].iter().zip(padded) {
-                    *place = number.to_f32();
-                }
+                let (query, out) =
+                    (self.queries[(from + row) * width..][..width].as_ptr(), padded.as_mut_ptr());
+                let read = ReadQuery { query, head_size: width, out, rounded_to: PhantomData::<T> };
+                // SAFETY: both rows are this long. Callers take `set` from `available`.
+                unsafe { read.run(set) };
             }
             let size = record(width);
             let (mut merged, mut sums) = (vec![0.0; rows * size], vec![f32::NAN; rows * size]);
@@ -537,6 +578,28 @@ mod tests {
                     assert_eq!(case.run(set, row, row + 1), together[row * width..(row + 1) * width]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn queries_are_rounded_as_single_numbers_are() {
+        fn check<C: Element>(width: usize) {
+            let query: Vec<f32> = noise(width, 9);
+            for set in InstructionSet::available() {
+                let mut out = vec![0.0; stride(width)];
+                let (query, out_start) = (query.as_ptr(), out.as_mut_ptr());
+                let read =
+                    ReadQuery { query, head_size: width, out: out_start, rounded_to: PhantomData::<C> };
+                // SAFETY: the rows are this long, and `set` is available.
+                unsafe { read.run(set) };
+                let want = noise::<f32>(width, 9).into_iter().map(|number| C::from_f32(number).to_f32());
+                assert!(want.chain([0.0; MAX_WIDTH]).zip(&out).all(|(want, got)| want == *got), "{set:?}");
+            }
+        }
+        for width in [1, 8, 20, 64, 150] {
+            check::<f32>(width);
+            check::<f16>(width);
+            check::<bf16>(width);
         }
     }
 

@@ -6,10 +6,7 @@ mod x86;
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{Lanes, MAX_WIDTH, Portable};
-
-/// Lanes of a group, and vectors whose groups [`Dots::fold`] sums.
-pub const FOLD: usize = 4;
+use super::lanes::{Lanes, Portable};
 
 /// # Safety
 /// Every function needs the instruction set in the implementation's name, `Avx512` with VNNI. Pointers are valid for
@@ -18,15 +15,12 @@ pub const FOLD: usize = 4;
 pub unsafe trait Dots: Lanes {
     /// i32 lanes, as many as a vector of f32 has, or four bytes in each.
     type Integers: Copy;
-    /// Groups of four lanes.
-    const GROUPS: usize = Self::WIDTH / FOLD;
     /// Rows for which sums of one column per lane fit the registers, both in i32 and in f32.
     const ROWS: usize;
 
     unsafe fn load(from: *const u8) -> Self::Integers;
-    /// The first `count` bytes, then zeros.
-    unsafe fn load_first(from: *const u8, count: usize) -> Self::Integers;
-    unsafe fn store(to: *mut u8, value: Self::Integers);
+    /// One byte for each lane, as a number from 0 to 255.
+    unsafe fn widen(from: *const u8) -> Self::Integers;
     unsafe fn spread(value: i32) -> Self::Integers;
     unsafe fn floats(value: Self::Integers) -> Self::Vector;
     /// The low half of each byte.
@@ -41,19 +35,6 @@ pub unsafe trait Dots: Lanes {
     ) -> Self::Integers;
     /// sum + a · b for lanes of a from 0 to 2¹⁵ − 1 and of b from −2¹⁵ to 2¹⁵ − 1.
     unsafe fn add_product(sum: Self::Integers, a: Self::Integers, b: Self::Integers) -> Self::Integers;
-    /// Lane [group, vector] is the sum of that group of `vectors[vector]`.
-    unsafe fn fold(vectors: [Self::Integers; FOLD]) -> Self::Integers;
-    /// The groups of `a`, then those of `b`, each added lane by lane to its neighbour: half as many groups.
-    unsafe fn add_neighbours(a: Self::Integers, b: Self::Integers) -> Self::Integers;
-    /// Lane [group, vector] is number `vector · GROUPS + group`: the order in which [`Self::fold`] leaves blocks.
-    unsafe fn folded(numbers: Self::Integers) -> Self::Vector;
-    /// The same for numbers of `BITS` bits, which start at the first bit.
-    unsafe fn folded_bits<const BITS: usize>(numbers: Self::Integers) -> Self::Integers;
-    /// The `BITS` bits of each lane that start at bit `from`.
-    unsafe fn field<const BITS: usize>(words: Self::Integers, from: usize) -> Self::Integers;
-    /// Lane `column` of vector i in `to` is the i-th four bytes behind `columns[column]`, for as many vectors as one
-    /// has lanes. Only the first `count` bytes of a column are read; later ones are zero.
-    unsafe fn transpose(columns: &[*const u8; MAX_WIDTH], count: usize, to: *mut u8);
 }
 
 /// The implementations of [`Dots`].

@@ -2,21 +2,26 @@
 //! of codes, in blocks of [`BLOCK`] that share a scale and a zero point. Activations are rounded to 8 bits, block by
 //! block, which is `MatMulNBits` at accuracy level 4.
 //!
+//! The matrix is packed once, so that a product reads it from start to end, in huge pages where the system has them.
+//!
 //! A block adds float(Σ a·(code − zero)) · (scale of the activations · scale of the codes), with the sum in i32. So the
 //! only roundings are those of the activations and of the sum over blocks.
 //!
 //! **Equal rows.** Blocks whose numbers leave the same remainder when divided by a vector's width are summed in order,
-//! then these sums are added in order. [`few`] and [`panel`] both do this, each in its own layout. So a row's result
-//! depends on the row only: not on the other rows, or on the threads.
+//! then these sums are added in order. So a row's result depends on the row only: not on the other rows, or on the
+//! threads.
 
 mod activations;
-mod few;
+mod arena;
 mod multiply;
+mod packed;
 mod panel;
 #[cfg(test)]
 mod tests;
 
+pub use arena::begin_chunk;
 pub use multiply::multiply;
+pub use packed::Packed;
 
 /// Codes that share a scale and a zero point.
 pub const BLOCK: usize = 32;
@@ -33,31 +38,21 @@ pub struct Codes<const BITS: usize> {
     pub blocks: usize,
 }
 
-// SAFETY: the addresses are only read.
-unsafe impl<const BITS: usize> Send for Codes<BITS> {}
-// SAFETY: the addresses are only read.
-unsafe impl<const BITS: usize> Sync for Codes<BITS> {}
-
 impl<const BITS: usize> Codes<BITS> {
-    const BLOCK_BYTES: usize = BLOCK * BITS / 8;
-
-    /// Bytes of the codes of a column.
-    const fn code_bytes(&self) -> usize {
-        self.blocks * Self::BLOCK_BYTES
-    }
-
-    /// Bytes of the zero points of a column.
-    const fn zero_bytes(&self) -> usize {
-        (self.blocks * BITS).div_ceil(8)
-    }
-
-    /// Start of the codes, scales and zero points of a column. Columns behind the last stand for the last.
-    fn column(&self, column: usize) -> (*const u8, *const f32, *const u8) {
+    /// Codes, scales and zero points of a column. Columns behind the last stand for the last.
+    ///
+    /// # Safety
+    /// The matrix is there to be read, during `'a`.
+    unsafe fn column<'a>(&self, column: usize) -> (&'a [u8], &'a [f32], &'a [u8]) {
         let column = column.min(self.columns - 1);
-        (
-            self.codes.wrapping_add(column * self.code_bytes()),
-            self.scales.wrapping_add(column * self.blocks),
-            self.zeros.wrapping_add(column * self.zero_bytes()),
-        )
+        let (bytes, zeros) = (self.blocks * BLOCK * BITS / 8, (self.blocks * BITS).div_ceil(8));
+        // SAFETY: the caller's promise.
+        unsafe {
+            (
+                std::slice::from_raw_parts(self.codes.add(column * bytes), bytes),
+                std::slice::from_raw_parts(self.scales.add(column * self.blocks), self.blocks),
+                std::slice::from_raw_parts(self.zeros.add(column * zeros), zeros),
+            )
+        }
     }
 }

@@ -12,6 +12,7 @@ mod expand;
 mod expand_rule;
 mod gaussian_top_k;
 mod kernel_info;
+pub(crate) mod mapped_file;
 mod match_blocks;
 mod mixing;
 mod predict;

@@ -8,20 +8,35 @@ use ort_sys::ONNXTensorElementDataType::{
 use super::compute::{Compute, Tensor};
 use super::custom_op::Kernel;
 use super::kernel_info::KernelInfo;
+use super::mapped_file::forget_file_pages;
 use super::shapes::{Dimension, Shapes};
 use super::storage::Storage;
 use crate::kernels::dots::DotSet;
-use crate::kernels::quantized_product::{BLOCK, Codes, multiply};
+use crate::kernels::quantized_product::{BLOCK, Codes, Packed, multiply};
 use crate::ort::Result;
 
 /// x [..., K], codes uint8 [N, K / 32, 4 · bits], scales float32 [N, K / 32], zero_points uint8 [N, ⌈K / 32 · bits / 8⌉]
 /// → x · Wᵀ [..., N] for W = scale · (code − zero point), with x rounded to 8 bits by block. Only for the CPU: everywhere
 /// else, ONNX Runtime's `MatMulNBits` in the function body stays on the device.
+///
+/// A constant matrix is packed when the kernel is made. Then nobody reads the model's file there any more, so its pages
+/// go back to the system.
 pub struct QuantizedMatMul<T> {
+    shape: Shape,
+    matrix: Option<Matrix>,
+    _storage: PhantomData<T>,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
     columns: usize,
     width: usize,
     bits: usize,
-    _storage: PhantomData<T>,
+}
+
+enum Matrix {
+    Four(Packed<4>),
+    Eight(Packed<8>),
 }
 
 const CODES: usize = 1;
@@ -66,54 +81,99 @@ impl<T: Storage> Kernel for QuantizedMatMul<T> {
         if bits != 4 && bits != 8 {
             return Err(info.error(format_args!("attribute bits is {bits}, not 4 or 8")));
         }
-        Ok(Self { columns, width, bits, _storage: PhantomData })
+        let shape = Shape { columns, width, bits };
+        let parts = [info.constant(CODES)?, info.constant(SCALES)?, info.constant(ZEROS)?];
+        let matrix = match parts {
+            [Some(codes), Some(scales), Some(zeros)] => {
+                let parts = [codes, scales, zeros];
+                let matrix = shape.pack(parts).map_err(|text| info.error(format_args!("{text}")))?;
+                for (part, bytes) in parts.iter().zip(shape.part_bytes()) {
+                    // SAFETY: a node's constants live as long as its session, which reports when it is loaded.
+                    unsafe { forget_file_pages(part.data(), bytes) };
+                }
+                Some(matrix)
+            }
+            _ => None,
+        };
+        Ok(Self { shape, matrix, _storage: PhantomData })
     }
 
     fn compute(&self, context: &Compute) -> Result<()> {
+        let Shape { columns, width, .. } = self.shape;
         let x = context.input(0)?;
-        let Some((&width, tokens)) = x.dims.split_last().filter(|(width, _)| **width == self.width as i64)
-        else {
-            return Err(context.error(format_args!("x {:?} is not [..., {}]", x.dims, self.width)));
+        let Some((_, tokens)) = x.dims.split_last().filter(|(last, _)| **last == width as i64) else {
+            return Err(context.error(format_args!("x {:?} is not [..., {width}]", x.dims)));
         };
         let rows = tokens.iter().product::<i64>() as usize;
-        let blocks = width as usize / BLOCK;
-        let (codes, scales, zeros) = (context.input(CODES)?, context.input(SCALES)?, context.input(ZEROS)?);
-        self.check(context, ("codes", &codes), &[self.columns, blocks, BLOCK * self.bits / 8])?;
-        self.check(context, ("scales", &scales), &[self.columns, blocks])?;
-        self.check(context, ("zero_points", &zeros), &[self.columns, (blocks * self.bits).div_ceil(8)])?;
-        let dims: Vec<i64> = tokens.iter().copied().chain([self.columns as i64]).collect();
+        let dims: Vec<i64> = tokens.iter().copied().chain([columns as i64]).collect();
         let out = context.output::<T>(0, &dims)?;
-        let parts = (codes.data(), scales.data(), zeros.data());
-        if self.bits == 4 {
-            self.multiply::<4>(context, parts, (x.data(), rows), out)
-        } else {
-            self.multiply::<8>(context, parts, (x.data(), rows), out)
+        let rows = (x.data::<T>().cast_const(), rows);
+        if let Some(matrix) = &self.matrix {
+            return matrix.multiply(context, rows, out);
         }
+        let parts = [context.input(CODES)?, context.input(SCALES)?, context.input(ZEROS)?];
+        let matrix = self.shape.pack(parts).map_err(|text| context.error(format_args!("{text}")))?;
+        matrix.multiply(context, rows, out)
     }
 }
 
-impl<T: Storage> QuantizedMatMul<T> {
-    fn multiply<const BITS: usize>(
-        &self,
-        context: &Compute,
-        (codes, scales, zeros): (*mut u8, *mut f32, *mut u8),
-        (x, rows): (*mut T, usize),
-        out: *mut T,
-    ) -> Result<()> {
-        let (columns, blocks) = (self.columns, self.width / BLOCK);
-        let codes = Codes::<BITS> { codes, scales, zeros, columns, blocks };
-        let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| context.parallel(count, &|i| task(i));
-        // SAFETY: the tensors have the shapes just checked, `out` is memory of its own, and N and K are above zero.
-        unsafe { multiply(DotSet::fastest(), &codes, (x.cast_const(), rows), out, &parallel) }
+impl Shape {
+    const fn blocks(&self) -> usize {
+        self.width / BLOCK
     }
 
-    /// Refuses a tensor with other dims than `wanted`.
-    fn check(&self, context: &Compute, (name, tensor): (&str, &Tensor), wanted: &[usize]) -> Result<()> {
-        if tensor.dims.iter().copied().eq(wanted.iter().map(|dim| *dim as i64)) {
-            return Ok(());
+    /// Dims of codes, scales and zero points.
+    fn part_dims(&self) -> [Vec<usize>; 3] {
+        let Self { columns, bits, .. } = *self;
+        let blocks = self.blocks();
+        [
+            vec![columns, blocks, BLOCK * bits / 8],
+            vec![columns, blocks],
+            vec![columns, (blocks * bits).div_ceil(8)],
+        ]
+    }
+
+    fn part_bytes(&self) -> [usize; 3] {
+        let [codes, scales, zeros] = self.part_dims().map(|dims| dims.iter().product());
+        [codes, scales * size_of::<f32>(), zeros]
+    }
+
+    /// Codes, scales and zero points in the kernel's order. Refuses other dims than the attributes ask for.
+    fn pack(&self, parts: [Tensor; 3]) -> std::result::Result<Matrix, String> {
+        let Self { columns, width, bits } = *self;
+        for ((name, part), wanted) in
+            ["codes", "scales", "zero_points"].iter().zip(&parts).zip(self.part_dims())
+        {
+            if !part.dims.iter().copied().eq(wanted.iter().map(|dim| *dim as i64)) {
+                let dims = part.dims;
+                return Err(format!(
+                    "{name} {dims:?} does not fit N {columns}, K {width}: {wanted:?} wanted"
+                ));
+            }
         }
-        let (columns, width, dims) = (self.columns, self.width, tensor.dims);
-        Err(context
-            .error(format_args!("{name} {dims:?} does not fit N {columns}, K {width}: {wanted:?} wanted")))
+        let [codes, scales, zeros] = parts;
+        let (codes, scales, zeros) = (codes.data(), scales.data(), zeros.data());
+        let (set, blocks) = (DotSet::fastest(), self.blocks());
+        // SAFETY: the tensors have the dims just checked, and N and K are above zero.
+        Ok(unsafe {
+            if bits == 4 {
+                Matrix::Four(Packed::new(set, &Codes { codes, scales, zeros, columns, blocks }))
+            } else {
+                Matrix::Eight(Packed::new(set, &Codes { codes, scales, zeros, columns, blocks }))
+            }
+        })
+    }
+}
+
+impl Matrix {
+    fn multiply<T: Storage>(&self, context: &Compute, rows: (*const T, usize), out: *mut T) -> Result<()> {
+        let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| context.parallel(count, &|i| task(i));
+        // SAFETY: `compute` found that `rows` are as wide as the matrix, and `out` is memory of its own for them.
+        unsafe {
+            match self {
+                Self::Four(matrix) => multiply(matrix, rows, out, &parallel),
+                Self::Eight(matrix) => multiply(matrix, rows, out, &parallel),
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::ptr;
 use ort_sys::{ONNXTensorElementDataType, OrtAllocator, OrtSession, OrtStatusPtr, OrtTypeInfo};
 
 use super::{Api, Binding, Element, Library, Result, RunOptions, SessionOptions};
+use crate::kernels::quantized_product::begin_chunk;
+use crate::ops::mapped_file::loaded;
 
 /// An input or output of a graph. A dimension that is not fixed is -1.
 #[derive(Clone, Debug)]
@@ -27,13 +29,24 @@ unsafe impl Send for Session {}
 // SAFETY: ONNX Runtime's sessions can run on several threads at once. Callers end profiling between runs.
 unsafe impl Sync for Session {}
 
+/// Creates a session. Its kernels' packed matrices share memory with no other session's, and the file's pages that they
+/// replace are given back.
+fn create(api: Api, session: impl FnOnce() -> OrtStatusPtr) -> Result<()> {
+    begin_chunk();
+    let created = api.check(session());
+    loaded(created.is_ok());
+    created
+}
+
 impl Session {
     pub fn open(library: Library, path: &Path, options: &SessionOptions) -> Result<Self> {
         let api = library.api;
         let mut raw = ptr::null_mut();
         let path = os_path(path)?;
         // SAFETY: environment and options are alive, and `os_path` ends with a zero in the platform's character type.
-        api.check(unsafe { (api.CreateSession)(library.env(), path.as_ptr(), options.as_ptr(), &mut raw) })?;
+        create(api, || unsafe {
+            (api.CreateSession)(library.env(), path.as_ptr(), options.as_ptr(), &mut raw)
+        })?;
         Self::describe(api, raw)
     }
 
@@ -44,7 +57,7 @@ impl Session {
         let (data, size) = (model.as_ptr().cast(), model.len());
         // SAFETY: `data` holds `size` bytes. ONNX Runtime does not keep them, unless a caller sets
         // `session.use_ort_model_bytes_directly`: nothing refuses it, but no caller does.
-        api.check(unsafe {
+        create(api, || unsafe {
             (api.CreateSessionFromArray)(library.env(), data, size, options.as_ptr(), &mut raw)
         })?;
         Self::describe(api, raw)

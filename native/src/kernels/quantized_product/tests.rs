@@ -1,8 +1,5 @@
 use proptest::prelude::*;
 
-use super::activations::{Arrangement, Round};
-use super::few::{FEW_ROWS, Few};
-use super::panel::{Line, Panel, panel_lines};
 use super::*;
 use crate::kernels::dots::DotSet;
 use crate::kernels::tests::noise;
@@ -73,71 +70,9 @@ impl<const BITS: usize> Case<BITS> {
         (sum, magnitude)
     }
 
-    /// The rows `from..to`, at most `at_once` together.
-    fn few(&self, set: DotSet, from: usize, to: usize, at_once: usize) -> Vec<f32> {
+    /// The rows `from..to` together, with the tasks in reverse order on two threads.
+    fn product(&self, set: DotSet, from: usize, to: usize) -> Vec<f32> {
         let mut out = vec![f32::NAN; (to - from) * self.columns];
-        for row in (from..to).step_by(at_once) {
-            let rows = at_once.min(to - row);
-            let mut rounded = vec![0_u8; Arrangement::Few.bytes(rows, self.blocks)];
-            let work = Round::<f32, BITS> {
-                from: self.x[row * self.blocks * BLOCK..].as_ptr(),
-                rows,
-                blocks: self.blocks,
-                arrangement: Arrangement::Few,
-                to: rounded.as_mut_ptr(),
-            };
-            // SAFETY: `set` is available; the row and the room for it are as long as `blocks` says.
-            unsafe { set.run(work) };
-            let out = &mut out[(row - from) * self.columns..][..rows * self.columns];
-            // Two pieces, as on two threads.
-            let middle = (self.columns / 2).next_multiple_of(4).min(self.columns);
-            for (from, to) in [(0, middle), (middle, self.columns)] {
-                let codes = &self.view();
-                let (activations, out) = (rounded.as_ptr(), out.as_mut_ptr());
-                let work = Few { codes, from, to, rows, activations, out };
-                // SAFETY: `set` is available, and the matrix and `out` have these columns.
-                unsafe { set.run(work) };
-            }
-        }
-        out
-    }
-
-    /// The rows `from..to` together.
-    fn panels(&self, set: DotSet, from: usize, to: usize) -> Vec<f32> {
-        let mut out = vec![f32::NAN; (to - from) * self.columns];
-        let mut rounded = vec![0_u8; Arrangement::Panel.bytes(to - from, self.blocks)];
-        let (lanes, at_once) = set.tile();
-        for first in (from..to).step_by(at_once) {
-            let offset = Arrangement::Panel.bytes(first - from, self.blocks);
-            let work = Round::<f32, BITS> {
-                from: self.x[first * self.blocks * BLOCK..].as_ptr(),
-                rows: at_once.min(to - first),
-                blocks: self.blocks,
-                arrangement: Arrangement::Panel,
-                to: rounded[offset..].as_mut_ptr(),
-            };
-            // SAFETY: `set` is available; the rows and the room for them are as long as `blocks` says.
-            unsafe { set.run(work) };
-        }
-        let mut scratch = vec![Line::default(); panel_lines(self.blocks)];
-        for column in (0..self.columns).step_by(lanes) {
-            let work = Panel {
-                codes: &self.view(),
-                column,
-                rows: to - from,
-                activations: rounded.as_ptr(),
-                out: out.as_mut_ptr(),
-                scratch: &mut scratch,
-            };
-            // SAFETY: `set` is available, and the matrix and `out` have these rows and columns.
-            unsafe { set.run(work) };
-        }
-        out
-    }
-
-    /// The first rows by `multiply`, with its tasks in reverse order on several threads.
-    fn multiplied(&self, set: DotSet, rows: usize) -> Vec<f32> {
-        let mut out = vec![f32::NAN; rows * self.columns];
         let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| -> Result<(), ()> {
             std::thread::scope(|scope| {
                 scope.spawn(|| (0..count / 2).rev().for_each(task));
@@ -145,15 +80,18 @@ impl<const BITS: usize> Case<BITS> {
             });
             Ok(())
         };
-        let x = (self.x.as_ptr(), rows);
-        // SAFETY: `set` is available; `x` and `out` have these rows.
-        unsafe { multiply(set, &self.view(), x, out.as_mut_ptr(), &parallel) }.unwrap();
+        // SAFETY: `set` is available; the matrix, `x` and `out` have these rows and columns.
+        unsafe {
+            let matrix = Packed::new(set, &self.view());
+            let x = (self.x[from * self.blocks * BLOCK..].as_ptr(), to - from);
+            multiply(&matrix, x, out.as_mut_ptr(), &parallel).unwrap();
+        }
         out
     }
 
     fn check(&self) {
         for set in DotSet::available() {
-            let together = self.panels(set, 0, self.rows);
+            let together = self.product(set, 0, self.rows);
             for (at, got) in together.iter().enumerate() {
                 let (row, column) = (at / self.columns, at % self.columns);
                 let (want, magnitude) = self.reference(row, column);
@@ -161,9 +99,6 @@ impl<const BITS: usize> Case<BITS> {
                 let allowed = f64::from(f32::EPSILON) * (self.blocks + 4) as f64 * magnitude.max(1e-3);
                 let error = (f64::from(*got) - want).abs();
                 assert!(error <= allowed, "{set:?}, row {row}, column {column}: {got}, not {want}");
-            }
-            for at_once in [1, 2, 3, FEW_ROWS] {
-                assert_same(&self.few(set, 0, self.rows, at_once), &together, set);
             }
         }
     }
@@ -182,7 +117,7 @@ proptest! {
     #![proptest_config(crate::kernels::tests::config())]
 
     #[test]
-    fn every_product_matches_the_reference_and_one_row_the_many(
+    fn every_product_matches_the_reference(
         (columns, blocks, rows) in sizes(),
         seed in 0..1000_u32,
     ) {
@@ -198,21 +133,21 @@ proptest! {
     ) {
         let case = Case::<4>::new(columns, blocks, 20, seed);
         for set in DotSet::available() {
-            let together = case.panels(set, 0, 20);
-            assert_same(&[case.panels(set, 0, cut), case.panels(set, cut, 20)].concat(), &together, set);
+            let together = case.product(set, 0, 20);
+            assert_same(&[case.product(set, 0, cut), case.product(set, cut, 20)].concat(), &together, set);
         }
     }
 }
 
 #[test]
-fn a_row_is_the_same_on_both_sides_of_the_switch_and_on_threads() {
-    let rows = FEW_ROWS + 1;
-    let case = Case::<8>::new(if cfg!(miri) { 20 } else { 1000 }, 5, rows, 3);
+fn a_row_is_the_same_alone_and_on_threads() {
+    let (columns, rows) = (if cfg!(miri) { 20 } else { 1000 }, 9);
+    let case = Case::<8>::new(columns, 5, rows, 3);
     for set in DotSet::available() {
-        let together = case.multiplied(set, rows);
-        assert_same(&together, &case.panels(set, 0, rows), set);
-        for rows in [0, 1, 2, FEW_ROWS] {
-            assert_same(&case.multiplied(set, rows), &together[..rows * case.columns], set);
+        let together = case.product(set, 0, rows);
+        assert_same(&case.product(set, 0, 0), &[], set);
+        for row in 0..rows {
+            assert_same(&case.product(set, row, row + 1), &together[row * columns..][..columns], set);
         }
     }
 }
@@ -235,7 +170,7 @@ fn zeros_stay_zero() {
     let mut case = Case::<4>::new(20, 5, 3, 1);
     case.x.fill(0.0);
     for set in DotSet::available() {
-        assert!(case.panels(set, 0, 3).iter().all(|number| *number == 0.0));
+        assert!(case.product(set, 0, 3).iter().all(|number| *number == 0.0));
     }
 }
 
@@ -246,10 +181,8 @@ fn a_number_that_is_not_finite_makes_its_row_nan_and_no_other() {
         let width = case.blocks * BLOCK;
         case.x[width + 37] = wrong;
         for set in DotSet::available() {
-            for rows in [case.panels(set, 0, 3), case.few(set, 0, 3, 1)] {
-                for (row, own) in rows.chunks(case.columns).enumerate() {
-                    assert!(own.iter().all(|number| number.is_nan() == (row == 1)), "{set:?}: {row}");
-                }
+            for (row, own) in case.product(set, 0, 3).chunks(case.columns).enumerate() {
+                assert!(own.iter().all(|number| number.is_nan() == (row == 1)), "{set:?}: {row}");
             }
         }
     }

@@ -1,0 +1,80 @@
+//! A matrix of codes in the order in which [`super::panel::Panel`] reads it.
+
+use super::arena::Piece;
+use super::{BLOCK, Codes};
+use crate::kernels::dots::DotSet;
+
+/// Panels of as many columns as a vector has lanes; the last one is filled up with copies of the last column. A panel has,
+/// block by block in the order in which they are summed, words of four bytes of codes, one of each column; then the
+/// scales; then the zero points, a byte each.
+pub struct Packed<const BITS: usize> {
+    memory: Piece,
+    pub(super) set: DotSet,
+    pub columns: usize,
+    pub blocks: usize,
+}
+
+/// Where the parts of a panel begin.
+#[derive(Clone, Copy)]
+pub(super) struct Parts {
+    pub scales: usize,
+    pub zeros: usize,
+    pub end: usize,
+}
+
+impl<const BITS: usize> Packed<BITS> {
+    /// # Safety
+    /// The codes, scales and zero points are there to be read. The matrix has at least one column and one block.
+    pub unsafe fn new(set: DotSet, codes: &Codes<BITS>) -> Self {
+        let (columns, blocks) = (codes.columns, codes.blocks);
+        let (lanes, _) = set.tile();
+        let parts = Self::parts(lanes, blocks);
+        let order: Vec<usize> = by_remainder(lanes, blocks).collect();
+        let mut memory = Piece::new(columns.div_ceil(lanes) * parts.end);
+        for (panel, to) in memory.as_mut().chunks_exact_mut(parts.end).enumerate() {
+            // SAFETY: the caller promises the matrix, and `column` stays within it.
+            let own: Vec<_> = (0..lanes).map(|lane| unsafe { codes.column(panel * lanes + lane) }).collect();
+            let (words, rest) = to.split_at_mut(parts.scales);
+            let (scales, zeros) = rest.split_at_mut(parts.zeros - parts.scales);
+            for (block, words) in order.iter().zip(words.chunks_exact_mut(4 * BITS * lanes)) {
+                for (i, word) in words.chunks_exact_mut(4 * lanes).enumerate() {
+                    for (four, (codes, ..)) in word.chunks_exact_mut(4).zip(&own) {
+                        four.copy_from_slice(&codes[4 * (block * BITS + i)..][..4]);
+                    }
+                }
+            }
+            for (block, scales) in order.iter().zip(scales.chunks_exact_mut(4 * lanes)) {
+                for (scale, (_, from, _)) in scales.chunks_exact_mut(4).zip(&own) {
+                    scale.copy_from_slice(&from[*block].to_ne_bytes());
+                }
+            }
+            for (block, zeros) in order.iter().zip(zeros.chunks_exact_mut(lanes)) {
+                for (zero, (.., from)) in zeros.iter_mut().zip(&own) {
+                    let bits = from[block * BITS / 8] >> (block * BITS % 8);
+                    *zero = bits & ((1_u16 << BITS) - 1) as u8;
+                }
+            }
+        }
+        Self { memory, set, columns, blocks }
+    }
+
+    pub(super) fn parts(lanes: usize, blocks: usize) -> Parts {
+        let scales = blocks * lanes * BLOCK * BITS / 8;
+        let zeros = scales + blocks * lanes * 4;
+        Parts { scales, zeros, end: (zeros + blocks * lanes).next_multiple_of(64) }
+    }
+
+    pub(super) fn panel_bytes(&self) -> usize {
+        Self::parts(self.set.tile().0, self.blocks).end
+    }
+
+    pub(super) fn panel(&self, index: usize) -> *const u8 {
+        self.memory.as_ptr().wrapping_add(index * self.panel_bytes())
+    }
+}
+
+/// Blocks in the order in which they are summed: by the remainder of their numbers, divided by a vector's lanes.
+#[inline(always)]
+pub(super) fn by_remainder(lanes: usize, blocks: usize) -> impl Iterator<Item = usize> {
+    (0..lanes).flat_map(move |first| (first..blocks).step_by(lanes))
+}

@@ -1,0 +1,117 @@
+//! Memory of a model's file that nobody reads any more.
+
+use std::cell::RefCell;
+
+/// Bytes that may wait.
+const MAX_WAITING: usize = 64 << 20;
+
+thread_local! {
+    /// Start and size of what this thread gives back next.
+    static WAITING: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives the memory of these bytes back to the system if it is a file's: it is read from the file again if somebody needs
+/// it. Other memory stays as it is. To look up what is mapped takes long, so that bytes may wait until the model is loaded.
+///
+/// # Safety
+/// The bytes stay where they are until this thread calls [`loaded`].
+pub unsafe fn forget_file_pages(start: *const u8, bytes: usize) {
+    WAITING.with_borrow_mut(|waiting| {
+        waiting.push((start as usize, bytes));
+        if waiting.iter().map(|(_, bytes)| bytes).sum::<usize>() >= MAX_WAITING {
+            give_back(&std::mem::take(waiting));
+        }
+    });
+}
+
+/// Call it when a model is loaded, or could not be: then what waits may be somebody else's already.
+pub fn loaded(is_complete: bool) {
+    let waiting = WAITING.take();
+    if is_complete && !waiting.is_empty() {
+        give_back(&waiting);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn give_back(waiting: &[(usize, usize)]) {
+    let files = private_files();
+    // SAFETY: it only asks for a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    for &(start, bytes) in waiting {
+        let (first, end) = (start.next_multiple_of(page), (start + bytes) / page * page);
+        if first < end && files.iter().any(|(from, to)| *from <= start && start + bytes <= *to) {
+            // SAFETY: these whole pages are a private mapping of a file that nobody writes to, so they come back as they
+            // are.
+            unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_back(_: &[(usize, usize)]) {}
+
+/// Start and end of the private mappings of files. A line of `/proc/self/maps` is
+/// `start-end permissions offset device inode path`.
+#[cfg(target_os = "linux")]
+fn private_files() -> Vec<(usize, usize)> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let range = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let (from, to) = words.next()?.split_once('-')?;
+        let (access, inode) = (words.next()?, words.nth(2)?);
+        let end = |text| usize::from_str_radix(text, 16).ok();
+        (access.ends_with('p') && inode != "0").then_some((end(from)?, end(to)?))
+    };
+    maps.lines().filter_map(range).collect()
+}
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    /// Pages of a mapping that are in memory of this process, by its page table.
+    fn resident(start: *const u8) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let own = maps.split_once(&format!("{:x}-", start as usize)).unwrap().1;
+        let size = own.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        size.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn a_files_pages_leave_and_come_back() {
+        let path = std::env::temp_dir().join(format!("altup-mapped-{}", std::process::id()));
+        let mut file = std::fs::File::create_new(&path).unwrap();
+        file.write_all(&vec![7; 1 << 20]).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);
+        // SAFETY: the file has these bytes, and the mapping stays until the process ends.
+        let bytes = unsafe {
+            let start = libc::mmap(std::ptr::null_mut(), 1 << 20, access, kind, file.as_raw_fd(), 0);
+            std::slice::from_raw_parts(start.cast::<u8>(), 1 << 20)
+        };
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        assert_eq!(resident(bytes.as_ptr()), 1024);
+        // SAFETY: the mapping stays.
+        unsafe { forget_file_pages(bytes[100..].as_ptr(), (1 << 20) - 100) };
+        loaded(false);
+        assert_eq!(resident(bytes.as_ptr()), 1024);
+        // SAFETY: as above.
+        unsafe { forget_file_pages(bytes[100..].as_ptr(), (1 << 20) - 100) };
+        loaded(true);
+        assert_eq!(resident(bytes.as_ptr()), 4);
+        assert!(bytes.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn other_memory_stays() {
+        let bytes = vec![7_u8; 1 << 20];
+        // SAFETY: the vector lives until the end.
+        unsafe { forget_file_pages(bytes.as_ptr(), bytes.len()) };
+        loaded(true);
+        assert!(bytes.iter().all(|byte| *byte == 7));
+    }
+}
