@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { TextOwner } from '../catalog/texts/text-workers.ts';
 import { generationSpans } from '../observability/generation-spans.ts';
 import { type AnsweredRequest, between, RequestLife } from '../observability/request-life.ts';
+import { durationsOf, type Stage, stagesOf } from '../observability/request-stages.ts';
 import { clientAddress } from './limits/client-name.ts';
 import type { App, ServerDependencies } from './server-dependencies.ts';
 
@@ -19,10 +20,12 @@ const clientClosedRequest = 499;
 /** Gives each request its life. Logs, counts and traces it once, when its answer is sent or its client has left. */
 export function recordAccess(app: App, { clock, logger, metrics, traces }: ServerDependencies): void {
   const record = (life: AnsweredRequest) => {
-    const spans = traces === null ? [] : generationSpans(life, Date.now() - clock());
+    const stages = stagesOf(life);
+    const spans = traces === null ? [] : generationSpans(life, stages, Date.now() - clock());
     if (spans.length > 0) traces?.add(spans);
     metrics.answered(life);
-    logAccess(logger, life);
+    if (life.generation !== null) metrics.generationEnded(life, stages);
+    logAccess(logger, life, stages);
   };
 
   app.decorateRequest('life', undefined as never);
@@ -50,8 +53,8 @@ export function recordAccess(app: App, { clock, logger, metrics, traces }: Serve
 }
 
 /** Logs one line per request. Probes, scrapes and parts of the playground page are frequent, so only at debug level. */
-function logAccess(logger: Logger, life: AnsweredRequest): void {
-  const { method, route, status, arrivedAt, queuedAt } = life;
+function logAccess(logger: Logger, life: AnsweredRequest, stages: readonly Stage[]): void {
+  const { method, route, status, arrivedAt } = life;
   const isRoutine = method === 'GET' && status < 400 && /^\/(health|metrics|playground\/)/.test(route);
   const line = {
     requestId: life.id,
@@ -65,8 +68,9 @@ function logAccess(logger: Logger, life: AnsweredRequest): void {
     completionId: life.completionId,
     promptTokens: life.promptTokens,
     generatedTokens: life.generatedTokens,
-    prepareMs: between(arrivedAt, queuedAt),
-    queueMs: between(queuedAt, life.startedAt),
+    ...Object.fromEntries(
+      Object.entries(durationsOf(stages)).map(([name, duration]) => [`${name}Ms`, between(0, duration)]),
+    ),
     firstTokenMs: between(arrivedAt, life.firstTokenAt),
     errorCode: life.errorCode,
     isSlowReader: life.isSlowReader || null,

@@ -73,7 +73,7 @@ export interface ServerDependencies {
   keeper: ModelKeeper;
   engine: Engine;
   compileGrammar: CompileGrammar;
-  metrics: Pick<Metrics, 'render' | 'answered' | 'rejected'>;
+  metrics: Pick<Metrics, 'render' | 'answered' | 'generationEnded' | 'rejected'>;
   /** null: tracing is off. */
   traces: Pick<OtlpExporter, 'add'> | null;
   logger: Logger;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Attributes, double, type OtlpSpan, spanAttributes, unixNano } from './otlp-span.ts';
 import type { AnsweredRequest } from './request-life.ts';
+import type { Stage } from './request-stages.ts';
 
 /** Parameters that the conventions define as doubles, even when they are whole. */
 const doubles = new Set(['temperature', 'top_p', 'frequency_penalty', 'presence_penalty']);
@@ -59,21 +60,23 @@ function attributesOf(life: AnsweredRequest, { operation, parameters }: Task): A
 }
 
 /**
- * A request as a span by OpenTelemetry's GenAI conventions, with a child span for each stage it reached: prepare (its
- * text, its grammar), queue, prefill and decode.
+ * A request as a span by OpenTelemetry's GenAI conventions, with a child span for each of its stages.
  * @param clockOffset milliseconds from the shared clock to the time since the epoch
  * @returns no spans unless the request asked a known model for text or embeddings, or if the caller's trace is not
  *   sampled
  */
-export function generationSpans(life: AnsweredRequest, clockOffset: number): OtlpSpan[] {
+export function generationSpans(
+  life: AnsweredRequest,
+  stages: readonly Stage[],
+  clockOffset: number,
+): OtlpSpan[] {
   const { generation, model } = life;
   if (generation === null || model === null) return [];
   const { traceId, parentSpanId, isSampled } = readTraceparent(life.traceparent);
   if (!isSampled) return [];
   const spanId = newId(8);
   const time = (at: number) => unixNano(at + clockOffset);
-  const { arrivedAt, queuedAt, startedAt, firstTokenAt, lastTokenAt, embeddedAt } = life;
-  const { endedAt, errorCode, status } = life;
+  const { arrivedAt, endedAt, errorCode, status } = life;
   const whole: OtlpSpan = {
     traceId,
     spanId,
@@ -87,16 +90,11 @@ export function generationSpans(life: AnsweredRequest, clockOffset: number): Otl
     status:
       status >= 500 || (status < 400 && errorCode !== null) ? { code: 2, message: errorCode ?? '' } : {},
   };
-  const stages: [string, number | null, number | null][] = [
-    ['prepare', arrivedAt, queuedAt],
-    ['queue', queuedAt, startedAt],
-    ['prefill', startedAt, firstTokenAt ?? embeddedAt],
-    ['decode', firstTokenAt, lastTokenAt],
-  ];
-  const below = stages.flatMap(([name, from, to]): OtlpSpan[] => {
-    if (from === null || to === null) return [];
+  // The same names as on the whole, so that one query finds a client's stages.
+  const attributes = spanAttributes({ 'gen_ai.request.model': model, 'altup.client.name': life.keyName });
+  const below = stages.map(({ name, from, to }): OtlpSpan => {
     const own = { traceId, spanId: newId(8), parentSpanId: spanId, name, kind: 1 as const };
-    return [{ ...own, startTimeUnixNano: time(from), endTimeUnixNano: time(to), attributes: [], status: {} }];
+    return { ...own, startTimeUnixNano: time(from), endTimeUnixNano: time(to), attributes, status: {} };
   });
   return [whole, ...below];
 }

@@ -106,6 +106,16 @@ export function createMetricsCatalogue() {
       'Tokens generated for a client.',
       ofClient,
     ),
+    clientGenerations: counter(
+      'altup_client_generations_total',
+      'Requests for text or embeddings that have ended, by client and model.',
+      ['client', 'model'],
+    ),
+    clientStageSeconds: counter(
+      'altup_client_stage_seconds_total',
+      'Where the time of these requests went; the stages of a request add up to its duration.',
+      ['client', 'model', 'stage'],
+    ),
     queueTokens: gauge('altup_queue_tokens', 'Prompt tokens of the sequences waiting for a slot.', ofModel),
     prefillBacklog: gauge(
       'altup_prefill_backlog_seconds',

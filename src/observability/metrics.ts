@@ -7,6 +7,7 @@ import type { SequenceLife } from '../engine/protocol/sequence-life.ts';
 import type { MetricsCatalogue } from './metrics-catalogue.ts';
 import { modelVariant } from './model-variant.ts';
 import type { AnsweredRequest } from './request-life.ts';
+import type { Stage } from './request-stages.ts';
 
 /** What metrics read of an answered HTTP request. A `client` that is not distinguished is the empty string. */
 type Answer = Pick<AnsweredRequest, 'model' | 'route' | 'status' | 'client'>;
@@ -131,6 +132,17 @@ export class Metrics implements EngineObserver, TextObserver {
   answered({ model, route, status, client }: Answer): void {
     this.#catalogue.requests.inc({ model: model ?? '', route, status });
     if (client !== '') this.#catalogue.clientRequests.inc({ client: this.#clientLabel(client), status });
+  }
+
+  /** Counts a request for text or embeddings, and where its time went. Once for each, so that tokens cost nothing. */
+  generationEnded(
+    { model, client }: Pick<AnsweredRequest, 'model' | 'client'>,
+    stages: readonly Stage[],
+  ): void {
+    const labels = { client: this.#clientLabel(client), model: model ?? '' };
+    this.#catalogue.clientGenerations.inc(labels);
+    for (const { name, from, to } of stages)
+      this.#catalogue.clientStageSeconds.inc({ ...labels, stage: name }, seconds(to - from));
   }
 
   admitted({ request }: SequenceLife): void {

@@ -42,6 +42,10 @@ export class RequestLife implements Arrival {
   generation: GenerationTask | null = null;
   /** The answer's `id`. */
   completionId: string | null = null;
+  /** When its body was read and its fields were checked. */
+  readAt: number | null = null;
+  /** When its model was in memory. */
+  loadedAt: number | null = null;
   /** When its sequences were ready for the queue. */
   queuedAt: number | null = null;
   /** Tokens of all prompts, each counted once. */
@@ -62,6 +66,13 @@ export class RequestLife implements Arrival {
     this.arrivedAt = arrivedAt;
   }
 
+  /** Records that it is a valid request. @param isLoaded its model is in memory already */
+  beginGeneration(task: GenerationTask, isLoaded: boolean, at: number): void {
+    this.generation = task;
+    this.readAt = at;
+    if (isLoaded) this.loadedAt = at;
+  }
+
   /** When the first sequence left the queue. */
   get startedAt(): number | null {
     return firstOf(this.sequences.map(({ startedAt }) => startedAt));
@@ -76,12 +87,6 @@ export class RequestLife implements Arrival {
       ...this.sequences.map(({ lastTokenAt }) => lastTokenAt ?? Number.NEGATIVE_INFINITY),
     );
     return Number.isFinite(last) ? last : null;
-  }
-
-  /** When the last of its prompts was embedded. */
-  get embeddedAt(): number | null {
-    const ends = this.sequences.flatMap(({ end }) => (end?.type === 'embedded' ? [end.at] : []));
-    return ends.length === 0 ? null : Math.max(...ends);
   }
 
   /** null before anything is admitted, and for embeddings. */

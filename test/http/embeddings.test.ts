@@ -162,10 +162,16 @@ describe('/v1/embeddings', () => {
 
   it('logs one line, without the text', async () => {
     const server = fakeServer();
+    const { clock, engine } = server;
+    const script = engine.embeddingScript;
+    engine.embeddingScript = (request) => {
+      clock.now += 5;
+      return script(request);
+    };
     await post(server, { input: ['tell', 'nobody'] });
     const lines = server.log.filter(({ msg }) => msg === 'request');
     expect(lines).toMatchObject([
-      { route: '/v1/embeddings', status: 200, model: 'tiny', promptTokens: 12, prepareMs: 0, queueMs: 1 },
+      { route: '/v1/embeddings', model: 'tiny', promptTokens: 12, queueMs: 1, prefillMs: 2, networkMs: 7 },
     ]);
     expect(lines[0]).not.toHaveProperty('generatedTokens');
     expect(JSON.stringify(server.log)).not.toMatch(/tell|nobody/);

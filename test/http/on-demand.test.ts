@@ -48,6 +48,29 @@ describe('a request for a model that is not in memory', () => {
     expect(log.at(-1)).toMatchObject({ model: 'm', errorCode: 'not_ready' });
   });
 
+  it('says in its log line how long it waited, loaded in time or not', async () => {
+    const model = fakeModel('m', { state: 'unloaded' });
+    const wait = { ms: 700, isInTime: true };
+    const use = async ({ name, state }: ServedModel) => {
+      clock.now += wait.ms;
+      if (!wait.isInTime) throw notReady(name, state, 12);
+      model.state = fakeModel('ready').state;
+      return () => {};
+    };
+    const { app, engine, clock, log } = fakeServer({ models: [model], keeper: { use } });
+    engine.script = (request) => {
+      const { id } = request;
+      clock.now += 5;
+      return [{ type: 'finished', id, at: clock.now, reason: 'stop', stopReason: null, text: 'x' }];
+    };
+    await app.inject(complete);
+    expect(log.at(-1)).toMatchObject({ durationMs: 705, loadingMs: 700, queueMs: 5 });
+    model.state = { state: 'unloaded' };
+    wait.isInTime = false;
+    await app.inject(complete);
+    expect(log.at(-1)).toMatchObject({ durationMs: 700, loadingMs: 700, status: 503 });
+  });
+
   it('gives the model back when the request is refused for its fields', async () => {
     let uses = 0;
     const use = async () => {

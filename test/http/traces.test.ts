@@ -1,6 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ApiKeys } from '../../src/config/api-keys.ts';
+import type { ServerConfig } from '../../src/http/server-dependencies.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { OtlpExporter } from '../../src/observability/otlp-exporter.ts';
 import type { OtlpSpan } from '../../src/observability/otlp-span.ts';
@@ -33,13 +35,13 @@ beforeEach(async () => {
 });
 afterEach(() => collector.close());
 
-function tracedServer() {
+function tracedServer(config: Partial<ServerConfig> = {}) {
   const log: Record<string, unknown>[] = [];
   const logger = createLogger('info', { write: (line) => log.push(JSON.parse(line)) });
   const traces = new OtlpExporter(endpoint, '1.2.3', logger);
-  const server = fakeServer({ traces });
-  const post = (url: string, payload: object, traceparent?: string) =>
-    server.app.inject({ method: 'POST', url, payload, headers: traceparent ? { traceparent } : {} });
+  const server = fakeServer({ traces, config });
+  const post = (url: string, payload: object, headers: Record<string, string> = {}) =>
+    server.app.inject({ method: 'POST', url, payload, headers });
   return { ...server, traces, post, log };
 }
 
@@ -94,10 +96,10 @@ describe('traces', () => {
     expect(lengthMs(whole!)).toBeCloseTo(20, 2);
     expect(Math.abs(Number(BigInt(whole!.endTimeUnixNano) / 1_000_000n) - Date.now())).toBeLessThan(10_000);
     expect(stages.map((stage) => [stage.name, stage.kind, lengthMs(stage)])).toEqual([
-      ['prepare', 1, 0],
       ['queue', 1, 1],
       ['prefill', 1, 2],
-      ['decode', 1, 2],
+      ['decode', 1, 1],
+      ['network', 1, 16],
     ]);
     for (const stage of stages) {
       expect(stage).toMatchObject({ traceId: whole!.traceId, parentSpanId: whole!.spanId });
@@ -110,7 +112,12 @@ describe('traces', () => {
   });
 
   it('name embeddings by their own operation, with the stages they have', async () => {
-    const { post, traces } = tracedServer();
+    const { post, traces, clock, engine } = tracedServer();
+    const script = engine.embeddingScript;
+    engine.embeddingScript = (request) => {
+      clock.now += 10;
+      return script(request);
+    };
     await post('/v1/embeddings', { input: ['tell', 'nobody'], encoding_format: 'base64' });
     await traces.flush();
     const [whole, ...stages] = spans();
@@ -122,11 +129,27 @@ describe('traces', () => {
     });
     expect(plain(whole!)).not.toHaveProperty('gen_ai.usage.output_tokens');
     expect(stages.map((stage) => [stage.name, lengthMs(stage)])).toEqual([
-      ['prepare', 0],
       ['queue', 1],
       ['prefill', 2],
+      ['network', 17],
     ]);
     expect(JSON.stringify(received)).not.toMatch(/tell|nobody/);
+  });
+
+  it('name the client and the model on each stage too', async () => {
+    const apiKeys = new ApiKeys('sesame');
+    const { post, traces, clock, engine } = tracedServer({ apiKeys });
+    const script = engine.script;
+    engine.script = (request) => {
+      clock.now += 20;
+      return script(request);
+    };
+    await post('/v1/completions', { prompt: 'a' }, { authorization: 'Bearer sesame' });
+    await traces.flush();
+    expect(spans()).toHaveLength(5);
+    for (const span of spans()) {
+      expect(plain(span)).toMatchObject({ 'gen_ai.request.model': 'tiny', 'altup.client.name': 'key-1' });
+    }
   });
 
   it('have the parameters of a response under the same names', async () => {
@@ -149,9 +172,12 @@ describe('traces', () => {
     const { post, traces } = tracedServer();
     const id = 'a'.repeat(32);
     const chat = { messages: [{ role: 'user', content: 'a' }] };
-    await post('/v1/chat/completions', chat, `00-${id}-${'b'.repeat(16)}-01`);
-    await post('/v1/chat/completions', chat, `00-${'c'.repeat(32)}-${'b'.repeat(16)}-00`);
-    await post('/v1/chat/completions', chat, `00-${'0'.repeat(32)}-${'b'.repeat(16)}-01`);
+    for (const traceparent of [
+      `00-${id}-${'b'.repeat(16)}-01`,
+      `00-${'c'.repeat(32)}-${'b'.repeat(16)}-00`,
+      `00-${'0'.repeat(32)}-${'b'.repeat(16)}-01`,
+    ])
+      await post('/v1/chat/completions', chat, { traceparent });
     await traces.flush();
     const roots = spans().filter(({ kind }) => kind === 2);
     expect(roots).toHaveLength(2);
@@ -193,7 +219,7 @@ describe('traces', () => {
     await traces.flush();
     expect(received).toHaveLength(2);
     expect(log.filter(({ level }) => level === 'warn')).toMatchObject([
-      { spans: 5, reason: 'the collector answered 503', msg: 'traces could not be sent' },
+      { spans: 1, reason: 'the collector answered 503', msg: 'traces could not be sent' },
     ]);
   });
 });

@@ -258,6 +258,34 @@ describe('clients', () => {
   });
 });
 
+describe('requests for text', () => {
+  const stages = [
+    { name: 'network', from: 0, to: 10 },
+    { name: 'queue', from: 10, to: 510 },
+    { name: 'network', from: 510, to: 530 },
+  ] as const;
+
+  it('add their time to a stage of their client and model', async () => {
+    metrics.generationEnded({ model: 'm', client: 'alice' }, stages);
+    metrics.generationEnded({ model: 'm', client: 'alice' }, stages.slice(0, 1));
+    metrics.generationEnded({ model: 'n', client: 'address 192.0.2.1' }, []);
+    expect(await samples('altup_client_generations_total')).toEqual({
+      'altup_client_generations_total{client="alice",model="m"}': 2,
+      'altup_client_generations_total{client="anonymous",model="n"}': 1,
+    });
+    const spent = await samples('altup_client_stage_seconds_total');
+    const ofAlice = (stage: string) =>
+      spent[`altup_client_stage_seconds_total{client="alice",model="m",stage="${stage}"}`];
+    expect(Object.keys(spent)).toHaveLength(2);
+    expect([ofAlice('network'), ofAlice('queue')]).toEqual([expect.closeTo(0.04, 9), 0.5]);
+  });
+
+  it('of more than a hundred clients share a label', async () => {
+    for (let i = 0; i < 150; i++) metrics.generationEnded({ model: 'm', client: `team-${i}` }, stages);
+    expect(Object.keys(await samples('altup_client_stage_seconds_total'))).toHaveLength(2 * 101);
+  });
+});
+
 describe('a model', () => {
   const ready = fakeModel('m');
 

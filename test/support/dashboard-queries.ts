@@ -2,15 +2,25 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 interface Panel {
+  id: number;
   type: string;
   title: string;
+  gridPos: { x: number; y: number; w: number; h: number };
   targets?: { expr: string }[];
+}
+
+interface Dashboard {
+  panels: Panel[];
+  templating: { list: { name: string; query: unknown; definition?: string; allValue?: string }[] };
 }
 
 const file = join(import.meta.dirname, '../../deploy/helm/altup-serve/files/dashboard.json');
 
+export const readDashboard = () => JSON.parse(readFileSync(file, 'utf8')) as Dashboard;
+
 /** Values of the dashboard's variables when nothing is selected, at a scrape interval of 5 s. */
 const variables: Record<string, string> = {
+  job: '.*',
   instance: '.*',
   model: '.*',
   __rate_interval: '20s',
@@ -19,8 +29,7 @@ const variables: Record<string, string> = {
 
 /** Each query of the Grafana dashboard as Grafana would send it, with its panel's title. */
 export function dashboardQueries(): { panel: string; query: string }[] {
-  const { panels } = JSON.parse(readFileSync(file, 'utf8')) as { panels: Panel[] };
-  return panels.flatMap(({ title, targets = [] }) =>
+  return readDashboard().panels.flatMap(({ title, targets = [] }) =>
     targets.map(({ expr }) => ({
       panel: title,
       query: expr.replace(/\$(\w+)/g, (_, name: string) => {

@@ -16,6 +16,7 @@ export function textEvents(request: GenerationRequest, text: string): Generation
   const pieces = [...text];
   return [
     { type: 'started', id, at: arrivedAt + 1 },
+    { type: 'prefilled', id, at: arrivedAt + 3 },
     ...pieces.map(
       (piece, index): GenerationEvent => ({
         type: 'tokens',

@@ -97,10 +97,12 @@ export function embeddingsRoute(app: App, dependencies: ServerDependencies, limi
     const { body, life } = request;
     const served = findModel(models, body.model);
     const format = body.encoding_format ?? 'float';
-    life.generation = { operation: 'embeddings', parameters: { encoding_formats: [format] } };
+    const task = { operation: 'embeddings' as const, parameters: { encoding_formats: [format] } };
+    life.beginGeneration(task, served.state.state === 'ready', clock());
     const gone = clientGone(reply.raw);
     try {
       const leave = await keeper.use(served, { client: life.client, signal: gone });
+      life.loadedAt ??= clock();
       try {
         const requests = await readRequests(body, {
           model: requireReady(served),

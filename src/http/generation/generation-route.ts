@@ -77,17 +77,20 @@ export function generationRoute<Body extends Type.TSchema>(
   app.post(route.url, { schema, onRequest: refuseWhileDraining(isDraining) }, async (request, reply) => {
     const fields = request.body as Type.Static<Body> & GenerationFields;
     const served = findModel(models, fields.model);
-    request.life.generation = { operation: route.operation, parameters: tracedParameters(fields) };
+    const { life } = request;
+    const task = { operation: route.operation, parameters: tracedParameters(fields) };
+    life.beginGeneration(task, served.state.state === 'ready', clock());
     const gone = clientGone(reply.raw);
     try {
-      const leave = await keeper.use(served, { client: request.life.client, signal: gone });
+      const leave = await keeper.use(served, { client: life.client, signal: gone });
+      life.loadedAt ??= clock();
       try {
         const { job, format } = await route.create(fields, {
           model: requireReady(served),
           config,
           compileGrammar,
           clock,
-          arrivedAt: request.life.arrivedAt,
+          arrivedAt: life.arrivedAt,
           owner: textOwner(request, served.name, gone, dependencies),
         });
         const release = limits.takeFor(job.requests, metrics);

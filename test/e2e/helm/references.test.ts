@@ -76,7 +76,7 @@ describeChart('what the chart refers to exists', (chart) => {
       for (const selector of pods) expect(selects(selector, labels), JSON.stringify(selector)).toBe(true);
       for (const { spec } of rendered.all('ServiceMonitor')) {
         expect(selects(spec.selector.matchLabels, rendered.service.metadata.labels)).toBe(true);
-        // The alerts and the dashboard query this job.
+        // The alerts query this job.
         expect(spec.endpoints[0].relabelings).toEqual([
           { action: 'replace', targetLabel: 'job', replacement: 'altup-serve' },
         ]);
@@ -128,15 +128,17 @@ describeChart('what the chart refers to exists', (chart) => {
       expect('replicas' in rendered.deployment.spec).toBe(!isScaled);
       for (const { spec } of rendered.all('HorizontalPodAutoscaler')) {
         expect(spec.scaleTargetRef).toEqual({ apiVersion: 'apps/v1', kind: 'Deployment', name });
-        expect(metricNames).toContain(spec.metrics[0].pods.metric.name);
+        for (const { pods } of spec.metrics) expect(metricNames).toContain(pods.metric.name);
       }
       for (const { spec } of rendered.all('ScaledObject')) {
         expect(spec.scaleTargetRef.name).toBe(name);
-        const [, metric, service] = /^sum\((\w+)\{namespace="models",service="([^"]+)"\}\)$/.exec(
-          spec.triggers[0].metadata.query,
-        )!;
-        expect(metricNames).toContain(metric);
-        expect(service).toBe(rendered.service.metadata.name);
+        for (const { metadata } of spec.triggers) {
+          const [, metric, service] = /^sum\((\w+)\{namespace="models",service="([^"]+)"\}\)$/.exec(
+            metadata.query,
+          )!;
+          expect(metricNames).toContain(metric);
+          expect(service).toBe(rendered.service.metadata.name);
+        }
       }
     });
 

@@ -119,6 +119,22 @@ describeChart('values', (chart) => {
     expect(rendered).toEqual(expect.arrayContaining(['resources', 'tolerations', 'settings', 'image.tag']));
   }, 240_000);
 
+  it.each(['hpa', 'keda'])(
+    'have %s add pods for waiting sequences, and for prompts if asked',
+    async (kind) => {
+      const metrics = async (values: string) => {
+        const manifests = await chart().render(null, '--set', `autoscaling.kind=${kind}${values}`);
+        const { spec } = ofKind(manifests, kind === 'hpa' ? 'HorizontalPodAutoscaler' : 'ScaledObject');
+        return JSON.stringify(spec).match(/altup_(requests_waiting|prefill_backlog_seconds)/g);
+      };
+      expect(await metrics('')).toEqual(['altup_requests_waiting']);
+      expect(await metrics(',autoscaling.backlogSecondsPerPod=10')).toEqual([
+        'altup_requests_waiting',
+        'altup_prefill_backlog_seconds',
+      ]);
+    },
+  );
+
   it('mount API keys where the service looks for them', async () => {
     const manifests = await chart().render(
       null,

@@ -115,3 +115,11 @@ seccompProfile: { type: RuntimeDefault }
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* The gauges that pods are added for, each with its value per pod. */}}
+{{- define "altup.scalingMetrics" -}}
+- { name: altup_requests_waiting, perPod: {{ .Values.autoscaling.waitingPerPod }} }
+{{- if .Values.autoscaling.backlogSecondsPerPod }}
+- { name: altup_prefill_backlog_seconds, perPod: {{ .Values.autoscaling.backlogSecondsPerPod }} }
+{{- end }}
+{{- end }}
