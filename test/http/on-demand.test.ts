@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { notReady, type ServedModel } from '../../src/catalog/served-model.ts';
 import type { ModelAsker } from '../../src/http/server-dependencies.ts';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
+import { fakeTexts } from '../support/fake-tokenizer.ts';
 
 const complete = { method: 'POST', url: '/v1/completions', payload: { model: 'm', prompt: 'a' } } as const;
 
@@ -69,6 +70,30 @@ describe('a request for a model that is not in memory', () => {
     wait.isInTime = false;
     await app.inject(complete);
     expect(log.at(-1)).toMatchObject({ durationMs: 700, loadingMs: 700, status: 503 });
+  });
+
+  it.each([
+    ['embeddings of a model without an encoder', '/v1/embeddings', { input: 'a' }, 'model'],
+    ['a chat', '/v1/chat/completions', { messages: [{ role: 'user', content: 'a' }] }, 'model'],
+    ['a response', '/v1/responses', { input: 'a' }, 'model'],
+    [
+      'a prefix for a decoder',
+      '/v1/completions',
+      { prompt: 'a', completion_prefix: 'b' },
+      'completion_prefix',
+    ],
+    ['a token outside the vocabulary', '/v1/completions', { prompt: [5, 9999] }, 'prompt'],
+    ['a token for an image', '/v1/completions', { prompt: [5, 258] }, 'prompt'],
+    ['nothing to generate', '/v1/completions', { prompt: 'a', max_tokens: 0 }, 'max_tokens'],
+  ])('is refused before the load if it can never succeed: %s', async (_, url, fields, param) => {
+    const unloaded = fakeModel('m', { state: 'unloaded' }, 'decoder-only');
+    const use = async () => {
+      throw new Error('the model would be loaded');
+    };
+    const { app } = fakeServer({ models: [{ ...unloaded, texts: fakeTexts(null) }], keeper: { use } });
+    const refused = await app.inject({ method: 'POST', url, payload: { model: 'm', ...fields } });
+    expect(refused.statusCode).toBe(400);
+    expect(refused.json().error).toMatchObject({ code: 'invalid_request', param });
   });
 
   it('gives the model back when the request is refused for its fields', async () => {

@@ -10,7 +10,7 @@ import type { GenerationFields } from '../generation/generation-fields.ts';
 import { createJob, type GenerationJob, type JobContext } from '../generation/generation-job.ts';
 import type { WantedGrammar } from '../generation/read-grammar.ts';
 import { promptRoom, readMaxTokens, readPrompt } from '../generation/read-prompt.ts';
-import type { ReadyModel } from '../models/find-model.ts';
+import type { ReadModel, ReadyModel } from '../models/find-model.ts';
 import type { AnswerForm } from './tools/answer-form.ts';
 import type { ToolUse } from './tools/read-tools.ts';
 import type { ReadMessage } from './tools/render-tools.ts';
@@ -90,21 +90,25 @@ export async function createChatJob(
   return { job, callForm: calling.answer?.form ?? null };
 }
 
+/** @returns what writes a chat as text @throws ServiceError if the model has no template */
+export function requireTemplate({ name, texts }: ReadModel): NonNullable<ReadModel['texts']['render']> {
+  if (texts.render) return texts.render;
+  throw invalidRequest(
+    'model',
+    `'${name}' has no chat template: use /v1/completions, or put a chat_template.jinja into the model's folder.`,
+  );
+}
+
 /** The chat as text for the model. @throws ServiceError if the model has no template, or its template refuses */
 async function render(
   { param, rendering }: AskedChat,
   { messages, tools }: ToolCalling,
-  { name, texts }: ReadyModel,
+  model: ReadyModel,
   owner: TextOwner,
 ): Promise<string> {
-  if (!texts.render) {
-    throw invalidRequest(
-      'model',
-      `'${name}' has no chat template: use /v1/completions, or put a chat_template.jinja into the model's folder.`,
-    );
-  }
+  const write = requireTemplate(model);
   try {
-    return await texts.render(messages, { ...rendering, ...(tools ? { tools } : {}) }, owner);
+    return await write(messages, { ...rendering, ...(tools ? { tools } : {}) }, owner);
   } catch (error) {
     if (error instanceof FinalMessageError) {
       throw invalidRequest(

@@ -9,7 +9,7 @@ import { readResponseFormat, readStructure, type WantedGrammar } from '../genera
 import type { ClientLimits } from '../limits/client-limits.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import { ChatFormat } from './chat-format.ts';
-import { type AskedChat, createChatJob } from './chat-job.ts';
+import { type AskedChat, createChatJob, requireTemplate } from './chat-job.ts';
 import { type ChatRequest, ChatRequestSchema } from './chat-request.ts';
 import { ChatCompletionRef } from './chat-response.ts';
 import { readMessages } from './read-messages.ts';
@@ -97,6 +97,7 @@ async function createChat(
 export function chatCompletionsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {
   generationRoute(app, dependencies, limits, {
     url: '/v1/chat/completions',
+    check: (_, model) => void requireTemplate(model),
     create: createChat,
     body: ChatRequestSchema,
     answer: ChatCompletionRef,

@@ -10,6 +10,7 @@ import {
 import { chunkStream, generationRoute } from '../generation/generation-route.ts';
 import { readResponseFormat, readStructure } from '../generation/read-grammar.ts';
 import {
+  checkGivenTokens,
   promptRoom,
   readMaxTokens,
   readPrompts,
@@ -17,7 +18,7 @@ import {
   separatePrompts,
 } from '../generation/read-prompt.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
-import type { ReadyModel } from '../models/find-model.ts';
+import type { ReadModel } from '../models/find-model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import { CompletionFormat } from './completion-format.ts';
 import { type CompletionRequest, CompletionRequestSchema } from './completion-request.ts';
@@ -27,7 +28,7 @@ import { echoPrompt } from './echoed-prompt.ts';
 const defaultMaxTokens = 16;
 
 /** How many alternatives to report with the tokens that the decoder is given; null: no log probabilities. */
-function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyModel): number | null {
+function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadModel): number | null {
   const {
     prompt_logprobs: apart = null,
     logprobs = null,
@@ -54,11 +55,7 @@ function readPromptLogprobs(body: CompletionRequest, { name, manifest }: ReadyMo
 }
 
 /** The prefix of all completions, or one for each prompt; null if none is given. @throws ServiceError `invalid_request` */
-function separatePrefixes(
-  body: CompletionRequest,
-  prompts: number,
-  model: ReadyModel,
-): SinglePrompt[] | null {
+function separatePrefixes(body: CompletionRequest, prompts: number, model: ReadModel): SinglePrompt[] | null {
   const { completion_prefix: prefix = null } = body;
   if (prefix === null) return null;
   const refuse = (message: string) => invalidRequest('completion_prefix', message);
@@ -75,15 +72,24 @@ function separatePrefixes(
   );
 }
 
+/** @throws ServiceError `invalid_request` */
+function checkCompletion(body: CompletionRequest, model: ReadModel): void {
+  if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
+    throw invalidRequest('max_tokens', '`max_tokens` of 0 needs `echo` or `prompt_logprobs`.');
+  }
+  readPromptLogprobs(body, model);
+  const prompts = separatePrompts(body.prompt);
+  checkGivenTokens(separatePrefixes(body, prompts.length, model) ?? [], 'completion_prefix', model);
+  // Truncation may cut off what the model does not take.
+  if ((body.truncate_prompt_tokens ?? null) === null) checkGivenTokens(prompts, 'prompt', model);
+}
+
 /** @throws ServiceError `invalid_request` for faults that the schema cannot detect */
 async function createCompletion(
   body: CompletionRequest,
   context: JobContext,
 ): Promise<{ job: GenerationJob; format: ChunkedAnswer }> {
   const { model, config, owner } = context;
-  if (body.max_tokens === 0 && !body.echo && (body.prompt_logprobs ?? null) === null) {
-    throw invalidRequest('max_tokens', '`max_tokens` of 0 needs `echo` or `prompt_logprobs`.');
-  }
   const promptLogprobs = readPromptLogprobs(body, model);
   const sequences = sequencesPerPrompt(body, body.best_of ?? null, config);
   const given = separatePrompts(body.prompt);
@@ -159,6 +165,7 @@ async function createCompletion(
 export function completionsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {
   generationRoute(app, dependencies, limits, {
     url: '/v1/completions',
+    check: checkCompletion,
     create: createCompletion,
     body: CompletionRequestSchema,
     answer: CompletionRef,

@@ -8,10 +8,16 @@ import { invalidRequest } from '../errors/invalid-request.ts';
 import { refuseBroken } from '../generation/answer-generation.ts';
 import { arrivalOf, type JobContext } from '../generation/generation-job.ts';
 import { refuseWhileDraining } from '../generation/generation-route.ts';
-import { readPrompts, separatePrompts } from '../generation/read-prompt.ts';
+import { checkGivenTokens, readPrompts, separatePrompts } from '../generation/read-prompt.ts';
 import { writeInTurns } from '../json/in-turns.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
-import { findModel, type ReadyModel, requireReady } from '../models/find-model.ts';
+import {
+  findModel,
+  type ReadModel,
+  type ReadyModel,
+  requireRead,
+  requireReady,
+} from '../models/find-model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import {
   type EmbeddingsRequest,
@@ -20,14 +26,19 @@ import {
   type EncodingFormat,
 } from './embeddings-schemas.ts';
 
-/** @throws ServiceError `invalid_request` if the model has no embeddings, or none of the requested length */
-function checkModel({ dimensions }: EmbeddingsRequest, { name, encoderWidth }: ReadyModel): void {
-  if (encoderWidth === 0) {
+/** Refuses what the model can never do, before it is loaded for that. @throws ServiceError `invalid_request` */
+function check({ input }: EmbeddingsRequest, model: ReadModel): void {
+  if (!model.manifest.graphs.encoder) {
     throw invalidRequest(
       'model',
-      `'${name}' has no encoder, so it has no embeddings; choose an encoder-decoder model, such as a T5.`,
+      `'${model.name}' has no encoder, so it has no embeddings; choose an encoder-decoder model, such as a T5.`,
     );
   }
+  checkGivenTokens(separatePrompts(input), 'input', model);
+}
+
+/** @throws ServiceError `invalid_request` if the model has no embeddings of the requested length */
+function checkDimensions({ dimensions }: EmbeddingsRequest, { name, encoderWidth }: ReadyModel): void {
   const asked = dimensions ?? encoderWidth;
   if (asked === encoderWidth) return;
   throw invalidRequest(
@@ -42,7 +53,7 @@ async function readRequests(
   context: Omit<JobContext, 'compileGrammar'>,
 ): Promise<EmbeddingRequest[]> {
   const { model, config, owner } = context;
-  checkModel(body, model);
+  checkDimensions(body, model);
   const { requests: most, tokens } = clientQueueLimit(config);
   const inputs = await readPrompts(
     separatePrompts(body.input),
@@ -99,6 +110,7 @@ export function embeddingsRoute(app: App, dependencies: ServerDependencies, limi
     const format = body.encoding_format ?? 'float';
     const task = { operation: 'embeddings' as const, parameters: { encoding_formats: [format] } };
     life.beginGeneration(task, served.state.state === 'ready', clock());
+    check(body, requireRead(served));
     const gone = clientGone(reply.raw);
     try {
       const leave = await keeper.use(served, { client: life.client, signal: gone });

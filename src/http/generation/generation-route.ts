@@ -5,7 +5,7 @@ import type { RequestLife } from '../../observability/request-life.ts';
 import { clientGone, textOwner } from '../access.ts';
 import { errorResponses } from '../errors/error-schema.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
-import { findModel, requireReady } from '../models/find-model.ts';
+import { findModel, type ReadModel, requireRead, requireReady } from '../models/find-model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import { answerGeneration } from './answer-generation.ts';
 import type { AnswerFormat } from './answer-parts.ts';
@@ -15,6 +15,8 @@ import type { GenerationJob, JobContext } from './generation-job.ts';
 /** A route that generates text. */
 interface GenerationRoute<Body extends Type.TSchema> {
   url: string;
+  /** Refuses what the model can never do, before it is loaded for that. @throws ServiceError `invalid_request` */
+  check(body: Type.Static<Body>, model: ReadModel): void;
   /** @throws ServiceError `invalid_request` for faults that the schema cannot detect */
   create(body: Type.Static<Body>, context: JobContext): Promise<{ job: GenerationJob; format: AnswerFormat }>;
   body: Body;
@@ -80,6 +82,7 @@ export function generationRoute<Body extends Type.TSchema>(
     const { life } = request;
     const task = { operation: route.operation, parameters: tracedParameters(fields) };
     life.beginGeneration(task, served.state.state === 'ready', clock());
+    route.check(fields, requireRead(served));
     const gone = clientGone(reply.raw);
     try {
       const leave = await keeper.use(served, { client: life.client, signal: gone });

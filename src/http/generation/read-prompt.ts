@@ -1,6 +1,6 @@
 import type { TextOwner } from '../../catalog/texts/text-workers.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
-import type { ReadyModel } from '../models/find-model.ts';
+import type { ReadModel, ReadyModel } from '../models/find-model.ts';
 import { nonEmptyText, tokenId } from './generation-fields.ts';
 
 /** Maximum bytes of a token in any vocabulary. A text above this times the room is too long; no need to tokenize it. */
@@ -57,7 +57,10 @@ function readTruncation(reading: PromptReading): number | null {
 }
 
 /** @throws ServiceError `invalid_request` for a media token, which a text-only model cannot use */
-function refuseMedia(tokens: readonly number[], { model, param, name }: PromptReading): void {
+function refuseMedia(
+  tokens: readonly number[],
+  { model, param, name }: { model: ReadModel; param: string; name: string },
+): void {
   for (const [medium, ids] of Object.entries(model.manifest.mediaTokens)) {
     const at = tokens.findIndex((token) => ids.includes(token));
     if (at < 0) continue;
@@ -168,6 +171,19 @@ export function separatePrompts(prompt: Prompt): SinglePrompt[] {
 }
 
 const nouns = { prompt: 'prompt', completion_prefix: 'prefix', input: 'input' };
+
+/** Checks the prompts that are token ids. @throws ServiceError `invalid_request` for ids that the model does not take */
+export function checkGivenTokens(
+  prompts: readonly SinglePrompt[],
+  param: keyof typeof nouns,
+  model: ReadModel,
+): void {
+  for (const [index, prompt] of prompts.entries()) {
+    if (typeof prompt === 'string') continue;
+    checkTokenIds(param, prompt, model.manifest.vocabSize);
+    refuseMedia(prompt, { model, param, name: nameOf(param, index, prompts.length === 1) });
+  }
+}
 
 /** Maximum prompts and tokens of one request. */
 interface PromptLimits {

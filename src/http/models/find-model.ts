@@ -7,13 +7,17 @@ import type { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
 import { ServiceError } from '../../errors.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 
-/** A model that takes requests. */
-export interface ReadyModel {
+/** A model whose files are read. It need not be in memory. */
+export interface ReadModel {
   name: string;
   manifest: Manifest;
   vocabulary: Pick<Vocabulary, keyof Vocabulary>;
   texts: TextWork;
   defaults: GenerationDefaults;
+}
+
+/** A model that takes requests. */
+export interface ReadyModel extends ReadModel {
   /** The backend that runs its graphs. */
   backend: string;
   /** Maximum tokens of prompt and completion together; for an encoder-decoder model, of the completion. */
@@ -68,35 +72,25 @@ export function noteModel(models: Models): preValidationAsyncHookHandler {
   };
 }
 
-/** A loading model already has its tokenizer. @throws ServiceError `not_ready` */
-export function requireTokenizer({ name, vocabulary, texts, state }: ServedModel): {
-  vocabulary: Vocabulary;
-  texts: TextWork;
-} {
-  if (!vocabulary || !texts) throw notReady(name, state);
-  return { vocabulary, texts };
+/** The files of a model are read before it is loaded, and stay so. @throws ServiceError `not_ready` */
+export function requireRead({ name, manifest, vocabulary, texts, defaults, state }: ServedModel): ReadModel {
+  if (!manifest || !vocabulary || !texts) throw notReady(name, state);
+  return { name, manifest, vocabulary, texts, defaults };
 }
 
 /** @throws ServiceError `not_ready` */
 export function requireReady(model: ServedModel): ReadyModel {
-  const { name, manifest, vocabulary, texts, defaults, state } = model;
-  if (state.state === 'ready' && manifest && vocabulary && texts) {
-    const { capacity, encoderCapacity, encoderWidth, isCacheLimit, runtime } = state;
-    const { backend } = runtime;
-    return {
-      name,
-      manifest,
-      vocabulary,
-      texts,
-      defaults,
-      backend,
-      capacity,
-      encoderCapacity,
-      encoderWidth,
-      isCacheLimit,
-    };
-  }
-  throw notReady(name, state);
+  const { name, state } = model;
+  if (state.state !== 'ready') throw notReady(name, state);
+  const { capacity, encoderCapacity, encoderWidth, isCacheLimit, runtime } = state;
+  return {
+    ...requireRead(model),
+    backend: runtime.backend,
+    capacity,
+    encoderCapacity,
+    encoderWidth,
+    isCacheLimit,
+  };
 }
 
 /** Maximum tokens of prompt plus completion; for an encoder-decoder model, of the prompt; null if not loaded. */

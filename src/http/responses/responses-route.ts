@@ -1,4 +1,4 @@
-import { type AskedChat, createChatJob } from '../chat/chat-job.ts';
+import { type AskedChat, createChatJob, requireTemplate } from '../chat/chat-job.ts';
 import type { GenerationJob, JobContext } from '../generation/generation-job.ts';
 import { generationRoute } from '../generation/generation-route.ts';
 import { readStructure } from '../generation/read-grammar.ts';
@@ -69,6 +69,7 @@ export function responsesRoutes(app: App, dependencies: ServerDependencies, limi
   storedRoutes(app, store);
   generationRoute(app, dependencies, limits, {
     url: '/v1/responses',
+    check: (_, model) => void requireTemplate(model),
     create: (body, context) => createResponse(body, context, store),
     body: ResponsesRequestSchema,
     answer: ResponseRef,

@@ -1,7 +1,7 @@
 import { clientGone, textOwner } from '../access.ts';
 import { errorResponses } from '../errors/error-schema.ts';
 import { checkTokenIds } from '../generation/read-prompt.ts';
-import { findModel, maxModelLength, requireTokenizer } from '../models/find-model.ts';
+import { findModel, maxModelLength, requireRead } from '../models/find-model.ts';
 import type { App, ServerDependencies } from '../server-dependencies.ts';
 import {
   DetokenizeRequestSchema,
@@ -24,7 +24,7 @@ export function tokenizeRoute(app: App, dependencies: ServerDependencies): void 
   app.post('/tokenize', { schema: tokenizeSchema }, async (request, reply) => {
     const { body } = request;
     const model = findModel(dependencies.models, body.model);
-    const { texts } = requireTokenizer(model);
+    const { texts } = requireRead(model);
     const gone = clientGone(reply.raw);
     try {
       const { count, fields } = await texts.tokenize(
@@ -58,7 +58,7 @@ const detokenizeSchema = {
 export function detokenizeRoute(app: App, { models }: ServerDependencies): void {
   app.post('/detokenize', { schema: detokenizeSchema }, async ({ body }) => {
     const model = findModel(models, body.model);
-    const { vocabulary } = requireTokenizer(model);
+    const { vocabulary } = requireRead(model);
     checkTokenIds('tokens', body.tokens, vocabulary.vocabSize);
     return { prompt: vocabulary.decode(body.tokens) };
   });
@@ -75,8 +75,8 @@ const tokenizerInfoSchema = {
 
 export function tokenizerInfoRoute(app: App, { models }: ServerDependencies): void {
   app.get('/tokenizer_info', { schema: tokenizerInfoSchema }, async ({ query }) => {
-    const { tokenizerClass, specialTokens, chatTemplate } = requireTokenizer(findModel(models, query.model))
-      .texts.info;
+    const { tokenizerClass, specialTokens, chatTemplate } = requireRead(findModel(models, query.model)).texts
+      .info;
     return {
       tokenizer_class: tokenizerClass,
       bos_token: specialTokens.bos_token ?? null,
