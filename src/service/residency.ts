@@ -35,7 +35,7 @@ const inMemory: readonly ModelState['state'][] = ['loading', 'ready', 'restartin
 export const isInMemory = ({ state }: Pick<Resident, 'state'>) => inMemory.includes(state);
 
 /** Whether the models fit together. A model always fits alone: what never fits is refused before. */
-function fitTogether(models: readonly Resident[], limits: ResidencyLimits): boolean {
+export function fitTogether(models: readonly Resident[], limits: ResidencyLimits): boolean {
   const bytes = models.reduce((sum, model) => sum + model.bytes, 0);
   return models.length <= limits.models && (models.length === 1 || bytes <= limits.bytes);
 }

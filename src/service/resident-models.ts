@@ -8,7 +8,7 @@ import { ServiceError } from '../errors.ts';
 import type { ModelAsker } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { LoadWaits } from './load-waits.ts';
-import { decide, hasRoom, isInMemory, type ResidencyLimits, type Resident } from './residency.ts';
+import { decide, fitTogether, hasRoom, isInMemory, type ResidencyLimits, type Resident } from './residency.ts';
 
 /** Memory that the process takes beside its models once the engine has loaded ONNX Runtime and requests come. */
 const workingBytes = 128 * 2 ** 20;
@@ -223,9 +223,23 @@ export class ResidentModels {
     for (const name of unload) void this.#unload(this.#entries.get(name)!, 'room');
     if (load !== null) {
       const entry = this.#entries.get(load)!;
+      this.#giveUpFailed(entry);
       entry.loaded = this.#load(entry);
     }
     if (at !== null) this.#timer = setTimeout(() => this.#decide(), Math.max(1, at - now)).unref();
+  }
+
+  /** A restarted engine loads failed models again, so those whose room `next` takes must leave it. */
+  #giveUpFailed(next: Entry): void {
+    const loaded = [...this.#residents.filter(isInMemory), residentOf(next)];
+    for (const entry of this.#entries.values()) {
+      if (entry === next || residentOf(entry).state !== 'failed') continue;
+      if (fitTogether([...loaded, residentOf(entry)], this.#limits)) loaded.push(residentOf(entry));
+      else {
+        entry.isInEngine = false;
+        void this.#engine!.unloadModel(entry.model.name, 0);
+      }
+    }
   }
 
   async #load(entry: Entry): Promise<void> {

@@ -265,6 +265,22 @@ describe('models with a limit', () => {
     await expect(used).rejects.toMatchObject({ code: 'not_ready' });
   });
 
+  it('that failed leave the engine to those that take their room, so that a crash does not load both', async () => {
+    const { calls, report, use, states } = residentsUnderTest({ maxLoadedModels: 2 });
+    await report('a');
+    await report('b', { state: 'failed', message: 'no memory' });
+    // The engine dies, and a fails when it is loaded again.
+    await report('a', { state: 'restarting', retryAfterSeconds: 1 });
+    await report('a', { state: 'failed', message: 'no memory' });
+    void use('c');
+    await settle();
+    expect(states()).toEqual(['a failed', 'b failed', 'c loading']);
+    // There is room for one of the two next to c.
+    expect(calls).toEqual(['load a', 'load b', 'unload b', 'load c']);
+    await report('c');
+    await expect(use('b')).rejects.toMatchObject({ code: 'not_ready', retryAfterSeconds: 60 });
+  });
+
   it('stay on their way out when the engine dies and loads them again', async () => {
     const { calls, report, left, use, states } = residentsUnderTest({ maxLoadedModels: 1 });
     await report('a');
