@@ -62,8 +62,11 @@ export interface ModelKeeper {
   load(model: ServedModel, asker: ModelAsker): Promise<void>;
   /** Unloads a model once nothing uses it. */
   unload(model: ServedModel): Promise<void>;
-  /** Reads the folders and the keys again. Loads go on after it has returned. */
-  reload(): Promise<Reloaded>;
+  /**
+   * Reads the folders and the keys again. Exports and loads go on after it has returned.
+   * @returns null if the folders are only read after what is being downloaded, exported or removed now
+   */
+  reload(): Promise<Reloaded | null>;
 }
 
 export interface ServerDependencies {

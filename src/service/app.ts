@@ -109,8 +109,11 @@ export class Service {
     await this.#library.serve(this.#engine, options);
   }
 
-  /** Reads the keys file and the model folders again. An error in either changes nothing that is served. */
-  async reload(): Promise<Reloaded> {
+  /**
+   * Reads the keys file and the model folders again. An error in either changes nothing that is served.
+   * @returns as `ModelLibrary.reload`
+   */
+  async reload(): Promise<Reloaded | null> {
     if (this.#engine === null) {
       return { added: [], removed: [], retried: [], problem: 'The service is starting.' };
     }

@@ -3,6 +3,9 @@ import type { Logger } from 'pino';
 import type { Precision } from '../catalog/manifest.ts';
 import { missingFiles } from '../catalog/missing-files.ts';
 import { sharedClock } from '../engine/protocol/clock.ts';
+import type { EngineOptions } from '../engine/protocol/messages.ts';
+import { gibibytes, MemoryBudget } from '../engine/worker/memory-budget.ts';
+import { planMemory } from '../engine/worker/model-memory.ts';
 import { ConfigurationError } from '../errors.ts';
 import type { Export } from '../export/export-checkpoint.ts';
 import { ExportThread } from '../export/export-thread.ts';
@@ -12,6 +15,26 @@ import type { ModelSource } from './model-sources.ts';
 
 /** Minimum time between log lines about a running download or export. */
 const progressIntervalMs = 5000;
+
+/**
+ * Plans a model's memory.
+ * @param available bytes for all models together
+ * @throws ConfigurationError for a model that would not fit without others
+ */
+export async function planAlone(
+  { manifest, folder }: Export,
+  options: EngineOptions,
+  available: number,
+): Promise<{ weights: number; cache: number }> {
+  const { need } = await planMemory(manifest, folder, options, new MemoryBudget(available));
+  const { weights, cache, isGrowing } = need;
+  if (weights + cache <= available) return { weights, cache };
+  throw new ConfigurationError(
+    `the model needs ${gibibytes(weights + cache)} of memory, ${gibibytes(weights)} for its weights and ` +
+      `${gibibytes(cache)} for its cache; ALTUP_MEMORY_LIMIT leaves ${gibibytes(Math.max(0, available))} for models. ` +
+      `Raise it, or lower ${isGrowing ? 'ALTUP_CACHE_MEMORY' : 'ALTUP_SLOTS or ALTUP_CONTEXT'}.`,
+  );
+}
 
 /** Fetches checkpoints and makes their exports. Logs what takes long. */
 export class Checkpoints {

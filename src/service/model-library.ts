@@ -7,14 +7,11 @@ import type { Config } from '../config/config.ts';
 import type { EngineClient } from '../engine/client/engine-client.ts';
 import { sharedClock } from '../engine/protocol/clock.ts';
 import type { EngineOptions, ModelSpec } from '../engine/protocol/messages.ts';
-import { gibibytes, MemoryBudget } from '../engine/worker/memory-budget.ts';
-import { planMemory } from '../engine/worker/model-memory.ts';
 import { ConfigurationError } from '../errors.ts';
-import type { Export } from '../export/export-checkpoint.ts';
 import type { ModelAsker, Reloaded } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
-import { Checkpoints } from './checkpoints.ts';
-import { findSources, isSamePlace, type ModelSource } from './model-sources.ts';
+import { Checkpoints, planAlone } from './checkpoints.ts';
+import { changesTo, findSources, type ModelSource } from './model-sources.ts';
 import { ResidentModels, type ResidentModelsParts, type UnloadReason } from './resident-models.ts';
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -42,9 +39,12 @@ export class ModelLibrary {
   readonly #residents: ResidentModels;
   #engineOptions: EngineOptions | null = null;
   readonly #checkpoints: Checkpoints;
-  #reloading: Promise<unknown> = Promise.resolve();
+  /** Settles once the models of the last start, reload or retry are exported and those before them removed. */
+  #arranged: Promise<unknown> = Promise.resolve();
+  /** Starts, reloads and retries that run or wait. */
+  #arranging = 0;
   /** A reload that has not begun. */
-  #due: Promise<Reloaded> | null = null;
+  #due: Promise<Reloaded | null> | null = null;
 
   constructor(parts: ModelLibraryParts) {
     this.#parts = parts;
@@ -80,9 +80,8 @@ export class ModelLibrary {
   ): Promise<void> {
     this.#engineOptions = options;
     this.#residents.serve(engine);
-    const served = this.#serve([...this.#sources.keys()]);
-    this.#reloading = served.catch(() => {});
-    await served;
+    const { loads } = await this.#arrange(() => this.#serve([...this.#sources.keys()]));
+    await Promise.all(loads);
     if (this.#parts.isDraining()) return;
     this.#requireModels();
     this.#logger.info({ models: this.#namesOf('ready') }, 'ready');
@@ -90,15 +89,18 @@ export class ModelLibrary {
 
   /**
    * Reads the folders again: serves added models, drains and unloads removed ones, retries failed ones. The other
-   * models stay served meanwhile, whatever is wrong with the folders. Resolves once the folders are read.
+   * models stay served meanwhile, whatever is wrong with the folders.
+   * @returns once the folders are read; null at once if they are only read after what is being downloaded, exported or
+   *   removed now
    */
-  reload(): Promise<Reloaded> {
+  reload(): Promise<Reloaded | null> {
     if (this.#due === null) {
-      const read = Promise.withResolvers<Reloaded>();
+      const read = Promise.withResolvers<Reloaded | null>();
       this.#due = read.promise;
+      if (this.#arranging > 0) read.resolve(null);
       const unread = { added: [], removed: [], retried: [], problem: 'the log says why' };
       // After #reload has told its result, this changes nothing.
-      void this.#afterReloads(() => this.#reload(read.resolve)).then(() => read.resolve(unread));
+      void this.#tryToArrange(() => this.#reload(read.resolve)).then(() => read.resolve(unread));
     }
     return this.#due;
   }
@@ -112,7 +114,7 @@ export class ModelLibrary {
   async load(model: ServedModel, asker: ModelAsker): Promise<void> {
     const { name, id } = model;
     if (model.state.state === 'failed') {
-      await this.#afterReloads(async () => {
+      await this.#tryToArrange(async () => {
         if (this.#models.get(name) !== model || model.state.state !== 'failed') return;
         await this.#retry(name);
         await this.#serve([id]);
@@ -190,21 +192,28 @@ export class ModelLibrary {
     });
   }
 
-  /** Runs `work` after the loads and reloads before it. */
-  #afterReloads(work: () => Promise<void>): Promise<unknown> {
-    this.#reloading = this.#reloading
-      .then(work)
-      .catch((err) => this.#logger.error({ err }, 'models could not be read again'));
-    return this.#reloading;
+  /** Exports, adds and removes models one after the other. Their loads do not hold up what comes next. */
+  #arrange<T>(work: () => Promise<T>): Promise<T> {
+    this.#arranging += 1;
+    const done = this.#arranged.then(work).finally(() => {
+      this.#arranging -= 1;
+    });
+    this.#arranged = done.catch(() => {});
+    return done;
+  }
+
+  async #tryToArrange(work: () => Promise<void>): Promise<void> {
+    try {
+      await this.#arrange(work);
+    } catch (err) {
+      this.#logger.error({ err }, 'models could not be read again');
+    }
   }
 
   async #reload(onRead: (result: Reloaded) => void): Promise<void> {
     this.#due = null;
     const unchanged = (problem: string) => onRead({ added: [], removed: [], retried: [], problem });
-    if (this.#parts.isDraining()) {
-      unchanged('the service is about to stop');
-      return;
-    }
+    if (this.#parts.isDraining()) return unchanged('the service is about to stop');
     let found: ModelSource[];
     try {
       found = this.#keepUnreadable(await findSources(this.#parts.config.models));
@@ -214,14 +223,8 @@ export class ModelLibrary {
       unchanged(message);
       return;
     }
-    const isKnown = ({ id, place }: ModelSource) => {
-      const known = this.#sources.get(id);
-      return known !== undefined && isSamePlace(known.place, place);
-    };
-    const isThere = (id: string) => found.some((source) => source.id === id && isKnown(source));
-    const removed = [...this.#sources.keys()].filter((id) => !isThere(id));
-    const added = found.filter((source) => !isKnown(source));
-    const retried = this.#namesOf('failed').filter((name) => isThere(this.#models.get(name)!.id));
+    const { added, removed } = changesTo(this.#sources, found);
+    const retried = this.#namesOf('failed').filter((name) => !removed.includes(this.#models.get(name)!.id));
     const result = { added: added.map(({ id }) => id), removed, retried };
     this.#logger.info(result, 'models read again');
     onRead({ ...result, problem: null });
@@ -246,24 +249,40 @@ export class ModelLibrary {
 
   /** Hides its models from new requests; running requests get the drain timeout, as at a stop. */
   async #remove(id: string): Promise<void> {
-    const names = [...this.#models.values()].filter((model) => model.id === id).map(({ name }) => name);
-    for (const name of names) this.#models.delete(name);
+    const models = [...this.#models.values()].filter((model) => model.id === id);
+    for (const { name } of models) this.#models.delete(name);
     this.#sources.delete(id);
-    await Promise.all(names.map((name) => this.#residents.remove(name, this.#parts.config.drainTimeoutMs)));
-    for (const name of names) {
-      this.#parts.metrics.removed(name);
-      this.#logger.info({ model: name }, 'model removed');
+    const { drainTimeoutMs } = this.#parts.config;
+    await Promise.all(models.map(({ name }) => this.#residents.remove(name, drainTimeoutMs)));
+    for (const model of models) {
+      this.#forget(model);
+      this.#parts.metrics.removed(model.name);
+      this.#logger.info({ model: model.name }, 'model removed');
     }
   }
 
   async #retry(name: string): Promise<void> {
+    const model = this.#models.get(name)!;
     await this.#residents.remove(name, 0);
-    this.#models.get(name)!.isRequired = false;
+    this.#forget(model);
+    model.isRequired = false;
     this.#changeState(name, { state: 'loading' });
   }
 
-  /** Downloads, exports and loads the models that are not served yet. */
-  async #serve(ids: readonly string[]): Promise<void> {
+  /** Frees what helper processes and the compiler of grammars hold for a model that the engine has let go. */
+  #forget(model: ServedModel): void {
+    this.#parts.forgetGrammars(model.name);
+    const isShared = [...this.#models.values()].some(
+      (other) => other !== model && other.texts === model.texts,
+    );
+    if (!isShared) model.texts?.forget();
+  }
+
+  /**
+   * Downloads and exports the models that are not served yet, and has them loaded.
+   * @returns settle when each is ready or has failed, or need not be loaded
+   */
+  async #serve(ids: readonly string[]): Promise<{ loads: Promise<void>[] }> {
     const loads: Promise<void>[] = [];
     const isOnHub = (id: string) => 'hub' in this.#sources.get(id)!.place;
     // Local models do not wait for downloads.
@@ -272,10 +291,10 @@ export class ModelLibrary {
         const model = this.#models.get(spec.name);
         if (model) loads.push(this.#residents.add(model, spec));
       }
-      if (this.#parts.isDraining()) return;
+      if (this.#parts.isDraining()) return { loads };
     }
     await this.#checkpoints.rest();
-    await Promise.all(loads);
+    return { loads };
   }
 
   /** Exports a checkpoint's models that are not exported yet. @returns those that can be loaded */
@@ -294,7 +313,7 @@ export class ModelLibrary {
         const exported = await this.#checkpoints.export(model.name, folder, model.precision);
         texts ??= await readTexts(folder, this.#parts.texts);
         requireVocabulary(folder, texts.vocabulary.data.ownTokens, exported.manifest.vocabSize);
-        const memory = await this.#planMemory(exported);
+        const memory = await planAlone(exported, this.#engineOptions!, this.#residents.bytesForModels);
         Object.assign(model, { manifest: exported.manifest, memory, ...texts });
         specs.push({
           name: model.name,
@@ -310,26 +329,13 @@ export class ModelLibrary {
     return specs;
   }
 
-  /** @throws ConfigurationError for a model that would not fit into the memory without others */
-  async #planMemory({ manifest, folder }: Export): Promise<{ weights: number; cache: number }> {
-    const available = this.#residents.bytesForModels;
-    const options = this.#engineOptions!;
-    const { need } = await planMemory(manifest, folder, options, new MemoryBudget(available));
-    const { weights, cache, isGrowing } = need;
-    if (weights + cache <= available) return { weights, cache };
-    throw new ConfigurationError(
-      `the model needs ${gibibytes(weights + cache)} of memory, ${gibibytes(weights)} for its weights and ` +
-        `${gibibytes(cache)} for its cache; ALTUP_MEMORY_LIMIT leaves ${gibibytes(Math.max(0, available))} for models. ` +
-        `Raise it, or lower ${isGrowing ? 'ALTUP_CACHE_MEMORY' : 'ALTUP_SLOTS or ALTUP_CONTEXT'}.`,
-    );
-  }
-
   #namesOf(state: ModelState['state']): string[] {
     return [...this.#models.values()].filter((model) => model.state.state === state).map(({ name }) => name);
   }
 
   #requireModels(): void {
-    const failed = this.#namesOf('failed');
+    // Not those that a reload has added since.
+    const failed = this.#namesOf('failed').filter((name) => this.#models.get(name)!.isRequired);
     const { strict } = this.#parts.config;
     if (failed.length === 0 || (!strict && failed.length < this.#models.size)) return;
     const reasons = failed.map((name) => {

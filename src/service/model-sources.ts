@@ -39,7 +39,23 @@ export async function findSources(paths: readonly string[]): Promise<ModelSource
   return [...found.values()];
 }
 
-export const isSamePlace = (a: ModelPlace, b: ModelPlace) => JSON.stringify(a) === JSON.stringify(b);
+/** What has changed. A model that moved is both removed and added. @param known by id */
+export function changesTo(
+  known: ReadonlyMap<string, ModelSource>,
+  found: readonly ModelSource[],
+): { added: ModelSource[]; removed: string[] } {
+  const isKnown = ({ id, place }: ModelSource) => {
+    const before = known.get(id);
+    return before !== undefined && isSamePlace(before.place, place);
+  };
+  const stays = new Set(found.filter(isKnown).map(({ id }) => id));
+  return {
+    added: found.filter((source) => !isKnown(source)),
+    removed: [...known.keys()].filter((id) => !stays.has(id)),
+  };
+}
+
+const isSamePlace = (a: ModelPlace, b: ModelPlace) => JSON.stringify(a) === JSON.stringify(b);
 
 function inWords(place: ModelPlace): string {
   if ('folder' in place) return place.folder;

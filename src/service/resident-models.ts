@@ -8,7 +8,14 @@ import { ServiceError } from '../errors.ts';
 import type { ModelAsker } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { LoadWaits } from './load-waits.ts';
-import { decide, fitTogether, hasRoom, isInMemory, type ResidencyLimits, type Resident } from './residency.ts';
+import {
+  decide,
+  fitTogether,
+  hasRoom,
+  isInMemory,
+  type ResidencyLimits,
+  type Resident,
+} from './residency.ts';
 
 /** Memory that the process takes beside its models once the engine has loaded ONNX Runtime and requests come. */
 const workingBytes = 128 * 2 ** 20;

@@ -75,6 +75,16 @@ describe('the routes of administrators', () => {
   it('read the folders again, and tell what is in them', async () => {
     const result = { added: ['c'], removed: ['a'], retried: [], problem: null };
     const answer = await adminServer({ reload: async () => result }).post('/admin/models/reload');
-    expect(answer.json()).toEqual(result);
+    expect([answer.statusCode, answer.json()]).toEqual([200, result]);
+  });
+
+  it('say with 202 that the folders are read later', async () => {
+    const answer = await adminServer({ reload: async () => null }).post('/admin/models/reload');
+    expect(answer.statusCode).toBe(202);
+    expect(answer.json()).toMatchObject({
+      added: [],
+      removed: [],
+      problem: expect.stringContaining('after'),
+    });
   });
 });

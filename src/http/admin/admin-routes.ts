@@ -37,7 +37,7 @@ const ReloadedSchema = Type.Object(
     retried: Type.Array(Type.String(), { description: 'Models that had failed and are tried again.' }),
     problem: Type.Unsafe<string | null>({
       type: ['string', 'null'],
-      description: 'Why the models stay as they were. Null: the folders were read.',
+      description: 'Why the models stay as they were, for now with 202. Null: the folders were read.',
     }),
   },
   { examples: [{ added: ['austen-t5-dense'], removed: [], retried: [], problem: null }] },
@@ -48,8 +48,8 @@ const reloadSchema = {
   tags: ['admin'],
   summary: 'Read the folders of models and the API keys again',
   description:
-    'The same as SIGHUP. Answers once the folders are read; models are exported, loaded and removed after that.',
-  response: { 200: ReloadedSchema, ...errorResponses(400, 403, 413, 415, 500, 503) },
+    'The same as SIGHUP. Answers once the folders are read; models are exported, loaded and removed after that. Answers with 202 if models are being exported, downloaded or removed: the folders are read when that is done, and the log says what was in them.',
+  response: { 200: ReloadedSchema, 202: ReloadedSchema, ...errorResponses(400, 403, 413, 415, 500, 503) },
 };
 
 /** Loads, unloads and reloads, for the API keys that the operator has named. */
@@ -79,5 +79,10 @@ export function adminRoutes(app: App, { models, keeper, config }: ServerDependen
     await keeper.unload(model);
     return modelCard(model);
   });
-  app.post('/admin/models/reload', { schema: reloadSchema, onRequest }, () => keeper.reload());
+  app.post('/admin/models/reload', { schema: reloadSchema, onRequest }, async (_, reply) => {
+    const reloaded = await keeper.reload();
+    if (reloaded !== null) return reloaded;
+    const problem = 'Models are being exported, downloaded or removed; the folders are read after that.';
+    return reply.code(202).send({ added: [], removed: [], retried: [], problem });
+  });
 }
