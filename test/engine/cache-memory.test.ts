@@ -34,6 +34,9 @@ const bytesOf = ({ engine, memory }: ReturnType<typeof engineWith>) =>
 const cachedOf = (engine: EngineUnderTest, id: string) =>
   engine.eventsOf(id).reduce((sum, event) => sum + (event.type === 'reused' ? event.tokens : 0), 0);
 
+const hasStarted = (engine: EngineUnderTest, { id }: { id: string }) =>
+  engine.eventsOf(id).some(({ type }) => type === 'started');
+
 describe('CacheMemory', () => {
   const memory = new CacheMemory({ budget: 300, layers, slots, chunk });
 
@@ -59,6 +62,33 @@ describe('an engine with a budget for its cache', () => {
     expect(engine.steps.at(-1)).toMatchObject({ running: 2, waiting: 1 });
     await engine.finish();
     for (const { id } of requests) expect(engine.endOf(id)).toMatchObject({ type: 'finished' });
+  });
+
+  it('lets other clients’ requests pass one that waits for memory, until they are as long as it is', async () => {
+    // 230 bytes for the one that runs, 220 for the one that waits, 50 for each small one.
+    const { engine } = engineWith(440);
+    const small = () => request(8, { maxTokens: 2, client: 'small' });
+    const running = request(30, { maxTokens: 40, client: 'large', stop: { ignoreEos: true } });
+    // 60 tokens long, so six requests of 10 may pass.
+    const waiting = request(40, { maxTokens: 20, client: 'other' });
+    const behind = request(8, { maxTokens: 2, client: 'other' });
+    engine.engine.submit(running);
+    await engine.step();
+    for (const each of [waiting, behind]) engine.engine.submit(each);
+    const passing: string[] = [];
+    // There is always another one, as from a client that never rests.
+    while (!hasStarted(engine, waiting)) {
+      const next = small();
+      engine.engine.submit(next);
+      for (let i = 0; i < 4; i += 1) await engine.step();
+      if (hasStarted(engine, next) && !hasStarted(engine, waiting)) passing.push(next.id);
+    }
+    expect(passing).toHaveLength(6);
+    expect(engine.endOf(running.id)).toMatchObject({ type: 'finished' });
+    await engine.finish();
+    const order = engine.events.flatMap(({ type, id }) => (type === 'started' ? [id] : []));
+    expect(order.indexOf(behind.id)).toBeGreaterThan(order.indexOf(waiting.id));
+    expect(engine.endOf(waiting.id)).toMatchObject({ type: 'finished' });
   });
 
   it('keeps finished contents within half of it, the last used longest', async () => {

@@ -75,6 +75,9 @@ interface PrefillUnderWay {
 /** Above this many clients, forgets those whose last turn is this many steps ago. */
 const maxTurns = 1000;
 
+/** Maximum clients that may be passed while they wait for memory: a step should not look through all of a long queue. */
+const maxPassed = 4;
+
 /** Decides which prompts each step of one model computes, and how much of each. Gives queued requests their slots. */
 export class PrefillPlanner {
   readonly #options: PlannerOptions;
@@ -88,6 +91,8 @@ export class PrefillPlanner {
    * that come and go at every step would always go before a prompt that needs a whole chunk.
    */
   readonly #turns = new Map<string, number>();
+  /** Full length of all that passed a request while it waited for memory. */
+  readonly #passedBy = new WeakMap<Schedulable, number>();
   #step = 0;
   #now = 0;
 
@@ -143,7 +148,7 @@ export class PrefillPlanner {
    * @returns whether it could
    */
   #startNext(budget: number, plan: PrefillUnderWay, isWanted = (_next: Schedulable) => true): boolean {
-    const next = this.#queue.first(this.#now, this.#nextSlot);
+    const { next, passes } = this.#next();
     if (next === null || !isWanted(next)) return false;
     const shared = next.task === 'embed' ? null : this.#contents.find(next);
     // An encoder cannot stop half-way, so a prompt over budget waits for a step that computes no other.
@@ -153,12 +158,35 @@ export class PrefillPlanner {
       this.#planEmbedding(next, plan);
       return true;
     }
-    if (!this.#hasMemoryFor(next)) return false;
     const holder = this.#start(next, shared, plan);
     if (holder === null) return false;
+    for (const passed of passes) this.#passedBy.set(passed, this.#passedLengthOf(passed) + fullLength(next));
     plan.started.push(next.id);
     this.#planPrompt(holder, budget, plan);
     return true;
+  }
+
+  /**
+   * The next request for which there is memory, and those that it passes. A client whose request waits for memory lets
+   * others pass, but together these may be no longer than that request: it must not wait for ever.
+   */
+  #next(): { next: Schedulable | null; passes: readonly SchedulableSequence[] } {
+    const passes: SchedulableSequence[] = [];
+    const isPassed = (client: string) => passes.some((passed) => passed.client === client);
+    while (passes.length <= maxPassed) {
+      const next = this.#queue.first(this.#now, this.#nextSlot, isPassed);
+      if (next === null || next.task === 'embed') return { next, passes };
+      const mayPass = passes.every(
+        (passed) => this.#passedLengthOf(passed) + fullLength(next) <= fullLength(passed),
+      );
+      if (mayPass && this.#hasMemoryFor(next)) return { next, passes };
+      passes.push(next);
+    }
+    return { next: null, passes };
+  }
+
+  #passedLengthOf(request: Schedulable): number {
+    return this.#passedBy.get(request) ?? 0;
   }
 
   get #nextSlot(): NextSlot {
@@ -180,12 +208,12 @@ export class PrefillPlanner {
     plan.cost += promptTokens.length;
   }
 
-  /** Whether the running requests and `next` may all grow to their full length. A request that waits holds up others. */
+  /** Whether the running requests and `next` may all grow to their full length. */
   #hasMemoryFor(next: SchedulableSequence): boolean {
     const { memory, capacity } = this.#options;
     if (!memory) return true;
     const reserved = [next, ...[...this.#holders.values()].map(({ request }) => request)].map((request) =>
-      memory.reservation(Math.min(capacity, promptLength(request) + request.maxTokens)),
+      memory.reservation(Math.min(capacity, fullLength(request))),
     );
     return reserved.reduce((sum, bytes) => sum + bytes, 0) <= memory.budget;
   }
@@ -301,6 +329,8 @@ export class PrefillPlanner {
     else holder.filled = length;
   }
 }
+
+const fullLength = (request: SchedulableSequence) => promptLength(request) + request.maxTokens;
 
 /** At least half of the slot's contents: continuing in that slot overwrites the rest. */
 const isMostOf = ({ content, length }: SharedPrefix) => 2 * length >= content.filled;

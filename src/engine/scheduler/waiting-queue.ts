@@ -57,11 +57,13 @@ export class WaitingQueue<T extends Ranked> {
   /**
    * The request that starts next; null when none of those that wait may have `slot`, and all need one.
    * @param now milliseconds, on the clock of `arrivedAt`
+   * @param isPassed whether a client's requests are passed over
    */
-  first(now: number, slot: NextSlot): T | null {
+  first(now: number, slot: NextSlot, isPassed = (_client: string) => false): T | null {
     this.#forgetInactive(now);
     let best: { head: T; share: number } | null = null;
-    for (const client of this.#clients.values()) {
+    for (const [name, client] of this.#clients) {
+      if (isPassed(name)) continue;
       const mayHaveSlot = slot === 'free' || (slot === 'spare' && client.holding === 0);
       const ready = mayHaveSlot ? client.waiting : client.waiting.filter((request) => !needsSlot(request));
       if (ready.length === 0) continue;
