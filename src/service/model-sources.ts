@@ -6,7 +6,7 @@ import { ConfigurationError } from '../errors.ts';
 import { type HubName, nameOfFolder, readHubName } from '../hub/hub-name.ts';
 
 /** Where a model's checkpoint is: in a folder, on the hub, or nowhere, with the reason. */
-export type ModelPlace = { folder: string } | { hub: HubName } | { reason: string };
+type ModelPlace = { folder: string } | { hub: HubName } | { reason: string };
 
 export interface ModelSource {
   /** Name of the model in the service. */
