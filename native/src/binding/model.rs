@@ -34,6 +34,8 @@ pub struct NativeModelOptions {
     pub kernels: Option<bool>,
     /// ONNX Runtime session options, by key.
     pub config: Option<HashMap<String, String>>,
+    /// Whether ONNX Runtime logs everything, which nodes each provider got, for example.
+    pub verbose: Option<bool>,
 }
 
 impl From<NativeModelOptions> for ModelOptions {
@@ -52,6 +54,7 @@ impl From<NativeModelOptions> for ModelOptions {
             provider: given.provider.map(|name| Provider { name, options: provider_options }),
             kernels: given.kernels.unwrap_or(true),
             config: pairs(given.config),
+            verbose: given.verbose.unwrap_or(false),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Device for Cuda {
         open_driver()?;
         let mut ordinal = 0;
         // SAFETY: CUDA writes one number. ONNX Runtime has made its device current on this thread.
-        unsafe { sys::cuCtxGetDevice(&mut ordinal) }.result().map_err(words)?;
+        unsafe { sys::cuCtxGetDevice(&mut ordinal) }.result().map_err(failed("cuCtxGetDevice"))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = loaded.get_or_insert_default();
         if let Some(program) = loaded.get(&(ordinal, variant)) {
@@ -58,7 +58,7 @@ impl Device for Cuda {
         unsafe {
             launch_kernel(kernel, (grid, 1, 1), (threads as u32, 1, 1), 0, stream.cast(), &mut parameters)
         }
-        .map_err(words)
+        .map_err(failed("cuLaunchKernel"))
     }
 }
 
@@ -68,13 +68,15 @@ pub fn open_driver() -> Result<(), String> {
     if !unsafe { sys::is_culib_present() } {
         return Err("the CUDA driver (libcuda.so.1, nvcuda.dll) is not found".into());
     }
-    init().map_err(words)
+    init().map_err(failed("cuInit"))
 }
 
 fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
     let attribute = |attribute| {
         // SAFETY: the driver has just returned this device.
-        unsafe { device::get_attribute(ordinal, attribute) }.map(|value| value as usize).map_err(words)
+        unsafe { device::get_attribute(ordinal, attribute) }
+            .map(|value| value as usize)
+            .map_err(failed("cuDeviceGetAttribute"))
     };
     let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
@@ -82,15 +84,18 @@ fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
     image.push(0); // PTX ends with a zero.
     // SAFETY: NVRTC made the image; the module is never unloaded.
     let kernels = unsafe {
-        let module = module::load_data(image.as_ptr().cast()).map_err(words)?;
-        Kernels::load(|name| module::get_function(module, name).map_err(words))?
+        let module = module::load_data(image.as_ptr().cast()).map_err(failed("cuModuleLoadData"))?;
+        Kernels::load(|name| module::get_function(module, name).map_err(failed("cuModuleGetFunction")))?
     };
     Ok(Loaded(kernels))
 }
 
-pub fn words(error: DriverError) -> String {
-    let text = |part: Result<&CStr, DriverError>| {
-        part.map_or_else(|_| format!("{:?}", error.0), |text| text.to_string_lossy().into_owned())
-    };
-    format!("CUDA: {} ({})", text(error.error_string()), text(error.error_name()))
+/// Words the error of a call of the driver, so that the log says which call failed.
+pub fn failed(call: &'static str) -> impl Fn(DriverError) -> String {
+    move |error| {
+        let text = |part: Result<&CStr, DriverError>| {
+            part.map_or_else(|_| format!("{:?}", error.0), |text| text.to_string_lossy().into_owned())
+        };
+        format!("CUDA: {call}: {} ({})", text(error.error_string()), text(error.error_name()))
+    }
 }

@@ -16,6 +16,6 @@ pub mod emulation;
 pub mod tests;
 
 pub use device::Device;
-pub use driver::{Cuda, open_driver, words as driver_words};
+pub use driver::{Cuda, failed as driver_failed, open_driver};
 pub use launch::Spread;
 pub use on_device::{DeviceKernel, NO_BLOCKS, OnDevice, Programs};

@@ -1,7 +1,7 @@
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use ort_sys::{ExecutionMode, GraphOptimizationLevel, OrtSessionOptions};
+use ort_sys::{ExecutionMode, GraphOptimizationLevel, OrtLoggingLevel, OrtSessionOptions};
 
 use super::{Api, Error, Result};
 use crate::ops::Operators;
@@ -52,6 +52,12 @@ impl SessionOptions {
         let (key, value) = (text(key)?, text(value)?);
         // SAFETY: as in `optimization`; ONNX Runtime copies both strings, which end with a zero.
         self.api.check(unsafe { (self.api.AddSessionConfigEntry)(self.raw, key.as_ptr(), value.as_ptr()) })
+    }
+
+    pub fn log_everything(&self) -> Result<()> {
+        let level = OrtLoggingLevel::ORT_LOGGING_LEVEL_VERBOSE;
+        // SAFETY: as in `optimization`.
+        self.api.check(unsafe { (self.api.SetSessionLogSeverityLevel)(self.raw, level as i32) })
     }
 
     /// Writes a trace of every run to a file whose name begins with `prefix`.

@@ -1,10 +1,11 @@
+use cudarc::driver::DriverError;
 use cudarc::driver::result::{
     ctx, device, free_sync, malloc_sync, memcpy_dtod_sync, memcpy_htod_sync, memset_d8_sync, primary_ctx,
 };
 use cudarc::driver::sys::{CUcontext, CUdeviceptr};
 
 use super::memory::Memory;
-use crate::cuda::{driver_words, open_driver};
+use crate::cuda::{driver_failed, open_driver};
 use crate::ort::{Api, Error, MemoryInfo, Result};
 
 /// The default device of ONNX Runtime's CUDA provider.
@@ -23,36 +24,34 @@ unsafe impl Send for CudaMemory {}
 impl CudaMemory {
     pub fn zeroed(size: usize) -> Result<Self> {
         open_driver().map_err(Error)?;
-        let found = device::get(DEVICE).map_err(driver_words).map_err(Error)?;
+        let found = device::get(DEVICE).map_err(named("cuDeviceGet"))?;
         // SAFETY: the device was just found; the context is kept for the life of the process, as in ONNX Runtime.
-        let context = unsafe { primary_ctx::retain(found) }.map_err(driver_words).map_err(Error)?;
+        let context = unsafe { primary_ctx::retain(found) }.map_err(named("cuDevicePrimaryCtxRetain"))?;
         let mut memory = Self { context, start: 0, size };
         // A device cannot allocate zero bytes.
+        let allocated = size.max(1);
         // SAFETY: `in_context` has made the context current, and the size is not zero.
-        memory.start = memory.in_context(|| unsafe { zeroes(size.max(1)) })?;
+        memory.start = memory.in_context("cuMemAlloc", || unsafe { malloc_sync(allocated) })?;
+        // SAFETY: the fill covers exactly the new allocation, which nothing else uses yet.
+        memory.in_context("cuMemsetD8", || unsafe { memset_d8_sync(memory.start, 0, allocated) })?;
+        memory.wait()?;
         Ok(memory)
     }
 
-    /// Runs `work` on this memory's device and waits for it: copies and fills on the device do not wait by themselves.
+    /// Runs `work`, a `call` of the driver, on this memory's device.
     fn in_context<R>(
         &self,
-        work: impl FnOnce() -> std::result::Result<R, cudarc::driver::DriverError>,
+        call: &'static str,
+        work: impl FnOnce() -> std::result::Result<R, DriverError>,
     ) -> Result<R> {
         // SAFETY: the context is never released.
-        unsafe { ctx::set_current(self.context) }
-            .and_then(|()| work())
-            .and_then(|done| ctx::synchronize().map(|()| done))
-            .map_err(|error| Error(driver_words(error)))
+        unsafe { ctx::set_current(self.context) }.map_err(named("cuCtxSetCurrent"))?;
+        work().map_err(named(call))
     }
 }
 
-unsafe fn zeroes(size: usize) -> std::result::Result<CUdeviceptr, cudarc::driver::DriverError> {
-    // SAFETY: the fill covers exactly the new allocation, which nothing else uses yet.
-    unsafe {
-        let start = malloc_sync(size)?;
-        memset_d8_sync(start, 0, size)?;
-        Ok(start)
-    }
+fn named(call: &'static str) -> impl Fn(DriverError) -> Error {
+    move |error| Error(driver_failed(call)(error))
 }
 
 impl Memory for CudaMemory {
@@ -63,15 +62,21 @@ impl Memory for CudaMemory {
 
     unsafe fn copy(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
         // SAFETY: the caller promises `size` bytes of device memory at both addresses; the context is current.
-        self.in_context(|| unsafe { memcpy_dtod_sync(to as CUdeviceptr, from as CUdeviceptr, size) })
+        self.in_context("cuMemcpyDtoD", || unsafe {
+            memcpy_dtod_sync(to as CUdeviceptr, from as CUdeviceptr, size)
+        })
     }
 
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
         // SAFETY: the caller promises `size` bytes on the host and on the device; the context is current. This relies
         // on a `from` that is not null, even for no bytes: nothing checks that.
-        self.in_context(|| unsafe {
+        self.in_context("cuMemcpyHtoD", || unsafe {
             memcpy_htod_sync(to as CUdeviceptr, std::slice::from_raw_parts(from, size))
         })
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.in_context("cuCtxSynchronize", ctx::synchronize)
     }
 
     fn info(&self, api: Api) -> Result<MemoryInfo> {
@@ -84,6 +89,6 @@ impl Drop for CudaMemory {
         // If freeing fails, nothing can be done about it.
         // SAFETY: `malloc_sync` made this address, which only this frees, and no binding refers to it any more. If it
         // could not be made, the address is 0: this relies on CUDA to refuse or ignore that.
-        let _ = self.in_context(|| unsafe { free_sync(self.start) });
+        let _ = self.in_context("cuMemFree", || unsafe { free_sync(self.start) });
     }
 }

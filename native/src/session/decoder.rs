@@ -138,3 +138,17 @@ impl BoundDecoder {
         Ok(())
     }
 }
+
+/// Runs a bound decoder, which is made on first use, and returns the time that ONNX Runtime took. After a failure it is
+/// made again: the binding may lack an input, and ONNX Runtime ends the process when it is bound once more.
+pub fn run_bound(
+    place: &mut Option<BoundDecoder>,
+    make: impl FnOnce() -> Result<BoundDecoder>,
+    run: impl FnOnce(&mut BoundDecoder) -> Result<()>,
+) -> Result<Duration> {
+    let mut bound = place.take().map_or_else(make, Ok)?;
+    run(&mut bound)?;
+    let run_time = bound.run_time;
+    *place = Some(bound);
+    Ok(run_time)
+}

@@ -20,7 +20,7 @@ pub fn encode(
     for ((_, buffer), output) in cross.layers.iter_mut().flat_map(Layer::parts_mut).zip(&outputs) {
         buffer.write(slot, output)?;
     }
-    Ok(())
+    cross.wait()
 }
 
 /// Runs the encoder over `tokens` and returns its final states, one after another.

@@ -114,7 +114,12 @@ impl Layers {
                 buffer.give_back(to, 0..start);
             }
         }
-        Ok(())
+        self.wait()
+    }
+
+    /// Waits until the device has made all copies and writes.
+    pub fn wait(&self) -> Result<()> {
+        self.layers.last().map_or(Ok(()), |layer| layer.value.wait())
     }
 
     /// Frees the memory behind the first `length` positions of `slot`, and of those that no query from position `cut`

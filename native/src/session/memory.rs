@@ -2,7 +2,7 @@ use super::cuda_memory::CudaMemory;
 use super::host_memory::HostMemory;
 use crate::ort::{Api, MemoryInfo, Result};
 
-/// Memory for slot caches. Each operation is complete when its call returns.
+/// Memory for slot caches. A device may still copy when a call returns; `wait` ends with the copies of all its memory.
 pub trait Memory: Send {
     /// The device's address of the byte at `offset`.
     ///
@@ -17,6 +17,10 @@ pub trait Memory: Send {
     /// # Safety
     /// `from` is valid for `size` bytes on the host, `to` in this memory.
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
+
+    fn wait(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Frees memory that nobody will read before it is written again. Memory that cannot be freed in part stays.
     fn give_back(&mut self, _offset: usize, _size: usize) {}

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::decoder::{BoundDecoder, SEGMENTS, Segment, Slots, Step};
+use super::decoder::{BoundDecoder, SEGMENTS, Segment, Slots, Step, run_bound};
 use super::encoder::{embed, encode, width};
 use super::layers::Layers;
 use super::memory::Place;
@@ -28,6 +28,8 @@ pub struct ModelOptions {
     pub kernels: bool,
     /// More ONNX Runtime session options, by key.
     pub config: Vec<(String, String)>,
+    /// Whether ONNX Runtime logs everything.
+    pub verbose: bool,
 }
 
 impl ModelOptions {
@@ -37,6 +39,9 @@ impl ModelOptions {
         let settings = SessionOptions::new(library.api, self.threads)?;
         for (key, value) in &self.config {
             settings.config(key, value)?;
+        }
+        if self.verbose {
+            settings.log_everything()?;
         }
         if self.kernels {
             let on_cpu = self.provider.is_none();
@@ -218,13 +223,13 @@ impl Model {
         let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         let sends = options.provider.is_some();
-        // SAFETY: bindings are dropped when the caches grow or are dropped.
-        let bound = bind(&mut prefilling[slot], || unsafe {
-            BoundDecoder::new(decoder, (slot, 1), past, cross, sends)
-        })?;
         let step = Step { tokens, slots: Slots::Batch(&pasts), logit_rows };
+        // SAFETY: bindings are dropped when the caches grow or are dropped.
+        let make = || unsafe { BoundDecoder::new(decoder, (slot, 1), past, cross, sends) };
         // SAFETY: `logits` has room for all rows.
-        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
+        run_bound(&mut prefilling[slot], make, |bound| unsafe {
+            bound.run(decoder, run, &step, (logits, options.vocabulary))
+        })?;
         Ok(&self.logits[..logit_rows.len() * self.options.vocabulary])
     }
 
@@ -242,15 +247,14 @@ impl Model {
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         let sends = options.provider.is_some();
-        // SAFETY: bindings are dropped when the caches grow or are dropped.
-        let bound = bind(&mut decoding[count - 1], || unsafe {
-            BoundDecoder::new(decoder, (0, count), past, cross, sends)
-        })?;
         let rows: Vec<i64> = (0..count as i64).collect();
         let step = Step { tokens, slots: Slots::Batch(pasts), logit_rows: &rows };
+        // SAFETY: bindings are dropped when the caches grow or are dropped.
+        let make = || unsafe { BoundDecoder::new(decoder, (0, count), past, cross, sends) };
         // SAFETY: `logits` has room for all rows.
-        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
-        let run_time = bound.run_time;
+        let run_time = run_bound(&mut decoding[count - 1], make, |bound| unsafe {
+            bound.run(decoder, run, &step, (logits, options.vocabulary))
+        })?;
         Ok((&self.logits[..count * self.options.vocabulary], run_time))
     }
 
@@ -276,13 +280,13 @@ impl Model {
         }
         let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
         let Self { packing, decoder, past, options, .. } = self;
-        // SAFETY: on the CPU the caches never grow, and they are dropped after the binding.
-        let bound =
-            bind(packing, || unsafe { BoundDecoder::new(decoder, (0, options.slots), past, None, false) })?;
         let step = Step { tokens, slots: Slots::Packed(segments), logit_rows };
+        // SAFETY: on the CPU the caches never grow, and they are dropped after the binding.
+        let make = || unsafe { BoundDecoder::new(decoder, (0, options.slots), past, None, false) };
         // SAFETY: `logits` has room for all rows.
-        unsafe { bound.run(decoder, run, &step, (logits, options.vocabulary))? };
-        let run_time = bound.run_time;
+        let run_time = run_bound(packing, make, |bound| unsafe {
+            bound.run(decoder, run, &step, (logits, options.vocabulary))
+        })?;
         Ok((&self.logits[..logit_rows.len() * self.options.vocabulary], run_time))
     }
 
@@ -337,14 +341,4 @@ fn room_for(logits: &mut Vec<f32>, count: usize) -> *mut f32 {
 
 fn unbound(slots: usize) -> Vec<Option<BoundDecoder>> {
     (0..slots).map(|_| None).collect()
-}
-
-fn bind(
-    place: &mut Option<BoundDecoder>,
-    make: impl FnOnce() -> Result<BoundDecoder>,
-) -> Result<&mut BoundDecoder> {
-    Ok(match place {
-        Some(bound) => bound,
-        None => place.insert(make()?),
-    })
 }

@@ -51,7 +51,12 @@ impl SlotBuffer {
         unsafe { Value::view_in(api, self.memory.info(api)?, self.element, &dims, (data, length)) }
     }
 
-    /// Copies `positions` of slot `from` over those of slot `to`.
+    /// Waits until the device has made all copies and writes, those of other buffers too.
+    pub fn wait(&self) -> Result<()> {
+        self.memory.wait()
+    }
+
+    /// Copies `positions` of slot `from` over those of slot `to`. Call `wait` behind the last copy.
     pub fn copy(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
         assert!(from < self.slots && to < self.slots && positions.end <= self.capacity);
         if from == to {
@@ -77,7 +82,8 @@ impl SlotBuffer {
         }
     }
 
-    /// Fills the first positions of `slot` from a tensor [1, heads, positions, head size] on the host.
+    /// Fills the first positions of `slot` from a tensor [1, heads, positions, head size] on the host. Call `wait` behind the
+    /// last write.
     pub fn write(&mut self, slot: usize, value: &Value) -> Result<()> {
         let (element, dims, data) = value.tensor()?;
         let positions = usize::try_from(dims.get(2).copied().unwrap_or(-1)).unwrap_or(usize::MAX);
@@ -109,6 +115,7 @@ impl SlotBuffer {
                 unsafe { self.memory.copy(from, grown.memory.at(grown.offset(slot, head)), size)? };
             }
         }
+        grown.wait()?;
         *self = grown;
         Ok(())
     }
