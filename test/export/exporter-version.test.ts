@@ -22,6 +22,7 @@ const written: Record<string, string> = {
   '12': '50064097c4024a959dc2fe392f4df600a39b949ffba37c7a509bc59b599f2714',
   '13': '32fad6d44e9410df5c99724bc3c379d68cfe86476487ee7ca79b9d0b2b0b68f6',
   '14': 'aec794e44fa168dfdc1f99ceb939a0449bfa148ad2a3d09e0411a9842c0e53e2',
+  '15': '92ff29ceaf33d1e776849ba7c7d44a1f8b06a7e73a79f7fe3bd3a61d923261ba',
 };
 
 // Exports are kept until the version changes. If the exporter changes without it, the service keeps using old graphs.

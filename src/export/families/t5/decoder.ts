@@ -63,9 +63,13 @@ export async function buildDecoder(context: Omit<T5Graph, 'graph'>): Promise<Gra
  */
 function biasRow({ graph, config }: T5Graph, positions: string, total: string): string {
   const path = '/decoder/position_bias';
-  const wideTotal = graph.add('Cast', `${path}/total_int64`, [total], {
-    attributes: { to: int(elementTypes.int64) },
-  });
+  const cast = (x: string, type: 'int32' | 'int64', output: string) =>
+    graph.add('Cast', output, [x], { attributes: { to: int(elementTypes[type]) } });
+  // A total is never below the number of new tokens, so this maximum changes nothing. But what follows a Shape stays on
+  // the CPU with ONNX Runtime's CUDA provider, where Range needs its limit: otherwise each step would wait for the GPU.
+  const shape = graph.add('Shape', `${path}/new`, [positions], { attributes: { start: int(1) } });
+  const known = graph.add('Max', `${path}/known`, [total, cast(shape, 'int32', `${path}/new_int32`)]);
+  const wideTotal = cast(known, 'int64', `${path}/total_int64`);
   const count = graph.add('Squeeze', `${path}/total`, [wideTotal, graph.integers(0)]);
   const key = graph.add('Range', `${path}/key`, [graph.integer(0), count, graph.integer(1)]);
   const query = graph.add('Unsqueeze', `${path}/query`, [positions, graph.integers(2)]);
