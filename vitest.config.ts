@@ -18,6 +18,7 @@ export default defineConfig({
             'test/docs/**',
             'test/clients/**',
             'test/cuda/**',
+            'test/cuda-placement/**',
             'test/hostile/**',
             'test/real/**',
           ],
@@ -26,6 +27,16 @@ export default defineConfig({
       {
         extends: true,
         test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'], testTimeout: 600_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'cuda-placement',
+          include: ['test/cuda-placement/**/*.test.ts'],
+          globalSetup: 'test/cuda-placement/global-setup.ts',
+          testTimeout: 240_000,
+          hookTimeout: 600_000,
+        },
       },
       { extends: true, test: { name: 'docs', include: ['test/docs/**/*.test.ts'] } },
       {

@@ -61,12 +61,15 @@ async function nativeProvider(settings: RuntimeSettings, native: LoadedAddon): P
   }
   const faults: string[] = [];
   for (const name of providerNames) {
-    const { auto, precisionFault } = executionProviders[name];
+    const { auto } = executionProviders[name];
     if (auto === null) continue;
-    const unfit = precisions.map(precisionFault).find((fault) => fault !== null);
-    const fault = unfit === undefined ? await faultOf(name, native) : null;
-    if (unfit === undefined && fault === null) return { executionProvider: name, because: auto };
-    faults.push(unfit ?? `${name} cannot be used: ${fault}`);
+    const unfit = precisions.find((precision) => !auto.precisions.includes(precision));
+    const fault =
+      unfit === undefined
+        ? await faultOf(name, native)
+        : `auto takes it only for ${auto.precisions.join(', ')}, not for ${unfit}`;
+    if (fault === null) return { executionProvider: name, because: auto.because };
+    faults.push(`${name} cannot be used: ${fault}`);
   }
   return { executionProvider: 'cpu', because: faults.join('; ') };
 }

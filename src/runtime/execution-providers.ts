@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import type { Precision } from '../catalog/manifest.ts';
+import { hasHalfCache } from '../catalog/cache-bytes.ts';
+import { type Manifest, type Precision, precisions } from '../catalog/manifest.ts';
 
 /** How the native addon requests a provider from ONNX Runtime. */
 interface ProviderRequest {
@@ -15,15 +16,15 @@ interface Provider {
   needs: string;
   /** Whether onnxruntime-node has it too. */
   isPortable: boolean;
-  /** Why `auto` takes it where it works; null: only by name. */
-  auto: string | null;
-  /** Why it cannot run exports of this precision; null: it can. */
-  precisionFault(precision: Precision): string | null;
+  /** Why `auto` takes it where it works, if all models have these precisions; null: only by name. */
+  auto: { because: string; precisions: readonly Precision[] } | null;
+  /** Why it cannot run an export; null: it can. */
+  exportFault(manifest: Pick<Manifest, 'precision' | 'cross'>): string | null;
   /** @param folder the export folder @returns null for the CPU, which needs no request */
   request(folder: string, precision: Precision): ProviderRequest | null;
 }
 
-const anyPrecision = () => null;
+const anyExport = () => null;
 
 /** Folder in which TensorRT keeps its engines, so that it builds them once. */
 const tensorrtFolder = 'tensorrt';
@@ -33,19 +34,20 @@ const providers = {
     needs: 'it needs nothing',
     isPortable: true,
     auto: null,
-    precisionFault: anyPrecision,
+    exportFault: anyExport,
     request: () => null,
   },
   cuda: {
     needs:
       'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries next to those of ONNX Runtime (docs/gpu.md)',
     isPortable: false,
-    auto: 'the precision is fp16 and a GPU is available',
-    // Attention and cache would be on the CPU.
-    precisionFault: (precision) =>
-      precision === 'fp16'
-        ? null
-        : 'the CUDA provider supports attention only over float16 caches, and quantised exports were never tried on it',
+    auto: { because: 'the precision is fp16 and a GPU is available', precisions: ['fp16'] },
+    // Attention would be on the CPU, and every step would copy the cache there and back.
+    exportFault: (manifest) => {
+      if (hasHalfCache(manifest)) return null;
+      const fitting = precisions.filter((precision) => hasHalfCache({ ...manifest, precision })).join(', ');
+      return `the CUDA provider supports attention only over float16 caches; export it as ${fitting}`;
+    },
     request: () => ({
       provider: 'CUDA',
       // The arena grows by the requested size, not by doubling. Without TF32, float32 products match other providers'.
@@ -58,7 +60,7 @@ const providers = {
     isPortable: false,
     // It takes minutes to start.
     auto: null,
-    precisionFault: anyPrecision,
+    exportFault: anyExport,
     request: (folder, precision) => ({
       provider: 'TensorRT',
       providerOptions: {
@@ -75,7 +77,7 @@ const providers = {
     isPortable: true,
     // It may be a software device.
     auto: null,
-    precisionFault: anyPrecision,
+    exportFault: anyExport,
     request: () => ({ provider: 'WebGPU', providerOptions: {}, kernels: false }),
   },
 } as const satisfies Record<string, Provider>;

@@ -6,14 +6,19 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
 
 describeNative('CUDA', (native) => {
-  it.each(['fp32', 'int8', 'int4'] as const)('refuses %s before it looks for a device', async (precision) => {
+  it.each([
+    ['austen-gemma3', 'fp32', 'fp16, int8, int4'],
+    ['austen-t5-dense', 'fp32', 'fp16'],
+    ['austen-t5-dense', 'int8', 'fp16'],
+    ['austen-t5-dense', 'int4', 'fp16'],
+  ] as const)('refuses %s in %s before it looks for a device', async (model, precision, fitting) => {
     const out = await temporaryFolder();
-    const { folder, manifest } = await ensureExport(await copyShipped('austen-t5-dense'), precision, { out });
+    const { folder, manifest } = await ensureExport(await copyShipped(model), precision, { out });
     const options = { folder, slots: 1, maxContext: 64, threads: 1 };
     await expect(
       NativeSession.open(manifest, options, native, { executionProvider: 'cuda' }),
     ).rejects.toThrow(
-      `${folder} is ${precision}: the CUDA provider supports attention only over float16 caches, and quantised exports were never tried on it`,
+      `${folder} is ${precision}: the CUDA provider supports attention only over float16 caches; export it as ${fitting}`,
     );
   });
 });

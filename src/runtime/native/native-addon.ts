@@ -105,6 +105,8 @@ interface NativeModelOptions {
   kernels?: boolean;
   /** ONNX Runtime session options by key. */
   config?: Record<string, string>;
+  /** ONNX Runtime logs everything, which nodes each provider got, for example. */
+  verbose?: boolean;
 }
 
 export interface NativeModel {

@@ -30,6 +30,8 @@ export interface NativeSettings {
   executionProvider?: ExecutionProvider;
   /** false: use function bodies instead of the `ai.altup` kernels, for comparison. */
   kernels?: boolean;
+  /** ONNX Runtime logs everything. */
+  verbose?: boolean;
 }
 
 /**
@@ -79,11 +81,11 @@ export class NativeSession implements Session {
     manifest: Manifest,
     options: SessionOptions,
     { addon, library }: LoadedAddon,
-    { executionProvider = 'cpu', kernels }: NativeSettings = {},
+    { executionProvider = 'cpu', kernels, verbose = false }: NativeSettings = {},
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
     const provider = executionProviders[executionProvider];
-    const fault = provider.precisionFault(manifest.precision);
+    const fault = provider.exportFault(manifest);
     if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
     // Our attention has equal rows, and so have ONNX Runtime's other operators on x64, except sparse experts. Its matrix
@@ -101,6 +103,7 @@ export class NativeSession implements Session {
       windows: manifest.cache.map(({ slidingWindow }) => slidingWindow ?? 0),
       threads: options.threads,
       config: { 'session.intra_op.spin_duration_us': spinDurationUs },
+      verbose,
       ...provider.request(options.folder, manifest.precision),
       ...(kernels === undefined ? {} : { kernels }),
     });
