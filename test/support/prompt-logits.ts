@@ -1,13 +1,12 @@
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Manifest } from '../../src/catalog/manifest.ts';
+import { float32ToHalf } from '../../src/export/checkpoint/half-precision.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
+import { float16Tensor } from '../../src/runtime/portable/onnxruntime-node-session.ts';
 
-/** Logits [tokens, vocabulary] at each token of a prompt, computed in one run of the exported decoder. */
-export async function promptLogits(checkpoint: string, tokens: readonly number[]): Promise<Float32Array> {
-  const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
-  const session = await InferenceSession.create(join(folder, manifest.graphs.decoder), {
-    intraOpNumThreads: 1,
-  });
+/** Inputs of a decoder-only graph for one run over a whole prompt, which asks for logits at each token. */
+export function promptFeeds(manifest: Manifest, tokens: readonly number[]): Record<string, Tensor> {
   const count = tokens.length;
   const upTo = BigInt64Array.from(tokens, (_, n) => BigInt(n));
   const feeds: Record<string, Tensor> = {
@@ -24,11 +23,23 @@ export async function promptLogits(checkpoint: string, tokens: readonly number[]
     for (const part of ['key', 'value']) {
       // NaN shows if the graph reads a position that was never written.
       const past = new Float32Array(kvHeads * capacity * headSize).fill(Number.NaN);
-      feeds[`past_key_values.${layer}.${part}`] = new Tensor('float32', past, dims);
+      feeds[`past_key_values.${layer}.${part}`] =
+        manifest.precision === 'fp32'
+          ? new Tensor('float32', past, dims)
+          : float16Tensor(float32ToHalf(past), dims);
     }
   });
+  return feeds;
+}
+
+/** Logits [tokens, vocabulary] at each token of a prompt, computed in one run of the exported decoder. */
+export async function promptLogits(checkpoint: string, tokens: readonly number[]): Promise<Float32Array> {
+  const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
+  const session = await InferenceSession.create(join(folder, manifest.graphs.decoder), {
+    intraOpNumThreads: 1,
+  });
   try {
-    const { logits } = await session.run(feeds, ['logits']);
+    const { logits } = await session.run(promptFeeds(manifest, tokens), ['logits']);
     return logits!.data as Float32Array;
   } finally {
     await session.release();

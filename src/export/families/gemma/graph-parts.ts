@@ -1,5 +1,5 @@
 import { linear } from '../../layers/linear.ts';
-import { type ModelGraph, toCompute, toStream } from '../../layers/model-graph.ts';
+import { computeType, type ModelGraph, toCompute, toStream } from '../../layers/model-graph.ts';
 import { float, int, text } from '../../onnx/attributes.ts';
 import type { GraphBuilder } from '../../onnx/graph-builder.ts';
 import { weightOf } from '../../onnx/weight.ts';
@@ -66,8 +66,14 @@ export function gelu(graph: GraphBuilder, name: string, x: string): string {
   return graph.add('Gelu', name, [x], { attributes: { approximate: text('tanh') } });
 }
 
+/** A power of two, so that scaling rounds only what becomes too small for all bits of float16. */
+const float16Scale = 1 / 64;
+
 /**
  * The gated feed-forward layer W_down(gelu(gate) ⊙ W_up x), gate = W_gate x.
+ *
+ * In large checkpoints the product exceeds float16's range, and so may the result. In fp16 both are therefore a 64th of
+ * what they are: numbers up to 4 million fit, and those that become too small for all bits of float16 are below 0.004.
  * @param sparsify transforms the gate before the GELU
  */
 export function feedForward(
@@ -85,10 +91,13 @@ export function feedForward(
   const gate = sparsify(streamLinear(gemma, `${path}/gate`, x, `${mlp}.gate_proj.weight`, into));
   const up = streamLinear(gemma, `${path}/up`, x, `${mlp}.up_proj.weight`, into);
   const gated = graph.add('Mul', `${path}/gated`, [gelu(graph, `${path}/gelu`, gate), up]);
-  return streamLinear(gemma, `${path}/down`, gated, `${mlp}.down_proj.weight`, [
+  const isHalf = computeType(gemma.precision) === 'float16';
+  const input = isHalf ? scaleBy(graph, `${path}/gated/scaled`, gated, float16Scale) : gated;
+  const down = streamLinear(gemma, `${path}/down`, input, `${mlp}.down_proj.weight`, [
     hiddenSize,
     intermediateSize,
   ]);
+  return isHalf ? scaleBy(graph, `${path}/down/scaled`, down, 1 / float16Scale) : down;
 }
 
 /** Picks the requested `rows` of x [batch, sequence, d]: [rows, d]. */
