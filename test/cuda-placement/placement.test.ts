@@ -118,6 +118,7 @@ it('docs/gpu.md has what a decode step launches', () => {
       return `| ${cells.join(' | ')} |`;
     }),
   ].join('\n');
+  console.log(table);
   expect(readFileSync(join(import.meta.dirname, '../../docs/gpu.md'), 'utf8')).toContain(table);
 });
 
