@@ -1,13 +1,9 @@
-"""Uses the Responses API as the documentation of OpenAI's Python client shows, whole and streamed.
+"""The Responses API with OpenAI's Python client, as its documentation shows, whole and streamed.
 
-    openai_responses.py <base URL> <API key>
-
-It checks each answer and each event strictly against the client's own types, prints one line per check, and exits with 1
-if any failed.
+Each answer and each event is checked strictly against the client's own types.
 """
 
 import json
-import sys
 from typing import Literal
 
 from openai import APIStatusError, NotFoundError, OpenAI, pydantic_responses_function_tool
@@ -21,11 +17,12 @@ from openai.types.responses.response_text_config_param import ResponseTextConfig
 from openai.types.shared_params.reasoning import Reasoning
 from pydantic import BaseModel, TypeAdapter
 
-base_url, api_key = sys.argv[1:]
+from checks import api_key, base_url, check, model, run_checks
+
 client = OpenAI(base_url=base_url, api_key=api_key, max_retries=0)
 create = client.responses.create
 question = {"role": "user", "content": "Is it fine in Bath?"}
-settings = {"model": "chat-model", "temperature": 0, "max_output_tokens": 120}
+settings = {"model": model, "temperature": 0, "max_output_tokens": 120}
 # Ends by itself, as the stream helper expects.
 ending = {**settings, "extra_body": {"structured_outputs": {"choice": ["A proud man."]}}}
 event_type = TypeAdapter(ResponseStreamEvent)
@@ -62,6 +59,7 @@ def events_of(**body):
     return events
 
 
+@check
 def whole():
     response = typed(create(input="Who is he?", instructions="Be brief.", metadata={"run": "7"}, **ending))
     assert response.output_text == "A proud man." and response.status == "completed", response
@@ -71,6 +69,7 @@ def whole():
     assert cut.status == "incomplete" and cut.incomplete_details.reason == "max_output_tokens", cut
 
 
+@check
 def streamed():
     expected = create(input="Who is he?", **settings)
     events = events_of(input="Who is he?", **settings)
@@ -93,6 +92,7 @@ def streamed():
     assert final.usage.output_tokens == expected.usage.output_tokens, final
 
 
+@check
 def helped():
     with client.responses.stream(input="Who is he?", **ending) as stream:
         deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
@@ -100,6 +100,7 @@ def helped():
     assert "".join(deltas) == final.output_text == "A proud man.", final
 
 
+@check
 def parsed():
     response = client.responses.parse(input=[question], text_format=Answer, **settings)
     assert isinstance(response.output_parsed, Answer), response
@@ -112,6 +113,7 @@ def parsed():
     assert loose.status == "incomplete" or isinstance(json.loads(loose.output_text), dict), loose
 
 
+@check
 def tools():
     """Calls a function and answers with its result, with every form that the client gives to the output."""
     response = typed(create(input=[question], **calling))
@@ -143,6 +145,7 @@ def output_id(output):
     return output[0]["call_id"] if isinstance(output[0], dict) else output[0].call_id
 
 
+@check
 def back():
     """Each view of an answer goes back as the same history."""
     response = create(input=[question], **ending)
@@ -163,6 +166,7 @@ def back():
     assert len(answers) == 1, answers
 
 
+@check
 def logprobs():
     asked = {**settings, "include": ["message.output_text.logprobs"], "top_logprobs": 2}
     response = typed(create(input="Who is he?", **asked))
@@ -174,6 +178,7 @@ def logprobs():
     assert [score.token for event in deltas for score in event.logprobs] == [score.token for score in scores]
 
 
+@check
 def stored():
     first = create(input="Who is he?", **ending)
     assert client.responses.retrieve(first.id) == first
@@ -198,6 +203,7 @@ def stored():
             raise AssertionError(missing)
 
 
+@check
 def refused():
     for body, param in (
         ({"tools": [{"type": "web_search"}]}, "tools"),
@@ -213,11 +219,12 @@ def refused():
             raise AssertionError(body)
 
 
+@check
 def fields():
     """Every field that the client can send is known, with a null value."""
 
     def ask(body):
-        create(model="chat-model", extra_body={"input": "a", "max_output_tokens": 1, **body})
+        create(model=model, extra_body={"input": "a", "max_output_tokens": 1, **body})
 
     def item(fields, kind):
         return {"input": [question, {**kind, **fields}]}
@@ -245,14 +252,4 @@ def fields():
                 raise AssertionError(f"{kind.__name__}: {name}: {error.message}") from error
 
 
-checks = (whole, streamed, helped, parsed, tools, back, logprobs, stored, refused, fields)
-failed = 0
-for check in checks:
-    try:
-        check()
-        print(f"ok: {check.__name__}")
-    except Exception as error:  # noqa: BLE001 - every check is reported
-        failed += 1
-        print(f"failed: {check.__name__}: {type(error).__name__}: {error}")
-print(f"{len(checks) - failed} of {len(checks)} checks passed")
-sys.exit(1 if failed else 0)
+run_checks()

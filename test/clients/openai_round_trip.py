@@ -1,11 +1,4 @@
-"""Sends back each form that OpenAI's Python client gives to an answer, and each field that the client can send.
-
-    openai_round_trip.py <base URL> <API key>
-
-Prints one line per check; exits with 1 if any failed.
-"""
-
-import sys
+"""Sends back each form that OpenAI's Python client gives to an answer, and each field that the client can send."""
 
 from openai import APIStatusError, OpenAI
 from openai.types import completion_create_params as completion_params
@@ -15,9 +8,9 @@ from openai.types.chat.chat_completion_content_part_text_param import ChatComple
 from openai.types.chat.chat_completion_stream_options_param import ChatCompletionStreamOptionsParam
 from pydantic import BaseModel
 
-base_url, api_key = sys.argv[1:]
+from checks import api_key, base_url, check, model, run_checks
+
 client = OpenAI(base_url=base_url, api_key=api_key, max_retries=0)
-model = "chat-model"
 question = {"role": "user", "content": "Who is he?"}
 settings = {"model": model, "temperature": 0, "max_completion_tokens": 40}
 # The client's stream helper only accepts answers that end by themselves.
@@ -60,6 +53,7 @@ def messages():
     yield "model_dump() of a stream's message", streamed.model_dump()
 
 
+@check
 def back():
     answers = {}
     for name, message in messages():
@@ -68,6 +62,7 @@ def back():
     assert len(set(answers.values())) == 1, answers
 
 
+@check
 def parsed():
     message = client.chat.completions.parse(messages=[question], response_format=Answer, **settings).choices[0].message
     assert isinstance(message.parsed, Answer), message
@@ -75,6 +70,7 @@ def parsed():
     ask({"role": "assistant", "content": [{"type": "text", "text": message.content, "annotations": None}]})
 
 
+@check
 def completion():
     settings = {"model": client.models.list().data[0].id, "max_tokens": 4, "temperature": 0}
     choice = client.completions.create(prompt="It was", extra_body={"return_token_ids": True}, **settings).choices[0]
@@ -94,6 +90,7 @@ def accepts(create, params, place=None):
             raise AssertionError(f"{params.__name__}: {name}: {error.message}") from error
 
 
+@check
 def fields():
     def chat(body):
         given = {"messages": [question], "max_completion_tokens": 1}
@@ -115,13 +112,4 @@ def fields():
     accepts(chat, ChatCompletionStreamOptionsParam, lambda fields: {"stream_options": fields})
 
 
-failed = 0
-for check in (back, parsed, completion, fields):
-    try:
-        check()
-        print(f"ok: {check.__name__}")
-    except Exception as error:  # noqa: BLE001 - every check is reported
-        failed += 1
-        print(f"failed: {check.__name__}: {type(error).__name__}: {error}")
-print(f"{4 - failed} of 4 checks passed")
-sys.exit(1 if failed else 0)
+run_checks()

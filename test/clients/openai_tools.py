@@ -1,19 +1,14 @@
-"""Uses tools as the documentation of OpenAI's Python client shows, whole and streamed.
-
-    openai_tools.py <base URL> <API key>
-
-Prints one line per check; exits with 1 if any failed.
-"""
+"""Tools with OpenAI's Python client, as its documentation shows, whole and streamed."""
 
 import json
-import sys
 from typing import Literal
 
 from openai import OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
-base_url, api_key = sys.argv[1:]
+from checks import api_key, base_url, check, model, run_checks
+
 client = OpenAI(base_url=base_url, api_key=api_key, max_retries=0)
 question = {"role": "user", "content": "Is it fine in Bath?"}
 
@@ -37,7 +32,7 @@ plain = {
         },
     },
 }
-settings = {"model": "chat-model", "messages": [question], "seed": 3, "max_completion_tokens": 120}
+settings = {"model": model, "messages": [question], "seed": 3, "max_completion_tokens": 120}
 calling = {**settings, "tool_choice": "required", "parallel_tool_calls": False}
 
 
@@ -59,6 +54,7 @@ def answered(message, call_id):
     return answer.message.content
 
 
+@check
 def whole():
     completion = typed(ChatCompletion, client.chat.completions.create(tools=[plain], **calling))
     choice = completion.choices[0]
@@ -69,6 +65,7 @@ def whole():
     assert len({answered(view, call.id) for view in views}) == 1
 
 
+@check
 def streamed():
     calls = {}
     finish = None
@@ -85,6 +82,7 @@ def streamed():
     assert all(is_look(*call) for call in calls.values()), calls
 
 
+@check
 def parsed():
     message = client.chat.completions.parse(tools=[tool], **calling).choices[0].message
     [call] = message.tool_calls
@@ -92,6 +90,7 @@ def parsed():
     answered(message.model_dump(), call.id)
 
 
+@check
 def helped():
     pieces = []
     with client.chat.completions.stream(tools=[tool], **calling) as stream:
@@ -105,6 +104,7 @@ def helped():
     answered(message.model_dump(), call.id)
 
 
+@check
 def chosen():
     named = {"type": "function", "function": {"name": "look"}}
     choice = client.chat.completions.create(tools=[plain], **{**settings, "tool_choice": named}).choices[0]
@@ -114,14 +114,4 @@ def chosen():
         assert choice.message.content or choice.message.tool_calls, choice
 
 
-checks = (whole, streamed, parsed, helped, chosen)
-failed = 0
-for check in checks:
-    try:
-        check()
-        print(f"ok: {check.__name__}")
-    except Exception as error:  # noqa: BLE001 - every check is reported
-        failed += 1
-        print(f"failed: {check.__name__}: {type(error).__name__}: {error}")
-print(f"{len(checks) - failed} of {len(checks)} checks passed")
-sys.exit(1 if failed else 0)
+run_checks()

@@ -23,7 +23,7 @@ export class LlamaCppServer {
   static async start(): Promise<LlamaCppServer> {
     const folder = await mkdtemp(join(tmpdir(), 'altup-llama-cpp-'));
     const script = join(clients, 'llama_cpp_server.py');
-    const child = spawn(join(clients, 'run'), ['python', script, folder], {
+    const child = spawn(join(clients, 'run'), ['requirements.txt', 'python', script, folder], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     let log = '';
