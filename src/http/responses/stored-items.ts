@@ -10,14 +10,25 @@ export type StoredItem = InputItem & { id: string };
 
 export const newItemId = (prefix: string) => `${prefix}_${randomUUID().replaceAll('-', '')}`;
 
-/** The items of a request as its response is stored with them. Items that say nothing are left out. */
-export const storedItems = (items: readonly InputItem[]): StoredItem[] =>
-  items.flatMap((item) => storedItem(item) ?? []);
+/**
+ * The items of a request as its response is stored with them. Items that say nothing are left out. Each has an id of its
+ * own, because a page of the list begins after one: what a client sends a second time gets another.
+ */
+export function storedItems(items: readonly InputItem[]): StoredItem[] {
+  const taken = new Set<string>();
+  return items.flatMap((item) => {
+    const stored = storedItem(item, (prefix) =>
+      item.id && !taken.has(item.id) ? item.id : newItemId(prefix),
+    );
+    if (!stored) return [];
+    taken.add(stored.id);
+    return [stored];
+  });
+}
 
-function storedItem(item: InputItem): StoredItem | null {
+function storedItem(item: InputItem, id: (prefix: string) => string): StoredItem | null {
   const { type, call_id = null, name = null, arguments: json = null, output = null } = item;
   const status = 'completed';
-  const id = (prefix: string) => item.id || newItemId(prefix);
   switch (type ?? 'message') {
     case 'message':
       return { type: 'message', id: id('msg'), status, role: item.role!, content: inParts(item) };

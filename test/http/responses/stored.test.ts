@@ -155,6 +155,23 @@ describe('a stored response', () => {
     expect((await list('?limit=101')).error.message).toContain('must be a whole number from 1 to 100');
   });
 
+  it('lists items that a client sent with the same id under ids of their own, so that pages end', async () => {
+    const { create, send } = storing();
+    const own = { role: 'assistant', content: 'b', id: 'msg_own' };
+    const first = await create({ input: [question, own, question, own] });
+    const { id } = await create({ input: [question, own], previous_response_id: first.id });
+    const ids: string[] = [];
+    for (let more = true; more && ids.length < 10; ) {
+      const after = ids.length > 0 ? `&after=${ids.at(-1)}` : '';
+      const { body } = await send('GET', `${id}/input_items?order=asc&limit=2${after}`);
+      ids.push(...body.data.map((item: { id: string }) => item.id));
+      more = body.has_more;
+    }
+    expect(ids).toHaveLength(7);
+    expect(new Set(ids).size).toBe(7);
+    expect(ids[1]).toBe('msg_own');
+  });
+
   it('is only for its own client', async () => {
     const { create, send, post } = storing({ config: { apiKeys: new ApiKeys('k1,k2') } });
     const { id } = await create({ input: 'a' }, 'k1');
