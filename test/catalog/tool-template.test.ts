@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ChatTemplate } from '../../src/catalog/tokenizer/chat-template.ts';
 import { toolTemplate } from '../../src/catalog/tokenizer/tool-template.ts';
-import { escapingTemplate, taggingTemplate } from '../support/tool-templates.ts';
+import { escapingTemplate, listingTemplate, taggingTemplate } from '../support/tool-templates.ts';
 
 const learned = (source: string) => toolTemplate(new ChatTemplate(source));
 
@@ -17,16 +17,20 @@ describe('the form in which a template writes calls', () => {
         separators: { item: ', ', key: ': ' },
       },
       takesTextArguments: true,
+      needsShortIds: false,
       takesSystem: true,
     });
   });
 
-  it('is one list of JSON, as Mistral’s', () => {
-    const template = `{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }}[/INST]{% elif m.tool_calls %}[TOOL_CALLS] [{% for c in m.tool_calls %}{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}{% if not loop.last %}, {% endif %}{% endfor %}]</s>{% else %} {{ m.content }}</s>{% endif %}{% endfor %}`;
-    expect(learned(template).form).toMatchObject({
-      open: '[TOOL_CALLS] [{"name": "',
-      between: '}, {"name": "',
-      close: '}]',
+  it('is one list of JSON, as Mistral’s, whose ids have 9 letters and belong to the history alone', () => {
+    expect(learned(listingTemplate)).toMatchObject({
+      form: {
+        open: '[TOOL_CALLS] [{"name": "',
+        middle: '", "arguments": ',
+        between: '}, {"name": "',
+        close: '}]',
+      },
+      needsShortIds: true,
     });
   });
 
@@ -78,6 +82,11 @@ describe('the form in which a template writes calls', () => {
     ],
     ['fails', "{{ raise_exception('always') }}", false],
   ])('is none if the template %s', (_, template, takesSystem) => {
-    expect(learned(template)).toEqual({ form: null, takesTextArguments: false, takesSystem });
+    expect(learned(template)).toEqual({
+      form: null,
+      takesTextArguments: false,
+      needsShortIds: false,
+      takesSystem,
+    });
   });
 });

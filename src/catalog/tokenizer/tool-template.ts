@@ -22,6 +22,8 @@ export interface ToolTemplate {
   form: CallForm | null;
   /** It also writes calls whose arguments are a text, not an object. */
   takesTextArguments: boolean;
+  /** It only writes calls whose ids are 9 letters and digits, as Mistral's. */
+  needsShortIds: boolean;
   /** It takes a system message. */
   takesSystem: boolean;
 }
@@ -31,6 +33,8 @@ const question: ChatMessage = { role: 'user', content: 'q' };
 const mark = '\u2042';
 const names = ['probe_one', 'probe_two'] as const;
 const args = { count: 1, text: 'x' };
+const usualIds = ['call_1', 'call_2'] as const;
+const shortIds = ['probe0001', 'probe0002'] as const;
 const spaced = { item: ', ', key: ': ' };
 const compact = { item: ',', key: ':' };
 
@@ -73,26 +77,33 @@ export function toolTemplate(template: ChatTemplate): ToolTemplate {
   };
   const takesSystem = render([{ role: 'system', content: mark }, question])?.includes(mark) ?? false;
   const isDescribed = render([question], { tools }) !== render([question]);
-  if (!isDescribed) return { form: null, takesTextArguments: false, takesSystem };
+  if (!isDescribed) return { form: null, takesTextArguments: false, needsShortIds: false, takesSystem };
 
   const said = render([question, { role: 'assistant', content: mark }], { tools });
-  const calling = (called: readonly string[], written: object | string = args) => {
+  const calling = (called: readonly string[], ids: readonly string[], written: object | string = args) => {
     const calls = called.map((name, i) => ({
-      id: `call_${i}`,
+      id: ids[i]!,
       type: 'function' as const,
       function: { name, arguments: written },
     }));
     const text = render([question, { role: 'assistant', content: '', tool_calls: calls }], { tools });
-    return said !== null && text !== null ? difference(text, said) : null;
+    return said !== null && text !== null ? withoutIds(difference(text, said), ids) : null;
   };
   const first = names.slice(0, 1);
-  const one = calling(first);
+  const needsShortIds = calling(first, usualIds) === null && calling(first, shortIds) !== null;
+  const ids = needsShortIds ? shortIds : usualIds;
+  const one = calling(first, ids);
   return {
-    form: one === null ? null : readForm(one, calling(names)),
-    takesTextArguments: calling(first, mark)?.includes(mark) ?? false,
+    form: one === null ? null : readForm(one, calling(names, ids)),
+    takesTextArguments: calling(first, ids, mark)?.includes(mark) ?? false,
+    needsShortIds,
     takesSystem,
   };
 }
+
+/** Mistral's template also writes each call's id as a member behind its arguments. Models leave it to the service. */
+const withoutIds = (text: string, ids: readonly string[]) =>
+  ids.reduce((rest, id) => rest.replace(`, "id": "${id}"`, ''), text);
 
 /** The part of `text` that `other` does not have. */
 function difference(text: string, other: string): string {

@@ -5,7 +5,7 @@ import { GrammarError, type GrammarSource } from '../../../src/sampling/grammar.
 import { type FakeEngine, textEvents } from '../../support/fake-engine.ts';
 import { fakeModel, fakeServer } from '../../support/fake-server.ts';
 import { fakeTexts, fakeTokenizer } from '../../support/fake-tokenizer.ts';
-import { escapingTemplate, taggingTemplate } from '../../support/tool-templates.ts';
+import { escapingTemplate, listingTemplate, taggingTemplate } from '../../support/tool-templates.ts';
 
 const plainTemplate =
   '{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}';
@@ -163,6 +163,26 @@ it('a template that knows tools gets them, with calls and results', async () => 
   );
   expect(prompt).toContain('<tool_response>\nfine\n</tool_response>');
   expect(prompt).not.toContain('You can call');
+});
+
+it('gives calls ids of 9 letters for a template that takes no others, the same each time', async () => {
+  const messages = [
+    user,
+    { role: 'assistant', tool_calls: [call('call_abc', 'now', '{}'), call('AbCdEfGh1', 'now', '{}')] },
+    { role: 'tool', tool_call_id: 'call_abc', content: 'noon' },
+    { role: 'tool', tool_call_id: 'AbCdEfGh1', content: 'noon' },
+  ];
+  const [first, second] = [
+    await chat({ messages }, { template: listingTemplate }),
+    await chat({ messages }, { template: listingTemplate }),
+  ];
+  expect(first.prompt).toBe(second.prompt);
+  const [, short] = /"id": "([a-z0-9]{9})"/.exec(first.prompt!) ?? [];
+  expect(first.prompt).toContain(
+    `[TOOL_CALLS] [{"name": "now", "arguments": {}, "id": "${short}"}, {"name": "now", "arguments": {}, "id": "AbCdEfGh1"}]`,
+  );
+  expect(first.prompt).toContain(`"call_id": "${short}"}`);
+  expect(first.prompt).toContain('"call_id": "AbCdEfGh1"}');
 });
 
 it.each([

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import type { ChatMessage } from '../../../catalog/tokenizer/chat-template.ts';
 import { contentText } from '../../../catalog/tokenizer/content-form.ts';
-import type { CallForm } from '../../../catalog/tokenizer/tool-template.ts';
+import type { CallForm, ToolTemplate } from '../../../catalog/tokenizer/tool-template.ts';
 import { invalidRequest } from '../../errors/invalid-request.ts';
 import { paramOf } from '../../errors/validation-error.ts';
 import { maxDepth, tooDeep } from '../../json/json-body.ts';
@@ -26,27 +27,34 @@ export type ReadCall = RequestCall & {
 /** A message with the calls as the client sent them. */
 export type ReadMessage = Omit<ChatMessage, 'tool_calls'> & { calls: readonly ReadCall[] };
 
-/**
- * Messages for a chat template that writes calls and their results itself.
- * @param takesTextArguments it also writes arguments that are a text: those of calls that were cut off
- */
-export function inOwnForm(messages: readonly ReadMessage[], takesTextArguments: boolean): ChatMessage[] {
+/** Always the same for the same id, so that the cache still holds the prompt's tokens. */
+const shortId = (id: string) =>
+  /^[a-zA-Z0-9]{9}$/.test(id) ? id : createHash('sha256').update(id).digest('hex').slice(0, 9);
+
+/** Messages for a chat template that writes calls and their results itself. */
+export function inOwnForm(
+  messages: readonly ReadMessage[],
+  { takesTextArguments, needsShortIds }: Pick<ToolTemplate, 'takesTextArguments' | 'needsShortIds'>,
+): ChatMessage[] {
+  const written = needsShortIds ? shortId : (id: string) => id;
   // Filled message by message: some clients number the calls of each turn from 0 again.
   const names = new Map<string, string>();
   return messages.map(({ calls, ...message }) => {
-    const name = message.name ?? names.get(message.tool_call_id ?? '');
-    if (message.role === 'tool') return { ...message, ...(name ? { name } : {}) };
+    const { role, tool_call_id: callId = '' } = message;
+    const name = message.name ?? names.get(callId);
+    if (role === 'tool') return { ...message, tool_call_id: written(callId), ...(name ? { name } : {}) };
     if (calls.length === 0) return message;
     for (const call of calls) names.set(call.id, call.function.name);
     const read = calls.map(({ id, type, function: { name, arguments: json }, place }) => {
       const whole = readArguments(json, place);
-      return { id, type, function: { name, arguments: whole ?? (takesTextArguments ? json : {}) } };
+      const given = whole ?? (takesTextArguments ? json : {});
+      return { id: written(id), type, function: { name, arguments: given } };
     });
     return { ...message, tool_calls: read };
   });
 }
 
-/** @returns null if they are no JSON, since their call was cut off */
+/** @returns null if they are no JSON, since their call was cut off: only some templates write these */
 function readArguments(json: string, place: string): object | null {
   if (tooDeep(Buffer.from(json)))
     throw invalidRequest(paramOf(place), `\`${place}\` is nested more than ${maxDepth} levels deep.`);

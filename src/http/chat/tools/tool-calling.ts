@@ -32,10 +32,11 @@ export async function readToolCalling(
   const hasCalls = messages.some(({ role, calls }) => role === 'tool' || calls.length > 0);
   if ((!use && !hasCalls) || !texts.render)
     return { messages: messages.map(({ calls: _, ...message }) => message), tools: undefined, answer: null };
-  const { form, takesTextArguments, takesSystem } = await texts.toolTemplate(owner);
+  const template = await texts.toolTemplate(owner);
+  const { form } = template;
   const written = form
-    ? { messages: inOwnForm(messages, takesTextArguments), tools: use?.tools }
-    : { messages: inAgreedForm(messages, use?.tools ?? [], takesSystem), tools: undefined };
+    ? { messages: inOwnForm(messages, template), tools: use?.tools }
+    : { messages: inAgreedForm(messages, use?.tools ?? [], template.takesSystem), tools: undefined };
   if (!use) return { ...written, answer: null };
   const inAnswer = answerForm(form ?? agreedForm, vocabulary, {
     // JSON may have a text that begins a call elsewhere.
