@@ -13,7 +13,7 @@ template), a folder, or a model of the Hugging Face hub. Without a running servi
 Ctrl-C stops an answer; /reset, /system TEXT and /quit are commands. A piped input is one message.
 
   --system TEXT      what the model is told before the chat
-${talkFlags}`;
+${talkFlags("a quarter of the model's context")}`;
 
 type Arguments = NonNullable<ReturnType<typeof read>>;
 

@@ -25,7 +25,9 @@ export async function runCommand<Arguments>(
   try {
     parsed = read(args);
   } catch (error) {
-    process.stderr.write(`altup ${name}: ${(error as Error).message}\n\n${usage}`);
+    // Without Node's advice on arguments that begin with a dash, which has three quotes too few.
+    const message = (error as Error).message.replace(/ To specify a positional argument .*/s, '');
+    process.stderr.write(`altup ${name}: ${message}\n\n${usage}`);
     return 2;
   }
   if (parsed === null) {

@@ -15,7 +15,7 @@ Continues a text: the arguments, else a piped input, else each line that you typ
 started for it. Ctrl-C stops an answer.
 
   --model NAME       a name of /v1/models (default: the first), a folder, or a model of the Hugging Face hub
-${talkFlags}`;
+${talkFlags(`${defaultMaxTokens}`)}`;
 
 type Arguments = NonNullable<ReturnType<typeof read>>;
 

@@ -41,13 +41,13 @@ async function otherServer(script: Script = says('o', 'k'), models: object[] = [
 }
 
 /** A person at a terminal who talks to a server. */
-function person(url: string, system: string | null = null) {
+function person(url: string, system: string | null = null, contextTokens: number | null = null) {
   const input = new PassThrough();
   const output = Object.assign(new PassThrough(), { isTTY: true });
   let seen = '';
   output.setEncoding('utf8').on('data', (text: string) => (seen += text));
   const terminal = { input, output, notes: output };
-  const connection = { server: { url, apiKey: null }, model: 'other' };
+  const connection = { server: { url, apiKey: null }, model: 'other', contextTokens };
   const chat = new Chat(connection, { temperature: 0 }, system, terminal);
   const ended = converse(terminal, (line, signal) => chat.take(line, signal));
   const sees = (text: string | RegExp) => expect.poll(() => seen).toMatch(text);
@@ -123,6 +123,21 @@ describe('a chat', () => {
     await type('/zebra', 'There is no /zebra');
     await type('fine', '(1 token in');
     expect(contents(asked[2]!)).toEqual(['user: fine']);
+  });
+
+  it('leaves room for further turns, and says how to go on if there is none', async () => {
+    const { url, asked } = await otherServer((body, response, send) => {
+      if (body.messages.length > 1)
+        return void response.writeHead(400).end('{"error": {"message": "It is too long."}}');
+      send({ choices: [{ delta: { content: 'ok' }, finish_reason: 'length' }] });
+      response.end();
+    });
+    const { type } = person(url, null, 510);
+    await type('one', /ok\s*\(\d+\.\d s, cut off by --max-tokens\)/);
+    expect(asked[0]).toMatchObject({ max_tokens: 128 });
+    await type('two', /It is too long\.\s*If the chat has become too long, \/reset begins it anew\./);
+    await type('/reset', 'begins anew');
+    await type('three', 'cut off');
   });
 
   it('lets no answer change the terminal', async () => {

@@ -2,9 +2,11 @@ import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { UsageError } from '../../errors.ts';
 import { readServerUrl } from '../../loadtest/plan/find-targets.ts';
 
-/** The flags that `chat` and `complete` share, as their help prints them. */
-export const talkFlags = `  --url URL          server, with or without /v1 (default: the service on this machine, else one is started)
-  --max-tokens N     maximum tokens of an answer
+/** The flags that `chat` and `complete` share, as their help prints them. @param length the default of an answer's */
+export const talkFlags = (
+  length: string,
+) => `  --url URL          server, with or without /v1 (default: the service on this machine, else one is started)
+  --max-tokens N     maximum tokens of an answer (default: ${length})
   --temperature T    0 always takes the most likely token (default: the model's)
   --seed N           the same seed, prompt and parameters give the same answer
   --api-key KEY      sent as a bearer token; prefer the environment variable ALTUP_API_KEY

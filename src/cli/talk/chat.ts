@@ -1,3 +1,4 @@
+import { ConfigurationError } from '../../errors.ts';
 import type { Connection } from './connect.ts';
 import { type Answer, printAnswer, type Terminal } from './converse.ts';
 import { streamText } from './server.ts';
@@ -9,7 +10,7 @@ interface Message {
 
 /** A chat with its history. */
 export class Chat {
-  readonly #connection: Pick<Connection, 'server' | 'model'>;
+  readonly #connection: Omit<Connection, 'close'>;
   readonly #fields: object;
   readonly #terminal: Terminal;
   #system: string | null;
@@ -17,13 +18,14 @@ export class Chat {
 
   /** @param fields further fields of every request */
   constructor(
-    connection: Pick<Connection, 'server' | 'model'>,
+    connection: Omit<Connection, 'close'>,
     fields: object,
     system: string | null,
     terminal: Terminal,
   ) {
     this.#connection = connection;
-    this.#fields = fields;
+    const { contextTokens } = connection;
+    this.#fields = contextTokens === null ? fields : { max_tokens: Math.ceil(contextTokens / 4), ...fields };
     this.#system = system;
     this.#terminal = terminal;
   }
@@ -44,7 +46,13 @@ export class Chat {
         notes.write(rest === '' ? 'No system text.\n' : 'The model reads this before the chat.\n');
         return null;
       case undefined:
-        return await this.ask(line, signal);
+        return await this.ask(line, signal).catch((error) => {
+          // A server's words on a chat that is too long do not say what to do here.
+          if (!(error instanceof ConfigurationError) || this.#messages.length === 0) throw error;
+          throw new ConfigurationError(
+            `${error.message}\nIf the chat has become too long, /reset begins it anew.`,
+          );
+        });
       default:
         notes.write(`There is no /${command}; there are /reset, /system TEXT and /quit.\n`);
         return null;

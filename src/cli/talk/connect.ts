@@ -14,6 +14,8 @@ type Environment = NodeJS.ProcessEnv;
 export interface Connection {
   server: Server;
   model: string;
+  /** Maximum tokens of a chat and its answer; null: the server does not say. */
+  contextTokens: number | null;
   /** Ends the service if it was started for this connection. */
   close(): Promise<void>;
 }
@@ -50,7 +52,7 @@ export async function connect(
   if (wanted.url !== undefined || !isPlace) {
     const server = { url, apiKey };
     if ((await listModels(server)) !== null) {
-      return { server, model: await waitForModel(server, wanted, note), close: async () => {} };
+      return { server, ...(await waitForModel(server, wanted, note)), close: async () => {} };
     }
     if (wanted.url !== undefined)
       throw new ConfigurationError(`--url: no server of this API answers at ${url}`);
@@ -60,7 +62,7 @@ export async function connect(
   const own = await startService(wanted.model, env, note);
   try {
     const model = isPlace ? undefined : wanted.model;
-    return { ...own, model: await waitForModel(own.server, { ...wanted, model }, note, own.check) };
+    return { ...own, ...(await waitForModel(own.server, { ...wanted, model }, note, own.check)) };
   } catch (error) {
     await own.close();
     throw error;
@@ -125,17 +127,20 @@ function onlyModel(model: string | undefined, { ALTUP_MODELS = 'models' }: Envir
   ];
 }
 
-/** Waits while models load. @returns the name of the wanted one @throws ConfigurationError */
+/** Waits while models load. @returns the wanted one @throws ConfigurationError */
 async function waitForModel(
   server: Server,
   wanted: Pick<Wanted, 'model' | 'isChat'>,
   note: (text: string) => void,
   check = () => {},
-): Promise<string> {
+): Promise<Pick<Connection, 'model' | 'contextTokens'>> {
   for (let looks = 0; ; looks += 1) {
     check();
     const chosen = chooseModel((await listModels(server)) ?? [], wanted);
-    if (chosen !== null) return chosen;
+    if (chosen !== null) {
+      const { id, max_model_len: contextTokens = null } = chosen;
+      return { model: wanted.model ?? id, contextTokens };
+    }
     if (looks * lookEveryMs === patienceMs) note('The model is still loading.');
     await setTimeout(lookEveryMs);
   }
@@ -145,7 +150,7 @@ async function waitForModel(
 function chooseModel(
   models: readonly ListedModel[],
   { model, isChat }: Pick<Wanted, 'model' | 'isChat'>,
-): string | null {
+): ListedModel | null {
   const candidates = models.filter(({ id }) => model === undefined || isNamed(id, model));
   // A request loads a model that is not in memory.
   const isReady = ({ state = 'ready' }: ListedModel) => ['ready', 'unloaded', 'unloading'].includes(state);
@@ -154,17 +159,16 @@ function chooseModel(
   const fitting = (among: readonly ListedModel[]) =>
     among
       .filter((each) => isReady(each) && (!isChat || canChat(each)))
-      .sort((a, b) => Number(isLoaded(b)) - Number(isLoaded(a)))
-      .map(({ id }) => id);
+      .sort((a, b) => Number(isLoaded(b)) - Number(isLoaded(a)));
   const [found] = fitting(candidates);
-  if (found !== undefined) return model ?? found;
+  if (found !== undefined) return found;
   if (candidates.some(({ state }) => state === 'loading' || state === 'restarting')) return null;
   const served = models.map(({ id }) => id).join(', ') || 'none';
   if (candidates.length === 0)
     throw new ConfigurationError(`no model is named '${model}'; served: ${served}`);
   if (!candidates.some(isReady))
     throw new ConfigurationError(`no such model could be loaded; the server’s log says why`);
-  const others = fitting(models);
+  const others = fitting(models).map(({ id }) => id);
   const instead = others.length > 0 ? `choose ${others.join(' or ')}, or use` : 'use';
   throw new ConfigurationError(
     `${model ?? 'no model'} has ${model ? 'no' : 'a'} chat template; ${instead} altup complete`,

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { ConfigurationError } from '../../errors.ts';
+import type { Ending } from './server.ts';
 
 /** Where a person types and reads. */
 export interface Terminal {
@@ -13,31 +14,29 @@ export interface Terminal {
 /** Characters that would change a terminal instead of showing. A model may write any. */
 const controls = /[^\P{Cc}\n\t]/gu;
 
-export interface Answer {
+export interface Answer extends Ending {
   /** As far as it came. */
   text: string;
-  /** null: unknown. */
-  tokens: number | null;
   isStopped: boolean;
 }
 
 /** Writes the pieces of an answer as they come. @throws ConfigurationError if the server fails */
 export async function printAnswer(
   { output }: Terminal,
-  pieces: AsyncGenerator<string, number | null>,
+  pieces: AsyncGenerator<string, Ending>,
   signal: AbortSignal,
 ): Promise<Answer> {
   let text = '';
   try {
     for (;;) {
       const next = await pieces.next();
-      if (next.done) return { text, tokens: next.value, isStopped: false };
+      if (next.done) return { text, ...next.value, isStopped: false };
       text += next.value;
       output.write(output.isTTY ? next.value.replace(controls, '') : next.value);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
-    return { text, tokens: null, isStopped: true };
+    return { text, tokens: null, isCutOff: false, isStopped: true };
   } finally {
     if (text !== '' && !text.endsWith('\n')) output.write('\n');
   }
@@ -84,8 +83,8 @@ function refusal(error: unknown, notes: Writable): null {
   return null;
 }
 
-function summary({ tokens, isStopped }: Answer, durationMs: number): string {
+function summary({ tokens, isCutOff, isStopped }: Answer, durationMs: number): string {
   if (isStopped) return '(stopped)\n';
   const count = tokens === null ? '' : `${tokens} token${tokens === 1 ? '' : 's'} in `;
-  return `(${count}${(durationMs / 1000).toFixed(1)} s)\n`;
+  return `(${count}${(durationMs / 1000).toFixed(1)} s${isCutOff ? ', cut off by --max-tokens' : ''})\n`;
 }

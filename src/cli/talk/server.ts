@@ -6,6 +6,8 @@ export interface ListedModel {
   id: string;
   state?: 'unloaded' | 'loading' | 'ready' | 'unloading' | 'restarting' | 'failed';
   has_chat_template?: boolean | null;
+  /** null: it is not loaded. */
+  max_model_len?: number | null;
 }
 
 /** A server of OpenAI's API. */
@@ -16,8 +18,16 @@ export interface Server {
   apiKey: string | null;
 }
 
+/** What a server says at the end of an answer. */
+export interface Ending {
+  /** Generated tokens; null: it does not say. */
+  tokens: number | null;
+  /** The limit on tokens ended the answer. */
+  isCutOff: boolean;
+}
+
 interface Chunk {
-  choices?: { text?: string | null; delta?: { content?: string | null } }[];
+  choices?: { text?: string | null; delta?: { content?: string | null }; finish_reason?: string | null }[];
   usage?: { completion_tokens: number } | null;
   error?: { message?: string };
 }
@@ -46,7 +56,6 @@ export async function listModels(server: Server): Promise<ListedModel[] | null> 
 
 /**
  * Streams the text of an answer.
- * @returns the number of generated tokens; null if the server does not tell
  * @throws ConfigurationError with the server's words if it refuses or fails; what `signal` aborts with
  */
 export async function* streamText(
@@ -54,7 +63,7 @@ export async function* streamText(
   path: '/v1/completions' | '/v1/chat/completions',
   body: object,
   signal: AbortSignal,
-): AsyncGenerator<string, number | null> {
+): AsyncGenerator<string, Ending> {
   const response = await fetch(server.url + path, {
     method: 'POST',
     headers: headersOf(server),
@@ -75,15 +84,16 @@ export async function* streamText(
     },
   });
   const decoder = new TextDecoder();
-  let tokens: number | null = null;
+  const ending: Ending = { tokens: null, isCutOff: false };
   for await (const bytes of response.body!) {
     parser.feed(decoder.decode(bytes, { stream: true }));
     for (const { choices, usage, error } of chunks.splice(0)) {
       if (error) throw new ConfigurationError(error.message ?? 'the answer broke off');
-      tokens = usage?.completion_tokens ?? tokens;
+      ending.tokens = usage?.completion_tokens ?? ending.tokens;
+      ending.isCutOff ||= choices?.[0]?.finish_reason === 'length';
       const text = choices?.[0]?.text ?? choices?.[0]?.delta?.content ?? '';
       if (text !== '') yield text;
     }
   }
-  return tokens;
+  return ending;
 }
