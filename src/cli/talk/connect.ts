@@ -75,7 +75,9 @@ const notForOwn = /^ALTUP_(API_KEY|API_KEYS|API_KEYS_FILE|RATE_LIMIT|ALLOWED_HOS
 /** Starts a service in this process. @param model serves only this one if its folder is known */
 async function startService(model: string | undefined, env: Environment, note: (text: string) => void) {
   const settings = Object.fromEntries(Object.entries(env).filter(([name]) => !notForOwn.test(name)));
-  const config = loadConfig(settings, ['--port', '0', ...onlyModel(model, env)]);
+  // One person talks with one model at a time, and should not wait while the others load.
+  const alone = ['--port', '0', '--max-loaded-models', '1'];
+  const config = loadConfig(settings, [...alone, ...onlyModel(model, env)]);
   const listening = Promise.withResolvers<string>();
   const service = new Service(
     config,
