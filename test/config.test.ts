@@ -51,6 +51,7 @@ describe('loadConfig', () => {
       trustedProxies: false,
       allowedHosts: [],
       corsOrigins: null,
+      playgroundOrigins: [],
       queueTimeoutMs: 30_000,
       requestTimeoutMs: 300_000,
       drainTimeoutMs: 30_000,
@@ -341,6 +342,23 @@ describe('availableThreads', () => {
 
 it('the help names every setting', () => {
   for (const name of settingNames) expect(configHelp()).toContain(environmentName(name));
+});
+
+describe('ALTUP_PLAYGROUND_ORIGINS', () => {
+  it.each([
+    ['http://127.0.0.1:8000, https://llm.example.com', ['http://127.0.0.1:8000', 'https://llm.example.com']],
+    ['http://[::1]:8000', ['http://[::1]:8000']],
+    ['*', ['*']],
+    ['http://127.0.0.1:8000/v1', null],
+    ['llm.example.com', null],
+    ['ftp://llm.example.com', null],
+    ['http://a;script-src', null],
+    ["'unsafe-inline'", null],
+  ])('%s', (text, expected) => {
+    const env = { ALTUP_PLAYGROUND_ORIGINS: text };
+    if (expected) expect(loadConfig(env, []).playgroundOrigins).toEqual(expected);
+    else expect(refusal(env)).toMatch(/^ALTUP_PLAYGROUND_ORIGINS: .* or \*$/);
+  });
 });
 
 describe('ALTUP_CORS_ORIGINS', () => {

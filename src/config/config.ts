@@ -2,7 +2,13 @@ import { type Precision, precisions } from '../catalog/manifest.ts';
 import { UsageError } from '../errors.ts';
 import { ApiKeys } from './api-keys.ts';
 import { availableThreads } from './available-threads.ts';
-import { isLoopback, parseAllowedHosts, parseCorsOrigins, parseTrustedProxies } from './network.ts';
+import {
+  isLoopback,
+  parseAllowedHosts,
+  parseCorsOrigins,
+  parseServerOrigins,
+  parseTrustedProxies,
+} from './network.ts';
 import { parseRateLimit, type RateLimit } from './rate-limit.ts';
 import { parseValue, readEnvironment, readFlags } from './read-settings.ts';
 import {
@@ -31,6 +37,7 @@ export interface Config
     | 'trustedProxies'
     | 'allowedHosts'
     | 'corsOrigins'
+    | 'playgroundOrigins'
   > {
   /** Folders to look for models in, or models of the hub. */
   models: readonly string[];
@@ -59,6 +66,8 @@ export interface Config
   allowedHosts: readonly string[] | null;
   /** Origins of web pages that may call the service; `*`: all. null: none. */
   corsOrigins: readonly string[] | null;
+  /** Origins of servers that the page at `/` may call; `*`: all. */
+  playgroundOrigins: readonly string[];
 }
 
 /**
@@ -91,6 +100,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     trustedProxies,
     allowedHosts,
     corsOrigins,
+    playgroundOrigins,
     ...rest
   } = values;
   const folders = models.split(',').map((folder) => folder.trim());
@@ -127,6 +137,10 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     allowedHosts:
       allowedHosts === undefined ? defaultHosts : parseAllowedHosts(sourceOf('allowedHosts'), allowedHosts),
     corsOrigins: corsOrigins === undefined ? null : parseCorsOrigins(sourceOf('corsOrigins'), corsOrigins),
+    playgroundOrigins:
+      playgroundOrigins === undefined
+        ? []
+        : parseServerOrigins(sourceOf('playgroundOrigins'), playgroundOrigins),
   };
 }
 

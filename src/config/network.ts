@@ -55,6 +55,22 @@ export function parseCorsOrigins(source: string, text: string): string[] {
   );
 }
 
+/**
+ * Reads the origins of servers that the page at `/` may call; `*`: all. They become part of its content policy, so only
+ * plain hosts are accepted.
+ * @param source the variable or flag the text comes from
+ */
+export function parseServerOrigins(source: string, text: string): string[] {
+  const origins = itemsOf(text);
+  const wrong = origins.find(
+    (origin) => origin !== '*' && !(/^https?:\/\/[\w.:[\]-]+$/.test(origin) && isOrigin(origin)),
+  );
+  if (wrong === undefined) return origins;
+  throw new UsageError(
+    `${source}: '${wrong.slice(0, 100)}' is not valid; expected origins without a path and a default port, such as http://127.0.0.1:8000 or https://llm.example.com, separated by commas, or *`,
+  );
+}
+
 function isOrigin(text: string): boolean {
   if (!/^[a-z][a-z\d+.-]*:\/\/[^\s/?#@*]+$/.test(text)) return false;
   const url = URL.parse(text);

@@ -181,6 +181,10 @@ const settings = {
     description:
       'Web pages of these origins may call the service from a browser: `https://app.example.com`, several of them separated by commas, or `*` for all. Unset: only the service’s own pages.',
   }),
+  playgroundOrigins: optionalText({
+    description:
+      'Other servers that the page at `/` may compare with: their origins, such as `http://127.0.0.1:8000`, separated by commas, or `*` for all. Unset: none.',
+  }),
   streamBuffer: whole(1024, 1_073_741_824, {
     default: 1_048_576,
     description:

@@ -20,6 +20,7 @@ export type ServerConfig = Pick<
   | 'trustedProxies'
   | 'allowedHosts'
   | 'corsOrigins'
+  | 'playgroundOrigins'
   | 'bodyLimit'
   | 'unknownFields'
   | 'responsesStore'

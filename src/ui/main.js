@@ -1,6 +1,6 @@
-import { Api } from './api.js';
-import { part } from './part.js';
-import { Playground } from './playground.js';
+import { lexer } from './marked.js';
+import { startSettings } from './settings/settings.js';
+import { Workbench } from './workbench.js';
 
-const key = part(document, 'key', HTMLInputElement);
-new Playground(new Api(() => key.value.trim(), window.fetch.bind(window))).start();
+startSettings();
+new Workbench(lexer, window.fetch.bind(window), window.localStorage).start();

@@ -20,6 +20,8 @@ export function part(root, name, type) {
  * @returns {HTMLElement}
  */
 export function copyOf(name) {
-  const element = part(document, name, HTMLTemplateElement).content.firstElementChild?.cloneNode(true);
-  return /** @type {HTMLElement} */ (element);
+  /** @type {HTMLTemplateElement | null} */
+  const template = document.querySelector(`template[data-part="${name}"]`);
+  if (!template) throw new Error(`the page has no template named ${name}`);
+  return /** @type {HTMLElement} */ (template.content.firstElementChild?.cloneNode(true));
 }

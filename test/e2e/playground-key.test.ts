@@ -23,8 +23,8 @@ describeChromium('the playground of a service with API keys', (openPage) => {
     });
     const playground = new PlaygroundPage(page);
     const refusal = page.locator('[data-part=service-error]');
-    await refusal.getByText('An API key is needed').waitFor();
-    expect(await refusal.textContent()).toContain('Enter an API key');
+    await refusal.getByText('The service needs an API key.').waitFor();
+    expect(await refusal.textContent()).toContain('Enter one under Settings, “Key and servers”.');
 
     const field = playground.field('API key');
     expect(await field.getAttribute('type')).toBe('password');
@@ -33,8 +33,9 @@ describeChromium('the playground of a service with API keys', (openPage) => {
     await field.press('Tab');
     await playground.ready();
     expect(await refusal.textContent()).toBe('');
-    await playground.generate({ 'Max tokens': '8' });
-    expect(await playground.part('A', 'tokens').textContent()).toBe('8');
+    await playground.set({ 'Max tokens': '8' });
+    await playground.say('It is a truth');
+    expect(await playground.turns.textContent()).toContain('8 tokens');
 
     const kept = await page.evaluate(`(async () => JSON.stringify({
       local: { ...localStorage },

@@ -24,7 +24,11 @@ interface OpenedPage {
   errors: string[];
 }
 
-export type OpenPage = (url: string, options?: BrowserContextOptions) => Promise<OpenedPage>;
+export type OpenPage = (
+  url: string,
+  options?: BrowserContextOptions,
+  otherServers?: readonly string[],
+) => Promise<OpenedPage>;
 
 /** A group of tests that needs a browser; without one the group is skipped and its name says why. */
 export function describeChromium(name: string, tests: (openPage: OpenPage) => void): void {
@@ -40,18 +44,26 @@ export function describeChromium(name: string, tests: (openPage: OpenPage) => vo
       browser = await chromium.launch({ executablePath, chromiumSandbox: false, args: flags });
     });
     afterAll(() => browser.close());
-    tests((url, options) => openPage(browser, url, options));
+    tests((...page) => openPage(browser, ...page));
   });
 }
 
-/** Opens an address in its own profile, which can only reach the address's origin. Call it inside a test. */
-async function openPage(browser: Browser, url: string, options?: BrowserContextOptions): Promise<OpenedPage> {
+/**
+ * Opens an address in its own profile, which can only reach the address's origin and those of the other servers. Call it
+ * inside a test.
+ */
+async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+  otherServers: readonly string[] = [],
+): Promise<OpenedPage> {
   const context = await browser.newContext(options);
   onTestFinished(() => context.close());
-  const { origin } = new URL(url);
+  const origins = [url, ...otherServers].map((each) => new URL(each).origin);
   const strayRequests: string[] = [];
   await context.route(
-    (address) => address.origin !== origin,
+    (address) => !origins.includes(address.origin),
     (route) => {
       strayRequests.push(route.request().url());
       return route.abort();

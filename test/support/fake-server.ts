@@ -114,6 +114,7 @@ export const fakeConfig: ServerConfig = {
   trustedProxies: false,
   allowedHosts: null,
   corsOrigins: null,
+  playgroundOrigins: [],
   rateLimit: null,
   streamBuffer: 1_000_000,
   streamIntervalMs: 5,

@@ -1,22 +1,33 @@
 import { describe, expect, it } from 'vitest';
 import { errorCatalogue } from '../../src/errors.ts';
-import { Api } from '../../src/ui/api.js';
-import { ApiError } from '../../src/ui/api-error.js';
-import { remedy } from '../../src/ui/remedy.js';
-import { requestFor } from '../../src/ui/request.js';
+import { Api } from '../../src/ui/api/api.js';
+import { ApiError } from '../../src/ui/api/api-error.js';
+import { requestFor } from '../../src/ui/api/request.js';
+import { headline, remedy } from '../../src/ui/errors/words.js';
+import { isAltup, Servers } from '../../src/ui/models/servers.js';
 import { fakeModel, fakeServer } from '../support/fake-server.ts';
+import { pageSettings } from '../support/page-settings.ts';
 
-const settings = { max_tokens: '4', temperature: '', top_p: '', seed: '' };
-const question = requestFor({ model: 'tiny', prompt: 'It', settings });
+const settings = pageSettings({ max_tokens: '4' });
+const asked = { model: 'tiny', prompt: 'It', settings, isAltup: true };
+const question = requestFor(asked);
 
-/** The page's API client, on the server's own answers. */
-function apiOf(respond: (path: string, init: RequestInit) => Promise<Response> | Response, key = '') {
+type Respond = (path: string, init: RequestInit) => Promise<Response> | Response;
+
+/** A `fetch` that records where each request goes. */
+function recorded(respond: Respond) {
   const sent: { path: string; headers: Record<string, string> }[] = [];
   const fetch = async (path: unknown, init: RequestInit = {}) => {
     sent.push({ path: String(path), headers: init.headers as Record<string, string> });
     return respond(String(path), init);
   };
-  return { api: new Api(() => key, fetch as typeof globalThis.fetch), sent };
+  return { sent, fetch: fetch as typeof globalThis.fetch };
+}
+
+/** The page's API client, on the server's own answers. */
+function apiOf(respond: Respond, key = '') {
+  const { sent, fetch } = recorded(respond);
+  return { api: new Api(() => key, fetch), sent };
 }
 
 function onServer(key = '', options: Parameters<typeof fakeServer>[0] = {}) {
@@ -65,7 +76,7 @@ it('streams a completion and counts its tokens', async () => {
 
 it('streams a chat', async () => {
   const prompt = [{ role: 'user' as const, content: 'It' }];
-  const chunks = await chunksOf(onServer().api, requestFor({ model: 'tiny', prompt, settings }));
+  const chunks = await chunksOf(onServer().api, requestFor({ ...asked, prompt }));
   expect(chunks.map(({ choices }) => choices[0]?.delta?.content ?? '').join('')).toBe('ok');
 });
 
@@ -90,7 +101,7 @@ describe('errors', () => {
     );
 
   it('are the service’s own, with the field', async () => {
-    const wrong = requestFor({ model: 'tiny', prompt: 'It', settings: { ...settings, temperature: '9' } });
+    const wrong = requestFor({ ...asked, settings: { ...settings, temperature: '9' } });
     const error = await chunksOf(onServer().api, wrong).catch((caught: unknown) => caught);
     expect(error).toMatchObject({
       code: 'invalid_request',
@@ -99,7 +110,8 @@ describe('errors', () => {
       message: expect.stringContaining('`temperature` must be a number from 0 to 2'),
       requestId: expect.any(String),
     });
-    expect(remedy(error as ApiError)).toBe('Change temperature and try again.');
+    expect(headline(error as ApiError)).toBe('Temperature must be a number from 0 to 2, not 9.');
+    expect(remedy(error as ApiError)).toBe('Change Temperature and try again.');
   });
 
   it('come also after the stream has begun', async () => {
@@ -139,8 +151,44 @@ describe('errors', () => {
     expect(await failure(api, controller.signal)).not.toBeInstanceOf(ApiError);
   });
 
-  it('have a remedy of their own, but for faults of the service', () => {
+  it.each([
+    [
+      'model',
+      "'t5' has no chat template: use /v1/completions",
+      'This model has no chat template, so it cannot chat.',
+    ],
+    [
+      'messages',
+      'The chat has 9 tokens; the model takes at most 8 tokens.',
+      'The chat is longer than this model can read.',
+    ],
+    [
+      'max_tokens',
+      "The prompt's 4 tokens plus `max_tokens` of 9 exceed this limit.",
+      'Max tokens: more than this model has room for.',
+    ],
+    [
+      'response_format',
+      '`response_format` cannot be compiled: Invalid type',
+      'JSON schema cannot be compiled: Invalid type',
+    ],
+    ['messages[0].content', 'It is empty.', 'The chat cannot be used as it is.'],
+    ['n', '`n` must be 1', 'The service cannot do this.'],
+  ])('of %s are in the page’s words: %s', (param, message, words) => {
+    expect(headline(new ApiError({ code: 'invalid_request', param, message }))).toBe(words);
+  });
+
+  it('of other servers, with codes of their own, are understood', async () => {
+    const answer = { error: { message: 'bad key', code: 401, type: 'x' } };
+    const error = await failure(apiOf(() => Response.json(answer, { status: 401 })).api);
+    expect(error).toMatchObject({ code: 'unauthorized', message: 'bad key' });
+    const other = await failure(apiOf(() => Response.json(answer, { status: 400 })).api);
+    expect(other).toMatchObject({ code: 'refused' });
+  });
+
+  it('have words and a remedy of their own, except for faults of the service', () => {
     const remedyOf = (code: string) => remedy(new ApiError({ code, message: '' }));
+    const headlineOf = (code: string) => headline(new ApiError({ code, param: 'stop', message: '' }));
     // The page only requests existing routes for clients, with the right methods, in plain JSON.
     const unreachable = ['not_found', 'forbidden', 'method_not_allowed', 'unsupported_media_type'];
     const reachable = Object.entries(errorCatalogue).filter(
@@ -148,7 +196,13 @@ describe('errors', () => {
     );
     expect(reachable.length).toBeGreaterThan(5);
     for (const [code] of reachable)
-      expect([code, remedyOf(code)]).not.toEqual([code, remedyOf('internal_error')]);
+      expect([code, remedyOf(code), headlineOf(code)]).not.toEqual([
+        code,
+        remedyOf('internal_error'),
+        headlineOf('internal_error'),
+      ]);
+    for (const [code] of reachable)
+      expect([code, headlineOf(code)]).not.toEqual([code, headlineOf('internal_error')]);
   });
 });
 
@@ -168,5 +222,45 @@ describe('the API key', () => {
       .catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'unfit_key' });
     expect((error as Error).message).not.toContain('schl');
+  });
+});
+
+describe('other servers', () => {
+  const foreign = { data: [{ id: 'llama', object: 'model', meta: { n_ctx: 4096 } }] };
+
+  it('are added by their address, with or without /v1, and asked with their own key', async () => {
+    const { sent, fetch } = recorded(() => Response.json(foreign));
+    const servers = new Servers(
+      () => 'sk-own',
+      fetch,
+      () => {},
+    );
+    expect(await servers.add(' http://127.0.0.1:8000/v1/ ', 'sk-other')).toBeNull();
+    expect(await servers.add('https://llm.example.com/base', '')).toBeNull();
+    expect(sent).toEqual([
+      { path: 'http://127.0.0.1:8000/v1/models', headers: { authorization: 'Bearer sk-other' } },
+      { path: 'https://llm.example.com/base/v1/models', headers: {} },
+    ]);
+    expect(servers.all.map(({ name }) => name)).toEqual(['', '127.0.0.1:8000', 'llm.example.com/base']);
+    expect(servers.models[0]!.card).toMatchObject({ id: 'llama', state: 'ready', max_model_len: 4096 });
+    expect(isAltup(servers.models[0]!)).toBe(false);
+    servers.remove(servers.all[1]!);
+    expect(await servers.add('https://llm.example.com/base/', '')).toBeNull();
+    expect(servers.all.map(({ name }) => name)).toEqual(['', 'llm.example.com/base']);
+  });
+
+  it.each([
+    ['localhost', 'server_address'],
+    ['file:///etc/passwd', 'server_address'],
+    ['http://127.0.0.1:1', 'unreachable_server'],
+  ])('are refused: %s', async (address, code) => {
+    const { fetch } = recorded(() => Promise.reject(new TypeError('Failed to fetch')));
+    const servers = new Servers(
+      () => '',
+      fetch,
+      () => {},
+    );
+    expect(await servers.add(address, '')).toMatchObject({ code });
+    expect(servers.all).toHaveLength(1);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { comparison, duration, rate } from '../../src/ui/figure-text.js';
-import { Figures } from '../../src/ui/figures.js';
+import { duration, figuresLine, rate } from '../../src/ui/figures/figure-text.js';
+import { Figures } from '../../src/ui/figures/figures.js';
 
 function timed(sentAt: number, counts: [count: number, at: number][], endedAt: number): Figures {
   const figures = new Figures(sentAt);
@@ -89,12 +89,13 @@ describe('figures as text', () => {
 
   it.each([
     [null, '–'],
+    [0, '0'],
     [3.09, '3.1'],
     [41.5, '42'],
     [1234.5, '1,235'],
   ])('a rate of %s', (perSecond, text) => expect(rate(perSecond)).toBe(text));
 
-  it('compare two streams', () => {
+  it('are a line, with a rate only where there is one', () => {
     const quick = timed(
       0,
       [
@@ -103,40 +104,8 @@ describe('figures as text', () => {
       ],
       410,
     );
-    const slow = timed(
-      0,
-      [
-        [1, 34],
-        [41, 834],
-      ],
-      834,
-    );
-    expect(comparison(quick, slow)).toBe(
-      'A wrote 2.00× as many tokens per second as B; its first token came 24 ms sooner.',
-    );
-    expect(comparison(slow, quick)).toBe(
-      'A wrote 0.50× as many tokens per second as B; its first token came 24 ms later.',
-    );
-    expect(comparison(quick, quick)).toMatch(/1\.00×.*their first tokens came at the same time/);
-    expect(comparison(quick, new Figures(0))).toBeNull();
-  });
-
-  it('compare two streams that arrived all at once by what the service measured', () => {
-    const [a, b] = [0, 1].map((i) =>
-      timed(
-        0,
-        [
-          [1, 500 + i],
-          [120, 500.5 + i],
-        ],
-        502,
-      ),
-    );
-    expect(comparison(a!, b!)).toBeNull();
-    a!.measured({ time_to_first_token_ms: 20, mean_itl_ms: 5 });
-    b!.measured({ time_to_first_token_ms: 30, mean_itl_ms: 10 });
-    expect(comparison(a!, b!)).toBe(
-      'A wrote 2.00× as many tokens per second as B; its first token came 10 ms sooner.',
-    );
+    expect(figuresLine(quick)).toBe('41 tokens · first after 10 ms · 100 tokens/s');
+    expect(figuresLine(timed(0, [[1, 10]], 10))).toBe('1 token · first after 10 ms');
+    expect(figuresLine(new Figures(0))).toBe('');
   });
 });

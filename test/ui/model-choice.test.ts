@@ -1,9 +1,8 @@
 import { expect, describe as group, it } from 'vitest';
-import { baselineOf, describe, firstChoice } from '../../src/ui/model-choice.js';
+import { baselineOf, describe, firstChoice } from '../../src/ui/models/model-choice.js';
 
 const card = (id: string, variant: string | null, fields: object = {}) => ({
   id,
-  root: id.split(':')[0]!,
   state: 'ready' as const,
   precision: id.split(':')[1] ?? 'fp32',
   variant,

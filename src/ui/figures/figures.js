@@ -1,0 +1,85 @@
+/** @import { RequestMetrics } from '../api/api.js' */
+
+/**
+ * Minimum milliseconds for a rate. Tokens may arrive many at a time, when a proxy or the page itself is busy; over a
+ * shorter time, their arrivals say nothing about the model's speed.
+ */
+const minRateMs = 250;
+
+/**
+ * Speed of a stream: as its reader sees it while it runs, then by the service's own timings. All times are milliseconds
+ * on one clock.
+ */
+export class Figures {
+  #sentAt;
+  /** @type {number | null} */
+  #firstAt = null;
+  /** Tokens that came together with the first. */
+  #firstCount = 0;
+  #lastAt = 0;
+  /** @type {number | null} */
+  #endedAt = null;
+  /** @type {RequestMetrics | null} */
+  #measured = null;
+
+  tokens = 0;
+
+  /** @param {number} sentAt */
+  constructor(sentAt) {
+    this.#sentAt = sentAt;
+  }
+
+  /**
+   * @param {number} count of all tokens so far
+   * @param {number} at
+   */
+  counted(count, at) {
+    if (count <= this.tokens) return;
+    if (this.#firstAt === null) {
+      this.#firstAt = at;
+      this.#firstCount = count;
+    }
+    this.tokens = count;
+    this.#lastAt = at;
+  }
+
+  /** @param {number} at */
+  ended(at) {
+    this.#endedAt = at;
+  }
+
+  get isEnded() {
+    return this.#endedAt !== null;
+  }
+
+  /** @param {RequestMetrics} metrics from the end of the stream */
+  measured(metrics) {
+    this.#measured = metrics;
+  }
+
+  /** Whether the server itself timed the answer. */
+  get isMeasured() {
+    return this.#measured !== null;
+  }
+
+  /** From sending the request to the first token; null before that token. */
+  get firstTokenMs() {
+    if (this.#firstAt === null) return null;
+    return this.#measured?.time_to_first_token_ms ?? this.#firstAt - this.#sentAt;
+  }
+
+  /** From the first token to the last; null if there are too few tokens or too little time to tell. */
+  get tokensPerSecond() {
+    if (this.#measured) {
+      const { mean_itl_ms: gapMs } = this.#measured;
+      return gapMs === null || gapMs <= 0 ? null : 1000 / gapMs;
+    }
+    if (this.#firstAt === null || this.#lastAt - this.#firstAt < minRateMs) return null;
+    return ((this.tokens - this.#firstCount) / (this.#lastAt - this.#firstAt)) * 1000;
+  }
+
+  /** @param {number} now */
+  totalMs(now) {
+    return (this.#endedAt ?? now) - this.#sentAt;
+  }
+}
