@@ -55,7 +55,7 @@ describeChromium('the playground’s chat', (openPage) => {
       /^Context: \d+ of 512 tokens used, \d+ left$/,
     );
     expect(await page.getByRole('status').last().textContent()).toMatch(
-      /^austen-gemma3n: 40 tokens · first after .* · [\d,.]+ tokens\/s · Reached max tokens\.$/,
+      /^austen-gemma3n: 40 tokens(, \d+ guessed)? · first after .* · [\d,.]+ tokens\/s · Reached max tokens\.$/,
     );
     expect([strayRequests, errors]).toEqual([[], []]);
   });

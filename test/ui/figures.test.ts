@@ -105,6 +105,8 @@ describe('figures as text', () => {
       410,
     );
     expect(figuresLine(quick)).toBe('41 tokens · first after 10 ms · 100 tokens/s');
+    quick.guessed = 30;
+    expect(figuresLine(quick)).toBe('41 tokens, 30 guessed · first after 10 ms · 100 tokens/s');
     expect(figuresLine(timed(0, [[1, 10]], 10))).toBe('1 token · first after 10 ms');
     expect(figuresLine(new Figures(0))).toBe('');
   });

@@ -28,7 +28,12 @@ import { eventData } from './event-stream.js';
 
 /** @typedef {{ content: (ChatToken & { top_logprobs: ChatToken[] })[] | null }} ChatLogprobs */
 
-/** @typedef {{ prompt_tokens: number, completion_tokens: number }} Usage */
+/**
+ * @typedef {object} Usage
+ * @property {number} prompt_tokens
+ * @property {number} completion_tokens
+ * @property {{ accepted_prediction_tokens?: number }} [completion_tokens_details]
+ */
 
 /**
  * @typedef {object} Chunk

@@ -56,6 +56,8 @@ export class Generation {
         const scored = tokensOf(choice?.logprobs);
         this.#tokens.push(...scored);
         if (usage) this.usage = usage;
+        this.figures.guessed =
+          usage?.completion_tokens_details?.accepted_prediction_tokens ?? this.figures.guessed;
         const count = usage?.completion_tokens || this.#tokens.length;
         if (added !== '' || usage) this.figures.counted(count, this.#clock());
         if (metrics) this.figures.measured(metrics);

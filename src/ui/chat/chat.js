@@ -73,6 +73,8 @@ export class Chat {
     part(document, 'context', HTMLElement).textContent = contextLine(this.#usage, card);
     part(document, 'new-chat', HTMLButtonElement).hidden = isNew;
     part(document, 'hint', HTMLElement).hidden = !isNew;
+    // The composer may have grown over the end of the text.
+    this.#follow.grown();
   }
 
   /** @param {Conversation} conversation */
@@ -170,6 +172,5 @@ export class Chat {
     part(document, 'status', HTMLElement).textContent = error ? '' : `${turn.model}: ${turn.figures}.`;
     if (error?.code === 'model_not_found') this.#onMissing();
     this.#arrange();
-    this.#follow.grown();
   }
 }

@@ -64,13 +64,18 @@ export class RowView {
     const note = part(this.element, 'parting', HTMLElement);
     note.hidden = false;
     const shared = at === null ? -1 : tokenAt(first.tokens, at);
-    note.textContent =
-      at === null
-        ? 'All answers are the same.'
-        : at === 0
-          ? 'The answers part at once.'
-          : `The answers are the same for ${shared > 0 ? tokenCount(shared) : `${at} characters`}, then they part.`;
+    note.textContent = partingText(at, shared);
   }
+}
+
+/**
+ * @param {number | null} at the character where answers part; null: nowhere
+ * @param {number} tokens before it; -1: unknown
+ */
+function partingText(at, tokens) {
+  if (at === null) return 'All answers are the same.';
+  if (at === 0 || tokens === 0) return 'The answers part at once.';
+  return `The answers are the same for ${tokens > 0 ? tokenCount(tokens) : `${at} characters`}, then they part.`;
 }
 
 /** @param {Lane} lane */

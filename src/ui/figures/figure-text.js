@@ -24,8 +24,9 @@ export const tokenCount = (count) => `${count} ${count === 1 ? 'token' : 'tokens
  *
  * @param {Figures} figures
  */
-export function figuresLine({ tokens, firstTokenMs, tokensPerSecond }) {
+export function figuresLine({ tokens, guessed, firstTokenMs, tokensPerSecond }) {
   if (firstTokenMs === null) return '';
   const speed = tokensPerSecond === null ? '' : ` · ${rate(tokensPerSecond)} tokens/s`;
-  return `${tokenCount(tokens)} · first after ${duration(firstTokenMs)}${speed}`;
+  const guesses = guessed === 0 ? '' : `, ${guessed} guessed`;
+  return `${tokenCount(tokens)}${guesses} · first after ${duration(firstTokenMs)}${speed}`;
 }

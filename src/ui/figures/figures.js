@@ -23,6 +23,8 @@ export class Figures {
   #measured = null;
 
   tokens = 0;
+  /** Tokens that prompt lookup guessed, so that they took no step of their own. */
+  guessed = 0;
 
   /** @param {number} sentAt */
   constructor(sentAt) {
