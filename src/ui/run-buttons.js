@@ -68,3 +68,13 @@ export function perFrame(draw) {
     });
   };
 }
+
+/**
+ * Scrolls to results that begin to come, so that a phone shows them.
+ *
+ * @param {HTMLElement} results
+ */
+export function reveal(results) {
+  const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  results.scrollIntoView({ block: 'start', behavior: isCalm ? 'instant' : 'smooth' });
+}

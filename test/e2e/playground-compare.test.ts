@@ -95,9 +95,9 @@ describeChromium('the playground’s comparison', (openPage) => {
       buffer: Buffer.from(text),
     });
     await playground.part('file').setInputFiles(file('empty.txt', ' \n'));
-    expect(await playground.part('compare-error').textContent()).toContain('This file has no prompts.');
+    await playground.part('compare-error').getByText('This file has no prompts.').waitFor();
     await playground.part('file').setInputFiles(file('prompts.jsonl', lines.join('\n')));
-    expect(await playground.part('file-note').textContent()).toBe('3 prompts from prompts.jsonl: Emma was …');
+    await playground.page.getByText('3 prompts from prompts.jsonl: Emma was …').waitFor();
     await playground.generate();
     expect(await page.locator('.row > .prompt').allTextContents()).toEqual([
       'Emma was',

@@ -1,15 +1,14 @@
 /** @import { Lane, Lanes } from './lanes.js' */
 
-import { ApiError } from '../api/api-error.js';
 import { Generation } from '../api/generation.js';
 import { requestFor } from '../api/request.js';
 import { showError } from '../errors/notice.js';
 import { isAltup } from '../models/servers.js';
 import { part } from '../part.js';
-import { perFrame, RunButtons } from '../run-buttons.js';
+import { perFrame, RunButtons, reveal } from '../run-buttons.js';
 import { markInvalid, readSettings } from '../settings/settings.js';
 import { showLegend } from '../tokens/token-text.js';
-import { linesOf, promptsIn } from './prompts.js';
+import { PromptFields } from './prompt-fields.js';
 import { RowView } from './row-view.js';
 import { showSummary, summarise } from './summary.js';
 
@@ -20,13 +19,11 @@ const isChecked = (name) => part(document, name, HTMLInputElement).checked;
 export class Compare {
   #lanes;
   #onMissing;
-  #prompt = part(document, 'prompt', HTMLTextAreaElement);
+  #prompts;
   #error = part(document, 'compare-error', HTMLElement);
   #results = part(document, 'results', HTMLElement);
   #rows = part(document, 'rows', HTMLElement);
   #buttons = new RunButtons('generate', 'compare-stop');
-  /** @type {{ name: string, prompts: string[] } | null} */
-  #file = null;
 
   /** @param {Lanes} lanes @param {() => void} onMissing a model is no longer served */
   constructor(lanes, onMissing) {
@@ -37,42 +34,7 @@ export class Compare {
       event.preventDefault();
       void this.#run();
     });
-    this.#prompt.addEventListener('keydown', ({ key, ctrlKey, metaKey }) => {
-      if (key === 'Enter' && (ctrlKey || metaKey)) form.requestSubmit();
-    });
-    const input = part(document, 'file', HTMLInputElement);
-    input.addEventListener('change', () => void this.#read(input));
-    part(document, 'no-file', HTMLButtonElement).addEventListener('click', () => this.#use(null));
-  }
-
-  get #prompts() {
-    if (this.#file) return this.#file.prompts;
-    return isChecked('lines') ? linesOf(this.#prompt.value) : [this.#prompt.value];
-  }
-
-  /** @param {HTMLInputElement} input */
-  async #read(input) {
-    const [file] = input.files ?? [];
-    input.value = '';
-    if (!file) return;
-    try {
-      this.#use({ name: file.name, prompts: promptsIn(await file.text()) });
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      showError(this.#error, error);
-    }
-  }
-
-  /** @param {{ name: string, prompts: string[] } | null} file null: the prompt of the page */
-  #use(file) {
-    this.#file = file;
-    const note = part(document, 'file-note', HTMLElement);
-    note.hidden = file === null;
-    note.textContent = file ? `${file.prompts.length} prompts from ${file.name}: ${file.prompts[0]} …` : '';
-    part(document, 'no-file', HTMLButtonElement).hidden = file === null;
-    this.#prompt.hidden = file !== null;
-    part(document, 'prompt-label', HTMLElement).hidden = file !== null;
-    showError(this.#error, null);
+    this.#prompts = new PromptFields(form, this.#error);
   }
 
   async #run() {
@@ -91,8 +53,8 @@ export class Compare {
     const done = lanes.map(() => []);
     const summarised = () => showSummary(part(document, 'summary', HTMLElement), lanes, done.map(summarise));
     summarised();
-    this.#results.scrollIntoView({ block: 'start', behavior: 'smooth' });
-    for (const prompt of this.#prompts) {
+    reveal(this.#results);
+    for (const prompt of this.#prompts.all) {
       if (signal.aborted) break;
       await this.#ask(prompt, lanes, inTurn, signal, done, summarised);
       if (done.some((each) => each.at(-1)?.error)) break;

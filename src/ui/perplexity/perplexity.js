@@ -6,7 +6,7 @@ import { cell, laneRow } from '../compare/summary.js';
 import { showError } from '../errors/notice.js';
 import { nameOf } from '../models/servers.js';
 import { copyOf, part } from '../part.js';
-import { RunButtons } from '../run-buttons.js';
+import { RunButtons, reveal } from '../run-buttons.js';
 import { showLegend, showTokens } from '../tokens/token-text.js';
 import { score } from './score.js';
 
@@ -38,7 +38,7 @@ export class Perplexity {
     showLegend(part(document, 'score-legend', HTMLElement), false);
     this.#results.hidden = false;
     part(document, 'status', HTMLElement).textContent = 'Measuring';
-    this.#results.scrollIntoView({ block: 'start', behavior: 'smooth' });
+    reveal(this.#results);
     const measured = lanes.map(async ({ model }, i) => {
       const row = /** @type {HTMLElement} */ (rows[i]);
       const place = /** @type {HTMLElement} */ (texts[i]);
