@@ -62,10 +62,10 @@ unsafe fn round<L: Dots, T: Element, const BITS: usize>(from: *const T) -> ([i8;
     let greatest = f32::from_bits(bits as u32);
     let inverse = if greatest > 0.0 { 127.0 / greatest } else { 0.0 };
     let mut whole = [0_i32; BLOCK];
-    let mut sum = 0_i32;
+    let mut sum = 0;
     for i in 0..BLOCK {
         whole[i] = (values[i] * inverse + ROUNDING).to_bits() as i32 - ROUNDING.to_bits() as i32;
-        sum = sum.wrapping_add(whole[i]);
+        sum += i32::from(whole[i] as i8);
     }
     let mut codes = [0_i8; BLOCK];
     for i in 0..BLOCK / 2 {
@@ -74,5 +74,5 @@ unsafe fn round<L: Dots, T: Element, const BITS: usize>(from: *const T) -> ([i8;
         (codes[places[0]], codes[places[1]]) = (even, odd);
     }
     let scale = if greatest.is_finite() { greatest / 127.0 } else { f32::NAN };
-    (codes, sum.wrapping_neg(), scale)
+    (codes, -sum, scale)
 }

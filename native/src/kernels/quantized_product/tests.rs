@@ -175,6 +175,15 @@ fn zeros_stay_zero() {
 }
 
 #[test]
+fn numbers_too_small_for_a_scale_count_as_zero() {
+    let mut case = Case::<8>::new(20, 5, 3, 1);
+    case.x.fill(f32::from_bits(1));
+    for set in DotSet::available() {
+        assert!(case.product(set, 0, 3).iter().all(|number| *number == 0.0), "{set:?}");
+    }
+}
+
+#[test]
 fn a_number_that_is_not_finite_makes_its_row_nan_and_no_other() {
     for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut case = Case::<4>::new(20, 5, 3, 1);
