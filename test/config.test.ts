@@ -347,7 +347,7 @@ it('the help names every setting', () => {
 describe('ALTUP_PLAYGROUND_ORIGINS', () => {
   it.each([
     ['http://127.0.0.1:8000, https://llm.example.com', ['http://127.0.0.1:8000', 'https://llm.example.com']],
-    ['http://[::1]:8000', ['http://[::1]:8000']],
+    ['http://[::1]:8000', null],
     ['*', ['*']],
     ['http://127.0.0.1:8000/v1', null],
     ['llm.example.com', null],

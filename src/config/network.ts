@@ -57,13 +57,13 @@ export function parseCorsOrigins(source: string, text: string): string[] {
 
 /**
  * Reads the origins of servers that the page at `/` may call; `*`: all. They become part of its content policy, so only
- * plain hosts are accepted.
+ * plain hosts are accepted; a policy cannot name an IPv6 address.
  * @param source the variable or flag the text comes from
  */
 export function parseServerOrigins(source: string, text: string): string[] {
   const origins = itemsOf(text);
   const wrong = origins.find(
-    (origin) => origin !== '*' && !(/^https?:\/\/[\w.:[\]-]+$/.test(origin) && isOrigin(origin)),
+    (origin) => origin !== '*' && !(/^https?:\/\/[\w.:-]+$/.test(origin) && isOrigin(origin)),
   );
   if (wrong === undefined) return origins;
   throw new UsageError(

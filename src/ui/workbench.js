@@ -20,7 +20,7 @@ export class Workbench {
   #chat;
   #lanes = new Lanes();
 
-  /** @param {Lexer} lexer of marked @param {typeof globalThis.fetch} fetch @param {Storage} storage */
+  /** @param {Lexer} lexer of marked @param {typeof globalThis.fetch} fetch @param {Storage | null} storage */
   constructor(lexer, fetch, storage) {
     const key = part(document, 'key', HTMLInputElement);
     this.#servers = new Servers(

@@ -153,6 +153,23 @@ describe('WaitingQueue', () => {
     expect(queue.size).toBe(3);
   });
 
+  it('refunds and admits newcomers as before while others pass a request that waits', () => {
+    const [first, blocked] = many(2, 'a', { maxTokens: 900 });
+    const [large, passing] = many(2, 'b', { maxTokens: 5000 });
+    const queue = queueOf(first!, large!);
+    for (const each of [first!, large!]) queue.take(each);
+    queue.add(blocked!);
+    queue.add(passing!);
+    queue.take(passing!, true);
+    queue.release(first!, 10, 0);
+    const [newcomer] = many(1, 'c', { arrivedAt: 5 });
+    queue.add(newcomer!);
+    // The charge of `a` is small again, and `c` did not begin behind it.
+    expect(queue.first(5, 'free')).toBe(newcomer);
+    queue.take(newcomer!);
+    expect(queue.first(5, 'free')).toBe(blocked);
+  });
+
   it('forgets what a client was charged, some time after its last request', () => {
     const chargedFirst = (now: number) => {
       const [large] = many(1, 'a', { maxTokens: 900 });

@@ -6,7 +6,7 @@ import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { exporterVersion } from '../../src/export/exporter-version.ts';
 import { copyCheckpoint } from '../support/checkpoint-copy.ts';
 
-/** SHA-256 of the files that each exporter version writes for golden checkpoints; from 11 on, for a Gemma 3n too. */
+/** SHA-256 of the files that each exporter version writes for golden checkpoints; from 11 on, for a Gemma 3n too; from 16 on, in fp16 too. */
 const written: Record<string, string> = {
   '1': '6aef476ba3d3f4005c3f978a6c41a8a142a3c06b6d816b88a32e12e67042b91b',
   '2': '237104c012074650edfd5294fff3329482db639e6e8891553a6c73df6b0c15f1',
@@ -23,13 +23,21 @@ const written: Record<string, string> = {
   '13': '32fad6d44e9410df5c99724bc3c379d68cfe86476487ee7ca79b9d0b2b0b68f6',
   '14': 'aec794e44fa168dfdc1f99ceb939a0449bfa148ad2a3d09e0411a9842c0e53e2',
   '15': '92ff29ceaf33d1e776849ba7c7d44a1f8b06a7e73a79f7fe3bd3a61d923261ba',
+  '16': '81f17f65a4a945aa06b3319dbf06e69a89123f6e799de35d6c1e7d3c3e5566c6',
 };
+
+const exported = [
+  ['altup-k2', 'fp32'],
+  ['recycled-k2', 'fp32'],
+  ['gemma3n-k2', 'fp32'],
+  ['gemma3n-k2', 'fp16'],
+] as const;
 
 // Exports are kept until the version changes. If the exporter changes without it, the service keeps using old graphs.
 it('the exporter version is raised whenever the exported files change', async () => {
   const hash = createHash('sha256');
-  for (const variant of ['altup-k2', 'recycled-k2', 'gemma3n-k2']) {
-    const { folder } = await ensureExport(await copyCheckpoint(variant), 'fp32');
+  for (const [variant, precision] of exported) {
+    const { folder } = await ensureExport(await copyCheckpoint(variant), precision);
     const graphs = variant.startsWith('gemma') ? ['decoder'] : ['encoder', 'decoder'];
     for (const file of graphs.flatMap((graph) => [`${graph}.onnx`, `${graph}.onnx.data`])) {
       hash.update(await readFile(join(folder, file)));

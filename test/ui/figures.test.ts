@@ -38,6 +38,21 @@ describe('figures of a stream', () => {
     expect(figures.tokensPerSecond).toBe(100);
   });
 
+  it('take the times of the text if its tokens are only counted at the end', () => {
+    const figures = timed(
+      0,
+      [
+        [0, 10],
+        [0, 200],
+        [0, 510],
+      ],
+      600,
+    );
+    figures.counted(51, 590, false);
+    expect(figures.firstTokenMs).toBe(10);
+    expect(figures.tokensPerSecond).toBe(100);
+  });
+
   it('have no rate before tokens have come for a while', () => {
     const figures = new Figures(0);
     expect([figures.firstTokenMs, figures.tokensPerSecond, figures.totalMs(7)]).toEqual([null, null, 7]);

@@ -60,7 +60,10 @@ fn private_files() -> Vec<(usize, usize)> {
         let (from, to) = words.next()?.split_once('-')?;
         let (access, inode) = (words.next()?, words.nth(2)?);
         let end = |text| usize::from_str_radix(text, 16).ok();
-        (access.ends_with('p') && inode != "0").then_some((end(from)?, end(to)?))
+        // These have an inode, but their pages do not come back.
+        let is_memory =
+            words.next().is_some_and(|path| path.starts_with("/dev/") || path.starts_with("/anon"));
+        (access.ends_with('p') && inode != "0" && !is_memory).then_some((end(from)?, end(to)?))
     };
     maps.lines().filter_map(range).collect()
 }

@@ -155,13 +155,14 @@ impl Shape {
         let (codes, scales, zeros) = (codes.data(), scales.data(), zeros.data());
         let (set, blocks) = (DotSet::fastest(), self.blocks());
         // SAFETY: the tensors have the dims just checked, and N and K are above zero.
-        Ok(unsafe {
+        let matrix = unsafe {
             if bits == 4 {
-                Matrix::Four(Packed::new(set, &Codes { codes, scales, zeros, columns, blocks }))
+                Packed::new(set, &Codes { codes, scales, zeros, columns, blocks }).map(Matrix::Four)
             } else {
-                Matrix::Eight(Packed::new(set, &Codes { codes, scales, zeros, columns, blocks }))
+                Packed::new(set, &Codes { codes, scales, zeros, columns, blocks }).map(Matrix::Eight)
             }
-        })
+        };
+        matrix.ok_or_else(|| format!("no memory for a matrix of {columns} x {width} numbers"))
     }
 }
 

@@ -40,6 +40,17 @@ const entry = new Script('run()');
 setFlagsFromString('--expose-gc');
 const collectGarbage: (options: object) => void = runInNewContext('gc');
 
+/** Milliseconds after the last tokenizer came or went. */
+const collectAfterMs = 1000;
+let collecting: NodeJS.Timeout | undefined;
+
+/** A process that waits collects nothing by itself: 150 MB stay after reading a vocabulary of 262,144 tokens. */
+function collectSoon(): void {
+  clearTimeout(collecting);
+  const collect = () => collectGarbage({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  collecting = setTimeout(collect, collectAfterMs).unref();
+}
+
 /** Runs a function with a time limit. @throws Error with the code `ERR_SCRIPT_EXECUTION_TIMEOUT` */
 function within<T>(milliseconds: number, run: () => T): T {
   interruptible.run = run;
@@ -50,7 +61,7 @@ function load({ checkpoint, reading }: TextSource, milliseconds: number): Loaded
   let loaded = kept.get(checkpoint);
   kept.delete(checkpoint);
   if (loaded?.reading !== reading) loaded = undefined;
-  const isNew = loaded === undefined;
+  if (!loaded) collectSoon();
   loaded ??= within(milliseconds, () => {
     const tokenizer = Tokenizer.load(checkpoint);
     const info = readTokenizerInfo(checkpoint);
@@ -64,8 +75,6 @@ function load({ checkpoint, reading }: TextSource, milliseconds: number): Loaded
     kept.delete(folder);
     total -= fileBytes;
   }
-  // A process that waits collects nothing by itself: 150 MB after a vocabulary of 262,144 tokens.
-  if (isNew) collectGarbage({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   return loaded;
 }
 
@@ -124,6 +133,7 @@ try {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit());
 process.on('message', (message: SentTextJob | { forget: string }) => {
-  if ('forget' in message) kept.delete(message.forget);
-  else process.send!(perform(message));
+  if ('forget' in message) {
+    if (kept.delete(message.forget)) collectSoon();
+  } else process.send!(perform(message));
 });

@@ -155,10 +155,10 @@ export class PrefillPlanner {
     const isLong = this.#hasEncoder && shared === null && next.promptTokens.length > budget;
     if (isLong && plan.cost > 0) return false;
     if (next.task === 'embed') {
-      this.#planEmbedding(next, plan);
+      this.#planEmbedding(next, passes.length > 0, plan);
       return true;
     }
-    const holder = this.#start(next, shared, plan);
+    const holder = this.#start(next, shared, passes.length > 0, plan);
     if (holder === null) return false;
     for (const passed of passes) this.#passedBy.set(passed, this.#passedLengthOf(passed) + fullLength(next));
     plan.started.push(next.id);
@@ -196,10 +196,10 @@ export class PrefillPlanner {
   }
 
   /** It is done when the step ends, so nothing is kept of it. */
-  #planEmbedding(request: SchedulableEmbedding, plan: PrefillUnderWay): void {
+  #planEmbedding(request: SchedulableEmbedding, isPassing: boolean, plan: PrefillUnderWay): void {
     const { id, client, promptTokens } = request;
     this.#turns.set(client, this.#step);
-    this.#queue.take(request);
+    this.#queue.take(request, isPassing);
     this.#queue.release(request, promptTokens.length, this.#now);
     plan.started.push(id);
     plan.embeds.push(id);
@@ -222,6 +222,7 @@ export class PrefillPlanner {
   #start(
     request: SchedulableSequence,
     shared: SharedPrefix | null,
+    isPassing: boolean,
     plan: PrefillUnderWay,
   ): RunningSequence | null {
     const slot = this.#slotFor(shared);
@@ -237,7 +238,7 @@ export class PrefillPlanner {
       shared,
     };
     this.#table.take(holder, slot);
-    this.#queue.take(request);
+    this.#queue.take(request, isPassing);
     this.#holders.set(request.id, holder);
     if (isThere) this.#takeOver(holder, slot, shared, plan);
     return holder;

@@ -24,9 +24,9 @@ export const forgetMs = 10_000;
 export const headStartTokens = 4096;
 
 /**
- * Requests that wait for a slot, and embedding requests, which wait only for a step. Start-time fair queueing (Goyal et al. 1996) shares the slots between clients: the
- * client with the lowest charge goes first. A request is charged its prompt and `maxTokens` when it starts; what it did
- * not compute is refunded when it ends.
+ * Requests that wait for a slot, and embedding requests, which wait only for a step. Start-time fair queueing (Goyal et
+ * al. 1996) shares the slots between clients: the client with the lowest charge goes first. A request is charged its
+ * prompt and `maxTokens` when it starts; what it did not compute is refunded when it ends.
  *
  * - Priority and age only order the requests of one client. Priorities below 0 also give their client a bounded head
  *   start.
@@ -76,10 +76,13 @@ export class WaitingQueue<T extends Ranked> {
     return best?.head ?? null;
   }
 
-  /** Records that `request` left the queue. */
-  take(request: T): void {
+  /**
+   * Records that `request` left the queue.
+   * @param isPassing others that wait come before it. Their clients are not left behind: the floor stays.
+   */
+  take(request: T, isPassing = false): void {
     const client = this.#clients.get(request.client)!;
-    this.#floor = Math.max(this.#floor, shareOf(client, request));
+    if (!isPassing) this.#floor = Math.max(this.#floor, shareOf(client, request));
     client.served += costOf(request);
     if (needsSlot(request)) client.holding += 1;
     client.waiting.splice(client.waiting.indexOf(request), 1);

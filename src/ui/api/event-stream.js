@@ -1,5 +1,5 @@
 /**
- * Yields the data of each server-sent event as it arrives. This service writes an event as one line of data.
+ * Yields the data of each server-sent event as it arrives. Events of OpenAI's API are one line of data each.
  *
  * @param {ReadableStream<Uint8Array>} body
  * @returns {AsyncGenerator<string, void, void>}
@@ -15,9 +15,13 @@ export async function* eventData(body) {
       if (done) return;
       const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) if (line.startsWith('data: ')) yield line.slice('data: '.length);
+      for (const line of lines) {
+        const data = /^data: ?(.*?)\r?$/.exec(line)?.[1];
+        if (data !== undefined) yield data;
+      }
     }
   } finally {
-    reader.releaseLock();
+    // A reader that stops early ends the answer too. A stream that has failed refuses it.
+    await reader.cancel().catch(() => {});
   }
 }

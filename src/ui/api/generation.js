@@ -23,6 +23,8 @@ export class Generation {
   usage = null;
   /** @type {Token[]} */
   #tokens = [];
+  /** The same as whole characters, of so many tokens. @type {{ count: number, tokens: Token[] }} */
+  #whole = { count: 0, tokens: [] };
   #clock;
 
   /** @param {() => number} clock milliseconds */
@@ -33,7 +35,9 @@ export class Generation {
 
   /** The text's tokens with their probabilities; empty if none were asked for. */
   get tokens() {
-    return wholeCharacters(this.#tokens);
+    if (this.#whole.count !== this.#tokens.length)
+      this.#whole = { count: this.#tokens.length, tokens: wholeCharacters(this.#tokens) };
+    return this.#whole.tokens;
   }
 
   get isRunning() {
@@ -59,7 +63,8 @@ export class Generation {
         this.figures.guessed =
           usage?.completion_tokens_details?.accepted_prediction_tokens ?? this.figures.guessed;
         const count = usage?.completion_tokens || this.#tokens.length;
-        if (added !== '' || usage) this.figures.counted(count, this.#clock());
+        const hasText = added !== '' || scored.length > 0;
+        if (hasText || usage) this.figures.counted(count, this.#clock(), hasText);
         if (metrics) this.figures.measured(metrics);
         if (timings)
           this.figures.measured({
@@ -67,7 +72,7 @@ export class Generation {
             mean_itl_ms: 1000 / timings.predicted_per_second,
           });
         this.ending = endings[choice?.finish_reason ?? ''] ?? this.ending;
-        if (added === '' && scored.length === 0) continue;
+        if (!hasText) continue;
         this.text += added;
         this.state = 'writing';
         onChange();

@@ -38,7 +38,7 @@ export class Chat {
 
   /**
    * @param {Lexer} lexer of marked
-   * @param {Storage} storage for the history
+   * @param {Storage | null} storage for the history
    * @param {() => void} onMissing a model is no longer served
    */
   constructor(lexer, storage, onMissing) {
@@ -160,12 +160,20 @@ export class Chat {
   #finish({ error, text, usage }, conversation, turn, replaced) {
     if (error && text === '') {
       conversation.turns.splice(-1, 1, ...replaced);
-      if (replaced.length === 0) this.#composer.giveBack(turn.prompt);
     } else {
       this.#history.keep(conversation);
     }
-    if (conversation !== this.#conversation) return;
-    if (error && text === '') this.#showTurns();
+    if (conversation !== this.#conversation) {
+      part(document, 'status', HTMLElement).textContent = '';
+      return;
+    }
+    if (error && text === '') {
+      this.#showTurns();
+      const [before] = replaced;
+      if (before === undefined) this.#composer.giveBack(turn.prompt);
+      else if (before.prompt !== turn.prompt)
+        this.#composer.edit(turn.prompt, conversation.turns.indexOf(before));
+    }
     this.#usage = usage ?? this.#usage;
     markInvalid([error?.param ?? null]);
     showError(this.#error, error);

@@ -19,6 +19,7 @@ export class HistoryPanel {
     this.#history = history;
     this.#onOpen = onOpen;
     this.#keep.checked = history.isOn;
+    this.#keep.disabled = !history.isPossible;
     this.#keep.addEventListener('change', () => {
       if (this.#keep.checked) history.turnOn();
       else history.turnOff();
@@ -38,9 +39,9 @@ export class HistoryPanel {
 
   /** @param {boolean} hasRoom */
   #show(hasRoom) {
-    const { isOn, all } = this.#history;
+    const { isPossible, isOn, all } = this.#history;
     part(document, 'history-note', HTMLElement).textContent = !isOn
-      ? 'Chats are forgotten when this page closes.'
+      ? `Chats are forgotten when this page closes.${isPossible ? '' : ' The browser forbids it to keep anything.'}`
       : hasRoom
         ? 'Everybody who uses this browser profile can read them.'
         : 'The browser has no room left: this chat is not kept.';

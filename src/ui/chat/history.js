@@ -15,20 +15,24 @@ const isTurn = (turn) =>
 export class History {
   #storage;
 
-  /** @param {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} storage */
+  /** @param {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | null} storage null: the browser forbids it */
   constructor(storage) {
     this.#storage = storage;
   }
 
+  get isPossible() {
+    return this.#storage !== null;
+  }
+
   /** Whether conversations are kept. */
   get isOn() {
-    return this.#storage.getItem(place) !== null;
+    return this.#storage !== null && this.#storage.getItem(place) !== null;
   }
 
   /** The kept conversations, the newest first. @returns {Kept[]} */
   get all() {
     try {
-      const kept = JSON.parse(this.#storage.getItem(place) ?? '[]');
+      const kept = JSON.parse(this.#storage?.getItem(place) ?? '[]');
       // Another page of this origin, or an older one, may have written it.
       return kept.filter(
         (/** @type {any} */ each) => typeof each.id === 'string' && each.turns.every(isTurn),
@@ -39,12 +43,12 @@ export class History {
   }
 
   turnOn() {
-    this.#storage.setItem(place, '[]');
+    this.#storage?.setItem(place, '[]');
   }
 
   /** Forgets all conversations. */
   turnOff() {
-    this.#storage.removeItem(place);
+    this.#storage?.removeItem(place);
   }
 
   /**
@@ -58,7 +62,7 @@ export class History {
     const others = this.all.filter((each) => each.id !== id);
     const all = turns.length === 0 ? others : [{ id, turns }, ...others].slice(0, maxKept);
     try {
-      this.#storage.setItem(place, JSON.stringify(all));
+      this.#storage?.setItem(place, JSON.stringify(all));
       return true;
     } catch {
       return false;

@@ -40,8 +40,18 @@ export class TurnView {
     this.#part('figures').textContent = state === 'waiting' ? 'Waiting for the first token' : figures;
     this.#part('answer-tools').hidden = isRunning;
     this.#part('copy-answer').hidden = answer === '';
-    if (kind === 'chat') this.#part('answer').replaceChildren(markdown(this.#lexer(answer)));
+    if (kind === 'chat') this.#showMarkdown(answer);
     else this.#showPassage(prompt, answer);
+  }
+
+  /** Markdown that is nested too deeply for the page is shown as text. @param {string} answer */
+  #showMarkdown(answer) {
+    try {
+      this.#part('answer').replaceChildren(markdown(this.#lexer(answer)));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#part('answer').textContent = answer;
+    }
   }
 
   /** A continued text begins with its prompt. @param {string} prompt @param {string} answer */

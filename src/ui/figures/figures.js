@@ -32,17 +32,20 @@ export class Figures {
   }
 
   /**
-   * @param {number} count of all tokens so far
+   * @param {number} count of all tokens so far; 0: the server counts them at the end
    * @param {number} at
+   * @param {boolean} hasText false: only the count came
    */
-  counted(count, at) {
-    if (count <= this.tokens) return;
-    if (this.#firstAt === null) {
-      this.#firstAt = at;
-      this.#firstCount = count;
-    }
+  counted(count, at, hasText = true) {
+    const isNew = count > this.tokens;
+    if (!isNew && (count > 0 || !hasText)) return;
+    const isFirst = this.#firstAt === null;
+    this.#firstAt ??= at;
+    if (hasText || isFirst) this.#lastAt = at;
+    if (!isNew) return;
+    // What came before the count began with one token.
+    if (this.#firstCount === 0) this.#firstCount = isFirst ? count : 1;
     this.tokens = count;
-    this.#lastAt = at;
   }
 
   /** @param {number} at */

@@ -64,18 +64,19 @@ export class Servers {
       return new ApiError({ message: `'${address}' is no http address.`, code: 'server_address' });
     const base = `${url.origin}${url.pathname.replace(/(\/v1)?\/*$/, '/')}`;
     const name = base.replace(/^https?:\/\/|\/$/g, '');
+    /** @type {Server} */
     const server = { name, api: new Api(() => key, this.#fetch, base), models: [], error: null };
-    await this.read(server);
+    const isSettled = await this.#read(server);
     if (server.error !== null) return server.error;
     this.all = [...this.all.filter((each) => each.name !== name), server];
-    this.#onRead(server);
+    this.#wasRead(server, isSettled);
     return null;
   }
 
   /** @param {Server} server */
   remove(server) {
     this.all = this.all.filter((each) => each !== server);
-    this.#onRead(server);
+    this.#wasRead(server, true);
   }
 
   /**
@@ -84,29 +85,37 @@ export class Servers {
    * @param {Server} server
    */
   async read(server = this.own) {
-    let isSettled = true;
+    const isSettled = await this.#read(server);
+    if (this.all.includes(server)) this.#wasRead(server, isSettled);
+  }
+
+  /** @param {Server} server @returns {Promise<boolean>} whether the list stays as it is for now */
+  async #read(server) {
     try {
       server.models = await server.api.models();
       server.error = null;
-      isSettled = !server.models.some(({ state }) => state === 'loading' || state === 'restarting');
+      return !server.models.some(({ state }) => state === 'loading' || state === 'restarting');
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       server.models = [];
       server.error = error;
-      isSettled = error.status !== null || server !== this.own;
+      return error.status !== null || server !== this.own;
     }
-    if (!this.all.includes(server)) return;
-    this.#onRead(server);
-    if (!isSettled) this.#again(server);
   }
 
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
+  /** The next reading of each server. @type {Map<Server, ReturnType<typeof setTimeout>>} */
+  #next = new Map();
 
-  /** @param {Server} server */
-  #again(server) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.read(server), againMs);
+  /** @param {Server} server @param {boolean} isSettled */
+  #wasRead(server, isSettled) {
+    this.#onRead(server);
+    clearTimeout(this.#next.get(server));
+    if (isSettled) this.#next.delete(server);
+    else
+      this.#next.set(
+        server,
+        setTimeout(() => this.read(server), againMs),
+      );
   }
 }
 

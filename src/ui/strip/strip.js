@@ -42,11 +42,12 @@ export class Strip {
       if (counts) this.#show(counts, performance.now());
       return counts !== null;
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
+      // The connection may break in the middle of the answer too.
+      const isRefused = error instanceof ApiError && error.status !== null;
       this.#say(
-        error.status === null
-          ? 'No live figures while the service does not answer.'
-          : 'No live figures: /metrics is not open to this page.',
+        isRefused
+          ? 'No live figures: /metrics is not open to this page.'
+          : 'No live figures while the service does not answer.',
       );
       return false;
     }

@@ -1,4 +1,4 @@
-use std::alloc::{Layout, handle_alloc_error};
+use std::alloc::Layout;
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
@@ -26,15 +26,11 @@ unsafe impl Send for Chunk {}
 unsafe impl Sync for Chunk {}
 
 impl Chunk {
-    fn new(bytes: usize) -> Self {
+    fn new(bytes: usize) -> Option<Self> {
         let bytes = bytes.next_multiple_of(HUGE_PAGE).max(CHUNK);
-        let layout = Self::layout(bytes);
         // SAFETY: the size is not zero.
-        let start = unsafe { allocate(layout) };
-        if start.is_null() {
-            handle_alloc_error(layout);
-        }
-        Self { start, bytes }
+        let start = unsafe { allocate(Self::layout(bytes)) };
+        (!start.is_null()).then_some(Self { start, bytes })
     }
 
     fn layout(bytes: usize) -> Layout {
@@ -96,18 +92,22 @@ unsafe impl Send for Piece {}
 unsafe impl Sync for Piece {}
 
 impl Piece {
-    pub fn new(bytes: usize) -> Self {
+    /// None if the system has no memory for it.
+    pub fn new(bytes: usize) -> Option<Self> {
         let taken = bytes.next_multiple_of(ALIGNMENT);
         CURRENT.with_borrow_mut(|(current, used)| {
             let chunk = current.upgrade().filter(|chunk| chunk.bytes - *used >= taken);
-            let chunk = chunk.unwrap_or_else(|| {
-                let chunk = Arc::new(Chunk::new(taken));
-                (*current, *used) = (Arc::downgrade(&chunk), 0);
-                chunk
-            });
+            let chunk = match chunk {
+                Some(chunk) => chunk,
+                None => {
+                    let chunk = Arc::new(Chunk::new(taken)?);
+                    (*current, *used) = (Arc::downgrade(&chunk), 0);
+                    chunk
+                }
+            };
             let start = chunk.start.wrapping_add(*used);
             *used += taken;
-            Self { chunk, start, bytes }
+            Some(Self { chunk, start, bytes })
         })
     }
 
@@ -137,13 +137,13 @@ mod tests {
     #[test]
     fn pieces_lie_together_until_a_chunk_begins() {
         begin_chunk();
-        let (mut first, second) = (Piece::new(100), Piece::new(1));
+        let [mut first, second] = [100, 1].map(|bytes| Piece::new(bytes).unwrap());
         assert_eq!(second.as_ptr() as usize - first.as_ptr() as usize, 128);
         assert_eq!(first.as_ptr() as usize % HUGE_PAGE, 0);
         assert!(first.as_mut().iter().all(|byte| *byte == 0));
         first.as_mut().fill(7);
         begin_chunk();
-        let third = Piece::new(CHUNK + 1);
+        let third = Piece::new(CHUNK + 1).unwrap();
         assert!(!Arc::ptr_eq(&third.chunk, &first.chunk));
         let chunk = Arc::downgrade(&first.chunk);
         drop((first, second));

@@ -23,14 +23,16 @@ pub(super) struct Parts {
 }
 
 impl<const BITS: usize> Packed<BITS> {
+    /// None if the system has no memory for it.
+    ///
     /// # Safety
     /// The codes, scales and zero points are there to be read. The matrix has at least one column and one block.
-    pub unsafe fn new(set: DotSet, codes: &Codes<BITS>) -> Self {
+    pub unsafe fn new(set: DotSet, codes: &Codes<BITS>) -> Option<Self> {
         let (columns, blocks) = (codes.columns, codes.blocks);
         let (lanes, _) = set.tile();
         let parts = Self::parts(lanes, blocks);
         let order: Vec<usize> = by_remainder(lanes, blocks).collect();
-        let mut memory = Piece::new(columns.div_ceil(lanes) * parts.end);
+        let mut memory = Piece::new(columns.div_ceil(lanes) * parts.end)?;
         for (panel, to) in memory.as_mut().chunks_exact_mut(parts.end).enumerate() {
             // SAFETY: the caller promises the matrix, and `column` stays within it.
             let own: Vec<_> = (0..lanes).map(|lane| unsafe { codes.column(panel * lanes + lane) }).collect();
@@ -55,7 +57,7 @@ impl<const BITS: usize> Packed<BITS> {
                 }
             }
         }
-        Self { memory, set, columns, blocks }
+        Some(Self { memory, set, columns, blocks })
     }
 
     pub(super) fn parts(lanes: usize, blocks: usize) -> Parts {

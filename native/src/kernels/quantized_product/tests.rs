@@ -82,7 +82,7 @@ impl<const BITS: usize> Case<BITS> {
         };
         // SAFETY: `set` is available; the matrix, `x` and `out` have these rows and columns.
         unsafe {
-            let matrix = Packed::new(set, &self.view());
+            let matrix = Packed::new(set, &self.view()).unwrap();
             let x = (self.x[from * self.blocks * BLOCK..].as_ptr(), to - from);
             multiply(&matrix, x, out.as_mut_ptr(), &parallel).unwrap();
         }
