@@ -29,7 +29,7 @@ if [ ! -d "$libraries" ]; then
   rm -rf "$cache"/{libraries,building}*
   building=$(mktemp -d "$cache/building.XXXXXX")
   stand-in/build.sh "$fetched/include" "$building"
-  # ONNX Runtime looks for its providers beside itself, and node_modules should not get any.
+  # ONNX Runtime looks for its providers in its own folder, and node_modules should not get any.
   cp ../../node_modules/onnxruntime-node/bin/napi-v*/linux/x64/libonnxruntime.so.1 "$building"
   ln "$fetched"/*.so* "$building"
   mv "$building" "$libraries"

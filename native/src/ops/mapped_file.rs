@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// Gives the memory of these bytes back to the system if it is a file's: it is read from the file again if somebody needs
-/// it. Other memory stays as it is. To look up what is mapped takes long, so that bytes may wait until the model is loaded.
+/// it. Other memory stays as it is. The list of mappings takes long to read, so bytes may wait until the model is loaded.
 ///
 /// # Safety
 /// The bytes stay where they are until this thread calls [`loaded`].

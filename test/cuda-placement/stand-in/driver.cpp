@@ -85,7 +85,7 @@ DRIVER cuTensorMapEncodeTiled(CUtensorMap*, CUtensorMapDataType, cuuint32_t, voi
                               CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
   return called(__func__);
 }
-/// NVRTC asks for a table of private functions, and does without if there is none.
+/// NVRTC asks for a table of private functions, but can run without it.
 DRIVER cuGetExportTable(const void** table, const CUuuid*) {
   *table = nullptr;
   return CUDA_ERROR_NOT_FOUND;

@@ -116,9 +116,7 @@ impl Piece {
     }
 
     pub fn as_mut(&mut self) -> &mut [u8] {
-        debug_assert!(
-            self.start.wrapping_sub(self.chunk.start as usize) as usize + self.bytes <= self.chunk.bytes
-        );
+        debug_assert!(self.start as usize + self.bytes <= self.chunk.start as usize + self.chunk.bytes);
         // SAFETY: these bytes of the chunk are zeroed or written, and no other piece has them.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
     }
