@@ -5,7 +5,9 @@ import type { Precision } from '../../src/catalog/manifest.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { ServiceProcess } from '../../test/support/service-process.ts';
 import { type BenchResult, median, spread } from '../result.ts';
+import { timeReading } from '../support/native-timing.ts';
 import { numberAsked } from '../support/number-asked.ts';
+import { weightsPerToken } from '../support/weights-per-token.ts';
 import { type Capacity, type Figures, type Load, measure, type Server } from './serving.ts';
 
 /** The same weights in our precision and in the format of a peer that is close to it. */
@@ -34,6 +36,9 @@ const quick: readonly Load[] = [
   { slots: 8, context: 12_000, prompts: [8000], streams: [1, 4], behind: [8000] },
 ];
 
+/** The figure of a single stream without a long prompt. */
+const oneStream = 'streams: 1, behind 0, tokens/s';
+
 /** Whether `--name` is on the command line. */
 const isAsked = (name: string) => process.argv.includes(`--${name}`);
 
@@ -53,7 +58,7 @@ export async function compareServers(comparison: Comparison, result: BenchResult
   const plan = [...(isAsked('quick') ? quick : loads), ...(isAsked('long') ? [longest] : [])];
   const threads = numberAsked('threads', availableParallelism());
   let vocabulary = 0;
-  const sides: { pair: Pair; ours: Side; theirs: Side }[] = [];
+  const sides: { pair: Pair; ours: Side; theirs: Side; stepBytes: number }[] = [];
   const isLimited = pairs.some(({ precision }) => isAsked(precision));
   for (const pair of pairs) {
     const { precision } = pair;
@@ -65,9 +70,12 @@ export async function compareServers(comparison: Comparison, result: BenchResult
     const ours = { name: precision, weights: folder, start: startOurs, rounds: [] };
     const startTheirs = (capacity: Capacity) => start(file, capacity);
     const theirs = { name: `${peer} ${pair.format}`, weights: file, start: startTheirs, rounds: [] };
-    sides.push({ pair, ours, theirs });
+    const stepBytes = await weightsPerToken(join(folder, manifest.graphs.decoder));
+    sides.push({ pair, ours, theirs, stepBytes });
   }
-  for (let round = 0; round < rounds; round += 1)
+  const bandwidths: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    bandwidths.push(timeReading(2 ** 29, threads, 5));
     for (const { ours, theirs } of sides) {
       console.error(`${model}, round ${round + 1} of ${rounds}`);
       for (const side of [ours, theirs]) side.rounds.push({ 'on disk, MiB': sizeMiB(side.weights) });
@@ -80,7 +88,20 @@ export async function compareServers(comparison: Comparison, result: BenchResult
           Object.assign(rounds[round]!, figures);
         }
     }
-  for (const { pair, ours, theirs } of sides) addRows(comparison, pair, ours.rounds, theirs.rounds, result);
+  }
+  for (const { pair, ours, theirs, stepBytes } of sides) {
+    addRows(comparison, pair, ours.rounds, theirs.rounds, result);
+    const shares = ours.rounds.map(
+      (figures, round) => (figures[oneStream]! * stepBytes) / bandwidths[round]!,
+    );
+    result.rows.push({
+      model,
+      weights: pair.precision,
+      what: 'one stream: share of the speed at which memory is read',
+      ours: median(shares),
+      'ours, range': spread(shares),
+    });
+  }
 }
 
 function addRows(

@@ -9,11 +9,17 @@ const training = join(import.meta.dirname, '../../training');
 /** Builds llama.cpp on first use. @returns its folder */
 export const buildLlamaCpp = (): string => execute(join(import.meta.dirname, 'build-llama-cpp.sh')).trim();
 
-/** Gemma 3 270M, real weights, in every precision. */
-export function realGemma(llamaCpp: string): { checkpoint: string; pairs: Pair[] } {
+/** Makes Gemma 3 270M on first use, with real weights. @returns its folder */
+export function realGemmaCheckpoint(): string {
   const checkpoint = join(training, '.cache/gemma-3-270m');
   if (!existsSync(join(checkpoint, 'model.safetensors')))
     execute(join(training, 'run'), 'training.real_gemma', checkpoint);
+  return checkpoint;
+}
+
+/** Gemma 3 270M in every precision. */
+export function realGemma(llamaCpp: string): { checkpoint: string; pairs: Pair[] } {
+  const checkpoint = realGemmaCheckpoint();
   // The checkpoint's float32 weights come from this file, so an F32 made of it has the same.
   const source = `${checkpoint}.gguf`;
   const pair = (precision: Pair['precision'], format: string): Pair => ({

@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { freePort } from '../../test/support/free-port.ts';
 import type { BenchResult } from '../result.ts';
 import { withE2b } from '../support/e2b-checkpoint.ts';
 import { compareServers, type Pair } from './compare-servers.ts';
 import { buildLlamaCpp, randomGemma3n, realGemma } from './ggufs.ts';
 import type { Capacity, Server } from './serving.ts';
+import { spawnServer } from './spawn-server.ts';
 
 /** Gemma 3 270M in every precision; with `--e2b` a Gemma 3n of E2B's shape in 4 bits instead. */
 export async function compareWithLlamaCpp(result: BenchResult): Promise<void> {
@@ -31,46 +29,16 @@ async function startServer(
   { slots, context, threads }: Capacity,
 ): Promise<Server> {
   const port = await freePort();
-  const child = spawn(
+  const server = await spawnServer({
     command,
-    [
-      ...[
-        '--model',
-        file,
-        '--host',
-        '127.0.0.1',
-        '--port',
-        String(port),
-        '--timeout',
-        '3600',
-        '--no-ui',
-        '--offline',
-      ],
+    args: [
+      ...['--model', file, '--host', '127.0.0.1', '--port', String(port)],
+      ...['--timeout', '3600', '--no-ui', '--offline'],
       ...['--parallel', String(slots), '--ctx-size', String(slots * context), '--no-kv-unified'],
       ...['--threads', String(threads), '--threads-batch', String(threads)],
       ...['--no-cache-prompt', '--cache-ram', '0', '--ctx-checkpoints', '0', '--slot-prompt-similarity', '0'],
     ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  let log = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    log = (log + text).slice(-10_000);
+    port,
   });
-  const exit = once(child, 'exit');
-  const url = `http://127.0.0.1:${port}`;
-  while (!(await isHealthy(url))) {
-    if (child.exitCode !== null) throw new Error(`llama-server ended before it listened:\n${log}`);
-    await setTimeout(20);
-  }
-  const stop = async () => {
-    child.kill();
-    await exit;
-  };
-  return { url, pid: child.pid!, model: file, stop };
+  return { ...server, model: file };
 }
-
-const isHealthy = (url: string) =>
-  fetch(`${url}/health`).then(
-    ({ ok }) => ok,
-    () => false,
-  );

@@ -80,7 +80,7 @@ export async function measure(
 }
 
 /** Resident memory of a process and its helpers; pages that several of them map count once. */
-const memoryMiB = (pid: number): number =>
+export const memoryMiB = (pid: number): number =>
   familyOf(pid)
     .map((each) => readFileSync(`/proc/${each}/smaps_rollup`, 'utf8'))
     .reduce((sum, text) => sum + Number(/^Pss:\s+(\d+)/m.exec(text)![1]), 0) / 1024;
