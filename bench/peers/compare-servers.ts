@@ -55,7 +55,8 @@ interface Side {
 export async function compareServers(comparison: Comparison, result: BenchResult): Promise<void> {
   const { peer, model, checkpoint, pairs, start } = comparison;
   const rounds = numberAsked('rounds', isAsked('quick') ? 1 : 5);
-  const plan = [...(isAsked('quick') ? quick : loads), ...(isAsked('long') ? [longest] : [])];
+  const all = [...(isAsked('quick') ? quick : loads), ...(isAsked('long') ? [longest] : [])];
+  const plan = isAsked('short') ? all.filter(({ behind }) => behind.includes(0)) : all;
   const threads = numberAsked('threads', availableParallelism());
   let vocabulary = 0;
   const sides: { pair: Pair; ours: Side; theirs: Side; stepBytes: number }[] = [];
