@@ -24,6 +24,7 @@ const written: Record<string, string> = {
   '14': 'aec794e44fa168dfdc1f99ceb939a0449bfa148ad2a3d09e0411a9842c0e53e2',
   '15': '92ff29ceaf33d1e776849ba7c7d44a1f8b06a7e73a79f7fe3bd3a61d923261ba',
   '16': '81f17f65a4a945aa06b3319dbf06e69a89123f6e799de35d6c1e7d3c3e5566c6',
+  '17': '6adff03ad35d2049fb97fb3a17d753f94d9998086ea177cb0f99323b45952147',
 };
 
 const exported = [

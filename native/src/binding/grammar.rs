@@ -19,9 +19,9 @@ pub fn keep_token_bytes(model: String, bytes: Uint8Array, lengths: Int32Array, e
     let words = lengths.iter().map(|length| {
         let (word, others) = rest.split_at((*length as usize).min(rest.len()));
         rest = others;
-        word.to_vec()
+        word
     });
-    keep_vocabulary(model, Vocabulary::new(words.collect(), end_tokens));
+    keep_vocabulary(model, Vocabulary::new(words, end_tokens));
 }
 
 /// Frees what `keep_token_bytes` keeps for the model, once no grammar uses it.

@@ -139,7 +139,7 @@ mod tests {
         let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         words.push(b"\xff</s>".to_vec());
         words.push(b"\xff<unk>".to_vec());
-        Vocabulary::new(words, vec![256])
+        Vocabulary::new(words.iter().map(Vec::as_slice), vec![256])
     }
 
     /// The tokens that may follow `text`; tokens up to 255 are bytes.
@@ -243,7 +243,7 @@ mod tests {
         words.extend([&b"\xff</s>"[..], b"\xff[F]"].map(<[u8]>::to_vec));
         let lark = "start: TEXT? | TEXT? <[257]> \"(\"\nTEXT: /(.|\\n)+/";
         let source = Source::Triggered { lark: lark.into(), trigger: "[F]".into(), is_at_start: false };
-        let grammar = Grammar::compile(&Vocabulary::new(words, vec![256]), source);
+        let grammar = Grammar::compile(&Vocabulary::new(words.iter().map(Vec::as_slice), vec![256]), source);
         let mut place = grammar.unwrap_or_else(|error| panic!("{error}")).begin();
         write(&mut place, "a [F] [F");
         // Even a byte that begins special tokens here.
@@ -257,7 +257,7 @@ mod tests {
     fn no_token_leads_through_a_trigger_to_where_the_grammar_does_not_go() {
         let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         words.extend([&b"\xff</s>"[..], b"a<f>(1", b"<f>x"].map(<[u8]>::to_vec));
-        let vocabulary = Vocabulary::new(words, vec![256]);
+        let vocabulary = Vocabulary::new(words.iter().map(Vec::as_slice), vec![256]);
         let mut place =
             Grammar::compile(&vocabulary, calls()).unwrap_or_else(|error| panic!("{error}")).begin();
         assert!(!place.is_free());

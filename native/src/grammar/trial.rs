@@ -230,7 +230,7 @@ mod tests {
     fn vocabulary() -> Arc<Vocabulary> {
         let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         words.push(b"\xff</s>".to_vec());
-        Arc::new(Vocabulary::new(words, vec![256]))
+        Arc::new(Vocabulary::new(words.iter().map(Vec::as_slice), vec![256]))
     }
 
     fn tried(number: u32, vocabulary: &Arc<Vocabulary>, source: Source) -> Verdict {

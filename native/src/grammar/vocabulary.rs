@@ -18,7 +18,9 @@ const MOST_LEXER_STATES: usize = 50_000;
 pub struct Vocabulary {
     /// Unique to this vocabulary.
     pub number: u32,
-    words: Vec<Vec<u8>>,
+    /// Of all tokens, one behind the other: an allocation for each would take five times as much.
+    bytes: Vec<u8>,
+    lengths: Vec<i32>,
     end_tokens: Vec<u32>,
     prepared: OnceLock<Result<ParserFactory, String>>,
 }
@@ -43,21 +45,36 @@ pub fn find_vocabulary(model: &str) -> Option<Arc<Vocabulary>> {
 
 impl Vocabulary {
     /// `words` has an empty entry for ids without a token. Special tokens begin with 0xFF, which no text does.
-    pub fn new(words: Vec<Vec<u8>>, end_tokens: Vec<u32>) -> Self {
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a [u8]>, end_tokens: Vec<u32>) -> Self {
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self { number, words, end_tokens, prepared: OnceLock::new() }
+        let (mut bytes, mut lengths) = (Vec::new(), Vec::new());
+        for word in words {
+            bytes.extend_from_slice(word);
+            lengths.push(word.len() as i32);
+        }
+        bytes.shrink_to_fit();
+        lengths.shrink_to_fit();
+        Self { number, bytes, lengths, end_tokens, prepared: OnceLock::new() }
+    }
+
+    fn words(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        self.lengths.iter().map(move |length| {
+            let (word, others) = rest.split_at(*length as usize);
+            rest = others;
+            word
+        })
     }
 
     /// The concatenated bytes of all tokens, their lengths, and the end tokens.
     pub fn parts(&self) -> (Vec<u8>, Vec<i32>, Vec<u32>) {
-        let lengths = self.words.iter().map(|word| word.len() as i32).collect();
-        (self.words.concat(), lengths, self.end_tokens.clone())
+        (self.bytes.clone(), self.lengths.clone(), self.end_tokens.clone())
     }
 
     /// The bytes of a text, or of the special token that is written so.
     pub fn written(&self, text: &str) -> Vec<u8> {
         let special = [b"\xff", text.as_bytes()].concat();
-        if self.words.contains(&special) { special } else { text.into() }
+        if self.words().any(|word| word == special) { special } else { text.into() }
     }
 
     /// Prepares for grammars, once. Takes seconds for a large vocabulary.
@@ -80,11 +97,11 @@ impl Vocabulary {
     }
 
     fn make_factory(&self) -> Result<ParserFactory, String> {
-        let (Some(first), size) = (self.end_tokens.first(), self.words.len() as u32) else {
+        let (Some(first), size) = (self.end_tokens.first(), self.lengths.len() as u32) else {
             return Err("the model has no end token".into());
         };
-        let trie =
-            TokTrie::from(&TokRxInfo::new(size, *first), &self.words).with_eos_tokens(&self.end_tokens);
+        let words: Vec<_> = self.words().map(<[u8]>::to_vec).collect();
+        let trie = TokTrie::from(&TokRxInfo::new(size, *first), &words).with_eos_tokens(&self.end_tokens);
         let env: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
         let caps = InferenceCapabilities::default();
         let slices = llguidance::earley::SlicedBiasComputer::general_slices();

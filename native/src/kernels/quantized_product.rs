@@ -13,6 +13,7 @@
 
 mod activations;
 mod arena;
+mod column;
 mod multiply;
 mod packed;
 mod panel;

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use ort_sys::{OrtApi, OrtApiBase, OrtCustomOpDomain, OrtSessionOptions, OrtStatusPtr};
 
 use super::custom_op::CustomOp;
-use super::{Operator, expand_rule, operators, with_half_caches};
+use super::{Operator, expand_rule, operators, operators_of_f32};
 use crate::cuda::Cuda;
 use crate::ort::{Api, Result};
 
@@ -44,7 +44,7 @@ fn domain(api: Api, wanted: Operators) -> Result<*mut OrtCustomOpDomain> {
         |operator: &Operator| operator.is_fast && (wanted == Operators::OfCpu || operator.device.is_some());
     // ONNX Runtime makes kernels for a provider only in sessions that have it.
     let kernels = |Operator { cpu, device, .. }: Operator| std::iter::once(cpu).chain(device);
-    let all = all.flatten().chain([with_half_caches(api)]);
+    let all = all.flatten().chain(operators_of_f32(api));
     let ops = all.filter(fits).flat_map(kernels).collect();
     let domain = domain_of(api, ops)?;
     domains.push(Registered { api: key, operators: wanted, domain });

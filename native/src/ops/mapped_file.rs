@@ -1,4 +1,4 @@
-//! Memory of a model's file that nobody reads any more.
+//! Where a model's file is in memory: which bytes are whose, and giving back what nobody reads any more.
 
 use std::cell::RefCell;
 
@@ -32,6 +32,25 @@ pub fn loaded(is_complete: bool) {
     }
 }
 
+/// A byte of a file. It is the same for every mapping of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePlace {
+    device: String,
+    inode: u64,
+    offset: usize,
+}
+
+/// What these addresses map; None for memory that is no file's. Reading the list of mappings takes long.
+pub fn places_of<const N: usize>(addresses: [*const u8; N]) -> [Option<FilePlace>; N] {
+    let files = private_files();
+    addresses.map(|address| {
+        let address = address as usize;
+        let own = files.iter().find(|file| file.start <= address && address < file.end)?;
+        let FilePlace { device, inode, offset } = own.first.clone();
+        Some(FilePlace { device, inode, offset: offset + (address - own.start) })
+    })
+}
+
 #[cfg(target_os = "linux")]
 fn give_back(waiting: &[(usize, usize)]) {
     let files = private_files();
@@ -39,7 +58,7 @@ fn give_back(waiting: &[(usize, usize)]) {
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     for &(start, bytes) in waiting {
         let (first, end) = (start.next_multiple_of(page), (start + bytes) / page * page);
-        if first < end && files.iter().any(|(from, to)| *from <= start && start + bytes <= *to) {
+        if first < end && files.iter().any(|file| file.start <= start && start + bytes <= file.end) {
             // SAFETY: these whole pages are a private mapping of a file that nobody writes to, so they come back as they
             // are.
             unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
@@ -50,22 +69,37 @@ fn give_back(waiting: &[(usize, usize)]) {
 #[cfg(not(target_os = "linux"))]
 fn give_back(_: &[(usize, usize)]) {}
 
-/// Start and end of the private mappings of files. A line of `/proc/self/maps` is
-/// `start-end permissions offset device inode path`.
+/// A private mapping of a file.
+struct Mapping {
+    start: usize,
+    end: usize,
+    /// Of its first byte.
+    first: FilePlace,
+}
+
+#[cfg(not(target_os = "linux"))]
+fn private_files() -> Vec<Mapping> {
+    Vec::new()
+}
+
+/// A line of `/proc/self/maps` is `start-end permissions offset device inode path`.
 #[cfg(target_os = "linux")]
-fn private_files() -> Vec<(usize, usize)> {
+fn private_files() -> Vec<Mapping> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let range = |line: &str| {
+    let hexadecimal = |text: &str| usize::from_str_radix(text, 16).ok();
+    let mapping = |line: &str| {
         let mut words = line.split_ascii_whitespace();
-        let (from, to) = words.next()?.split_once('-')?;
-        let (access, inode) = (words.next()?, words.nth(2)?);
-        let end = |text| usize::from_str_radix(text, 16).ok();
+        let (start, end) = words.next()?.split_once('-')?;
+        let (access, offset, device) = (words.next()?, hexadecimal(words.next()?)?, words.next()?.to_owned());
+        let inode = words.next()?.parse().ok()?;
         // These have an inode, but their pages do not come back.
         let is_memory =
             words.next().is_some_and(|path| path.starts_with("/dev/") || path.starts_with("/anon"));
-        (access.ends_with('p') && inode != "0" && !is_memory).then_some((end(from)?, end(to)?))
+        let first = FilePlace { device, inode, offset };
+        let (start, end) = (hexadecimal(start)?, hexadecimal(end)?);
+        (access.ends_with('p') && inode != 0 && !is_memory).then_some(Mapping { start, end, first })
     };
-    maps.lines().filter_map(range).collect()
+    maps.lines().filter_map(mapping).collect()
 }
 
 #[cfg(all(test, target_os = "linux", not(miri)))]
@@ -107,6 +141,20 @@ mod tests {
         loaded(true);
         assert_eq!(resident(bytes.as_ptr()), 4);
         assert!(bytes.iter().all(|byte| *byte == 7));
+
+        // A second mapping, of the file's second half.
+        // SAFETY: as above.
+        let half = unsafe {
+            let start =
+                libc::mmap(std::ptr::null_mut(), 1 << 19, access, kind, file.as_raw_fd(), 1 << 19);
+            start.cast::<u8>().cast_const()
+        };
+        let own = &bytes[(1 << 19) + 5..];
+        let [first, second, before] = places_of([own.as_ptr(), half.wrapping_add(5), bytes.as_ptr()]);
+        assert!(first.is_some());
+        assert_eq!(first, second);
+        assert_ne!(first, before);
+        assert_eq!(places_of([vec![7_u8; 100].as_ptr()]), [None]);
     }
 
     #[test]

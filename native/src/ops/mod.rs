@@ -16,12 +16,14 @@ pub(crate) mod mapped_file;
 mod match_blocks;
 mod mixing;
 mod predict;
+mod quantized_gather;
 mod quantized_mat_mul;
 mod rows;
 mod select;
 mod sequence_predict_correct;
 mod shapes;
 mod storage;
+pub(crate) mod tied_matrix;
 mod tokens;
 
 pub(crate) use compute::{Compute, Tensor};
@@ -40,6 +42,7 @@ use correct_predict::CorrectPredict;
 use expand::Expand;
 use gaussian_top_k::GaussianTopK;
 use predict::Predict;
+use quantized_gather::QuantizedGather;
 use quantized_mat_mul::QuantizedMatMul;
 use select::Select;
 use sequence_predict_correct::SequencePredictCorrect;
@@ -65,9 +68,9 @@ pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 12] {
     ]
 }
 
-/// Attention of f32 over caches of f16.
-pub(crate) fn with_half_caches(api: Api) -> Operator {
-    Operator::on_cpu::<GroupedQueryAttention<f32, half::f16>>(api)
+/// Operators for f32 only. The first is attention over caches of f16.
+pub(crate) fn operators_of_f32(api: Api) -> [Operator; 2] {
+    [Operator::on_cpu::<GroupedQueryAttention<f32, half::f16>>(api), Operator::on_cpu::<QuantizedGather>(api)]
 }
 
 /// An operator's kernels.
@@ -104,7 +107,9 @@ mod tests {
         let (_, section) =
             contract.split_once("## Operators of `ai.altup`").expect("the section on operators");
         let described = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-        let operators = operators::<f32, Cuda>(library().api);
+        let api = library().api;
+        let operators: Vec<_> =
+            operators::<f32, Cuda>(api).into_iter().chain(operators_of_f32(api)).collect();
         let listed: BTreeSet<_> = operators.iter().map(|operator| operator.cpu.name()).collect();
         assert_eq!(listed, described.collect());
     }

@@ -1,5 +1,6 @@
 use std::ffi::CStr;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use ort_sys::ONNXTensorElementDataType::{
     self, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
@@ -11,6 +12,7 @@ use super::kernel_info::KernelInfo;
 use super::mapped_file::forget_file_pages;
 use super::shapes::{Dimension, Shapes};
 use super::storage::Storage;
+use super::tied_matrix;
 use crate::kernels::dots::DotSet;
 use crate::kernels::quantized_product::{BLOCK, Codes, Packed, multiply};
 use crate::ort::Result;
@@ -23,7 +25,7 @@ use crate::ort::Result;
 /// go back to the system.
 pub struct QuantizedMatMul<T> {
     shape: Shape,
-    matrix: Option<Matrix>,
+    matrix: Option<Arc<Matrix>>,
     _storage: PhantomData<T>,
 }
 
@@ -34,7 +36,8 @@ struct Shape {
     bits: usize,
 }
 
-enum Matrix {
+/// In the order in which the kernel reads it.
+pub enum Matrix {
     Four(Packed<4>),
     Eight(Packed<8>),
 }
@@ -87,6 +90,8 @@ impl<T: Storage> Kernel for QuantizedMatMul<T> {
             [Some(codes), Some(scales), Some(zeros)] => {
                 let parts = [codes, scales, zeros];
                 let matrix = shape.pack(parts).map_err(|text| info.error(format_args!("{text}")))?;
+                let matrix = Arc::new(matrix);
+                tied_matrix::share(parts, &matrix);
                 for (part, bytes) in parts.iter().zip(shape.part_bytes()) {
                     // SAFETY: a node's constants live as long as its session, which reports when it is loaded.
                     unsafe { forget_file_pages(part.data(), bytes) };
@@ -167,6 +172,14 @@ impl Shape {
 }
 
 impl Matrix {
+    /// Writes the numbers of a row of codes to `out`, which is as long.
+    pub fn read_row(&self, row: usize, out: &mut [f32]) {
+        match self {
+            Self::Four(matrix) => matrix.read_column(row, out),
+            Self::Eight(matrix) => matrix.read_column(row, out),
+        }
+    }
+
     fn multiply<T: Storage>(&self, context: &Compute, rows: (*const T, usize), out: *mut T) -> Result<()> {
         let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| context.parallel(count, &|i| task(i));
         // SAFETY: `compute` found that `rows` are as wide as the matrix, and `out` is memory of its own for them.

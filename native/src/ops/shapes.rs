@@ -65,7 +65,7 @@ impl Shapes {
 
     /// Gives output `output` this shape, and the element type of input `input`: ONNX Runtime asks the operator that was
     /// registered first, whatever the node's types are.
-    fn set_as(&self, output: usize, shape: &[Dimension], input: usize) -> Result<()> {
+    pub fn set_as(&self, output: usize, shape: &[Dimension], input: usize) -> Result<()> {
         let api = &self.api;
         let Some(input) = self.info(input) else { return Ok(()) };
         let mut element = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;

@@ -7,6 +7,7 @@ use ort_sys::{ONNXTensorElementDataType, OrtAllocator, OrtSession, OrtStatusPtr,
 use super::{Api, Binding, Element, Library, Result, RunOptions, SessionOptions};
 use crate::kernels::quantized_product::begin_chunk;
 use crate::ops::mapped_file::loaded;
+use crate::ops::tied_matrix;
 
 /// An input or output of a graph. A dimension that is not fixed is -1.
 #[derive(Clone, Debug)]
@@ -34,6 +35,7 @@ unsafe impl Sync for Session {}
 fn create(api: Api, session: impl FnOnce() -> OrtStatusPtr) -> Result<()> {
     begin_chunk();
     let created = api.check(session());
+    tied_matrix::forget();
     loaded(created.is_ok());
     created
 }

@@ -7,6 +7,7 @@ import { correctPredict } from './correct-predict.ts';
 import { type AltUpOperator, altupDomain, type FunctionSet, inEverySet } from './domain.ts';
 import { collapse, expand } from './expand-collapse.ts';
 import { correct, predict, select } from './predict-correct.ts';
+import { quantizedGather } from './quantized-gather.ts';
 import { quantizedMatMul } from './quantized-mat-mul.ts';
 import { sequencePredictCorrect } from './sequence-predict-correct.ts';
 
@@ -43,6 +44,7 @@ export const operators: readonly AltUpOperator[] = [
   crossAttention,
   groupedQueryAttention,
   quantizedMatMul,
+  quantizedGather,
   expand,
   predict,
   correct,

@@ -78,7 +78,7 @@ function bytesOf(dataType: number, dims: readonly number[]): number {
 
 /** Bits per number, by name of the tensors that hold codes. */
 function bitsPerCode(nodes: readonly NodeProto[]): Map<string, number> {
-  const codesInput: Record<string, number> = { GatherBlockQuantized: 0, QuantizedMatMul: 1 };
+  const codesInput: Record<string, number> = { QuantizedGather: 0, QuantizedMatMul: 1 };
   return new Map(
     nodes.flatMap(({ opType, input, attribute }) => {
       const codes = input[codesInput[opType] ?? -1];

@@ -1,8 +1,8 @@
+import { altupDomain } from '../altup/domain.ts';
 import { float, int } from '../onnx/attributes.ts';
 import type { GraphBuilder } from '../onnx/graph-builder.ts';
-import { microsoftDomain } from '../onnx/opset.ts';
 import { weightOf } from '../onnx/weight.ts';
-import { blockSize, type QuantizedBits } from '../quantize/quantize-block.ts';
+import type { QuantizedBits } from '../quantize/quantize-block.ts';
 import { blockDims, quantizedMatrix, tableDims } from '../quantize/quantized-matrix.ts';
 import { computeType, inFloat32, type ModelGraph, toStream } from './model-graph.ts';
 import { quantizedBits } from './quantized-bits.ts';
@@ -53,14 +53,9 @@ function quantizedTable(
   const { codes, scales, zeros } = matrix;
   return {
     lookUp: (name, ids) =>
-      graph.add('GatherBlockQuantized', name, [codes, ids, scales, zeros], {
-        domain: microsoftDomain,
-        attributes: {
-          bits: int(bits),
-          block_size: int(blockSize),
-          gather_axis: int(0),
-          quantize_axis: int(1),
-        },
+      graph.add('QuantizedGather', name, [codes, ids, scales, zeros], {
+        domain: altupDomain,
+        attributes: { bits: int(bits) },
       }),
     head: (name, x, output, scale = 1) => {
       const dims = blockDims(shape, bits);

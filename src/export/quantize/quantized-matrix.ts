@@ -6,7 +6,7 @@ import { maxJobs, quantizeApart } from './quantize-pool.ts';
 export const scalesSuffix = '.scales';
 export const zerosSuffix = '.zero_points';
 
-/** A matrix for QuantizedMatMul and GatherBlockQuantized: its weight and the names of the weight's tensors. */
+/** A matrix for QuantizedMatMul and QuantizedGather: its weight and the names of the weight's tensors. */
 export interface QuantizedMatrix {
   readonly shape: readonly [rows: number, columns: number];
   readonly bits: QuantizedBits;
@@ -19,7 +19,7 @@ export interface QuantizedMatrix {
   readonly zeros: string;
 }
 
-/** Dimensions of the codes by row, for GatherBlockQuantized. */
+/** Dimensions of the codes by row, for QuantizedGather. */
 export function tableDims([rows, columns]: readonly [number, number], bits: QuantizedBits): number[] {
   return [rows, (columns * bits) / 8];
 }

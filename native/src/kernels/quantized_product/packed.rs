@@ -1,6 +1,7 @@
 //! A matrix of codes in the order in which [`super::panel::Panel`] reads it.
 
 use super::arena::Piece;
+use super::column::zero_of;
 use super::{BLOCK, Codes};
 use crate::kernels::dots::DotSet;
 
@@ -52,8 +53,7 @@ impl<const BITS: usize> Packed<BITS> {
             }
             for (block, zeros) in order.iter().zip(zeros.chunks_exact_mut(lanes)) {
                 for (zero, (.., from)) in zeros.iter_mut().zip(&own) {
-                    let bits = from[block * BITS / 8] >> (block * BITS % 8);
-                    *zero = bits & ((1_u16 << BITS) - 1) as u8;
+                    *zero = zero_of::<BITS>(from, *block);
                 }
             }
         }

@@ -89,6 +89,25 @@ impl<const BITS: usize> Case<BITS> {
         out
     }
 
+    /// Every column read from the packed matrix and from the codes: one rounding of the exact number.
+    fn check_columns(&self) {
+        for column in 0..self.columns {
+            let numbers = 0..self.blocks * BLOCK;
+            let want: Vec<f32> = numbers.map(|k| self.weight(column, k) as f32).collect();
+            let mut got = vec![f32::NAN; want.len()];
+            // SAFETY: the view has all its columns.
+            unsafe { self.view().read_column(column, &mut got) };
+            assert_eq!(got, want, "column {column} of codes");
+            for set in DotSet::available() {
+                // SAFETY: as above, and the matrix has at least one column and one block.
+                let packed = unsafe { Packed::new(set, &self.view()) }.unwrap();
+                got.fill(f32::NAN);
+                packed.read_column(column, &mut got);
+                assert_eq!(got, want, "column {column}, {set:?}");
+            }
+        }
+    }
+
     fn check(&self) {
         for set in DotSet::available() {
             let together = self.product(set, 0, self.rows);
@@ -123,6 +142,12 @@ proptest! {
     ) {
         Case::<4>::new(columns, blocks, rows, seed).check();
         Case::<8>::new(columns, blocks, rows, seed).check();
+    }
+
+    #[test]
+    fn a_column_is_read_as_its_codes_say((columns, blocks, _) in sizes(), seed in 0..1000_u32) {
+        Case::<4>::new(columns, blocks, 1, seed).check_columns();
+        Case::<8>::new(columns, blocks, 1, seed).check_columns();
     }
 
     #[test]
