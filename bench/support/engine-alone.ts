@@ -80,9 +80,8 @@ export class EngineAlone {
       },
     );
     await alone.#engine.loadModel({
-      name: alone.#model,
-      vocabulary: Tokenizer.load(checkpoint).data,
-      folder,
+      spec: { name: alone.#model, folder },
+      vocabulary: Promise.resolve(Tokenizer.load(checkpoint).data),
     });
     return alone;
   }

@@ -6,7 +6,7 @@ import { requireVocabulary } from '../catalog/tokenizer/tokenizer-file.ts';
 import type { Config } from '../config/config.ts';
 import type { EngineClient } from '../engine/client/engine-client.ts';
 import { sharedClock } from '../engine/protocol/clock.ts';
-import type { EngineOptions, ModelSpec } from '../engine/protocol/messages.ts';
+import type { EngineOptions, ModelToLoad } from '../engine/protocol/messages.ts';
 import { ConfigurationError } from '../errors.ts';
 import type { ModelAsker, Reloaded } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -37,6 +37,8 @@ export class ModelLibrary {
   /** By id. */
   readonly #sources = new Map<string, ModelSource>();
   readonly #residents: ResidentModels;
+  /** The tokenizers of models, read or still being read. */
+  readonly #readings = new Map<ServedModel, Promise<ModelTexts>>();
   #engineOptions: EngineOptions | null = null;
   readonly #checkpoints: Checkpoints;
   /** Settles once the models of the last start, reload or retry are exported and those before them removed. */
@@ -272,10 +274,9 @@ export class ModelLibrary {
   /** Frees what helper processes and the compiler of grammars hold for a model that the engine has let go. */
   #forget(model: ServedModel): void {
     this.#parts.forgetGrammars(model.name);
-    const isShared = [...this.#models.values()].some(
-      (other) => other !== model && other.texts === model.texts,
-    );
-    if (!isShared) model.texts?.forget();
+    const reading = this.#readings.get(model);
+    this.#readings.delete(model);
+    if (reading && ![...this.#readings.values()].includes(reading)) forgetTexts(reading);
   }
 
   /**
@@ -287,9 +288,9 @@ export class ModelLibrary {
     const isOnHub = (id: string) => 'hub' in this.#sources.get(id)!.place;
     // Local models do not wait for downloads.
     for (const id of ids.toSorted((a, b) => Number(isOnHub(a)) - Number(isOnHub(b)))) {
-      for (const spec of await this.#prepare(id)) {
-        const model = this.#models.get(spec.name);
-        if (model) loads.push(this.#residents.add(model, spec));
+      for (const wanted of await this.#prepare(id)) {
+        const model = this.#models.get(wanted.spec.name);
+        if (model) loads.push(this.#residents.add(model, wanted), this.#checkTexts(model, wanted));
       }
       if (this.#parts.isDraining()) return { loads };
     }
@@ -297,36 +298,57 @@ export class ModelLibrary {
     return { loads };
   }
 
-  /** Exports a checkpoint's models that are not exported yet. @returns those that can be loaded */
-  async #prepare(id: string): Promise<ModelSpec[]> {
+  /** A model whose tokenizer cannot be read fails, even if nobody asks the engine to load it. */
+  async #checkTexts(model: ServedModel, { vocabulary }: ModelToLoad): Promise<void> {
+    const problem = await vocabulary.then(
+      () => null,
+      ({ message }: Error) => message,
+    );
+    if (problem === null || model.state.state !== 'unloaded' || this.#parts.isDraining()) return;
+    await this.#residents.remove(model.name, 0);
+    if (this.#models.get(model.name) === model)
+      this.#changeState(model.name, { state: 'failed', message: problem });
+  }
+
+  /**
+   * Exports a checkpoint's models that are not exported yet. Their tokenizer is read meanwhile, and while the engine
+   * loads them. @returns those that can be loaded
+   */
+  async #prepare(id: string): Promise<ModelToLoad[]> {
     const waiting = [...this.#models.values()].filter(
       (model) => model.id === id && model.state.state === 'loading' && !this.#residents.has(model.name),
     );
     if (waiting.length === 0 || this.#parts.isDraining()) return [];
     const located = this.#checkpoints.locate(this.#sources.get(id)!);
-    const specs: ModelSpec[] = [];
-    let texts: ModelTexts | null = null;
+    const wanted: ModelToLoad[] = [];
+    let reading: Promise<ModelTexts> | null = null;
     for (const model of waiting) {
       if (this.#parts.isDraining()) break;
       try {
         const folder = await located;
+        reading ??= readTexts(folder, this.#parts.texts);
+        // Reported to those who wait for the vocabulary, if the export succeeds.
+        reading.catch(() => {});
+        this.#readings.set(model, reading);
         const exported = await this.#checkpoints.export(model.name, folder, model.precision);
-        texts ??= await readTexts(folder, this.#parts.texts);
-        requireVocabulary(folder, texts.vocabulary.data.ownTokens, exported.manifest.vocabSize);
         const memory = await planAlone(exported, this.#engineOptions!, this.#residents.bytesForModels);
-        Object.assign(model, { manifest: exported.manifest, memory, ...texts });
-        specs.push({
-          name: model.name,
-          vocabulary: texts.vocabulary.data,
-          folder: exported.folder,
-          ...(this.#parts.config.memoryLimit !== null && { cacheMemory: memory.cache }),
+        const { manifest } = exported;
+        Object.assign(model, { manifest, memory });
+        const vocabulary = reading.then((texts) => {
+          requireVocabulary(folder, texts.vocabulary.data.ownTokens, manifest.vocabSize);
+          Object.assign(model, texts);
+          return texts.vocabulary.data;
         });
+        vocabulary.catch(() => {});
+        const cacheMemory = this.#parts.config.memoryLimit !== null && { cacheMemory: memory.cache };
+        wanted.push({ spec: { name: model.name, folder: exported.folder, ...cacheMemory }, vocabulary });
       } catch (error) {
         if (this.#parts.isDraining()) break;
+        this.#forget(model);
         this.#changeState(model.name, { state: 'failed', message: (error as Error).message });
       }
     }
-    return specs;
+    return wanted;
   }
 
   #namesOf(state: ModelState['state']): string[] {
@@ -345,4 +367,11 @@ export class ModelLibrary {
     const why = strict ? 'not every model can be served (ALTUP_STRICT)' : 'no model can be served';
     throw new ConfigurationError(`${why}:\n${reasons.join('\n')}`);
   }
+}
+
+function forgetTexts(reading: Promise<ModelTexts>): void {
+  reading.then(
+    ({ texts }) => texts.forget(),
+    () => {},
+  );
 }

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { AdmissionLimits } from '../engine/client/admission.ts';
 import type { EngineClient } from '../engine/client/engine-client.ts';
 import type { Clock } from '../engine/protocol/clock.ts';
-import type { ModelSpec } from '../engine/protocol/messages.ts';
+import type { ModelToLoad } from '../engine/protocol/messages.ts';
 import { ServiceError } from '../errors.ts';
 import type { ModelAsker } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -39,7 +39,7 @@ export interface ResidentModelsParts {
 
 interface Entry {
   readonly model: ServedModel;
-  readonly spec: ModelSpec;
+  readonly wanted: ModelToLoad;
   uses: number;
   usedAt: number;
   wantedAt: number | null;
@@ -96,11 +96,11 @@ export class ResidentModels {
   }
 
   /** Adds a model, and loads it if there is room. Settles when it is ready or has failed, or need not be loaded. */
-  add(model: ServedModel, spec: ModelSpec): Promise<void> {
+  add(model: ServedModel, wanted: ModelToLoad): Promise<void> {
     const now = this.#parts.clock();
     const entry: Entry = {
       model,
-      spec,
+      wanted,
       uses: 0,
       usedAt: now,
       wantedAt: null,
@@ -250,13 +250,13 @@ export class ResidentModels {
   }
 
   async #load(entry: Entry): Promise<void> {
-    const { model, spec } = entry;
+    const { model, wanted } = entry;
     entry.isInEngine = true;
     this.#parts.changeState(model.name, { state: 'loading' });
     model.texts?.prepare().catch(() => {
       // The first text reads the tokenizer then, and reports the fault.
     });
-    await this.#engine!.loadModel(spec);
+    await this.#engine!.loadModel(wanted);
   }
 
   #unload(entry: Entry, reason: UnloadReason): Promise<void> {

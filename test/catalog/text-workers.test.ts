@@ -91,6 +91,20 @@ describe('texts', () => {
     expect(waiting.texts).toBe(0);
   });
 
+  it('run in the process that has read the tokenizer', async () => {
+    const processes = () => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ');
+    const workers = new TextWorkers(observer);
+    onTestFinished(() => workers.close());
+    const before = new Set(processes());
+    const read = await textsOf({}, workers);
+    const [own, ...others] = processes().filter((pid) => !before.has(pid));
+    expect(others).toEqual([]);
+    expect((await encode(read, 'the')).count).toBe(3);
+    // That of a second tokenizer ends, because the first takes short texts.
+    await encode(await textsOf({}, workers), 'the');
+    await expect.poll(() => processes().filter((pid) => !before.has(pid))).toEqual([own]);
+  });
+
   it('of a model that is unloaded have its tokenizer read again', async () => {
     const folder = await checkpointOf({});
     const read = await readTexts(folder, shared);

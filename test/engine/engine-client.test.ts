@@ -38,13 +38,21 @@ const limits = {
   cacheBudget: 0,
   isCacheLimit: false,
 };
-const specOf = (name: string) => ({ name, vocabulary: noTokens, folder: `/${name}/onnx` });
+const specOf = (name: string) => ({ name, folder: `/${name}/onnx` });
+const wanted = (name: string) => ({ spec: specOf(name), vocabulary: Promise.resolve(noTokens) });
 const never = new AbortController().signal;
+
+/** Lets what has been resolved go on; timers are fake. */
+async function turn(): Promise<void> {
+  for (let i = 0; i < 10; i += 1) await null;
+}
 
 describe('EngineClient', () => {
   let clock: ManualClock;
   let observer: RecordingObserver;
+  /** All but vocabularies. */
   let sent: EngineCommand[];
+  let vocabularies: EngineCommand[];
   let report: (report: EngineReport) => void;
   let end: (exitCode?: number) => void;
   let faults: string[];
@@ -57,11 +65,12 @@ describe('EngineClient', () => {
     clock = new ManualClock();
     observer = new RecordingObserver();
     sent = [];
+    vocabularies = [];
     faults = [];
     states = new Map();
     interrupt = vi.fn();
     client = new EngineClient(parts());
-    for (const name of ['m', 'other']) client.loadModel(specOf(name));
+    for (const name of ['m', 'other']) client.loadModel(wanted(name));
     sent.length = 0;
     load();
     report({ type: 'load-failed', model: 'other', message: 'no such file' });
@@ -75,7 +84,9 @@ describe('EngineClient', () => {
     startWorker: (onReport, onEnd) => {
       report = onReport;
       end = (exitCode = 1) => onEnd(exitCode);
-      return { postMessage: (command) => sent.push(command) };
+      return {
+        postMessage: (command) => (command.type === 'vocabulary' ? vocabularies : sent).push(command),
+      };
     },
     interrupt: () => interrupt(),
     admission: new Admission(
@@ -161,7 +172,7 @@ describe('EngineClient', () => {
 
   it('refuses models that are not ready', () => {
     const refusal = () => refusalOf(() => client.generate([request('a', 'late')], never));
-    client.loadModel(specOf('late'));
+    client.loadModel(wanted('late'));
     expect(refusal()).toMatchObject({ code: 'not_ready', message: expect.stringContaining('loading') });
     report({ type: 'load-failed', model: 'late', message: 'no such file' });
     expect(refusal()).toMatchObject({
@@ -342,12 +353,12 @@ describe('EngineClient', () => {
 
   it('does not start again a worker that has never loaded anything', async () => {
     const other = new EngineClient({ ...parts(), onModelState: (model, state) => states.set(model, state) });
-    const loading = other.loadModel(specOf('m'));
+    const loading = other.loadModel(wanted('m'));
     end();
     await loading;
     expect(states.get('m')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
     expect(faults).toEqual(["The engine's thread exited with code 1; it is not restarted."]);
-    await other.loadModel(specOf('later'));
+    await other.loadModel(wanted('later'));
     expect(states.get('later')).toEqual({ state: 'failed', message: 'The engine has stopped.' });
     expect(observer.restarts).toBe(0);
   });
@@ -356,7 +367,7 @@ describe('EngineClient', () => {
     beforeEach(() => void vi.useFakeTimers());
 
     it('is loaded beside the others and served', async () => {
-      const added = client.loadModel(specOf('new'));
+      const added = client.loadModel(wanted('new'));
       expect(sent).toEqual([{ type: 'load', spec: specOf('new') }]);
       expect(refusalOf(() => client.generate([request('a', 'new')], never))).toMatchObject({
         code: 'not_ready',
@@ -368,8 +379,30 @@ describe('EngineClient', () => {
       expect(sent.at(-1)).toEqual({ type: 'submit', requests: [request('a', 'new')] });
     });
 
+    it('gets its vocabulary once that is read, or the reason why it is not', async () => {
+      vocabularies.length = 0;
+      const readings = Array.from({ length: 3 }, () => Promise.withResolvers<typeof noTokens>());
+      for (const [n, { promise }] of readings.entries())
+        void client.loadModel({ spec: specOf(`new-${n}`), vocabulary: promise });
+      void client.unloadModel('new-2', 0);
+      await turn();
+      report({ type: 'unloaded', model: 'new-2' });
+      void client.loadModel({ spec: specOf('new-2'), vocabulary: new Promise(() => {}) });
+      await turn();
+      expect(vocabularies).toEqual([]);
+      readings[0]!.resolve(noTokens);
+      readings[1]!.reject(new Error('no tokenizer.json'));
+      // Of a model that has left; another has its name now.
+      readings[2]!.resolve(noTokens);
+      await turn();
+      expect(vocabularies).toEqual([
+        { type: 'vocabulary', model: 'new-0', vocabulary: noTokens },
+        { type: 'vocabulary', model: 'new-1', problem: 'no tokenizer.json' },
+      ]);
+    });
+
     it('that fails changes nothing for the others', async () => {
-      const added = client.loadModel(specOf('new'));
+      const added = client.loadModel(wanted('new'));
       report({ type: 'load-failed', model: 'new', message: 'no memory' });
       await added;
       expect(states.get('new')).toEqual({ state: 'failed', message: 'no memory' });
@@ -378,7 +411,7 @@ describe('EngineClient', () => {
     });
 
     it('that kills the engine while it is loaded is given up, so that the others come back', async () => {
-      const added = client.loadModel(specOf('new'));
+      const added = client.loadModel(wanted('new'));
       end();
       vi.advanceTimersByTime(100);
       expect(sent.slice(1)).toEqual(
@@ -415,7 +448,7 @@ describe('EngineClient', () => {
       report({ type: 'unloaded', model: 'm' });
       await unloaded;
       expect(refusalOf(() => client.generate([request('b')], never))).toMatchObject({ code: 'not_ready' });
-      const again = client.loadModel(specOf('m'));
+      const again = client.loadModel(wanted('m'));
       load();
       await again;
       client.generate([request('b')], never);
@@ -423,7 +456,7 @@ describe('EngineClient', () => {
     });
 
     it('is not waited for beyond the limit, and takes no other model’s requests with it', async () => {
-      const added = client.loadModel(specOf('new'));
+      const added = client.loadModel(wanted('new'));
       load('new');
       await added;
       const consumed = consume(client.generate([request('a')], never));
@@ -449,7 +482,7 @@ describe('EngineClient', () => {
     });
 
     it('is gone with a worker that dies, and the next does not load it', async () => {
-      const added = client.loadModel(specOf('new'));
+      const added = client.loadModel(wanted('new'));
       load('new');
       await added;
       client.generate([request('a')], never);

@@ -6,7 +6,7 @@ import { Admission } from '../../src/engine/client/admission.ts';
 import { startEngine } from '../../src/engine/client/engine-client.ts';
 import { sharedClock } from '../../src/engine/protocol/clock.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
-import { noTokens } from '../support/fake-tokenizer.ts';
+import { modelToLoad } from '../support/fake-tokenizer.ts';
 import { RecordingObserver } from '../support/recording-observer.ts';
 
 it('starts a thread that says what it cannot load, and ends by itself when drained', async () => {
@@ -38,7 +38,7 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
       onFault: (_, detail) => states.push(detail),
     },
   );
-  await client.loadModel({ name: 'absent', vocabulary: noTokens, folder });
+  await client.loadModel(modelToLoad('absent', folder));
   expect(states).toEqual([expect.stringContaining(join(folder, 'manifest.json'))]);
   expect(process.env.ORT_DISABLE_TELEMETRY).toBe('1');
   expect(await client.drain(0)).toBe(true);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import { EngineUnderTest } from '../support/engine-under-test.ts';
-import { noTokens } from '../support/fake-tokenizer.ts';
+import { modelToLoad, noTokens } from '../support/fake-tokenizer.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 import { InProcessEngine } from '../support/in-process-engine.ts';
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts';
@@ -186,7 +186,7 @@ describe('the engine, client to session', () => {
     await engine.loaded;
     const long = generationRequest({ id: 'long', model: 'first', maxTokens: 400, stop: { ignoreEos: true } });
     const events = collect(engine.client.generate([long], never));
-    await engine.client.loadModel({ name: 'second', vocabulary: noTokens, folder: '' });
+    await engine.client.loadModel(modelToLoad('second'));
     const short = generationRequest({ id: 'short', model: 'second', maxTokens: 4 });
     expect((await collect(engine.client.generate([short], never))).at(-1)?.type).toBe('finished');
     await engine.client.unloadModel('second', 1000);
@@ -196,12 +196,34 @@ describe('the engine, client to session', () => {
     await engine.client.drain(0);
   });
 
+  it('lets a load wait for its vocabulary, until the model is not wanted any more', async () => {
+    const engine = new InProcessEngine({ models: { first: {} }, later: { read: {}, unread: {}, slow: {} } });
+    await engine.loaded;
+    const load = (name: string, vocabulary: Promise<typeof noTokens>) =>
+      engine.client.loadModel({ spec: { name, folder: '' }, vocabulary });
+    const reading = Promise.withResolvers<typeof noTokens>();
+    const read = load('read', reading.promise);
+    await turn();
+    expect(engine.engines.has('read')).toBe(false);
+    reading.resolve(noTokens);
+    await read;
+    expect(engine.states.at(-1)).toEqual(['read', 'ready']);
+    await load('unread', Promise.reject(new Error('no tokenizer.json')));
+    expect(engine.states.at(-1)).toEqual(['unread', 'failed']);
+    const never: Promise<typeof noTokens> = new Promise(() => {});
+    const slow = load('slow', never);
+    await engine.client.unloadModel('slow', 0);
+    await slow;
+    void load('slow', never);
+    expect(await engine.client.drain(0)).toBe(true);
+  });
+
   it('closes a model that is removed while it loads as soon as it is there', async () => {
     const gate = Promise.withResolvers<void>();
     const beforeLoad = ({ name }: { name: string }) => (name === 'slow' ? gate.promise : undefined);
     const engine = new InProcessEngine({ models: { first: {} }, later: { slow: {}, next: {} }, beforeLoad });
     await engine.loaded;
-    const load = (name: string) => engine.client.loadModel({ name, vocabulary: noTokens, folder: '' });
+    const load = (name: string) => engine.client.loadModel(modelToLoad(name));
     const loads = [load('slow'), load('next')];
     await turn();
     const unloads = ['slow', 'next'].map((name) => engine.client.unloadModel(name, 0));

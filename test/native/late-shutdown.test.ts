@@ -38,7 +38,8 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
       onFault: (_, detail) => faults.push(detail),
     },
   );
-  await client.loadModel({ name: 'model', vocabulary: Tokenizer.load(checkpoint).data, folder });
+  const vocabulary = Promise.resolve(Tokenizer.load(checkpoint).data);
+  await client.loadModel({ spec: { name: 'model', folder }, vocabulary });
   const promptTokens = Array(500).fill(5);
   const requests = Array.from({ length: slots }, (_, i) => generationRequest({ id: `${i}`, promptTokens }));
   client.generate(requests, new AbortController().signal);

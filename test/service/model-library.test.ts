@@ -52,8 +52,8 @@ async function libraryUnderTest() {
   });
   await library.find();
   const engine = {
-    loadModel: ({ name }: { name: string }) => {
-      loads.push(name);
+    loadModel: ({ spec }: { spec: { name: string } }) => {
+      loads.push(spec.name);
       return new Promise<void>(() => {});
     },
     unloadModel: async () => {},

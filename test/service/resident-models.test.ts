@@ -4,7 +4,7 @@ import { patienceMs } from '../../src/service/residency.ts';
 import { ResidentModels, type ResidentModelsParts } from '../../src/service/resident-models.ts';
 import { fakeModel } from '../support/fake-server.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
-import { noTokens } from '../support/fake-tokenizer.ts';
+import { modelToLoad } from '../support/fake-tokenizer.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const mebibyte = 2 ** 20;
@@ -57,7 +57,7 @@ function residentsUnderTest(
     onUnloaded: ({ name }, reason) => calls.push(`${name} is unloaded: ${reason}`),
   });
   residents.serve({
-    loadModel: (spec) => {
+    loadModel: ({ spec }) => {
       calls.push(`load ${spec.name}`);
       const tried = Promise.withResolvers<void>();
       loading.set(spec.name, tried);
@@ -77,7 +77,7 @@ function residentsUnderTest(
       ...more,
     };
     models.set(name, model);
-    return residents.add(model, { name, vocabulary: noTokens, folder: '' });
+    return residents.add(model, modelToLoad(name));
   };
   /** What the engine reports of the load that runs. */
   const report = async (name: string, state: ModelState = ready) => {
@@ -332,7 +332,7 @@ it('13 models for whom there is room for four: none of 500 requests at random is
   let loads = 0;
   const later = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
   residents.serve({
-    loadModel: async ({ name }) => {
+    loadModel: async ({ spec: { name } }) => {
       loads += 1;
       inMemory.add(name);
       most = Math.max(most, inMemory.size);
@@ -349,7 +349,7 @@ it('13 models for whom there is room for four: none of 500 requests at random is
   for (const name of names) {
     const model = fakeModel(name, { state: 'loading' });
     models.set(name, model);
-    void residents.add(model, { name, vocabulary: noTokens, folder: '' });
+    void residents.add(model, modelToLoad(name));
   }
   let served = 0;
   const client = async () => {

@@ -18,6 +18,12 @@ export const noTokens = {
   leadingSpaces: 0,
 };
 
+/** A model for an engine to load, whose tokens no test reads. */
+export const modelToLoad = (name: string, folder = '') => ({
+  spec: { name, folder },
+  vocabulary: Promise.resolve(noTokens),
+});
+
 /** A token for each byte: 3 for byte 0, up to 258. Tokens 0, 1 and 2 are special; `</s>` (1) ends each prompt. */
 class ByteTokenizer extends Vocabulary {
   constructor(specials: readonly string[]) {

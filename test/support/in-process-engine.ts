@@ -5,7 +5,7 @@ import { EngineClient } from '../../src/engine/client/engine-client.ts';
 import type { EngineCommand, EngineReport, ModelSpec } from '../../src/engine/protocol/messages.ts';
 import { WorkerLoop } from '../../src/engine/worker/worker-loop.ts';
 import { EngineUnderTest, type EngineUnderTestOptions } from './engine-under-test.ts';
-import { noTokens } from './fake-tokenizer.ts';
+import { modelToLoad } from './fake-tokenizer.ts';
 import { ManualClock } from './manual-clock.ts';
 import { RecordingObserver } from './recording-observer.ts';
 
@@ -52,9 +52,7 @@ export class InProcessEngine {
       onModelState: (model, { state }) => this.states.push([model, state]),
       onFault: (model, detail) => this.faults.push([model, detail]),
     });
-    const loads = Object.keys(models).map((name) =>
-      this.client.loadModel({ name, vocabulary: noTokens, folder: '' }),
-    );
+    const loads = Object.keys(models).map((name) => this.client.loadModel(modelToLoad(name)));
     this.loaded = Promise.all(loads);
   }
 
@@ -68,8 +66,9 @@ export class InProcessEngine {
         postMessage: (report: EngineReport) => port.postMessage(report),
         on: (event, listener: (command: EngineCommand) => void) => port.on(event, listener),
       },
-      load: async (spec) => {
+      load: async (spec, vocabulary) => {
         await beforeLoad?.(spec);
+        await vocabulary;
         const engine = new EngineUnderTest({ ...models[spec.name], name: spec.name, clock: this.clock });
         this.engines.set(spec.name, engine);
         return engine.engine;

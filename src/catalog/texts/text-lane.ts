@@ -92,6 +92,14 @@ export class TextLane {
     for (const process of [this.#process, ...this.#aside]) process?.forget(source);
   }
 
+  /** Takes over the process of a lane without work, unless it has one. @returns whether it did */
+  adopt(other: TextLane): boolean {
+    if (this.#isClosed || this.#process?.isAlive || !other.#process?.isAlive) return false;
+    this.#process = other.#process;
+    other.#process = null;
+    return true;
+  }
+
   /** Ends the processes and all running and waiting jobs. */
   close(): void {
     this.#isClosed = true;

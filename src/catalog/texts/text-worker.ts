@@ -40,15 +40,14 @@ const entry = new Script('run()');
 setFlagsFromString('--expose-gc');
 const collectGarbage: (options: object) => void = runInNewContext('gc');
 
-/** Milliseconds after the last tokenizer came or went. */
-const collectAfterMs = 1000;
-let collecting: NodeJS.Timeout | undefined;
+/** A tokenizer has come or gone since garbage was last collected. */
+let hasGarbage = false;
 
 /** A process that waits collects nothing by itself: 150 MB stay after reading a vocabulary of 262,144 tokens. */
-function collectSoon(): void {
-  clearTimeout(collecting);
-  const collect = () => collectGarbage({ type: 'major', execution: 'sync', flavor: 'last-resort' });
-  collecting = setTimeout(collect, collectAfterMs).unref();
+function collect(): void {
+  if (!hasGarbage) return;
+  hasGarbage = false;
+  collectGarbage({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
 
 /** Runs a function with a time limit. @throws Error with the code `ERR_SCRIPT_EXECUTION_TIMEOUT` */
@@ -61,7 +60,7 @@ function load({ checkpoint, reading }: TextSource, milliseconds: number): Loaded
   let loaded = kept.get(checkpoint);
   kept.delete(checkpoint);
   if (loaded?.reading !== reading) loaded = undefined;
-  if (!loaded) collectSoon();
+  if (!loaded) hasGarbage = true;
   loaded ??= within(milliseconds, () => {
     const tokenizer = Tokenizer.load(checkpoint);
     const info = readTokenizerInfo(checkpoint);
@@ -134,6 +133,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.on('disconnect', () => process.exit());
 process.on('message', (message: SentTextJob | { forget: string }) => {
   if ('forget' in message) {
-    if (kept.delete(message.forget)) collectSoon();
-  } else process.send!(perform(message));
+    if (kept.delete(message.forget)) hasGarbage = true;
+    collect();
+  } else {
+    // Not before the answer is written, because somebody waits for it.
+    process.send!(perform(message), collect);
+  }
 });

@@ -69,7 +69,8 @@ export class TextWorkers {
   }
 
   /**
-   * Reads a checkpoint's tokenizer and chat template in a separate process.
+   * Reads a checkpoint's tokenizer and chat template in a process of its own, which goes on to take short texts if no
+   * other does.
    * @throws ConfigurationError naming the file at fault
    */
   async load(checkpoint: string): Promise<TextJobs['load']['answer'] & { source: TextSource }> {
@@ -81,7 +82,7 @@ export class TextWorkers {
       const times = { loadMs: within.firstReading, jobMs: within.reading };
       const result = await lane.run({ type: 'load', source, job: {}, ...times }, ownTurn);
       if ('failure' in result) throw loadError(checkpoint, result.failure);
-      await this.prepare(source);
+      if (!this.#short.adopt(lane)) await this.prepare(source);
       return { ...result.answer, source };
     } finally {
       this.#loading.delete(lane);

@@ -4,7 +4,13 @@ import { interruptNativeSessions } from '../../runtime/native/native-addon.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { Engine, EngineObserver, Generation } from '../protocol/engine.ts';
 import type { EngineRequest } from '../protocol/generation.ts';
-import { type EngineReport, errorDetail, type ModelSpec, type WorkerData } from '../protocol/messages.ts';
+import {
+  type EngineCommand,
+  type EngineReport,
+  errorDetail,
+  type ModelToLoad,
+  type WorkerData,
+} from '../protocol/messages.ts';
 import type { Admission } from './admission.ts';
 import { EngineModels, type OnModelState } from './engine-models.ts';
 import { type StartWorker, SupervisedWorker, within } from './supervised-worker.ts';
@@ -63,10 +69,10 @@ export class EngineClient implements Engine {
   }
 
   /** Adds a model. Settles when it is ready or has failed (`onModelState` says which), or when the engine stops. */
-  loadModel(spec: ModelSpec): Promise<void> {
-    const tried = this.#models.add(spec);
-    if (this.#isOver) this.#models.failed(spec.name, 'The engine has stopped.');
-    else this.#postLoad(spec);
+  loadModel(model: ModelToLoad): Promise<void> {
+    const tried = this.#models.add(model);
+    if (this.#isOver) this.#models.failed(model.spec.name, 'The engine has stopped.');
+    else this.#postLoad(model);
     return tried;
   }
 
@@ -166,15 +172,23 @@ export class EngineClient implements Engine {
     }
   }
 
-  #postLoad(spec: ModelSpec): void {
+  #postLoad(wanted: ModelToLoad): void {
+    const { spec, vocabulary } = wanted;
     if (!this.#worker.isRunning) return;
     this.#models.loading(spec.name);
     this.#worker.post({ type: 'load', spec });
+    const model = spec.name;
+    // Read or not, the vocabulary of a model that has left must not reach another of its name.
+    const post = (command: EngineCommand) => this.#models.has(wanted) && this.#worker.post(command);
+    vocabulary.then(
+      (read) => post({ type: 'vocabulary', model, vocabulary: read }),
+      ({ message }: Error) => post({ type: 'vocabulary', model, problem: message }),
+    );
   }
 
   #workerRestarted(): void {
     this.#isRestarted = true;
-    for (const spec of this.#models.specs) this.#postLoad(spec);
+    for (const model of this.#models.wanted) this.#postLoad(model);
   }
 
   #loadAnswered(): void {

@@ -1,5 +1,5 @@
 import { type ModelState, notReady } from '../../catalog/served-model.ts';
-import type { EngineReport, ModelSpec } from '../protocol/messages.ts';
+import type { EngineReport, ModelToLoad } from '../protocol/messages.ts';
 
 type Loaded = Extract<EngineReport, { type: 'loaded' }>;
 
@@ -9,8 +9,7 @@ export type OnModelState = (model: string, state: ModelState, loadSeconds: numbe
 /** A model that has never loaded is given up after this many deaths of the worker during its load. */
 const maxDeathsInLoad = 2;
 
-interface EngineModel {
-  readonly spec: ModelSpec;
+interface EngineModel extends Readonly<ModelToLoad> {
   state: ModelState;
   /** How long the last load took; null: never loaded. */
   loadSeconds: number | null;
@@ -37,10 +36,10 @@ export class EngineModels {
   }
 
   /** Models that a new worker must load. */
-  get specs(): ModelSpec[] {
-    return [...this.#models.values()]
-      .filter(({ left, deathsInLoad }) => left === null && deathsInLoad < maxDeathsInLoad)
-      .map(({ spec }) => spec);
+  get wanted(): ModelToLoad[] {
+    return [...this.#models.values()].filter(
+      ({ left, deathsInLoad }) => left === null && deathsInLoad < maxDeathsInLoad,
+    );
   }
 
   get isServing(): boolean {
@@ -53,12 +52,18 @@ export class EngineModels {
   }
 
   /** @returns settles once its first load has succeeded or failed */
-  add(spec: ModelSpec): Promise<void> {
+  add({ spec, vocabulary }: ModelToLoad): Promise<void> {
     if (this.#models.has(spec.name)) throw new Error(`the engine already has a model ${spec.name}`);
     const tried = Promise.withResolvers<void>();
     const state: ModelState = { state: 'loading' };
-    this.#models.set(spec.name, { spec, state, loadSeconds: null, deathsInLoad: 0, tried, left: null });
+    const never = { loadSeconds: null, deathsInLoad: 0 };
+    this.#models.set(spec.name, { spec, vocabulary, state, ...never, tried, left: null });
     return tried.promise;
+  }
+
+  /** Whether the model of this name is this one, and not another that was added since. */
+  has({ spec }: ModelToLoad): boolean {
+    return this.#models.get(spec.name)?.spec === spec;
   }
 
   /** Records that the worker was asked to load it. */

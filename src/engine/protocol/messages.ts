@@ -6,12 +6,16 @@ import type { EngineRequest, GenerationEvent } from './generation.ts';
 export interface ModelSpec {
   /** Name as served: `<id>` or `<id>:<precision>`. */
   name: string;
-  /** The bytes behind each of the checkpoint's tokens. */
-  vocabulary: VocabularyData;
   /** Export folder: manifest.json and graphs. */
   folder: string;
   /** Maximum bytes of its cache, instead of the engine's. */
   cacheMemory?: number;
+}
+
+/** A model, and the bytes behind each of its tokens, which may still be read while the engine loads the graphs. */
+export interface ModelToLoad {
+  spec: ModelSpec;
+  vocabulary: Promise<VocabularyData>;
 }
 
 export interface EngineOptions {
@@ -38,6 +42,9 @@ export interface WorkerData {
 export type EngineCommand =
   /** Loads run one at a time, while the loaded models keep stepping. */
   | { type: 'load'; spec: ModelSpec }
+  /** What a load waits for at its end. `problem`: there is no vocabulary, so the load fails. */
+  | { type: 'vocabulary'; model: string; vocabulary: VocabularyData }
+  | { type: 'vocabulary'; model: string; problem: string }
   /** Aborts the model's remaining requests and closes its session. */
   | { type: 'unload'; model: string }
   | { type: 'submit'; requests: readonly EngineRequest[] }

@@ -1,6 +1,6 @@
 import type { Manifest } from '../../catalog/manifest.ts';
 import { readManifest } from '../../catalog/manifest-file.ts';
-import { Vocabulary } from '../../catalog/tokenizer/vocabulary.ts';
+import { Vocabulary, type VocabularyData } from '../../catalog/tokenizer/vocabulary.ts';
 import { ConfigurationError } from '../../errors.ts';
 import { forgetTokenBytes, keepTokenBytes } from '../../runtime/grammars/token-bytes.ts';
 import type { Session, SessionOptions } from '../../runtime/session.ts';
@@ -62,11 +62,18 @@ export interface LoadContext {
 /** Fewer tokens are of no use. */
 const minContext = 16;
 
-/** Makes one model ready to generate. @throws Error that names the file at fault */
-export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<ModelEngine> {
+/**
+ * Makes one model ready to generate.
+ * @param reading resolves with the model's vocabulary, which is read meanwhile
+ * @throws Error that names the file at fault
+ */
+export async function loadModel(
+  spec: ModelSpec,
+  reading: Promise<VocabularyData>,
+  context: LoadContext,
+): Promise<ModelEngine> {
   const { threads, stepTokens, stepMs, prefillChunk } = context.options;
   const manifest = await readManifest(spec.folder);
-  const tokenizer = new Vocabulary(spec.vocabulary);
   const hasEncoder = manifest.graphs.encoder !== null;
   const { eos, decoderStart } = manifest.specialTokens;
   if (hasEncoder && decoderStart === null) {
@@ -97,11 +104,13 @@ export async function loadModel(spec: ModelSpec, context: LoadContext): Promise<
       release();
       throw error;
     });
-  await tryModel(session, manifest, spec.folder).catch(async (error) => {
+  const tried = tryModel(session, manifest, spec.folder).then(() => reading);
+  const data = await tried.catch(async (error) => {
     await session.close();
     release();
     throw error;
   });
+  const tokenizer = new Vocabulary(data);
   const isNative = session.runtime.backend === 'native';
   if (isNative) keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
   const limits = {

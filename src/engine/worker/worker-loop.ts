@@ -1,3 +1,4 @@
+import type { VocabularyData } from '../../catalog/tokenizer/vocabulary.ts';
 import type { Clock } from '../protocol/clock.ts';
 import type { EngineRequest } from '../protocol/generation.ts';
 import {
@@ -11,7 +12,8 @@ import type { ModelEngine } from './model-engine.ts';
 
 export interface WorkerLoopOptions {
   port: Port<EngineReport, EngineCommand>;
-  load(spec: ModelSpec): Promise<ModelEngine>;
+  /** @param vocabulary resolves at any time during the load */
+  load(spec: ModelSpec, vocabulary: Promise<VocabularyData>): Promise<ModelEngine>;
   clock: Clock;
 }
 
@@ -21,12 +23,14 @@ export interface WorkerLoopOptions {
  */
 export class WorkerLoop {
   readonly #port: Port<EngineReport, EngineCommand>;
-  readonly #load: (spec: ModelSpec) => Promise<ModelEngine>;
+  readonly #load: WorkerLoopOptions['load'];
   readonly #clock: Clock;
   readonly #engines = new Map<string, ModelEngine>();
   readonly #inbox: EngineCommand[] = [];
   /** Models to load; the first is being loaded. */
   readonly #loads: ModelSpec[] = [];
+  /** By model to load. */
+  readonly #vocabularies = new Map<string, PromiseWithResolvers<VocabularyData>>();
   /** Models to close. */
   #leaving: string[] = [];
   #loading: Promise<void> = Promise.resolve();
@@ -40,7 +44,10 @@ export class WorkerLoop {
     this.#clock = clock;
     port.on('message', (command) => {
       this.#inbox.push(command);
-      if (command.type === 'close') this.#isClosing = true;
+      if (command.type === 'close') {
+        this.#isClosing = true;
+        for (const model of this.#vocabularies.keys()) this.#giveUp(model);
+      }
       this.#stir();
     });
   }
@@ -73,9 +80,18 @@ export class WorkerLoop {
         for (const engine of this.#engines.values()) engine.abort(command.ids);
       } else if (command.type === 'load') {
         this.#loads.push(command.spec);
+        const vocabulary = Promise.withResolvers<VocabularyData>();
+        // The load may fail before it waits for it.
+        vocabulary.promise.catch(() => {});
+        this.#vocabularies.set(command.spec.name, vocabulary);
         if (this.#loads.length === 1) this.#loading = this.#loadModels();
+      } else if (command.type === 'vocabulary') {
+        const waiting = this.#vocabularies.get(command.model);
+        if ('problem' in command) waiting?.reject(new Error(command.problem));
+        else waiting?.resolve(command.vocabulary);
       } else if (command.type === 'unload') {
         this.#leaving.push(command.model);
+        this.#giveUp(command.model);
       }
     }
   }
@@ -86,10 +102,16 @@ export class WorkerLoop {
     engine.submit(request);
   }
 
+  /** Lets a load end that waits for its vocabulary. */
+  #giveUp(model: string): void {
+    this.#vocabularies.get(model)?.reject(new Error('The model is no longer wanted.'));
+  }
+
   async #loadModels(): Promise<void> {
     for (let spec = this.#loads[0]; spec !== undefined && !this.#isClosing; spec = this.#loads[0]) {
       if (!this.#leaving.includes(spec.name)) await this.#loadModel(spec);
       this.#loads.shift();
+      this.#vocabularies.delete(spec.name);
       this.#stir();
       // Parts of loading block the thread; a close command must not wait for every model.
       await nextTurn();
@@ -99,12 +121,14 @@ export class WorkerLoop {
   async #loadModel(spec: ModelSpec): Promise<void> {
     const startedAt = this.#clock();
     try {
-      const engine = await this.#load(spec);
+      const engine = await this.#load(spec, this.#vocabularies.get(spec.name)!.promise);
       this.#engines.set(spec.name, engine);
       const seconds = (this.#clock() - startedAt) / 1000;
       const { runtime, limits } = engine;
       this.#port.postMessage({ type: 'loaded', model: spec.name, seconds, runtime, ...limits });
     } catch (error) {
+      // Its vocabulary may be missing only because the service stops.
+      if (this.#isClosing) return;
       const message = error instanceof Error ? error.message : String(error);
       this.#port.postMessage({ type: 'load-failed', model: spec.name, message });
     }

@@ -21,8 +21,8 @@ const memory = new MemoryBudget(availableMemory());
 
 await new WorkerLoop({
   port,
-  load: (spec) =>
-    loadModel(spec, {
+  load: (spec, vocabulary) =>
+    loadModel(spec, vocabulary, {
       options,
       openSession: (session) => openSession(session, options.runtime),
       memory,
