@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.ts';
-import type { GenerationDefaults } from './generation-defaults.ts';
+import { type GenerationDefaults, noDefaults } from './generation-defaults.ts';
 import type { Manifest, Precision } from './manifest.ts';
 import type { TextWork } from './texts/text-workers.ts';
 import type { Vocabulary } from './tokenizer/vocabulary.ts';
@@ -50,6 +50,21 @@ export interface ServedModel {
   readonly isRequired: boolean;
   state: ModelState;
 }
+
+/** A model of which nothing is known yet but its names. */
+export const addedModel = (name: string, id: string, precision: Precision): ServedModel => ({
+  name,
+  id,
+  precision,
+  manifest: null,
+  vocabulary: null,
+  texts: null,
+  defaults: noDefaults,
+  memory: null,
+  created: Math.floor(Date.now() / 1000),
+  isRequired: false,
+  state: { state: 'loading' },
+});
 
 /** How long a load takes as long as nobody knows better. */
 export const usualLoadSeconds = 5;

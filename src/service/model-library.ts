@@ -1,8 +1,6 @@
 import type { Logger } from 'pino';
-import { noDefaults } from '../catalog/generation-defaults.ts';
-import type { ModelState, ServedModel } from '../catalog/served-model.ts';
-import { type ModelTexts, readTexts, type TextWorkers } from '../catalog/texts/text-workers.ts';
-import { requireVocabulary } from '../catalog/tokenizer/tokenizer-file.ts';
+import { addedModel, type ModelState, type ServedModel } from '../catalog/served-model.ts';
+import type { TextWorkers } from '../catalog/texts/text-workers.ts';
 import type { Config } from '../config/config.ts';
 import type { EngineClient } from '../engine/client/engine-client.ts';
 import { sharedClock } from '../engine/protocol/clock.ts';
@@ -11,6 +9,7 @@ import { ConfigurationError } from '../errors.ts';
 import type { ModelAsker, Reloaded } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { Checkpoints, planAlone } from './checkpoints.ts';
+import { ModelReadings } from './model-readings.ts';
 import { changesTo, findSources, type ModelSource } from './model-sources.ts';
 import { ResidentModels, type ResidentModelsParts, type UnloadReason } from './resident-models.ts';
 
@@ -37,8 +36,7 @@ export class ModelLibrary {
   /** By id. */
   readonly #sources = new Map<string, ModelSource>();
   readonly #residents: ResidentModels;
-  /** The tokenizers of models, read or still being read. */
-  readonly #readings = new Map<ServedModel, Promise<ModelTexts>>();
+  readonly #readings: ModelReadings;
   #engineOptions: EngineOptions | null = null;
   readonly #checkpoints: Checkpoints;
   /** Settles once the models of the last start, reload or retry are exported and those before them removed. */
@@ -52,6 +50,7 @@ export class ModelLibrary {
     this.#parts = parts;
     this.#logger = parts.logger;
     this.#checkpoints = new Checkpoints(parts.logger);
+    this.#readings = new ModelReadings(parts.texts);
     this.#residents = new ResidentModels({
       ...parts,
       clock: sharedClock,
@@ -174,22 +173,9 @@ export class ModelLibrary {
   #add(source: ModelSource, isRequired: boolean): void {
     const { id } = source;
     this.#sources.set(id, source);
-    const created = Math.floor(Date.now() / 1000);
     this.#parts.config.precisions.forEach((precision, index) => {
       const name = index === 0 ? id : `${id}:${precision}`;
-      this.#models.set(name, {
-        name,
-        id,
-        precision,
-        manifest: null,
-        vocabulary: null,
-        texts: null,
-        defaults: noDefaults,
-        memory: null,
-        created,
-        isRequired,
-        state: { state: 'loading' },
-      });
+      this.#models.set(name, { ...addedModel(name, id, precision), isRequired });
       this.#changeState(name, { state: 'loading' });
     });
   }
@@ -274,9 +260,7 @@ export class ModelLibrary {
   /** Frees what helper processes and the compiler of grammars hold for a model that the engine has let go. */
   #forget(model: ServedModel): void {
     this.#parts.forgetGrammars(model.name);
-    const reading = this.#readings.get(model);
-    this.#readings.delete(model);
-    if (reading && ![...this.#readings.values()].includes(reading)) forgetTexts(reading);
+    this.#readings.forget(model);
   }
 
   /**
@@ -300,14 +284,13 @@ export class ModelLibrary {
 
   /** A model whose tokenizer cannot be read fails, even if nobody asks the engine to load it. */
   async #checkTexts(model: ServedModel, { vocabulary }: ModelToLoad): Promise<void> {
-    const problem = await vocabulary.then(
-      () => null,
-      ({ message }: Error) => message,
-    );
-    if (problem === null || model.state.state !== 'unloaded' || this.#parts.isDraining()) return;
-    await this.#residents.remove(model.name, 0);
-    if (this.#models.get(model.name) === model)
-      this.#changeState(model.name, { state: 'failed', message: problem });
+    try {
+      await vocabulary;
+    } catch (error) {
+      if (model.state.state !== 'unloaded' || this.#parts.isDraining()) return;
+      await this.#residents.remove(model.name, 0);
+      if (this.#models.get(model.name) === model) this.#failed(model, error);
+    }
   }
 
   /**
@@ -320,35 +303,30 @@ export class ModelLibrary {
     );
     if (waiting.length === 0 || this.#parts.isDraining()) return [];
     const located = this.#checkpoints.locate(this.#sources.get(id)!);
+    located.then((folder) => this.#readings.start(folder, waiting)).catch(() => {});
     const wanted: ModelToLoad[] = [];
-    let reading: Promise<ModelTexts> | null = null;
     for (const model of waiting) {
       if (this.#parts.isDraining()) break;
       try {
         const folder = await located;
-        reading ??= readTexts(folder, this.#parts.texts);
-        // Reported to those who wait for the vocabulary, if the export succeeds.
-        reading.catch(() => {});
-        this.#readings.set(model, reading);
         const exported = await this.#checkpoints.export(model.name, folder, model.precision);
         const memory = await planAlone(exported, this.#engineOptions!, this.#residents.bytesForModels);
         const { manifest } = exported;
         Object.assign(model, { manifest, memory });
-        const vocabulary = reading.then((texts) => {
-          requireVocabulary(folder, texts.vocabulary.data.ownTokens, manifest.vocabSize);
-          Object.assign(model, texts);
-          return texts.vocabulary.data;
-        });
-        vocabulary.catch(() => {});
+        const vocabulary = this.#readings.finish(model, folder, manifest.vocabSize);
         const cacheMemory = this.#parts.config.memoryLimit !== null && { cacheMemory: memory.cache };
         wanted.push({ spec: { name: model.name, folder: exported.folder, ...cacheMemory }, vocabulary });
       } catch (error) {
         if (this.#parts.isDraining()) break;
         this.#forget(model);
-        this.#changeState(model.name, { state: 'failed', message: (error as Error).message });
+        this.#failed(model, error);
       }
     }
     return wanted;
+  }
+
+  #failed({ name }: ServedModel, error: unknown): void {
+    this.#changeState(name, { state: 'failed', message: (error as Error).message });
   }
 
   #namesOf(state: ModelState['state']): string[] {
@@ -367,11 +345,4 @@ export class ModelLibrary {
     const why = strict ? 'not every model can be served (ALTUP_STRICT)' : 'no model can be served';
     throw new ConfigurationError(`${why}:\n${reasons.join('\n')}`);
   }
-}
-
-function forgetTexts(reading: Promise<ModelTexts>): void {
-  reading.then(
-    ({ texts }) => texts.forget(),
-    () => {},
-  );
 }

@@ -16,7 +16,7 @@ import type { SentTextJob, TextFailure, TextJobs, TextJobType, TextResult, TextS
  * a thread's limits, and because a thread inside a built-in function cannot be stopped.
  */
 
-/** Maximum total size of the tokenizer.json files kept loaded; a loaded file takes three to four times its size. */
+/** Maximum total size of the tokenizer.json files kept loaded; a loaded file takes about three times its size. */
 const keptFileBytes = 2 ** 27;
 /** Maximum tokens returned for one text; a byte-level vocabulary has at most 3 per UTF-16 unit. */
 const maxTokensGiven = (text: string) => 65_536 + 4 * text.length;
