@@ -145,8 +145,7 @@ mod tests {
         // A second mapping, of the file's second half.
         // SAFETY: as above.
         let half = unsafe {
-            let start =
-                libc::mmap(std::ptr::null_mut(), 1 << 19, access, kind, file.as_raw_fd(), 1 << 19);
+            let start = libc::mmap(std::ptr::null_mut(), 1 << 19, access, kind, file.as_raw_fd(), 1 << 19);
             start.cast::<u8>().cast_const()
         };
         let own = &bytes[(1 << 19) + 5..];

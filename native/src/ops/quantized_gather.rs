@@ -73,9 +73,11 @@ impl Kernel for QuantizedGather {
         let dims: Vec<i64> = ids.dims.iter().copied().chain([table.width() as i64]).collect();
         let count = ids.dims.iter().product::<i64>() as usize;
         let out = Place::of(context.output::<f32>(0, &dims)?);
-        // SAFETY: the tensor has that many ids; a pointer to none may be null.
-        let ids =
-            if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(ids.data::<i64>(), count) } };
+        let ids = match count {
+            0 => &[],
+            // SAFETY: the tensor has that many ids. A pointer to none may be null.
+            _ => unsafe { std::slice::from_raw_parts(ids.data::<i64>(), count) },
+        };
         let rows = table.rows as i64;
         if let Some(id) = ids.iter().find(|id| !(-rows..rows).contains(*id)) {
             return Err(context.error(format_args!("id {id} is not one of {rows} rows")));
