@@ -36,6 +36,7 @@ describe('loadConfig', () => {
       threads: availableThreads(),
       slots: 16,
       cacheMemory: null,
+      cachePrecision: 'export',
       memoryLimit: null,
       loadsOnDemand: false,
       loadWaitMs: 20_000,

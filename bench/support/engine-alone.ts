@@ -51,6 +51,7 @@ export class EngineAlone {
           threads: 2,
           maxContext: 2048,
           cacheMemory: null,
+          cachePrecision: 'export',
           stepTokens: 512,
           stepMs: 250,
           prefillChunk: 256,

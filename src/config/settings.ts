@@ -90,6 +90,11 @@ const settings = {
     description:
       'Maximum memory for the keys and values of one model, such as `6GiB` or `800MiB`. Unset: enough for 2048 tokens in every slot and for one sequence of the maximum length, but at most 70 % of what is available when the model loads. Only where memory grows with use.',
   }),
+  cachePrecision: oneOf(['export', 'int8'], {
+    default: 'export',
+    description:
+      'What the keys and values of a decoder-only model are stored in: `export` means the type of the export, float32 in `fp32` and float16 in all others; `int8` takes about half of float16’s memory and is faster behind long contexts, but costs some quality. Only with the native backend on the CPU; elsewhere `int8` changes nothing.',
+  }),
   stepTokens: whole(3, 1_048_576, {
     default: 512,
     description:

@@ -1,3 +1,4 @@
+import type { Manifest } from '../catalog/manifest.ts';
 import type { PromptTokenLogprobs, SampledToken } from '../sampling/sampled-token.ts';
 import type { SamplingError } from '../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../sampling/sampling-request.ts';
@@ -13,6 +14,17 @@ export interface Runtime {
 /** Whether a decoder's cache takes memory only for the positions that are written, which `Session.trimSlot` frees. */
 export const growsWithUse = ({ backend, executionProvider }: Runtime): boolean =>
   backend === 'native' && executionProvider === 'cpu' && process.platform === 'linux';
+
+/** What a decoder-only model's cache holds: the export's type, or int8. */
+export type CachePrecision = 'export' | 'int8';
+
+/** Whether a model's cache holds int8: only our attention on the CPU reads that. */
+export const hasInt8Cache = (
+  { graphs }: Pick<Manifest, 'graphs'>,
+  { backend, executionProvider }: Runtime,
+  wanted: CachePrecision,
+): boolean =>
+  backend === 'native' && executionProvider === 'cpu' && graphs.encoder === null && wanted === 'int8';
 
 /** Chooses a completion's tokens. Made by a session's `startSampling`, for that session only. */
 export interface Sampling {
@@ -161,4 +173,6 @@ export interface SessionOptions {
   /** Maximum positions per slot; the model's own limit applies too. */
   maxContext: number;
   threads: number;
+  /** Whether the cache holds int8, where `hasInt8Cache` allows it. */
+  int8Cache?: boolean;
 }

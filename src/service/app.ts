@@ -210,7 +210,7 @@ export class Service {
   }
 
   #engineOptions(runtime: Runtime): EngineOptions {
-    const { threads, slots, context, cacheMemory, promptLookup } = this.#config;
+    const { threads, slots, context, cacheMemory, cachePrecision, promptLookup } = this.#config;
     const { stepTokens, stepMs, prefillChunk } = this.#config;
     return {
       runtime,
@@ -218,6 +218,7 @@ export class Service {
       slots,
       maxContext: context ?? null,
       cacheMemory,
+      cachePrecision,
       stepTokens,
       stepMs,
       prefillChunk,

@@ -19,6 +19,9 @@ it.each([
     { window: 512, bytesPerToken: decoderOnly * 2 * 128 },
     { window: null, bytesPerToken: decoderOnly * 2 * 256 },
   ]);
+  const ofInt8 = [2 * 2 * (64 + 4), 2 * (256 + 4)];
+  expect(cacheLayers(alone, true).map(({ bytesPerToken }) => bytesPerToken)).toEqual(ofInt8);
+  expect(cacheBytesPerToken(alone, true)).toEqual({ own: ofInt8[0]! + ofInt8[1]!, cross: 0 });
   const both = { cache, cross: [{ heads: 4, headSize: 8 }], precision };
   expect(cacheBytesPerToken(both)).toEqual({
     own: encoderDecoder * 2 * (128 + 256),

@@ -20,6 +20,7 @@ it('starts a thread that says what it cannot load, and ends by itself when drain
         slots: 1,
         maxContext: 16,
         cacheMemory: null,
+        cachePrecision: 'export',
         stepTokens: 16,
         stepMs: 0,
         promptLookup: true,

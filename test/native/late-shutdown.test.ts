@@ -20,6 +20,7 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
     slots,
     maxContext: 512,
     cacheMemory: null,
+    cachePrecision: 'export' as const,
     stepTokens: 4096,
     stepMs: 0,
     promptLookup: true,

@@ -27,10 +27,10 @@ async function gemma3n(): Promise<string> {
 async function open(
   { addon, library }: LoadedAddon,
   checkpoint: string,
-  { precision = 'fp32' as Precision, kernels = true } = {},
+  { precision = 'fp32' as Precision, kernels = true, int8Cache = false } = {},
 ): Promise<NativeSession> {
   const { folder, manifest } = await ensureExport(checkpoint, precision, { out: await temporaryFolder() });
-  const options = { folder, slots, maxContext: 512, threads: 2 };
+  const options = { folder, slots, maxContext: 512, threads: 2, int8Cache };
   const session = await NativeSession.open(manifest, options, { addon, library }, { kernels });
   onTestFinished(() => session.close());
   return session;
@@ -61,12 +61,16 @@ const segments = (session: NativeSession): Segment[] => [
 
 describeNative('a packed step', (native) => {
   it.each([
-    ...precisions.map((precision) => ['Gemma 3n', precision, gemma3n] as const),
-    ...precisions.map((precision) => ['Gemma 3', precision, () => copyShipped('austen-gemma3')] as const),
+    ...precisions.map((precision) => ['Gemma 3n', precision, false, gemma3n] as const),
+    ...precisions.map(
+      (precision) => ['Gemma 3', precision, false, () => copyShipped('austen-gemma3')] as const,
+    ),
+    ...precisions.map((precision) => ['Gemma 3n', precision, true, gemma3n] as const),
+    ['Gemma 3', 'int8', true, () => copyShipped('austen-gemma3')] as const,
   ])(
-    '%s, precision %s: chooses what prefill and decode choose, and leaves the same cache',
-    async (_, precision, made) => {
-      const session = await open(native, await made(), { precision });
+    '%s, precision %s, int8 cache %s: chooses what prefill and decode choose, and leaves the same cache',
+    async (_, precision, int8Cache, made) => {
+      const session = await open(native, await made(), { precision, int8Cache });
       expect(session.packs).toBe(true);
 
       await begin(session);

@@ -58,7 +58,8 @@ async function libraryUnderTest() {
     },
     unloadModel: async () => {},
   };
-  const options = { runtime: fakeRuntime, threads: 1, slots: 1, maxContext: 64, cacheMemory: null };
+  const cache = { maxContext: 64, cacheMemory: null, cachePrecision: 'export' } as const;
+  const options = { runtime: fakeRuntime, threads: 1, slots: 1, ...cache };
   const steps = { stepTokens: 64, stepMs: 0, prefillChunk: 64, promptLookup: false };
   const started = library.serve(engine, { ...options, ...steps });
   started.catch(() => {});

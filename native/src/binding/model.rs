@@ -32,6 +32,8 @@ pub struct NativeModelOptions {
     pub provider_options: Option<HashMap<String, String>>,
     /// false: use the model's function bodies instead of the `ai.altup` kernels.
     pub kernels: Option<bool>,
+    /// Whether the cache holds codes in int8: only for a decoder-only model on the CPU, with the kernels.
+    pub int8_cache: Option<bool>,
     /// ONNX Runtime session options, by key.
     pub config: Option<HashMap<String, String>>,
     /// Whether ONNX Runtime logs everything, which nodes each provider got, for example.
@@ -53,6 +55,7 @@ impl From<NativeModelOptions> for ModelOptions {
             threads: given.threads,
             provider: given.provider.map(|name| Provider { name, options: provider_options }),
             kernels: given.kernels.unwrap_or(true),
+            int8_cache: given.int8_cache.unwrap_or(false),
             config: pairs(given.config),
             verbose: given.verbose.unwrap_or(false),
         }

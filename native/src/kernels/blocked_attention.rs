@@ -6,22 +6,20 @@
 //! merged in order. Inside a block, each sum has one fixed order. So a row's result depends on its query and its keys
 //! only: not on the other rows, on the chunk of the prompt that it came in, or on the threads.
 
-use std::marker::PhantomData;
+mod bytes;
+mod floats;
+
+pub use bytes::{ByteBlock, ByteQueries};
+pub use floats::{FloatBlock, ReadQuery};
 
 use super::element::Element;
 use super::exponential::exponential;
 use super::instruction_set::{InstructionSet, Vectorised};
 use super::lanes::{Lanes, MAX_WIDTH};
-use super::row::{load_part, store_part};
+use super::row::store_part;
 
 /// Keys of one block. Its keys and values fit the second-level cache.
 pub const BLOCK: usize = 128;
-/// Keys whose scores are summed at the same time.
-const KEYS: usize = 4;
-/// Vectors of a value that are added at the same time.
-const COLUMNS: usize = 4;
-/// Values whose columns are added while they are in the first-level cache.
-const NEAR: usize = 16;
 
 /// Numbers of a row in `queries`: whole vectors of every instruction set, zero behind the head size.
 pub const fn stride(head_size: usize) -> usize {
@@ -39,77 +37,99 @@ pub fn empty(record: &mut [f32]) {
     record[record.len() - 2] = f32::NEG_INFINITY;
 }
 
-/// Copies a query to a row of `queries`, with each number rounded to `C`.
-pub struct ReadQuery<T, C> {
-    /// `head_size` elements.
-    pub query: *const T,
-    pub head_size: usize,
-    /// [`stride`] zeros.
-    pub out: *mut f32,
-    pub rounded_to: PhantomData<C>,
-}
+/// Keys and values of one block, with the queries that read them.
+pub trait Block: Copy {
+    /// Instructions for the work on a block.
+    type Set;
 
-impl<T: Element, C: Element> ReadQuery<T, C> {
+    fn has_queries(&self, rows: usize, head_size: usize) -> bool;
+
     /// # Safety
-    /// `query` and `out` are valid for what they say, and `set` is available.
-    pub unsafe fn run(self, set: InstructionSet) {
-        // SAFETY: the caller's promise.
-        unsafe { set.run(self) }
-    }
+    /// `set` is available, and the attention's keys and values exist.
+    unsafe fn attend(attention: BlockAttention<Self>, set: Self::Set);
 }
 
-impl<T: Element, C: Element> Vectorised for ReadQuery<T, C> {
-    type Output = ();
+/// How `L` computes with a block.
+///
+/// # Safety
+/// For all functions, the block has the queries, keys and values that they name, and the CPU supports `L`.
+#[allow(clippy::missing_safety_doc)] // All functions share the contract above.
+trait Products<L: Lanes>: Block {
+    /// query · key of the rows `row..row + R` and the keys `from..to`. Scores near these may be overwritten.
+    unsafe fn score<const R: usize>(
+        &self,
+        head_size: usize,
+        row: usize,
+        keys: (usize, usize),
+        scores: &mut [[f32; BLOCK]; R],
+    );
 
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        for at in (0..self.head_size).step_by(L::WIDTH) {
-            // SAFETY: `load_part` stops at the end of the query, a whole vector ends within the stride, and `rounded`
-            // holds the widest. The caller promises a CPU with `L`.
-            unsafe {
-                let part = L::WIDTH.min(self.head_size - at);
-                let mut rounded = [C::default(); MAX_WIDTH];
-                C::store::<L>(rounded.as_mut_ptr(), load_part::<L, T>(self.query.add(at), part, 0.0));
-                L::store_f32(self.out.add(at), C::load::<L>(rounded.as_ptr()));
-            }
-        }
-    }
+    /// Adds Σ weightⱼ·valueⱼ over each row's span to its record. `sums`: `R` records.
+    unsafe fn mix<const R: usize>(
+        &self,
+        head_size: usize,
+        spans: &[(usize, usize); R],
+        weights: &[[f32; BLOCK]; R],
+        sums: &mut [f32],
+    );
 }
 
 /// Query rows over one block.
-pub struct BlockAttention<'a, T> {
+pub struct BlockAttention<'a, B> {
     pub head_size: usize,
     pub scale: f32,
     /// Scores become softcap·tanh(score / softcap). Zero: they stay.
     pub softcap: f32,
-    /// The first row of the block, rows of `head_size` elements.
-    pub keys: *const T,
-    pub values: *const T,
+    pub block: B,
     /// The keys of the block that each row attends to: the first, and the one after the last.
     pub spans: &'a [(usize, usize)],
-    /// [rows, [`stride`]]
-    pub queries: &'a [f32],
     /// [rows, [`record`]]; a row with an empty span gets an empty record.
     pub sums: &'a mut [f32],
 }
 
-impl<T: Element> BlockAttention<'_, T> {
+impl<B: Block> BlockAttention<'_, B> {
     /// # Safety
-    /// `keys` and `values` have rows up to the end of each span, and `set` is available.
+    /// The block has keys and values up to the end of each span, and `set` is available.
     ///
     /// # Panics
-    /// When a span ends behind [`BLOCK`], or `queries` or `sums` is too short.
-    pub unsafe fn run(self, set: InstructionSet) {
+    /// When a span ends behind [`BLOCK`], or the queries or `sums` are too short.
+    pub unsafe fn run(self, set: B::Set) {
         let (rows, size) = (self.spans.len(), self.head_size);
         assert!(self.spans.iter().all(|(_, end)| *end <= BLOCK));
-        assert!(self.queries.len() >= rows * stride(size) && self.sums.len() >= rows * record(size));
+        assert!(self.block.has_queries(rows, size) && self.sums.len() >= rows * record(size));
         // SAFETY: the caller promises that `set` is available and that the keys and values exist.
-        unsafe { set.run(self) }
+        unsafe { B::attend(self, set) }
+    }
+
+    #[inline(always)]
+    unsafe fn all<L: Lanes>(mut self)
+    where
+        B: Products<L>,
+    {
+        let rows = self.spans.len();
+        let mut row = 0;
+        // SAFETY: the caller promises what `rows` asks for, and `row + R` is at most the number of rows.
+        unsafe {
+            while row + 4 <= rows {
+                self.rows::<L, 4>(row);
+                row += 4;
+            }
+            while row + 2 <= rows {
+                self.rows::<L, 2>(row);
+                row += 2;
+            }
+            if row < rows {
+                self.rows::<L, 1>(row);
+            }
+        }
     }
 
     /// Rows `row..row + R`, with their spans from here on.
     #[inline(always)]
-    unsafe fn rows<L: Lanes, const R: usize>(&mut self, row: usize) {
+    unsafe fn rows<L: Lanes, const R: usize>(&mut self, row: usize)
+    where
+        B: Products<L>,
+    {
         let spans: [(usize, usize); R] = std::array::from_fn(|i| self.spans[row + i]);
         let size = record(self.head_size);
         self.sums[row * size..(row + R) * size].chunks_exact_mut(size).for_each(empty);
@@ -120,76 +140,14 @@ impl<T: Element> BlockAttention<'_, T> {
         // SAFETY: `run` checked the sizes. Keys from `from` to `to` exist, because each belongs to a span or lies
         // between two spans. The caller promises a CPU with `L`.
         unsafe {
-            self.score::<L, R>(row, (from, to), &mut scores);
+            self.block.score(self.head_size, row, (from, to), &mut scores);
             for ((own, scores), i) in spans.iter().zip(&mut scores).zip(row..) {
                 if own.0 < own.1 {
                     let marks = self.weigh::<L>(scores, *own);
                     self.sums[(i + 1) * size - 2..(i + 1) * size].copy_from_slice(&marks);
                 }
             }
-            // Keys that all rows attend to, and what single rows attend to before and behind them.
-            let common = (
-                spans.iter().map(|span| span.0).max().unwrap_or(0),
-                spans.iter().map(|span| span.1).min().unwrap_or(0),
-            );
-            if R == 1 || common.0 >= common.1 {
-                for (i, own) in spans.iter().enumerate() {
-                    self.mix::<L, 1>(row + i, *own, std::array::from_ref(&scores[i]));
-                }
-                return;
-            }
-            for (i, own) in spans.iter().enumerate() {
-                self.mix::<L, 1>(row + i, (own.0, common.0), std::array::from_ref(&scores[i]));
-            }
-            self.mix::<L, R>(row, common, &scores);
-            for (i, own) in spans.iter().enumerate() {
-                self.mix::<L, 1>(row + i, (common.1, own.1), std::array::from_ref(&scores[i]));
-            }
-        }
-    }
-
-    /// q·k for `R` rows and the keys `from..to`. It also computes a few keys before `from`, to begin at a multiple.
-    #[inline(always)]
-    #[allow(clippy::needless_range_loop)] // As in `add`.
-    unsafe fn score<L: Lanes, const R: usize>(
-        &self,
-        row: usize,
-        (from, to): (usize, usize),
-        scores: &mut [[f32; BLOCK]; R],
-    ) {
-        let width = self.head_size;
-        let queries = self.queries[row * stride(width)..].as_ptr();
-        let whole = width - width % L::WIDTH;
-        for first in (from - from % KEYS..to).step_by(KEYS) {
-            // SAFETY: `run` checked `queries`; keys up to `to` exist, and later ones are replaced by the last.
-            // `load_part` reads just the rest of a key. Whole vectors of queries end within their stride. `first` is a
-            // multiple of KEYS below BLOCK, so four scores fit. The caller promises a CPU with `L`.
-            unsafe {
-                let mut keys = [self.keys; KEYS];
-                for (i, key) in keys.iter_mut().enumerate() {
-                    *key = key.add((first + i).min(to - 1) * width);
-                }
-                let mut sums = [[L::splat(0.0); KEYS]; R];
-                for at in (0..width).step_by(L::WIDTH) {
-                    let mut key = [L::splat(0.0); KEYS];
-                    for i in 0..KEYS {
-                        key[i] = if at < whole {
-                            T::load::<L>(keys[i].add(at))
-                        } else {
-                            load_part::<L, T>(keys[i].add(at), width - at, 0.0)
-                        };
-                    }
-                    for r in 0..R {
-                        let query = L::load_f32(queries.add(r * stride(width) + at));
-                        for i in 0..KEYS {
-                            sums[r][i] = L::mul_add(query, key[i], sums[r][i]);
-                        }
-                    }
-                }
-                for r in 0..R {
-                    scores[r][first..first + KEYS].copy_from_slice(&L::sums(sums[r]));
-                }
-            }
+            self.block.mix(self.head_size, &spans, &scores, &mut self.sums[row * size..(row + R) * size]);
         }
     }
 
@@ -231,111 +189,6 @@ impl<T: Element> BlockAttention<'_, T> {
                 sum = L::add(sum, L::load_f32(place.add(at)));
             }
             [highest, L::sum(sum)]
-        }
-    }
-
-    /// Adds weightⱼ·valueⱼ for the keys of `span` to the records of `R` rows, key by key.
-    #[inline(always)]
-    unsafe fn mix<L: Lanes, const R: usize>(
-        &mut self,
-        row: usize,
-        (start, end): (usize, usize),
-        weights: &[[f32; BLOCK]; R],
-    ) {
-        let (width, size) = (self.head_size, record(self.head_size));
-        let sums = self.sums[row * size..].as_mut_ptr();
-        for from in (start..end).step_by(NEAR) {
-            let near = from..end.min(from + NEAR);
-            let mut column = 0;
-            while column < width {
-                // SAFETY: `run` checked `sums`, and values of the span exist. A vector that does not end within the
-                // head size is loaded in part and stored within the stride. The caller promises a CPU with `L`.
-                unsafe {
-                    let (sums, values) = (sums.add(column), self.values.add(column));
-                    let values = (values, width);
-                    if column + COLUMNS * L::WIDTH <= width {
-                        add::<L, T, R, COLUMNS>((sums, size), near.clone(), weights, values, L::WIDTH);
-                        column += COLUMNS * L::WIDTH;
-                    } else {
-                        add::<L, T, R, 1>(
-                            (sums, size),
-                            near.clone(),
-                            weights,
-                            values,
-                            L::WIDTH.min(width - column),
-                        );
-                        column += L::WIDTH;
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<T: Element> Vectorised for BlockAttention<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(mut self) {
-        let rows = self.spans.len();
-        let mut row = 0;
-        // SAFETY: the caller promises what `rows` asks for, and `row + R` is at most the number of rows.
-        unsafe {
-            while row + 4 <= rows {
-                self.rows::<L, 4>(row);
-                row += 4;
-            }
-            while row + 2 <= rows {
-                self.rows::<L, 2>(row);
-                row += 2;
-            }
-            if row < rows {
-                self.rows::<L, 1>(row);
-            }
-        }
-    }
-}
-
-/// Adds the weighted values of the keys `near` to `C` vectors in each of `R` records, which are `size` numbers apart.
-/// Values are `width` elements apart; the last vector of each has `last` elements.
-///
-/// # Safety
-/// The records have these vectors and the values these elements, and the CPU supports `L`.
-#[inline(always)]
-#[allow(clippy::needless_range_loop)] // Iterators over vectors are not compiled with the caller's instructions.
-unsafe fn add<L: Lanes, T: Element, const R: usize, const C: usize>(
-    (sums, size): (*mut f32, usize),
-    near: std::ops::Range<usize>,
-    weights: &[[f32; BLOCK]; R],
-    (values, width): (*const T, usize),
-    last: usize,
-) {
-    // SAFETY: the caller promises the records, the values and a CPU with `L`. `near` is within a block.
-    unsafe {
-        let mut own = [[L::splat(0.0); C]; R];
-        for r in 0..R {
-            for c in 0..C {
-                own[r][c] = L::load_f32(sums.add(r * size + c * L::WIDTH));
-            }
-        }
-        for j in near {
-            let mut value = [L::splat(0.0); C];
-            for c in 0..C {
-                let from = values.add(j * width + c * L::WIDTH);
-                value[c] =
-                    if last == L::WIDTH { T::load::<L>(from) } else { load_part::<L, T>(from, last, 0.0) };
-            }
-            for r in 0..R {
-                let weight = L::splat(*weights[r].get_unchecked(j));
-                for c in 0..C {
-                    own[r][c] = L::mul_add(weight, value[c], own[r][c]);
-                }
-            }
-        }
-        for r in 0..R {
-            for c in 0..C {
-                L::store_f32(sums.add(r * size + c * L::WIDTH), own[r][c]);
-            }
         }
     }
 }
@@ -438,6 +291,8 @@ impl<T: Element> Vectorised for Finish<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::marker::PhantomData;
+
     use half::{bf16, f16};
     use proptest::prelude::*;
 
@@ -494,10 +349,12 @@ mod tests {
                     head_size: width,
                     scale: self.scale,
                     softcap: self.softcap,
-                    keys: self.keys[start * width..].as_ptr(),
-                    values: self.values[start * width..].as_ptr(),
+                    block: FloatBlock {
+                        keys: self.keys[start * width..].as_ptr(),
+                        values: self.values[start * width..].as_ptr(),
+                        queries: &queries,
+                    },
                     spans: &spans,
-                    queries: &queries,
                     sums: &mut sums,
                 };
                 // SAFETY: the case has keys and values up to the end of each span. Callers take `set` from `available`.

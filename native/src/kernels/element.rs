@@ -53,3 +53,4 @@ macro_rules! element {
 element!(f32, "float", std::convert::identity, std::convert::identity, load_f32, store_f32);
 element!(f16, "float16", f16::to_f32, f16::from_f32, load_f16, store_f16);
 element!(bf16, "bfloat16", bf16::to_f32, bf16::from_f32, load_bf16, store_bf16);
+element!(i8, "int8", f32::from, |value: f32| value.round_ties_even() as i8, load_i8, store_i8);

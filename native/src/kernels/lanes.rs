@@ -45,7 +45,10 @@ pub unsafe trait Lanes {
     unsafe fn load_f32(from: *const f32) -> Self::Vector;
     unsafe fn load_f16(from: *const f16) -> Self::Vector;
     unsafe fn load_bf16(from: *const bf16) -> Self::Vector;
+    unsafe fn load_i8(from: *const i8) -> Self::Vector;
     unsafe fn store_f32(to: *mut f32, value: Self::Vector);
     unsafe fn store_f16(to: *mut f16, value: Self::Vector);
     unsafe fn store_bf16(to: *mut bf16, value: Self::Vector);
+    /// Rounds to the nearest whole number, to the even one in the middle. Lanes beyond i8 and NaN become any number.
+    unsafe fn store_i8(to: *mut i8, value: Self::Vector);
 }

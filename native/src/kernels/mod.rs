@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod blocked_attention;
+pub mod byte_rows;
 pub mod dots;
 pub mod element;
 mod exponential;

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use ort_sys::{OrtApi, OrtApiBase, OrtCustomOpDomain, OrtSessionOptions, OrtStatusPtr};
 
 use super::custom_op::CustomOp;
-use super::{Operator, expand_rule, operators, operators_of_f32};
+use super::{Operator, cached_attention, expand_rule, operators, operators_of_f32};
 use crate::cuda::Cuda;
 use crate::ort::{Api, Result};
 
@@ -14,6 +14,8 @@ use crate::ort::{Api, Result};
 pub enum Operators {
     /// All operators, for a session on the CPU.
     OfCpu,
+    /// The same, with attention over caches whose tensors hold codes in int8.
+    OfCpuWithInt8Caches,
     /// Only operators with kernels for every supported provider.
     OfEveryProvider,
 }
@@ -40,11 +42,12 @@ fn domain(api: Api, wanted: Operators) -> Result<*mut OrtCustomOpDomain> {
     }
     let all =
         [operators::<f32, Cuda>(api), operators::<f16, Cuda>(api), operators::<bf16, Cuda>(api)].into_iter();
-    let fits =
-        |operator: &Operator| operator.is_fast && (wanted == Operators::OfCpu || operator.device.is_some());
+    let is_everywhere = wanted == Operators::OfEveryProvider;
+    let fits = |operator: &Operator| operator.is_fast && (!is_everywhere || operator.device.is_some());
     // ONNX Runtime makes kernels for a provider only in sessions that have it.
     let kernels = |Operator { cpu, device, .. }: Operator| std::iter::once(cpu).chain(device);
-    let all = all.flatten().chain(operators_of_f32(api));
+    let in_bytes = wanted == Operators::OfCpuWithInt8Caches;
+    let all = all.flatten().chain(cached_attention(api, in_bytes)).chain(operators_of_f32(api));
     let ops = all.filter(fits).flat_map(kernels).collect();
     let domain = domain_of(api, ops)?;
     domains.push(Registered { api: key, operators: wanted, domain });

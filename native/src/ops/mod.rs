@@ -35,7 +35,7 @@ pub(crate) use storage::Storage;
 #[cfg(any(test, feature = "timing"))]
 pub(crate) use tokens::{PIECE, SERIAL};
 
-use attention::{CrossAttention, GroupedQueryAttention, SelfAttention};
+use attention::{Codes, CrossAttention, Floats, GroupedQueryAttention, SelfAttention};
 use collapse::Collapse;
 use correct::Correct;
 use correct_predict::CorrectPredict;
@@ -47,11 +47,13 @@ use quantized_mat_mul::QuantizedMatMul;
 use select::Select;
 use sequence_predict_correct::SequencePredictCorrect;
 
+use half::{bf16, f16};
+
 use crate::cuda::{Device, DeviceKernel, OnDevice};
 use crate::ort::Api;
 
-/// Every operator, with its kernels for elements of type `T`.
-pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 12] {
+/// Every operator but [`cached_attention`], with its kernels for elements of type `T`.
+pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 11] {
     [
         Operator::everywhere::<Expand<T>, D>(api),
         Operator::everywhere::<Select<T>, D>(api),
@@ -63,14 +65,32 @@ pub(crate) fn operators<T: Storage, D: Device>(api: Api) -> [Operator; 12] {
         Operator::everywhere::<SequencePredictCorrect<T>, D>(api),
         Operator::on_cpu::<SelfAttention<T>>(api),
         Operator::on_cpu::<CrossAttention<T>>(api),
-        Operator::on_cpu::<GroupedQueryAttention<T, T>>(api),
         Operator::on_cpu::<QuantizedMatMul<T>>(api),
     ]
 }
 
-/// Operators for f32 only. The first is attention over caches of f16.
-pub(crate) fn operators_of_f32(api: Api) -> [Operator; 2] {
-    [Operator::on_cpu::<GroupedQueryAttention<f32, half::f16>>(api), Operator::on_cpu::<QuantizedGather>(api)]
+/// Operators for f32 only.
+pub(crate) fn operators_of_f32(api: Api) -> [Operator; 1] {
+    [Operator::on_cpu::<QuantizedGather>(api)]
+}
+
+/// Attention over a decoder-only model's caches, of each type and of f32 over caches of f16. `in_bytes`: the caches'
+/// tensors hold codes in int8.
+pub(crate) fn cached_attention(api: Api, in_bytes: bool) -> [Operator; 4] {
+    if in_bytes {
+        return [
+            Operator::on_cpu::<GroupedQueryAttention<f32, Codes<f32>>>(api),
+            Operator::on_cpu::<GroupedQueryAttention<f16, Codes<f16>>>(api),
+            Operator::on_cpu::<GroupedQueryAttention<bf16, Codes<bf16>>>(api),
+            Operator::on_cpu::<GroupedQueryAttention<f32, Codes<f16>>>(api),
+        ];
+    }
+    [
+        Operator::on_cpu::<GroupedQueryAttention<f32, Floats<f32>>>(api),
+        Operator::on_cpu::<GroupedQueryAttention<f16, Floats<f16>>>(api),
+        Operator::on_cpu::<GroupedQueryAttention<bf16, Floats<bf16>>>(api),
+        Operator::on_cpu::<GroupedQueryAttention<f32, Floats<f16>>>(api),
+    ]
 }
 
 /// An operator's kernels.
@@ -108,8 +128,11 @@ mod tests {
             contract.split_once("## Operators of `ai.altup`").expect("the section on operators");
         let described = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         let api = library().api;
-        let operators: Vec<_> =
-            operators::<f32, Cuda>(api).into_iter().chain(operators_of_f32(api)).collect();
+        let operators: Vec<_> = operators::<f32, Cuda>(api)
+            .into_iter()
+            .chain(cached_attention(api, false))
+            .chain(operators_of_f32(api))
+            .collect();
         let listed: BTreeSet<_> = operators.iter().map(|operator| operator.cpu.name()).collect();
         assert_eq!(listed, described.collect());
     }

@@ -25,6 +25,15 @@ impl Layer {
     }
 }
 
+/// What the memory of caches holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Numbers of the graph's type.
+    Numbers,
+    /// Codes in int8, which only our attention reads.
+    Bytes,
+}
+
 /// One cache per layer, with the graph inputs `<prefix>.<i>.key` and `.value`, [batch, heads, positions, head size].
 pub struct Layers {
     prefix: &'static str,
@@ -37,7 +46,7 @@ impl Layers {
         session: &Session,
         prefix: &'static str,
         windows: &[Option<usize>],
-        place: Place,
+        (place, content): (Place, Content),
         (slots, capacity): (usize, usize),
     ) -> Result<Self> {
         let buffer = |layer: usize, part: &str| {
@@ -55,7 +64,11 @@ impl Layers {
                     port.dims
                 )));
             };
-            Ok(Some(SlotBuffer::new(place, element, [slots, heads, capacity, head_size])?))
+            let make = match content {
+                Content::Numbers => SlotBuffer::new,
+                Content::Bytes => SlotBuffer::of_bytes,
+            };
+            Ok(Some(make(place, element, [slots, heads, capacity, head_size])?))
         };
         let mut layers = Vec::new();
         while let Some(key) = buffer(layers.len(), "key")? {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::decoder::{BoundDecoder, SEGMENTS, Segment, Slots, Step, run_bound};
 use super::encoder::{embed, encode, width};
-use super::layers::Layers;
+use super::layers::{Content, Layers};
 use super::memory::Place;
 use crate::ops::Operators;
 use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
@@ -26,6 +26,8 @@ pub struct ModelOptions {
     pub provider: Option<Provider>,
     /// Whether to use the `ai.altup` kernels instead of the model's function bodies.
     pub kernels: bool,
+    /// Whether the cache holds codes in int8. Only for a model that packs.
+    pub int8_cache: bool,
     /// More ONNX Runtime session options, by key.
     pub config: Vec<(String, String)>,
     /// Whether ONNX Runtime logs everything.
@@ -44,13 +46,23 @@ impl ModelOptions {
             settings.log_everything()?;
         }
         if self.kernels {
-            let on_cpu = self.provider.is_none();
-            settings.kernels(if on_cpu { Operators::OfCpu } else { Operators::OfEveryProvider })?;
+            settings.kernels(match &self.provider {
+                Some(_) => Operators::OfEveryProvider,
+                None if self.int8_cache => Operators::OfCpuWithInt8Caches,
+                None => Operators::OfCpu,
+            })?;
         }
         if let Some(provider) = &self.provider {
             settings.provider(provider)?;
         }
         Session::open(library, path, &settings)
+    }
+}
+
+impl ModelOptions {
+    fn packs(&self, decoder: &Session) -> bool {
+        let has_segments = decoder.inputs.iter().any(|port| port.name == SEGMENTS);
+        has_segments && self.encoder.is_none() && self.kernels && self.provider.is_none()
     }
 }
 
@@ -83,11 +95,16 @@ impl Model {
         let place = Place::of(options.provider.as_ref().map(|provider| provider.name.as_str()));
         let sent = options.provider.is_some() && place == Place::Host;
         let first = if sent { FIRST_CAPACITY } else { options.capacity };
-        let windows = &options.windows;
-        let past =
-            Layers::new(&decoder, "past_key_values", windows, place, (slots, options.capacity.min(first)))?;
+        if options.int8_cache && !options.packs(&decoder) {
+            return Err(Error(
+                "only our attention on the CPU, of a decoder-only model, reads a cache in int8".into(),
+            ));
+        }
+        let content = if options.int8_cache { Content::Bytes } else { Content::Numbers };
+        let size = (slots, options.capacity.min(first));
+        let past = Layers::new(&decoder, "past_key_values", &options.windows, (place, content), size)?;
         let cross_capacity = options.encoder_capacity.min(FIRST_CAPACITY);
-        let cross = Layers::new(&decoder, "cross", &[], place, (slots, cross_capacity))?;
+        let cross = Layers::new(&decoder, "cross", &[], (place, Content::Numbers), (slots, cross_capacity))?;
         Ok(Self {
             decoding: unbound(slots),
             prefilling: unbound(slots),
@@ -111,8 +128,7 @@ impl Model {
 
     /// Whether a step may have several slots with their own numbers of tokens.
     pub fn packs(&self) -> bool {
-        let has_segments = self.decoder.inputs.iter().any(|port| port.name == SEGMENTS);
-        has_segments && self.encoder.is_none() && self.options.kernels && self.options.provider.is_none()
+        self.options.packs(&self.decoder)
     }
 
     fn check_segment(&self, Segment { slot, past, count }: Segment) -> Result<()> {

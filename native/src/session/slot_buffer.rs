@@ -1,15 +1,20 @@
 use std::ops::Range;
 
 use super::memory::{Memory, Place};
+use crate::kernels::byte_rows::{ByteRows, GROUP, width};
 use crate::ort::{Api, Element, Error, Result, Value};
 
-/// Keys or values of one layer for all slots, [slots, heads, capacity, head size].
+/// Keys or values of one layer for all slots, [slots, heads, positions, head size]. A head holds its rows one behind the
+/// other, or their codes in int8 and then their scales.
 pub struct SlotBuffer {
     element: Element,
     slots: usize,
     heads: usize,
     head_size: usize,
-    capacity: usize,
+    /// Positions of the tensor.
+    positions: usize,
+    /// None: rows of numbers.
+    bytes: Option<ByteRows>,
     place: Place,
     memory: Box<dyn Memory>,
 }
@@ -18,21 +23,46 @@ impl SlotBuffer {
     /// `shape`: slots, heads, positions, head size.
     pub fn new(place: Place, element: Element, shape: [usize; 4]) -> Result<Self> {
         let memory = place.zeroed(shape.iter().product::<usize>() * element.size())?;
+        let [slots, heads, positions, head_size] = shape;
+        Ok(Self { element, slots, heads, head_size, positions, bytes: None, place, memory })
+    }
+
+    /// A buffer whose tensor of `element` holds codes. The tensor has fewer positions than rows.
+    pub fn of_bytes(place: Place, element: Element, shape: [usize; 4]) -> Result<Self> {
         let [slots, heads, capacity, head_size] = shape;
-        Ok(Self { element, slots, heads, head_size, capacity, place, memory })
+        let row = (head_size, element.size());
+        let positions = ByteRows::tensor_positions(capacity, row);
+        let numbers = Self::new(place, element, [slots, heads, positions, head_size])?;
+        Ok(Self { bytes: Some(ByteRows::within(positions, row)), ..numbers })
     }
 
+    /// Rows that a head has room for.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.bytes.map_or(self.positions, |rows| rows.capacity)
     }
 
-    /// Bytes of one position of one head.
+    /// Bytes of one position of one head in the tensor.
     fn position_size(&self) -> usize {
         self.head_size * self.element.size()
     }
 
     fn offset(&self, slot: usize, head: usize) -> usize {
-        (slot * self.heads + head) * self.capacity * self.position_size()
+        (slot * self.heads + head) * self.positions * self.position_size()
+    }
+
+    /// Where the rows of `positions` are, and their bytes: the codes and the scales, or the numbers and nothing. Codes
+    /// only come in whole groups.
+    fn parts(&self, slot: usize, head: usize, positions: &Range<usize>) -> [(usize, usize); 2] {
+        let (start, count) = (self.offset(slot, head), positions.len());
+        match self.bytes {
+            None => {
+                [(start + positions.start * self.position_size(), count * self.position_size()), (start, 0)]
+            }
+            Some(rows) => [
+                (start + rows.codes(positions.start), count * width(self.head_size)),
+                (start + rows.scale(positions.start), count * size_of::<f32>()),
+            ],
+        }
     }
 
     /// Slots `first..first + count` as a tensor.
@@ -43,8 +73,8 @@ impl SlotBuffer {
         if first + count > self.slots {
             return Err(Error(format!("slots {first} to {} of {}", first + count, self.slots)));
         }
-        let dims = [count, self.heads, self.capacity, self.head_size].map(|dim| dim as i64);
-        let length = count * self.heads * self.capacity * self.head_size;
+        let dims = [count, self.heads, self.positions, self.head_size].map(|dim| dim as i64);
+        let length = count * self.heads * self.positions * self.head_size;
         let data = self.memory.at(self.offset(first, 0)).cast();
         // SAFETY: these slots exist, and the caller uses the value only while this buffer lives and has not grown. This
         // relies on sizes that do not overflow in `new`.
@@ -58,27 +88,39 @@ impl SlotBuffer {
 
     /// Copies `positions` of slot `from` over those of slot `to`. Call `wait` behind the last copy.
     pub fn copy(&mut self, from: usize, to: usize, positions: Range<usize>) -> Result<()> {
-        assert!(from < self.slots && to < self.slots && positions.end <= self.capacity);
+        assert!(from < self.slots && to < self.slots && positions.end <= self.capacity());
         if from == to {
             return Ok(());
         }
-        let skipped = positions.start * self.position_size();
-        let size = positions.len() * self.position_size();
+        let positions = match self.bytes {
+            None => positions,
+            // Nobody reads what a group has beside these positions.
+            Some(_) => positions.start - positions.start % GROUP..positions.end.next_multiple_of(GROUP),
+        };
         for head in 0..self.heads {
-            let start = |slot| self.memory.at(self.offset(slot, head) + skipped);
-            let (from, to) = (start(from), start(to));
-            // SAFETY: both addresses lie in this buffer, in different slots.
-            unsafe { self.memory.copy(from, to, size)? };
+            let parts = self.parts(from, head, &positions).into_iter().zip(self.parts(to, head, &positions));
+            for ((from, size), (to, _)) in parts {
+                // SAFETY: both addresses lie in this buffer, in different slots.
+                unsafe { self.memory.copy(self.memory.at(from), self.memory.at(to), size)? };
+            }
         }
         Ok(())
     }
 
     /// Frees the memory of `positions` of `slot`, page by page. Nobody may read them before they are written again.
     pub fn give_back(&mut self, slot: usize, positions: Range<usize>) {
-        assert!(slot < self.slots && positions.end <= self.capacity);
+        assert!(slot < self.slots && positions.end <= self.capacity());
+        let positions = match self.bytes {
+            None => positions,
+            Some(_) => positions.start.next_multiple_of(GROUP)..positions.end - positions.end % GROUP,
+        };
+        if positions.is_empty() {
+            return;
+        }
         for head in 0..self.heads {
-            let offset = self.offset(slot, head) + positions.start * self.position_size();
-            self.memory.give_back(offset, positions.len() * self.position_size());
+            for (offset, size) in self.parts(slot, head, &positions) {
+                self.memory.give_back(offset, size);
+            }
         }
     }
 
@@ -88,8 +130,10 @@ impl SlotBuffer {
         let (element, dims, data) = value.tensor()?;
         let positions = usize::try_from(dims.get(2).copied().unwrap_or(-1)).unwrap_or(usize::MAX);
         let wanted = [1, self.heads, positions, self.head_size].map(|dim| dim as i64);
-        if element != self.element || dims != wanted || positions > self.capacity || slot >= self.slots {
-            let (heads, capacity, head_size) = (self.heads, self.capacity, self.head_size);
+        let capacity = self.capacity();
+        assert!(self.bytes.is_none(), "an encoder's output is numbers");
+        if element != self.element || dims != wanted || positions > capacity || slot >= self.slots {
+            let (heads, head_size) = (self.heads, self.head_size);
             return Err(Error(format!(
                 "{element:?} {dims:?} does not fit slot {slot} of {:?} [1, {heads}, {capacity}, {head_size}]",
                 self.element
@@ -106,13 +150,14 @@ impl SlotBuffer {
 
     /// Makes room for `capacity` positions per slot and keeps the content.
     pub fn grow(&mut self, capacity: usize) -> Result<()> {
-        let grown = Self::new(self.place, self.element, [self.slots, self.heads, capacity, self.head_size])?;
-        let size = self.capacity.min(capacity) * self.position_size();
-        for slot in 0..self.slots {
-            for head in 0..self.heads {
-                let from = self.memory.at(self.offset(slot, head));
-                // SAFETY: these are two buffers, each with room for `size` bytes per head.
-                unsafe { self.memory.copy(from, grown.memory.at(grown.offset(slot, head)), size)? };
+        let make = if self.bytes.is_some() { Self::of_bytes } else { Self::new };
+        let grown = make(self.place, self.element, [self.slots, self.heads, capacity, self.head_size])?;
+        let kept = 0..self.capacity().min(grown.capacity());
+        for (slot, head) in (0..self.slots).flat_map(|slot| (0..self.heads).map(move |head| (slot, head))) {
+            let parts = self.parts(slot, head, &kept).into_iter().zip(grown.parts(slot, head, &kept));
+            for ((from, size), (to, _)) in parts {
+                // SAFETY: these are two buffers, each with room for these rows.
+                unsafe { self.memory.copy(self.memory.at(from), grown.memory.at(to), size)? };
             }
         }
         grown.wait()?;
@@ -181,6 +226,35 @@ mod tests {
                 let wanted = [[0; 16], [7; 16]].concat();
                 assert_eq!(bytes(&buffer, 1, head, 4), wanted);
                 assert!(bytes(&buffer, 1, head, 5)[32..].iter().all(|byte| *byte == 0));
+            }
+        });
+    }
+
+    #[test]
+    fn copies_and_keeps_whole_groups_of_codes() {
+        everywhere(|place| {
+            let mut buffer = SlotBuffer::of_bytes(place, Element::F16, [2, 2, 60, 20]).unwrap();
+            let rows = buffer.bytes.unwrap();
+            assert_eq!(buffer.capacity(), rows.capacity);
+            let all = buffer.positions;
+            (0..2).for_each(|head| fill(&mut buffer, 0, head, all, 7));
+            buffer.copy(0, 1, 17..20).unwrap();
+            let is_copied = |byte: usize| {
+                (rows.codes(16)..rows.codes(32)).contains(&byte)
+                    || (rows.scale(16)..rows.scale(32)).contains(&byte)
+            };
+            for head in 0..2 {
+                let found = bytes(&buffer, 1, head, all);
+                assert!(found.iter().enumerate().all(|(i, byte)| *byte == if is_copied(i) { 7 } else { 0 }));
+            }
+            buffer.grow(100).unwrap();
+            let grown = buffer.bytes.unwrap();
+            assert!(grown.capacity >= 100);
+            for head in 0..2 {
+                let found = bytes(&buffer, 0, head, buffer.positions);
+                assert!(found[..rows.codes(rows.capacity)].iter().all(|byte| *byte == 7));
+                assert!(found[grown.scale(0)..grown.scale(rows.capacity)].iter().all(|byte| *byte == 7));
+                assert!(found[grown.scale(rows.capacity)..].iter().all(|byte| *byte == 0));
             }
         });
     }

@@ -1,5 +1,5 @@
 import type { VocabularyData } from '../../catalog/tokenizer/vocabulary.ts';
-import type { Runtime } from '../../runtime/session.ts';
+import type { CachePrecision, Runtime } from '../../runtime/session.ts';
 import type { EngineRequest, GenerationEvent } from './generation.ts';
 
 /** One model for an engine worker to load. */
@@ -26,6 +26,7 @@ export interface EngineOptions {
   maxContext: number | null;
   /** Maximum bytes of one model's cache; null: the default. */
   cacheMemory: number | null;
+  cachePrecision: CachePrecision;
   stepTokens: number;
   /** 0: no limit. */
   stepMs: number;

@@ -84,7 +84,7 @@ export async function loadModel(
   }
   const options = { ...context.options, cacheMemory: spec.cacheMemory ?? context.options.cacheMemory };
   const plan = await planMemory(manifest, spec.folder, options, context.memory);
-  const { need, layers, maxContext, slotCapacity } = plan;
+  const { need, layers, int8Cache, maxContext, slotCapacity } = plan;
   const { slots } = need;
   const release = context.memory.reserve(need);
   const memory = need.isGrowing
@@ -99,7 +99,7 @@ export async function loadModel(
     );
   }
   const session = await context
-    .openSession({ folder: spec.folder, slots, maxContext, threads })
+    .openSession({ folder: spec.folder, slots, maxContext, threads, int8Cache })
     .catch((error) => {
       release();
       throw error;

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CacheLayer, cacheBytesPerToken, cacheLayers } from '../../catalog/cache-bytes.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
-import { growsWithUse } from '../../runtime/session.ts';
+import { growsWithUse, hasInt8Cache, type SessionOptions } from '../../runtime/session.ts';
 import type { EngineOptions } from '../protocol/messages.ts';
 import { CacheMemory } from '../scheduler/cache-memory.ts';
 import type { MemoryBudget, MemoryNeed } from './memory-budget.ts';
@@ -19,6 +19,8 @@ const maxAllocatedContext = 2048;
 interface MemoryPlan {
   need: MemoryNeed;
   layers: CacheLayer[];
+  /** Whether the cache holds int8. */
+  int8Cache: boolean;
   maxContext: number;
   /** Maximum tokens of a sequence, as far as the memory has room. */
   slotCapacity: number;
@@ -32,15 +34,19 @@ interface MemoryPlan {
 export async function planMemory(
   manifest: Manifest,
   folder: string,
-  options: Pick<EngineOptions, 'slots' | 'maxContext' | 'cacheMemory' | 'prefillChunk' | 'runtime'>,
+  options: Pick<
+    EngineOptions,
+    'slots' | 'maxContext' | 'cacheMemory' | 'cachePrecision' | 'prefillChunk' | 'runtime'
+  >,
   budget: Pick<MemoryBudget, 'cacheBudget'>,
 ): Promise<MemoryPlan> {
   const isGrowing = growsWithUse(options.runtime) && manifest.graphs.encoder === null;
   const maxContext = options.maxContext ?? (isGrowing ? manifest.contextLength : maxAllocatedContext);
   const slots = options.slots + spareSlots;
-  const need = await modelMemory(manifest, { folder, slots, maxContext });
+  const int8Cache = hasInt8Cache(manifest, options.runtime, options.cachePrecision);
+  const need = await modelMemory(manifest, { folder, slots, maxContext, int8Cache });
   const slotCapacity = Math.min(maxContext, manifest.contextLength);
-  const layers = cacheLayers(manifest);
+  const layers = cacheLayers(manifest, int8Cache);
   if (isGrowing) {
     const bounds = { budget: 0, layers, slots, chunk: options.prefillChunk };
     const one = new CacheMemory(bounds).reservation(slotCapacity);
@@ -48,17 +54,17 @@ export async function planMemory(
     const wanted = options.cacheMemory ?? budget.cacheBudget(need.weights, Math.ceil(usual));
     need.cache = Math.min(need.cache, wanted);
   }
-  return { need: { ...need, isGrowing }, layers, maxContext, slotCapacity };
+  return { need: { ...need, isGrowing }, layers, int8Cache, maxContext, slotCapacity };
 }
 
 /** Memory that a model needs, from the sizes of its files and the shape of its cache. @param folder the export's */
 export async function modelMemory(
   manifest: Manifest,
-  { folder, slots, maxContext }: { folder: string; slots: number; maxContext: number },
+  { folder, slots, maxContext, int8Cache }: Omit<SessionOptions, 'threads'>,
 ): Promise<Omit<MemoryNeed, 'isGrowing'>> {
   const capacity = Math.min(maxContext, manifest.contextLength);
   const encoderCapacity = Math.min(maxContext, manifest.encoderContextLength ?? 0);
-  const { own, cross } = cacheBytesPerToken(manifest);
+  const { own, cross } = cacheBytesPerToken(manifest, int8Cache);
   const graphs = Object.values(manifest.graphs).filter((file) => file !== null);
   const sizes = await Promise.all(
     graphs.flatMap((file) => [file, `${file}.data`]).map((file) => sizeOf(join(folder, file))),

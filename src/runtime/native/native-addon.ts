@@ -103,6 +103,8 @@ interface NativeModelOptions {
   providerOptions?: Record<string, string>;
   /** false: use function bodies instead of the `ai.altup` kernels. */
   kernels?: boolean;
+  /** Whether the cache holds int8: only for a decoder-only model on the CPU, with the kernels. */
+  int8Cache: boolean;
   /** ONNX Runtime session options by key. */
   config?: Record<string, string>;
   /** ONNX Runtime logs everything, which nodes each provider got, for example. */

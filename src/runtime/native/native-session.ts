@@ -104,6 +104,7 @@ export class NativeSession implements Session {
       threads: options.threads,
       config: { 'session.intra_op.spin_duration_us': spinDurationUs },
       verbose,
+      int8Cache: options.int8Cache ?? false,
       ...provider.request(options.folder, manifest.precision),
       ...(kernels === undefined ? {} : { kernels }),
     });

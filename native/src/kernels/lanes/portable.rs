@@ -92,6 +92,12 @@ unsafe impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self::Vector {
+        // SAFETY: the caller promises 8 readable bytes at `from`.
+        unsafe { from.cast::<[i8; WIDTH]>().read() }.map(f32::from)
+    }
+
+    #[inline(always)]
     unsafe fn store_f32(to: *mut f32, value: Self::Vector) {
         // SAFETY: the caller promises 8 writable f32 at `to`. An unaligned write needs no alignment.
         unsafe { to.cast::<Self::Vector>().write_unaligned(value) }
@@ -107,5 +113,14 @@ unsafe impl Lanes for Portable {
     unsafe fn store_bf16(to: *mut bf16, value: Self::Vector) {
         // SAFETY: the caller promises 8 writable bf16 at `to`. An unaligned write needs no alignment.
         unsafe { to.cast::<[bf16; WIDTH]>().write_unaligned(value.map(bf16::from_f32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(to: *mut i8, value: Self::Vector) {
+        /// 2^23 · 1.5. Adding it leaves the rounded number in the low bits, as whole numbers do not need a call.
+        const ROUNDS: f32 = 12_582_912.0;
+        let rounded = value.map(|lane| (lane + ROUNDS).to_bits() as i8);
+        // SAFETY: the caller promises 8 writable bytes at `to`.
+        unsafe { to.cast::<[i8; WIDTH]>().write(rounded) }
     }
 }

@@ -153,6 +153,23 @@ unsafe impl Lanes for Avx2 {
             _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(packed));
         }
     }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> __m256 {
+        // SAFETY: needs AVX2, which the caller promises, with 8 readable bytes at `from`.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(to: *mut i8, value: __m256) {
+        // SAFETY: needs AVX2, which the caller promises, with 8 writable bytes at `to`.
+        unsafe {
+            let whole = _mm256_cvtps_epi32(value);
+            let (low, high) = (_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+            let words = _mm_packs_epi32(low, high);
+            _mm_storel_epi64(to.cast(), _mm_packs_epi16(words, words));
+        }
+    }
 }
 
 // SAFETY: a vector has 16 lanes, at most `MAX_WIDTH`. Loads and stores touch just these and need no alignment.
@@ -290,5 +307,17 @@ unsafe impl Lanes for Avx512 {
             let words = _mm512_mask_blend_epi32(is_nan, rounded, nan);
             _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(words));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> __m512 {
+        // SAFETY: needs AVX-512F, which the caller promises, with 16 readable bytes at `from`. `loadu` may be unaligned.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(to: *mut i8, value: __m512) {
+        // SAFETY: needs AVX-512F, which the caller promises, with 16 writable bytes at `to`. `storeu` may be unaligned.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value))) }
     }
 }

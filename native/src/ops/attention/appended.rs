@@ -3,6 +3,7 @@
 use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32};
 
 use super::heads::{Shape, check_dims};
+use super::rows::{Part, Rows};
 use super::segments::Segment;
 use crate::ops::compute::{Compute, Tensor};
 use crate::ops::shapes::Shapes;
@@ -72,41 +73,41 @@ pub fn new_rows<'a>(
 }
 
 /// Keys or values: the past, the new rows, and the memory for both.
-pub struct Appended<T> {
-    past: Place<T>,
-    new: Place<T>,
-    pub present: Place<T>,
+pub struct Appended<R: Rows> {
+    part: Part,
+    past: Place<R::Element>,
+    new: Place<R::Element>,
+    pub present: Place<R::Element>,
 }
 
-impl<T: Storage> Appended<T> {
-    /// `output`: the operator's output for the present, which has the shape of the past.
-    pub fn of(context: &Compute, output: usize, past: &Tensor, new: &Tensor) -> Result<Self> {
-        let present = Place::of(context.output::<T>(output, past.dims)?);
-        Ok(Self { past: Place::of(past.data()), new: Place::of(new.data()), present })
+impl<R: Rows> Appended<R> {
+    /// The present is the operator's output 1 for keys and 2 for values, and has the shape of the past.
+    pub fn of(context: &Compute, part: Part, past: &Tensor, new: &Tensor) -> Result<Self> {
+        let output = if part == Part::Keys { 1 } else { 2 };
+        let present = Place::of(context.output::<R::Element>(output, past.dims)?);
+        Ok(Self { part, past: Place::of(past.data()), new: Place::of(new.data()), present })
     }
 
     /// Makes the present of one head of a slot the past, unless they are the same memory. `head`: counted over all slots.
     pub unsafe fn keep(&self, shape: &Shape, head: usize) {
-        let length = shape.capacity * shape.head_size;
-        let past = self.past.at(head * length).cast_const();
-        let present = self.present.at(head * length);
+        let past = self.past.at(shape.head(head)).cast_const();
+        let present = self.present.at(shape.head(head));
         // SAFETY: the caller's tensors fit `shape`. The present is the past's memory or apart from it: ONNX Runtime and
         // `Layers::bind` see to it, nothing here checks it.
         unsafe {
             if present.cast_const() != past {
-                past.copy_to_nonoverlapping(present, length);
+                past.copy_to_nonoverlapping(present, shape.head(1));
             }
         }
     }
 
     /// Writes a segment's new rows of head `own` to its slot.
     pub unsafe fn append(&self, shape: &Shape, segment: &Segment, own: usize) {
-        let slot = (segment.slot * shape.heads + own) * shape.capacity;
+        let head = self.present.at(shape.head(segment.slot * shape.heads + own));
         for token in 0..segment.count {
             let row = self.new.at(shape.place(segment.token + token, own)).cast_const();
-            let place = self.present.at((slot + segment.first + token) * shape.head_size);
             // SAFETY: the caller's tensors fit `shape`, and its segments were checked to lie within the capacity.
-            unsafe { row.copy_to_nonoverlapping(place, shape.head_size) };
+            unsafe { R::write(self.part, row, head, shape, segment.first + token) };
         }
     }
 }

@@ -61,8 +61,8 @@ impl<T: Storage> Kernel for CrossAttention<T> {
         let query = Place::of(query.data::<T>());
         let (keys, values) = (Place::of(keys.data::<T>()), Place::of(values.data::<T>()));
         let cached = |head: usize| Cached::<T> {
-            keys: keys.at(head * shape.capacity * shape.head_size),
-            values: values.at(head * shape.capacity * shape.head_size),
+            keys: keys.at(shape.head(head)),
+            values: values.at(shape.head(head)),
             count: lengths.get(head / shape.heads).map_or(0, |length| *length as usize),
         };
         let set = InstructionSet::fastest();

@@ -6,11 +6,10 @@ use ort_sys::ONNXTensorElementDataType::{self, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT
 
 use super::appended::{self, Appended, PAST, new_rows};
 use super::heads::{Heads, Shape};
+use super::rows::{Part, Queries, Rows};
 use super::segments::{SEGMENTS, Segment, of_batch, of_packed, packed};
 use crate::kernels::InstructionSet;
-use crate::kernels::blocked_attention::{
-    BLOCK, BlockAttention, Finish, Merge, ReadQuery, empty, record, stride,
-};
+use crate::kernels::blocked_attention::{BLOCK, BlockAttention, Finish, Merge, empty, record};
 use crate::ops::compute::Compute;
 use crate::ops::custom_op::Kernel;
 use crate::ops::kernel_info::KernelInfo;
@@ -29,13 +28,13 @@ use crate::ort::Result;
 /// positions before, number of tokens. `seqlens_k` and `total_sequence_length` are not read. With fewer tokens than that
 /// in query, key and value, these are the last ones.
 ///
-/// Queries and results have elements of type `T`; keys, values and caches of type `C`, to which queries are rounded.
-pub struct GroupedQueryAttention<T, C> {
+/// Queries and results have elements of type `T`; keys, values and caches those of `R`, to which queries are rounded.
+pub struct GroupedQueryAttention<T, R> {
     heads: Heads,
     /// Maximum number of keys for a query.
     window: usize,
     softcap: f32,
-    _storage: PhantomData<(T, C)>,
+    _storage: PhantomData<(T, R)>,
 }
 
 /// Query rows that read a block of keys together.
@@ -45,7 +44,7 @@ const TILE: usize = 32;
 /// enough.
 const MAX_RECORDS: usize = 1 << 23;
 
-impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
+impl<T: Storage, R: Rows> Kernel for GroupedQueryAttention<T, R> {
     const NAME: &'static CStr = c"GroupedQueryAttention";
     const TYPE: ONNXTensorElementDataType = T::TYPE;
     const INPUTS: usize = SEGMENTS + 1;
@@ -56,12 +55,12 @@ impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
         match input {
             0 => T::TYPE,
             SEGMENTS => ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
-            _ => appended::input_type::<C>(input),
+            _ => appended::input_type::<R::Element>(input),
         }
     }
 
     fn output_type(output: usize) -> ONNXTensorElementDataType {
-        if output == 0 { T::TYPE } else { C::TYPE }
+        if output == 0 { T::TYPE } else { R::Element::TYPE }
     }
 
     fn infer(shapes: &Shapes) -> Result<()> {
@@ -92,6 +91,7 @@ impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
         let slots = packed.and_then(|_| past[0].dims.first().copied());
         let caches = (("past_key", &past[0]), ("past_value", &past[1]));
         let shape = self.heads.shape(context, &query, caches, slots)?;
+        let shape = Shape { capacity: R::capacity(shape.positions, shape.head_size), ..shape };
         if shape.rows * shape.sequence == 0 {
             return Err(context.error(format_args!("query {:?} has no tokens", query.dims)));
         }
@@ -105,8 +105,8 @@ impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
             None => of_batch(context, &query, &shape)?,
         };
         let out = Place::of(context.output::<T>(0, query.dims)?);
-        let keys = Appended::<C>::of(context, 1, &past[0], &new[0])?;
-        let values = Appended::<C>::of(context, 2, &past[1], &new[1])?;
+        let keys = Appended::<R>::of(context, Part::Keys, &past[0], &new[0])?;
+        let values = Appended::<R>::of(context, Part::Values, &past[1], &new[1])?;
         let mut of_slot = vec![None; slots];
         for segment in &segments {
             of_slot[segment.slot] = Some(segment);
@@ -123,12 +123,13 @@ impl<T: Storage, C: Storage> Kernel for GroupedQueryAttention<T, C> {
                 }
             }
         })?;
-        let call = Call {
+        let call = Call::<T, R> {
             shape,
             scale: self.heads.scale,
             window: self.window,
             softcap: self.softcap,
             set: InstructionSet::fastest(),
+            block_set: R::fastest(),
             query: Place::of(query.data()),
             keys: keys.present,
             values: values.present,
@@ -161,15 +162,16 @@ fn parallel(context: &Compute, count: usize, products: usize, task: &(impl Fn(us
 }
 
 /// One call of the kernel, with the new keys and values appended.
-struct Call<T, C> {
+struct Call<T, R: Rows> {
     shape: Shape,
     scale: f32,
     window: usize,
     softcap: f32,
     set: InstructionSet,
+    block_set: R::Set,
     query: Place<T>,
-    keys: Place<C>,
-    values: Place<C>,
+    keys: Place<R::Element>,
+    values: Place<R::Element>,
     out: Place<T>,
 }
 
@@ -182,7 +184,7 @@ struct Tile {
     to: usize,
 }
 
-impl<T: Storage, C: Storage> Call<T, C> {
+impl<T: Storage, R: Rows> Call<T, R> {
     /// Positions that a row of a tile attends to.
     fn span(&self, tile: &Tile, row: usize) -> (usize, usize) {
         let end = tile.segment.first + row / self.shape.group + 1;
@@ -204,21 +206,14 @@ impl<T: Storage, C: Storage> Call<T, C> {
         self.shape.place(tile.segment.token + row / group, tile.own) * group + row % group * head_size
     }
 
-    /// A tile's queries, rounded to `C`, in f32: [rows, stride].
-    fn read_queries(&self, tile: &Tile, queries: &mut Vec<f32>) {
-        let head_size = self.shape.head_size;
-        queries.clear();
-        queries.resize((tile.to - tile.from) * stride(head_size), 0.0);
-        for (row, out) in (tile.from..tile.to).zip(queries.chunks_exact_mut(stride(head_size))) {
-            let (query, out) = (self.query.at(self.place(tile, row)).cast_const(), out.as_mut_ptr());
-            // SAFETY: the query tensor has these rows, and `set` is the CPU's fastest.
-            unsafe { ReadQuery { query, head_size, out, rounded_to: PhantomData::<C> }.run(self.set) };
-        }
+    fn read_queries(&self, tile: &Tile, queries: &mut Queries) {
+        let rows = (tile.from..tile.to).map(|row| self.query.at(self.place(tile, row)).cast_const());
+        // SAFETY: the query tensor has these rows.
+        unsafe { R::read_queries(queries, rows, self.shape.head_size) }
     }
 
     /// Leaves a tile's records of one block in `sums`.
-    fn attend(&self, tile: &Tile, block: usize, queries: &[f32], sums: &mut [f32]) {
-        let Shape { heads, capacity, head_size, .. } = self.shape;
+    fn attend(&self, tile: &Tile, block: usize, queries: &Queries, sums: &mut [f32]) {
         let start = block * BLOCK;
         let mut spans = [(0, 0); TILE];
         let rows = tile.to - tile.from;
@@ -227,20 +222,18 @@ impl<T: Storage, C: Storage> Call<T, C> {
             let inside = |position: usize| position.clamp(start, start + BLOCK) - start;
             *span = (inside(from), inside(to));
         }
-        let head = tile.segment.slot * heads + tile.own;
-        let at = (head * capacity + start) * head_size;
+        let head = self.shape.head(tile.segment.slot * self.shape.heads + tile.own);
+        let heads = [&self.keys, &self.values].map(|cache| cache.at(head).cast_const());
         let attention = BlockAttention {
-            head_size,
+            head_size: self.shape.head_size,
             scale: self.scale,
             softcap: self.softcap,
-            keys: self.keys.at(at).cast_const(),
-            values: self.values.at(at).cast_const(),
+            block: R::block(heads, &self.shape, start, queries),
             spans: &spans[..rows],
-            queries,
             sums,
         };
         // SAFETY: spans end at the last new position at most, which segments put within the capacity.
-        unsafe { attention.run(self.set) };
+        unsafe { attention.run(self.block_set) };
     }
 
     fn merge(&self, into: &mut [f32], block: &[f32]) {
@@ -342,14 +335,14 @@ impl<T: Storage, C: Storage> Call<T, C> {
 
 /// What a thread computes in.
 struct Scratch {
-    queries: Vec<f32>,
+    queries: Queries,
     sums: Vec<f32>,
     merged: Vec<f32>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> =
-        const { RefCell::new(Scratch { queries: Vec::new(), sums: Vec::new(), merged: Vec::new() }) };
+        const { RefCell::new(Scratch { queries: Queries::new(), sums: Vec::new(), merged: Vec::new() }) };
     /// Records of all blocks of one call.
     static RECORDS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }

@@ -19,7 +19,7 @@ pub struct Heads {
     pub scale: f32,
 }
 
-/// query [rows, sequence, heads · group · head size], caches [rows, heads, capacity, head size]
+/// query [rows, sequence, heads · group · head size], caches [rows, heads, positions, head size]
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub rows: usize,
@@ -27,6 +27,9 @@ pub struct Shape {
     pub heads: usize,
     /// Query heads that share the keys and values of one head.
     pub group: usize,
+    /// Positions of the caches' tensors.
+    pub positions: usize,
+    /// Rows that a head of a cache has room for: as many, unless the tensors hold codes.
     pub capacity: usize,
     pub head_size: usize,
 }
@@ -89,11 +92,24 @@ impl Heads {
             }
         }
         let [rows, sequence, capacity] = [*rows, *sequence, capacity].map(|dim| dim as usize);
-        Ok(Shape { rows, sequence, heads: self.count, group: self.group, capacity, head_size })
+        Ok(Shape {
+            rows,
+            sequence,
+            heads: self.count,
+            group: self.group,
+            positions: capacity,
+            capacity,
+            head_size,
+        })
     }
 }
 
 impl Shape {
+    /// Start of a head in a cache's tensor, in elements. `head`: counted over all rows.
+    pub fn head(&self, head: usize) -> usize {
+        head * self.positions * self.head_size
+    }
+
     /// Start of the keys or values of head `own` in `token`, counted over [rows · sequence, heads · head size]. Times
     /// `group`, it is the start of the queries that share the head.
     pub fn place(&self, token: usize, own: usize) -> usize {
@@ -156,6 +172,7 @@ mod tests {
                 sequence: 1,
                 heads: 12,
                 group: 1,
+                positions: 1024,
                 capacity: 1024,
                 head_size: 64,
             };

@@ -5,6 +5,7 @@ use ort_sys::ONNXTensorElementDataType;
 
 use super::appended::{self, Appended, PAST, lengths, new_rows, total};
 use super::heads::{Heads, check_dims};
+use super::rows::{Floats, Part};
 use super::segments::Segment;
 use crate::kernels::InstructionSet;
 use crate::kernels::attention::{Attention, Cached};
@@ -62,13 +63,13 @@ impl<T: Storage> Kernel for SelfAttention<T> {
         check_dims(context, ("bias", &bias), &query, &[shape.rows, shape.heads, shape.sequence, total])?;
 
         let out = Place::of(context.output::<T>(0, query.dims)?);
-        let keys = Appended::<T>::of(context, 1, &past[0], &new[0])?;
-        let values = Appended::<T>::of(context, 2, &past[1], &new[1])?;
+        let keys = Appended::<Floats<T>>::of(context, Part::Keys, &past[0], &new[0])?;
+        let values = Appended::<Floats<T>>::of(context, Part::Values, &past[1], &new[1])?;
         let (query, bias) = (Place::of(query.data::<T>()), Place::of(bias.data::<T>()));
         let length = |row: usize| lengths[row] as usize + 1;
         let cached = |head: usize, count: usize| Cached::<T> {
-            keys: keys.present.at(head * shape.capacity * shape.head_size),
-            values: values.present.at(head * shape.capacity * shape.head_size),
+            keys: keys.present.at(shape.head(head)),
+            values: values.present.at(shape.head(head)),
             count,
         };
         let set = InstructionSet::fastest();
