@@ -26,12 +26,26 @@ export const hasInt8Cache = (
 ): boolean =>
   backend === 'native' && executionProvider === 'cpu' && graphs.encoder === null && wanted === 'int8';
 
+/**
+ * Whether a session's `hasEqualRows`. Our attention has them, and so have ONNX Runtime's other operators on x64, except
+ * sparse experts. Its matrix products for arm64 were never tried.
+ */
+export const hasEqualRows = (
+  { backend, executionProvider }: Runtime,
+  { moe }: Pick<Manifest, 'moe'>,
+): boolean => backend === 'native' && executionProvider === 'cpu' && moe === null && process.arch === 'x64';
+
 /** Chooses a completion's tokens. Made by a session's `startSampling`, for that session only. */
 export interface Sampling {
   /** Frees its resources: no more tokens are wanted. */
   end(): void;
   /** Whether no grammar restricts the next token. */
   isFree(): boolean;
+  /**
+   * A sampling that chooses what this one would choose from the same logits, with the same random numbers, but without its
+   * grammar and log probabilities. It advances on its own, for a session whose vocabulary has all tokens of the request.
+   */
+  fork(): Sampling;
 }
 
 /** Requests log probabilities of given tokens, such as those of a prompt. */
@@ -59,7 +73,7 @@ export interface DecodeRow {
   sampling: Sampling | null;
 }
 
-/** A slot's part in a packed step. */
+/** A slot's part in a step with several tokens for each slot. */
 export interface Segment {
   slot: number;
   /** New tokens. */
@@ -146,12 +160,10 @@ export interface Session {
   pack(segments: readonly Segment[]): Promise<Choice[][]>;
 
   /**
-   * Like `decode` for slot 0 alone, but computes a guess of the next tokens at the same time. Chooses the token behind
-   * `row.token` and, as long as the guess was right, behind each token of it. Only for sessions with equal rows, which
-   * choose the same tokens as one by one.
-   * @returns at least one; the last may be an error
+   * Like `pack`, but for a session that need not pack: segment i belongs to slot i, and all are padded to the longest one,
+   * for which each slot needs free positions. With equal rows, it chooses the same tokens as `decode` one by one.
    */
-  verify(row: DecodeRow, guess: readonly number[]): Promise<(SampledToken | SamplingError)[]>;
+  verify(segments: readonly Segment[]): Promise<Choice[][]>;
 
   /** Copies the first `length` decoder positions (and the encoder side) of slot `from` to slot `to`. */
   copySlot(from: number, to: number, length: number): void;

@@ -40,6 +40,20 @@ export class SamplingState {
     this.counts.set(token, (this.counts.get(token) ?? 0) + 1);
   }
 
+  /** The same state without a grammar and log probabilities, which advances on its own. */
+  fork(): SamplingState {
+    const { parameters, seen, output } = this;
+    const fork = new SamplingState({
+      parameters: { ...parameters, grammar: null },
+      promptTokens: [...seen],
+      endTokens: this.#endTokens,
+      minTokens: this.#minTokens,
+      logprobs: null,
+    });
+    for (const token of output) fork.record(token);
+    return fork;
+  }
+
   /** Nothing to free: it holds only memory. */
   end(): void {}
 

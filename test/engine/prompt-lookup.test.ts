@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PromptLookup } from '../../src/engine/worker/prompt-lookup.ts';
+import { PromptLookup } from '../../src/engine/worker/guesses/prompt-lookup.ts';
 import { EngineUnderTest } from '../support/engine-under-test.ts';
 import { type FakeCall, scriptedLogits } from '../support/fake-session.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';

@@ -58,6 +58,7 @@ export class EngineUnderTest {
       }),
       times: new StepTimes(stepMs, this.session.packs),
       promptLookup,
+      draft: null,
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
       clock: this.clock.now,
       onFault: (error) => this.faults.push(error),

@@ -146,12 +146,16 @@ export class FakeSession implements Session {
 
   async pack(segments: readonly Segment[]): Promise<Choice[][]> {
     this.#check(this.packs, 'does not pack');
+    return this.#runSegments('pack', segments);
+  }
+
+  async #runSegments(kind: 'pack' | 'verify', segments: readonly Segment[]): Promise<Choice[][]> {
     const slots = segments.map(({ slot }) => slot);
     this.#check(new Set(slots).size === slots.length, `slots ${slots}`);
     for (const { slot, past } of segments) if (past === 0) this.#cuts[slot] = 0;
     const contents = segments.map(({ slot, past, tokens }) => [...this.#before(slot, past), ...tokens]);
     const tokens = segments.reduce((sum, segment) => sum + segment.tokens.length, 0);
-    const call: FakeCall = { kind: 'pack', slots, contents, tokens };
+    const call: FakeCall = { kind, slots, contents, tokens };
     await this.#run(call, () => []);
     return segments.map(({ slot, past, tokens, guessed, sampling }, i) => {
       if (sampling === null) return [];
@@ -160,14 +164,14 @@ export class FakeSession implements Session {
     });
   }
 
-  async verify(
-    { token, past, sampling }: DecodeRow,
-    guess: readonly number[],
-  ): Promise<(SampledToken | SamplingError)[]> {
-    const content = [...this.#before(0, past), token, ...guess];
-    const call: FakeCall = { kind: 'verify', slots: [0], contents: [content], tokens: 1 + guess.length };
-    await this.#run(call, () => []);
-    return this.#behind({ past: past + 1, sampling }, content, 0);
+  async verify(segments: readonly Segment[]): Promise<Choice[][]> {
+    this.#check(
+      segments.every(({ slot }, i) => slot === i),
+      'segments are not those of the first slots',
+    );
+    const longest = Math.max(...segments.map(({ tokens }) => tokens.length));
+    for (const { past } of segments) this.#check(past + longest <= this.capacity, 'padding over capacity');
+    return this.#runSegments('verify', segments);
   }
 
   /** The choices behind the first `past` tokens of a content and, as long as they are right, behind the others. */

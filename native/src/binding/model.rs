@@ -252,51 +252,19 @@ impl NativeModel {
         segments: Int32Array,
         samplings: Vec<Option<ClassInstance<NativeSampling>>>,
     ) -> napi::Result<Vec<Vec<NativeChoice>>> {
-        let tokens = wide(&tokens);
-        let guesses = segments.chunks_exact(4).map(|numbers| numbers[3].max(0) as usize);
-        let segments = segments.chunks_exact(4).map(segment).collect::<Result<Vec<_>>>()?;
-        if segments.len() != samplings.len() {
-            let (count, wanted) = (samplings.len(), segments.len());
-            return Err(Error(format!("{count} samplings for {wanted} segments")).into());
-        }
-        let (mut rows, mut sequences, mut end) = (Vec::new(), Vec::new(), 0);
-        for ((segment, guessed), sampling) in segments.iter().zip(guesses).zip(&samplings) {
-            end += segment.count;
-            let Some(sampling) = sampling else { continue };
-            let guess = end.checked_sub(guessed).and_then(|from| tokens.get(from..end));
-            let guess = guess.filter(|guess| guess.len() < segment.count).ok_or_else(|| {
-                Error(format!("a guess of {guessed} in {} of {} tokens", segment.count, tokens.len()))
-            })?;
-            rows.extend((end - 1 - guessed) as i64..end as i64);
-            sequences.push(Sequence { state: &sampling.state, guess });
-        }
-        self.shared.with(|Open { model, sampler }, run| {
-            let vocabulary = model.vocabulary();
-            let (logits, time) = model.pack(run, &segments, (&tokens, &rows))?;
-            let mut chosen = choose_behind(sampler, (logits, vocabulary), &sequences, time).into_iter();
-            let mut next = || chosen.next().unwrap_or_default().into_iter().map(NativeChoice::from).collect();
-            Ok(samplings.iter().map(|own| if own.is_some() { next() } else { Vec::new() }).collect())
-        })
+        self.run_segments((&tokens, &segments), &samplings, Model::pack)
     }
 
-    /// Appends the last written token and a guess of those behind it to slot 0, behind its first `past` positions.
-    /// Chooses tokens like `pack`.
+    /// Like `pack`, but for any model. Segment i belongs to slot i. All are padded to the longest, so each slot needs as
+    /// many free positions.
     #[napi]
     pub fn verify(
         &self,
         tokens: Int32Array,
-        past: u32,
-        sampling: ClassInstance<NativeSampling>,
-    ) -> napi::Result<Vec<NativeChoice>> {
-        let tokens = wide(&tokens);
-        let rows: Vec<i64> = (0..tokens.len() as i64).collect();
-        self.shared.with(|Open { model, sampler }, run| {
-            let vocabulary = model.vocabulary();
-            let logits = model.prefill(run, 0, (&tokens, i64::from(past), &rows))?;
-            let sequence = Sequence { state: &sampling.state, guess: tokens.get(1..).unwrap_or_default() };
-            let mut chosen = choose_behind(sampler, (logits, vocabulary), &[sequence], Duration::ZERO);
-            Ok(chosen.pop().unwrap_or_default().into_iter().map(NativeChoice::from).collect())
-        })
+        segments: Int32Array,
+        samplings: Vec<Option<ClassInstance<NativeSampling>>>,
+    ) -> napi::Result<Vec<Vec<NativeChoice>>> {
+        self.run_segments((&tokens, &segments), &samplings, Model::decode_segments)
     }
 
     #[napi]
@@ -324,6 +292,45 @@ impl NativeModel {
             drop(shared.open.lock().unwrap_or_else(PoisonError::into_inner).take());
             give_back_memory();
             Ok(())
+        })
+    }
+}
+
+/// Computes segments and returns their logits at the given rows, as `Model::pack` does.
+type Run =
+    for<'a> fn(&'a mut Model, &RunOptions, &[Segment], (&[i64], &[i64])) -> Result<(&'a [f32], Duration)>;
+
+impl NativeModel {
+    fn run_segments(
+        &self,
+        (tokens, segments): (&[i32], &[i32]),
+        samplings: &[Option<ClassInstance<NativeSampling>>],
+        compute: Run,
+    ) -> napi::Result<Vec<Vec<NativeChoice>>> {
+        let tokens = wide(tokens);
+        let guesses = segments.chunks_exact(4).map(|numbers| numbers[3].max(0) as usize);
+        let segments = segments.chunks_exact(4).map(segment).collect::<Result<Vec<_>>>()?;
+        if segments.len() != samplings.len() {
+            let (count, wanted) = (samplings.len(), segments.len());
+            return Err(Error(format!("{count} samplings for {wanted} segments")).into());
+        }
+        let (mut rows, mut sequences, mut end) = (Vec::new(), Vec::new(), 0);
+        for ((segment, guessed), sampling) in segments.iter().zip(guesses).zip(samplings) {
+            end += segment.count;
+            let Some(sampling) = sampling else { continue };
+            let guess = end.checked_sub(guessed).and_then(|from| tokens.get(from..end));
+            let guess = guess.filter(|guess| guess.len() < segment.count).ok_or_else(|| {
+                Error(format!("a guess of {guessed} in {} of {} tokens", segment.count, tokens.len()))
+            })?;
+            rows.extend((end - 1 - guessed) as i64..end as i64);
+            sequences.push(Sequence { state: &sampling.state, guess });
+        }
+        self.shared.with(|Open { model, sampler }, run| {
+            let vocabulary = model.vocabulary();
+            let (logits, time) = compute(model, run, &segments, (&tokens, &rows))?;
+            let mut chosen = choose_behind(sampler, (logits, vocabulary), &sequences, time).into_iter();
+            let mut next = || chosen.next().unwrap_or_default().into_iter().map(NativeChoice::from).collect();
+            Ok(samplings.iter().map(|own| if own.is_some() { next() } else { Vec::new() }).collect())
         })
     }
 }

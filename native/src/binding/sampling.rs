@@ -78,6 +78,13 @@ impl NativeSampling {
         !self.state.lock().unwrap_or_else(PoisonError::into_inner).has_grammar()
     }
 
+    /// A sampling that chooses what this one would choose from the same logits, without its grammar and log
+    /// probabilities. It advances on its own.
+    #[napi]
+    pub fn fork(&self) -> Self {
+        Self { state: Mutex::new(self.state.lock().unwrap_or_else(PoisonError::into_inner).fork()) }
+    }
+
     /// Frees what it holds before JavaScript collects it. Call this when no more tokens are wanted.
     #[napi]
     pub fn end(&self) {

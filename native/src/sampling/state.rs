@@ -44,6 +44,20 @@ impl SamplingState {
         }
     }
 
+    /// The same state without a grammar and log probabilities, which advances on its own.
+    pub fn fork(&self) -> Self {
+        Self {
+            parameters: self.parameters.clone(),
+            alternatives: None,
+            seen: self.seen.clone(),
+            counts: self.counts.clone(),
+            output: self.output.clone(),
+            place: None,
+            end_tokens: self.end_tokens.clone(),
+            min_tokens: self.min_tokens,
+        }
+    }
+
     /// Index of the next token in the completion, from 0.
     pub fn position(&self) -> usize {
         self.output.len()

@@ -256,22 +256,63 @@ impl Model {
         if count == 0 || count != pasts.len() {
             return Err(Error(format!("{count} tokens for {} slots", pasts.len())));
         }
+        let rows: Vec<i64> = (0..count as i64).collect();
+        self.decode_batch(run, pasts, (tokens, &rows))
+    }
+
+    /// Like `pack`, but for any model: segment i belongs to slot i, and all are padded to the longest, which needs as many
+    /// free positions in each slot.
+    pub fn decode_segments(
+        &mut self,
+        run: &RunOptions,
+        segments: &[Segment],
+        (tokens, logit_rows): (&[i64], &[i64]),
+    ) -> Result<(&[f32], Duration)> {
+        let wanted: usize = segments.iter().map(|segment| segment.count).sum();
+        let longest = segments.iter().map(|segment| segment.count).max().unwrap_or(0);
+        if longest == 0 || wanted != tokens.len() {
+            return Err(Error(format!("{} tokens for segments of {wanted}", tokens.len())));
+        }
+        check_rows(tokens, logit_rows)?;
+        let mut padded = vec![0; segments.len() * longest];
+        // By token: its place among the padded ones.
+        let mut places = Vec::with_capacity(wanted);
+        for (row, segment) in segments.iter().enumerate() {
+            if segment.slot != row {
+                return Err(Error(format!("segment {row} belongs to slot {}", segment.slot)));
+            }
+            let (from, to) = (places.len(), row * longest);
+            padded[to..to + segment.count].copy_from_slice(&tokens[from..from + segment.count]);
+            places.extend((to..to + segment.count).map(|place| place as i64));
+        }
+        let rows: Vec<i64> = logit_rows.iter().map(|row| places[*row as usize]).collect();
+        let pasts: Vec<i64> = segments.iter().map(|segment| segment.past).collect();
+        self.decode_batch(run, &pasts, (&padded, &rows))
+    }
+
+    /// Appends as many `tokens` to each of the slots from 0 on, behind their `pasts`.
+    fn decode_batch(
+        &mut self,
+        run: &RunOptions,
+        pasts: &[i64],
+        (tokens, logit_rows): (&[i64], &[i64]),
+    ) -> Result<(&[f32], Duration)> {
+        let count = pasts.len();
         self.check_slot(count - 1)?;
         self.check_batch(0, (tokens, pasts))?;
         self.prepare((tokens, pasts))?;
-        let logits = room_for(&mut self.logits, count * self.options.vocabulary);
+        let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         let sends = options.provider.is_some();
-        let rows: Vec<i64> = (0..count as i64).collect();
-        let step = Step { tokens, slots: Slots::Batch(pasts), logit_rows: &rows };
+        let step = Step { tokens, slots: Slots::Batch(pasts), logit_rows };
         // SAFETY: bindings are dropped when the caches grow or are dropped.
         let make = || unsafe { BoundDecoder::new(decoder, (0, count), past, cross, sends) };
         // SAFETY: `logits` has room for all rows.
         let run_time = run_bound(&mut decoding[count - 1], make, |bound| unsafe {
             bound.run(decoder, run, &step, (logits, options.vocabulary))
         })?;
-        Ok((&self.logits[..count * self.options.vocabulary], run_time))
+        Ok((&self.logits[..logit_rows.len() * self.options.vocabulary], run_time))
     }
 
     /// Appends the tokens of all `segments`, one segment behind the other, each to its own slot, in one run. Returns the

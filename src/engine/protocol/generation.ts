@@ -73,6 +73,10 @@ export type GivenTokens = Pick<GenerationRequest, 'promptTokens'> &
 export const promptLength = ({ promptTokens, completionPrefix = [] }: GivenTokens): number =>
   promptTokens.length + completionPrefix.length;
 
+/** Where a guess of the next tokens comes from: the sequence's own text (prompt lookup), or a draft model. */
+export const guessSources = ['prompt', 'draft'] as const;
+export type GuessSource = (typeof guessSources)[number];
+
 export type FinishReason = 'stop' | 'length';
 /** Where a request was when it was aborted or failed. */
 export type AbortStage = 'queued' | 'prefill' | 'decode';
@@ -88,7 +92,7 @@ export type GenerationEvent =
   /** Log probabilities of the next given tokens, if requested; null for a first token, which has no context. */
   | { type: 'scored'; id: string; logprobs: readonly (PromptTokenLogprobs | null)[] }
   /** The model checked so many guessed tokens; so many were right, whose tokens come with the next events. */
-  | { type: 'guessed'; id: string; tokens: number; right: number }
+  | { type: 'guessed'; id: string; source: GuessSource; tokens: number; right: number }
   /** All tokens given to the model are computed. */
   | { type: 'prefilled'; id: string; at: number }
   | {

@@ -2,8 +2,8 @@ import type { Sampling } from '../../runtime/session.ts';
 import type { SampledToken } from '../../sampling/sampled-token.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import type { EndEvent, FinishReason, GenerationEvent, GenerationRequest } from '../protocol/generation.ts';
+import { type Guess, PromptLookup } from './guesses/prompt-lookup.ts';
 import { Detokenizer, StopStrings, type TokenBytes } from './output-text.ts';
-import { type Guess, noGuess, PromptLookup } from './prompt-lookup.ts';
 
 /** The parts of a model that a completion needs. */
 export interface CompletionModel {
@@ -95,15 +95,18 @@ export class Completion {
   }
 
   /**
-   * A guess of the next tokens; none if nothing suggests one. A grammar's mask for a guess would come too late, so
-   * nothing is guessed while a grammar restricts the text.
-   * @param room positions that the slot has behind the next token
+   * Whether its next tokens may be guessed. A grammar's mask for a guess would come too late, so nothing is guessed while
+   * a grammar restricts the text.
    */
+  get isFree(): boolean {
+    return this.request.sampling.grammar === null || this.sampling!.isFree();
+  }
+
+  /** A guess of up to `room` next tokens from its own text; none if nothing suggests one. */
   guess(room: number): Guess {
-    const { promptTokens, completionPrefix, sampling, maxTokens } = this.request;
-    if (sampling.grammar !== null && !this.sampling!.isFree()) return noGuess;
+    const { promptTokens, completionPrefix } = this.request;
     this.#lookup ??= new PromptLookup([...promptTokens, ...completionPrefix, ...this.generated]);
-    return this.#lookup.guess(Math.min(room, maxTokens - this.generated.length - 1));
+    return this.#lookup.guess(room);
   }
 
   /** Records how many tokens of a guess were right. */

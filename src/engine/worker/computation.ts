@@ -4,6 +4,7 @@ import { SamplingError } from '../../sampling/sampling-error.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { PrefillChunk, StepPlan } from '../scheduler/step-plan.ts';
 import type { Completion, CompletionModel } from './completion.ts';
+import { type Guesses, noGuess, type RowGuess } from './guesses/guesses.ts';
 import type { OpenRequests } from './open-requests.ts';
 import type { TimedSession } from './timed-session.ts';
 
@@ -15,14 +16,12 @@ export interface ComputationParts {
   scheduler: Scheduler;
   open: OpenRequests;
   model: CompletionModel;
-  /** Guess the next tokens of sequences. */
-  guesses: boolean;
+  /** null: nothing is guessed. */
+  guesses: Guesses | null;
 }
 
-/** Maximum logits a session computes at once for a scored prompt, or for rows and guesses: 32 MiB. */
+/** Maximum logits a session computes at once for a scored prompt: 32 MiB. */
 const maxLogits = 2 ** 23;
-/** Guesses make a run of several sequences at most this many times as long, because the others wait for it. */
-const maxGuessStretch = 1.5;
 
 /** Carries out what a step's plan computes, and hands the chosen tokens to their completions. */
 export class Computation {
@@ -32,7 +31,7 @@ export class Computation {
   readonly #scheduler: Scheduler;
   readonly #open: OpenRequests;
   readonly #model: CompletionModel;
-  readonly #guesses: boolean;
+  readonly #guesses: Guesses | null;
 
   constructor({ session, timed, capacity, scheduler, open, model, guesses }: ComputationParts) {
     this.#session = session;
@@ -44,7 +43,9 @@ export class Computation {
     this.#guesses = guesses;
   }
 
-  async run({ embeds, encodes, chunks, rows }: StepPlan): Promise<void> {
+  /** @param othersWait sequences of other models wait for the step */
+  async run(plan: StepPlan, othersWait = false): Promise<void> {
+    const { embeds, encodes, chunks, rows } = plan;
     for (const id of embeds) await this.#open.attemptEmbedding(id, (prompt) => this.#timed.embed(prompt));
     for (const { id, slot } of encodes) {
       await this.#open.attempt(id, async (completion) => {
@@ -57,11 +58,13 @@ export class Computation {
         chunks.filter(({ id }) => this.#isScored(id) === is),
       );
       for (const chunk of scored!) await this.#prefill(chunk);
-      await this.#pack(others!, rows);
+      await this.#pack(others!, rows, await this.#guess(plan, othersWait));
       return;
     }
     for (const chunk of chunks) await this.#prefill(chunk);
-    if (rows.length !== 1 || !(await this.#verify(rows[0]!))) await this.#decode(rows);
+    const guesses = await this.#guess(plan, othersWait);
+    if (isGuessing(guesses)) await this.#verify(rows, guesses);
+    else await this.#decode(rows);
   }
 
   /** Without a completion prefix the decoder has nothing to prefill. */
@@ -106,15 +109,16 @@ export class Computation {
   }
 
   /** Computes chunks of prompts, decode rows, and guesses of what follows these, in one run. */
-  async #pack(chunks: readonly PrefillChunk[], rows: StepPlan['rows']): Promise<void> {
+  async #pack(
+    chunks: readonly PrefillChunk[],
+    rows: StepPlan['rows'],
+    guesses: readonly RowGuess[],
+  ): Promise<void> {
     const prompts = chunks.flatMap((chunk) => {
       const completion = this.#open.completion(chunk.id);
       return completion ? [{ chunk, completion }] : [];
     });
-    const batch = this.#batch(rows);
-    const guesses = this.#chooseGuesses(rows, chunks);
-    const isGuessing = guesses.some(({ length }) => length > 0);
-    if (!isGuessing && (prompts.length === 0 || prompts.length + rows.length === 1)) {
+    if (!isGuessing(guesses) && (prompts.length === 0 || prompts.length + rows.length === 1)) {
       await this.#apart(chunks, rows);
       return;
     }
@@ -122,10 +126,7 @@ export class Computation {
       const sampling = isLast ? samplingBehindPrompt(completion) : null;
       return { slot, tokens: completion.given.slice(start, end), past: start, guessed: 0, sampling };
     });
-    const decoded = batch.map(({ token, past, sampling }, slot): Segment => {
-      const guess = guesses[slot]!;
-      return { slot, tokens: [token, ...guess], past, guessed: guess.length, sampling };
-    });
+    const decoded = this.#segments(rows, guesses);
     let choices: Choice[][];
     try {
       choices = await this.#timed.pack(given, decoded);
@@ -142,7 +143,7 @@ export class Computation {
       else this.#prefilled(completion, chunk, choice);
     }
     for (const [row, own] of rows.entries()) {
-      this.#accept(own, choices[prompts.length + row]!, guesses[row]!.length);
+      this.#accept(own, choices[prompts.length + row]!, guesses[row]!);
     }
   }
 
@@ -177,58 +178,45 @@ export class Computation {
     });
   }
 
-  #guess({ id, past }: StepPlan['rows'][number]): { tokens: readonly number[]; rightShare: number } {
-    const completion = this.#guesses ? this.#open.completion(id) : undefined;
-    return completion?.guess(this.#capacity - past - 1) ?? { tokens: [], rightShare: 0 };
-  }
-
-  /** The guesses that make a step's tokens come faster, by row. Surer ones first, since each makes the step longer. */
-  #chooseGuesses(rows: StepPlan['rows'], chunks: readonly PrefillChunk[]): (readonly number[])[] {
-    const guesses = rows.map((row) => this.#guess(row));
-    const chosen: (readonly number[])[] = rows.map(() => []);
-    const prompts = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
-    const msOf = (decoded: number) => this.#timed.runMs(prompts + decoded);
-    const isAlone = rows.length === 1 && prompts === 0;
-    const maxMs = isAlone ? Number.POSITIVE_INFINITY : maxGuessStretch * msOf(rows.length);
-    const maxDecoded = maxLogits / this.#session.vocabSize;
-    const run = { decoded: rows.length, expected: rows.length };
-    const order = [...guesses.keys()].sort((a, b) => guesses[b]!.rightShare - guesses[a]!.rightShare);
-    for (const row of order) {
-      const { tokens, rightShare } = guesses[row]!;
-      const decoded = run.decoded + tokens.length;
-      const expected = run.expected + rightShare * tokens.length;
-      const pays = expected / msOf(decoded) > run.expected / msOf(run.decoded);
-      if (tokens.length === 0 || !pays || msOf(decoded) > maxMs || decoded > maxDecoded) continue;
-      chosen[row] = tokens;
-      Object.assign(run, { decoded, expected });
-    }
-    return chosen;
-  }
-
-  /** Decodes a row together with a guess of its next tokens. @returns whether there was a guess */
-  async #verify(own: StepPlan['rows'][number]): Promise<boolean> {
-    const { tokens } = this.#guess(own);
-    if (tokens.length === 0) return false;
-    await this.#open.attempt(own.id, async ({ nextInput, sampling }) => {
-      const row = { token: nextInput, past: own.past, sampling };
-      this.#accept(own, await this.#timed.verify(row, tokens), tokens.length);
+  /** The rows with their guesses. */
+  #segments(rows: StepPlan['rows'], guesses: readonly RowGuess[]): Segment[] {
+    return this.#batch(rows).map(({ token, past, sampling }, slot): Segment => {
+      const { tokens } = guesses[slot]!;
+      return { slot, tokens: [token, ...tokens], past, guessed: tokens.length, sampling };
     });
-    return true;
+  }
+
+  async #guess(plan: StepPlan, othersWait: boolean): Promise<RowGuess[]> {
+    return (await this.#guesses?.choose(plan, othersWait)) ?? plan.rows.map(() => noGuess);
+  }
+
+  /** Decodes rows together with guesses of their next tokens. */
+  async #verify(rows: StepPlan['rows'], guesses: readonly RowGuess[]): Promise<void> {
+    try {
+      const choices = await this.#timed.verify(this.#segments(rows, guesses));
+      for (const [row, own] of rows.entries()) this.#accept(own, choices[row]!, guesses[row]!);
+    } catch (error) {
+      this.#open.breakDown(
+        rows.map(({ id }) => id),
+        error,
+      );
+    }
   }
 
   /** Adds the chosen tokens to a row's completion: all but the last are right guesses. */
-  #accept({ id, past }: StepPlan['rows'][number], choices: readonly Choice[], guessed = 0): void {
+  #accept({ id, past }: StepPlan['rows'][number], choices: readonly Choice[], guess = noGuess): void {
     const completion = this.#open.completion(id);
     if (!completion || choices.length === 0) return;
-    if (guessed > 0) {
-      completion.verified(guessed, choices.length - 1);
+    const { tokens, source } = guess;
+    if (tokens.length > 0) {
+      this.#guesses!.checked(completion, guess, choices.length - 1);
       this.#scheduler.filledMore(id, choices.length - 1);
-      this.#open.guessed(id, guessed, 0);
+      this.#open.guessed(id, source, tokens.length, 0);
     }
     for (const [i, choice] of choices.entries()) {
       // It may have ended within the guess.
       if (this.#open.completion(id) !== completion) return;
-      if (i > 0) this.#open.guessed(id, 0, 1);
+      if (i > 0) this.#open.guessed(id, source, 0, 1);
       if (choice === 'late') this.#scheduler.repeat(id);
       else if (choice instanceof SamplingError) this.#open.breakDown([id], choice);
       else this.#advance(completion, choice, past + 1 + i);
@@ -247,3 +235,5 @@ export class Computation {
 
 /** Chooses the first token; null if the request asks for none. */
 const samplingBehindPrompt = ({ request, sampling }: Completion) => (request.maxTokens > 0 ? sampling : null);
+
+const isGuessing = (guesses: readonly RowGuess[]) => guesses.some(({ tokens }) => tokens.length > 0);

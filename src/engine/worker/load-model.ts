@@ -137,6 +137,7 @@ export async function loadModel(
     }),
     times: new StepTimes(stepMs, session.packs),
     promptLookup: context.options.promptLookup,
+    draft: null,
     model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
     clock: context.clock,
     onFault: (error) => context.onFault(spec.name, error),

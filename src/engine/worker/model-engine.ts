@@ -7,6 +7,8 @@ import type { StepPlan } from '../scheduler/step-plan.ts';
 import type { StepTimes } from '../scheduler/step-times.ts';
 import { Completion, type CompletionModel } from './completion.ts';
 import { Computation } from './computation.ts';
+import type { Draft } from './guesses/draft.ts';
+import { Guesses } from './guesses/guesses.ts';
 import { OpenRequests } from './open-requests.ts';
 import { TimedSession } from './timed-session.ts';
 
@@ -26,8 +28,10 @@ export interface ModelEngineParts {
   limits: ModelLimits;
   scheduler: Scheduler;
   times: StepTimes;
-  /** Guess the next tokens of sequences, if the session can check a guess. */
+  /** Guess the next tokens of sequences from their own texts, if the session can check a guess. */
   promptLookup: boolean;
+  /** Proposes next tokens; null: none. Only for a session with equal rows. */
+  draft: Draft | null;
   model: CompletionModel;
   clock: Clock;
   /** Receives internal errors; clients get a message without details. */
@@ -60,11 +64,15 @@ export class ModelEngine {
   readonly #clock: Clock;
   readonly #onClosed: () => void;
   readonly #open: OpenRequests;
+  /** null: nothing is guessed. */
+  readonly #guesses: Guesses | null;
+  readonly #draft: Draft | null;
   #submitted: EngineRequest[] = [];
   #aborted: string[] = [];
 
   constructor(parts: ModelEngineParts) {
-    const { name, session, limits, scheduler, times, promptLookup, model, clock, onFault, onClosed } = parts;
+    const { name, session, limits, scheduler, times, promptLookup, draft, model, clock, onFault, onClosed } =
+      parts;
     this.name = name;
     this.limits = limits;
     this.#session = session;
@@ -75,6 +83,18 @@ export class ModelEngine {
     this.#clock = clock;
     this.#onClosed = onClosed;
     this.#open = new OpenRequests(clock, onFault);
+    this.#draft = draft;
+    this.#guesses =
+      session.hasEqualRows && (promptLookup || draft !== null)
+        ? new Guesses({
+            session,
+            timed: this.#timed,
+            capacity: limits.capacity,
+            open: this.#open,
+            promptLookup,
+            draft,
+          })
+        : null;
     this.#computation = new Computation({
       session,
       timed: this.#timed,
@@ -82,7 +102,7 @@ export class ModelEngine {
       scheduler,
       open: this.#open,
       model,
-      guesses: promptLookup && session.hasEqualRows,
+      guesses: this.#guesses,
     });
   }
 
@@ -97,7 +117,7 @@ export class ModelEngine {
   /** Expected milliseconds to decode the next tokens of its sequences; null if none waits for one. */
   get decodeMs(): number | null {
     const rows = this.#scheduler.decodingRows;
-    return rows === 0 ? null : this.#times.decodeMs(rows);
+    return rows === 0 ? null : this.#times.decodeMs(rows) + (this.#guesses?.draftMs ?? 0);
   }
 
   submit(request: EngineRequest): void {
@@ -118,7 +138,7 @@ export class ModelEngine {
     this.#moveSlots(plan);
     this.#reusePrefixes(plan);
     this.#giveBackMemory();
-    await this.#computation.run(plan);
+    await this.#computation.run(plan, othersMs !== null);
     this.#giveBackSlots();
     this.#giveBackMemory();
     return this.#report(plan);
@@ -129,6 +149,7 @@ export class ModelEngine {
     this.#takeMessages();
     this.#abortNow(this.#open.ids);
     await this.#session.close();
+    await this.#draft?.close();
     this.#onClosed();
     return this.#report(null);
   }
@@ -212,13 +233,21 @@ export class ModelEngine {
   }
 
   #giveBackSlots(): void {
-    for (const { id, generated } of this.#open.takeEnded()) this.#scheduler.release(id, generated);
+    for (const { id, generated } of this.#open.takeEnded()) {
+      this.#scheduler.release(id, generated);
+      this.#guesses?.release(id);
+    }
   }
 
   #report(plan: StepPlan | null): SteppedReport {
+    const spent = this.#timed.takeSpent();
+    const drafted = this.#draft?.timed.takeSpent();
+    const draftMs = (drafted?.prefillMs ?? 0) + (drafted?.decodeMs ?? 0);
     const step: StepReport = {
       model: this.name,
-      ...this.#timed.takeSpent(),
+      ...spent,
+      // The draft's time counts as decoding: it makes tokens come.
+      ...(draftMs > 0 && { decodeMs: (spent.decodeMs ?? 0) + draftMs }),
       decodeRows: plan?.rows.length ?? 0,
       prefillTokens: plan?.prefillTokens ?? 0,
       waiting: this.#scheduler.waiting,

@@ -2,7 +2,13 @@ import type { ErrorCode } from '../../errors.ts';
 import type { PromptTokenLogprobs, SampledToken } from '../../sampling/sampled-token.ts';
 import { GrammarFaultError, NoTokenAllowedError, SamplingError } from '../../sampling/sampling-error.ts';
 import type { Clock } from '../protocol/clock.ts';
-import type { AbortStage, EmbeddingRequest, EndEvent, GenerationEvent } from '../protocol/generation.ts';
+import type {
+  AbortStage,
+  EmbeddingRequest,
+  EndEvent,
+  GenerationEvent,
+  GuessSource,
+} from '../protocol/generation.ts';
 import { Completion } from './completion.ts';
 
 interface EndedCompletion {
@@ -79,8 +85,8 @@ export class OpenRequests {
     this.#events.push({ type: 'prefilled', id: completion.request.id, at: this.#clock() });
   }
 
-  guessed(id: string, tokens: number, right: number): void {
-    this.#events.push({ type: 'guessed', id, tokens, right });
+  guessed(id: string, source: GuessSource, tokens: number, right: number): void {
+    this.#events.push({ type: 'guessed', id, source, tokens, right });
   }
 
   score(id: string, logprobs: readonly (PromptTokenLogprobs | null)[]): void {

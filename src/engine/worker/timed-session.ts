@@ -11,6 +11,7 @@ export class TimedSession {
   readonly #times: StepTimes;
   readonly #clock: Clock;
   #spent: Spent = { prefillMs: null, decodeMs: null };
+  #spentMs = 0;
 
   constructor(session: Session, times: StepTimes, clock: Clock) {
     this.#session = session;
@@ -78,14 +79,30 @@ export class TimedSession {
     return this.#times.runMs(tokens);
   }
 
-  /** A row and its guess take about as long as a batch of as many rows. */
+  /** Expected milliseconds of a decode step; 0 if none was measured. */
+  decodeMs(rows: number): number {
+    return this.#times.decodeMs(rows);
+  }
+
+  /** Expected milliseconds to compute `tokens` of prompts; 0 if none was measured. */
+  prefillMs(tokens: number): number {
+    return this.#times.prefillMs(tokens);
+  }
+
+  /** Rows with guesses, padded to the longest, take about as long as a batch of as many rows as tokens. */
   verify(...call: Parameters<Session['verify']>): ReturnType<Session['verify']> {
-    const [, guess] = call;
+    const [segments] = call;
+    const longest = Math.max(...segments.map(({ tokens }) => tokens.length));
     return this.#measure(
       'decodeMs',
       () => this.#session.verify(...call),
-      (ms) => this.#times.decoded(1 + guess.length, ms),
+      (ms) => this.#times.decoded(segments.length * longest, ms),
     );
+  }
+
+  /** Milliseconds in the session since it was opened. */
+  get spentMs(): number {
+    return this.#spentMs;
   }
 
   /** Milliseconds in the session since the last call of this function. */
@@ -110,7 +127,9 @@ export class TimedSession {
       onTime(elapsed());
       return result;
     } finally {
-      this.#spent[phase] = (this.#spent[phase] ?? 0) + elapsed();
+      const ms = elapsed();
+      this.#spent[phase] = (this.#spent[phase] ?? 0) + ms;
+      this.#spentMs += ms;
     }
   }
 }

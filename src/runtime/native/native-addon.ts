@@ -146,8 +146,8 @@ export interface NativeModel {
     segments: Int32Array,
     samplings: readonly (NativeSampling | null)[],
   ): NativeChoice[][];
-  /** Chooses the token behind each of `tokens` in slot 0, until one is not the next of `tokens`. */
-  verify(tokens: Int32Array, past: number, sampling: NativeSampling): NativeChoice[];
+  /** Like `pack`, for any model: segment i belongs to slot i, and all are padded to the longest. */
+  verify(...segments: Parameters<NativeModel['pack']>): NativeChoice[][];
   copySlot(from: number, to: number, length: number): void;
   trimSlot(slot: number, length: number, cut: number): void;
   /** Nanoseconds that ONNX Runtime itself took for the last decode step. */

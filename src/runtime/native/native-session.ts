@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Manifest } from '../../catalog/manifest.ts';
 import { ConfigurationError } from '../../errors.ts';
-import type { SampledToken } from '../../sampling/sampled-token.ts';
 import {
   GrammarFaultError,
   NonFiniteLogitsError,
@@ -11,16 +10,17 @@ import {
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import { type ExecutionProvider, executionProviders } from '../execution-providers.ts';
 import { meanState } from '../mean-state.ts';
-import type {
-  Choice,
-  DecodeRow,
-  PrefillResult,
-  Runtime,
-  Sampling,
-  Scoring,
-  Segment,
-  Session,
-  SessionOptions,
+import {
+  type Choice,
+  type DecodeRow,
+  hasEqualRows,
+  type PrefillResult,
+  type Runtime,
+  type Sampling,
+  type Scoring,
+  type Segment,
+  type Session,
+  type SessionOptions,
 } from '../session.ts';
 import { spinDurationUs } from '../spin-duration.ts';
 import type { LoadedAddon, NativeChoice, NativeModel, NativeSampling } from './native-addon.ts';
@@ -59,14 +59,14 @@ export class NativeSession implements Session {
     options: SessionOptions,
     addon: LoadedAddon['addon'],
     model: NativeModel,
-    { executionProvider, hasEqualRows }: { executionProvider: ExecutionProvider; hasEqualRows: boolean },
+    { runtime, equalRows }: { runtime: Runtime; equalRows: boolean },
   ) {
-    this.runtime = { backend: 'native', executionProvider };
+    this.runtime = runtime;
     this.slots = options.slots;
     this.capacity = Math.min(options.maxContext, manifest.contextLength);
     this.encoderCapacity = Math.min(options.maxContext, manifest.encoderContextLength ?? 0);
     this.vocabSize = manifest.vocabSize;
-    this.hasEqualRows = hasEqualRows;
+    this.hasEqualRows = equalRows;
     this.#model = model;
     this.#addon = addon;
     this.#tokens = new Int32Array(new ArrayBuffer(4 * options.slots));
@@ -88,11 +88,9 @@ export class NativeSession implements Session {
     const fault = provider.exportFault(manifest);
     if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
-    // Our attention has equal rows, and so have ONNX Runtime's other operators on x64, except sparse experts. Its matrix
-    // products for arm64 were never tried.
-    const hasEqualRows =
-      executionProvider === 'cpu' && kernels !== false && manifest.moe === null && process.arch === 'x64';
-    const session = new NativeSession(manifest, options, addon, model, { executionProvider, hasEqualRows });
+    const runtime: Runtime = { backend: 'native', executionProvider };
+    const equalRows = kernels !== false && hasEqualRows(runtime, manifest);
+    const session = new NativeSession(manifest, options, addon, model, { runtime, equalRows });
     await model.load({
       decoder: join(options.folder, decoder),
       ...(encoder === null ? {} : { encoder: join(options.folder, encoder) }),
@@ -108,7 +106,7 @@ export class NativeSession implements Session {
       ...provider.request(options.folder, manifest.precision),
       ...(kernels === undefined ? {} : { kernels }),
     });
-    session.#packs = hasEqualRows && model.packs();
+    session.#packs = equalRows && model.packs();
     return session;
   }
 
@@ -168,28 +166,14 @@ export class NativeSession implements Session {
       (a, b) => Number(segments[a]!.sampling !== null) - Number(segments[b]!.sampling !== null),
     );
     const sorted = order.map((i) => segments[i]!);
-    const found = this.#model.pack(
-      Int32Array.from(sorted.flatMap(({ tokens }) => tokens)),
-      Int32Array.from(
-        sorted.flatMap(({ slot, past, tokens, guessed }) => [slot, past, tokens.length, guessed]),
-      ),
-      sorted.map(({ sampling }) => sampling),
-    );
+    const found = this.#model.pack(...numbersOf(sorted));
     const choices = new Array<Choice[]>(segments.length);
     for (const [n, i] of order.entries()) choices[i] = found[n]!.map(sampledToken);
     return choices;
   }
 
-  async verify(
-    { token, past, sampling }: DecodeRow,
-    guess: readonly number[],
-  ): Promise<(SampledToken | SamplingError)[]> {
-    const choices = this.#model.verify(Int32Array.of(token, ...guess), past, sampling as NativeSampling);
-    return choices.map((choice) => {
-      const chosen = sampledToken(choice);
-      if (chosen === 'late') throw new Error('a guess cannot wait for a grammar');
-      return chosen;
-    });
+  async verify(segments: readonly Segment[]): Promise<Choice[][]> {
+    return this.#model.verify(...numbersOf(segments)).map((choices) => choices.map(sampledToken));
   }
 
   copySlot(from: number, to: number, length: number): void {
@@ -208,6 +192,16 @@ export class NativeSession implements Session {
   async close(): Promise<void> {
     await this.#model.close();
   }
+}
+
+/** Segments as the addon takes them. */
+function numbersOf(segments: readonly Segment[]): Parameters<NativeModel['pack']> {
+  const numbers = segments.flatMap(({ slot, past, tokens, guessed }) => [slot, past, tokens.length, guessed]);
+  return [
+    Int32Array.from(segments.flatMap(({ tokens }) => tokens)),
+    Int32Array.from(numbers),
+    segments.map(({ sampling }) => sampling as NativeSampling | null),
+  ];
 }
 
 function sampledToken(choice: NativeChoice): Choice {

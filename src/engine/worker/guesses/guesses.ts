@@ -1,0 +1,210 @@
+import type { Session } from '../../../runtime/session.ts';
+import type { GuessSource } from '../../protocol/generation.ts';
+import type { StepPlan } from '../../scheduler/step-plan.ts';
+import type { Completion } from '../completion.ts';
+import type { OpenRequests } from '../open-requests.ts';
+import type { TimedSession } from '../timed-session.ts';
+import type { Draft } from './draft.ts';
+import { DraftPace } from './draft-pace.ts';
+
+/** Guesses of the step's next tokens for one row. */
+export interface RowGuess {
+  tokens: readonly number[];
+  source: GuessSource;
+}
+export const noGuess: RowGuess = { tokens: [], source: 'prompt' };
+
+export interface GuessesParts {
+  session: Session;
+  timed: TimedSession;
+  /** Decoder positions of a slot. */
+  capacity: number;
+  open: OpenRequests;
+  /** Guess from the sequences' own texts. */
+  promptLookup: boolean;
+  /** null: none. */
+  draft: Draft | null;
+}
+
+/** Maximum logits a session computes at once for rows and guesses: 32 MiB. */
+const maxLogits = 2 ** 23;
+/** Guesses from texts make a run of several sequences at most this many times as long, because the others wait for it. */
+const maxStretch = 1.5;
+/** A draft reads a prompt for at most so many tokens' gain: few answers are longer, and none is known to be. */
+const maxExpected = 128;
+/** Weight of a step in the mean time that drafting takes. */
+const weight = 1 / 8;
+
+/**
+ * Chooses the guesses that a step checks: from a sequence's own text if it has one, else from a draft model, and only
+ * as far as the tokens are expected to come faster with them.
+ */
+export class Guesses {
+  readonly #session: Session;
+  readonly #timed: TimedSession;
+  readonly #capacity: number;
+  readonly #open: OpenRequests;
+  readonly #promptLookup: boolean;
+  readonly #draft: Draft | null;
+  readonly #pace = new DraftPace();
+  #draftMs = 0;
+
+  constructor({ session, timed, capacity, open, promptLookup, draft }: GuessesParts) {
+    this.#session = session;
+    this.#timed = timed;
+    this.#capacity = capacity;
+    this.#open = open;
+    this.#promptLookup = promptLookup;
+    this.#draft = draft;
+  }
+
+  /** Mean milliseconds that the draft takes in a step. */
+  get draftMs(): number {
+    return this.#draftMs;
+  }
+
+  /**
+   * @param othersWait sequences of other models wait for the step
+   * @returns by row
+   */
+  async choose({ rows, chunks, prefillTokens }: StepPlan, othersWait: boolean): Promise<RowGuess[]> {
+    const prompts = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
+    const { guesses, expected } = this.#fromTexts(rows, prompts);
+    // A step with prompts is long enough, as long as prompts may make it.
+    if (this.#draft?.isOn && rows.length > 0 && prefillTokens === 0) {
+      await this.#addProposals(this.#draft, rows, { guesses, expected, othersWait });
+    }
+    return guesses;
+  }
+
+  /** Records how many tokens of a row's guess were right. */
+  checked(completion: Completion, { tokens, source }: RowGuess, right: number): void {
+    if (source === 'prompt') completion.verified(tokens.length, right);
+    else this.#pace.checked(completion.request.id, tokens.length, right);
+  }
+
+  /** The request has ended. */
+  release(id: string): void {
+    this.#pace.ended(id);
+    this.#draft?.release(id);
+  }
+
+  /** Positions behind the next token that a guess may fill in every row. */
+  #room({ id, past }: StepPlan['rows'][number], longestPast: number): number {
+    const completion = this.#open.completion(id);
+    if (!completion?.isFree) return 0;
+    const { generated, request } = completion;
+    // Where rows are padded to the longest, all need the room.
+    const taken = this.#session.packs ? past : longestPast;
+    return Math.min(this.#capacity - taken, request.maxTokens - generated.length) - 1;
+  }
+
+  /** Expected milliseconds of a run over so many tokens. */
+  #msOf(tokens: number): number {
+    return this.#session.packs ? this.#timed.runMs(tokens) : this.#timed.decodeMs(tokens) || 1;
+  }
+
+  /** Tokens that a run computes for rows with so many guessed tokens. */
+  #sizeOf(counts: readonly number[]): number {
+    if (!this.#session.packs) return counts.length * (1 + Math.max(...counts));
+    return counts.reduce((sum, count) => sum + count, counts.length);
+  }
+
+  /** The guesses that make a step's tokens come faster, by row. Surer ones first, since each makes the step longer. */
+  #fromTexts(rows: StepPlan['rows'], prompts: number): { guesses: RowGuess[]; expected: number } {
+    const isAlone = rows.length === 1 && prompts === 0;
+    const longest = Math.max(...rows.map(({ past }) => past));
+    const found = rows.map((row) => {
+      const room = this.#promptLookup && (isAlone || this.#session.packs) ? this.#room(row, longest) : 0;
+      return room > 0 ? this.#open.completion(row.id)!.guess(room) : { tokens: [], rightShare: 0 };
+    });
+    const guesses = rows.map(() => noGuess);
+    const msOf = (decoded: number) => this.#msOf(prompts + decoded);
+    const maxMs = isAlone ? Number.POSITIVE_INFINITY : maxStretch * msOf(rows.length);
+    const maxDecoded = maxLogits / this.#session.vocabSize;
+    const run = { decoded: rows.length, expected: rows.length };
+    const order = [...found.keys()].sort((a, b) => found[b]!.rightShare - found[a]!.rightShare);
+    for (const row of order) {
+      const { tokens, rightShare } = found[row]!;
+      const decoded = run.decoded + tokens.length;
+      const expected = run.expected + rightShare * tokens.length;
+      const pays = !this.#session.packs || expected / msOf(decoded) > run.expected / msOf(run.decoded);
+      if (tokens.length === 0 || !pays || msOf(decoded) > maxMs || decoded > maxDecoded) continue;
+      guesses[row] = { tokens, source: 'prompt' };
+      Object.assign(run, { decoded, expected });
+    }
+    return { guesses, expected: run.expected };
+  }
+
+  /** Has the draft propose tokens for rows without a guess, if that pays or is worth a trial. */
+  async #addProposals(
+    draft: Draft,
+    rows: StepPlan['rows'],
+    { guesses, expected, othersWait }: { guesses: RowGuess[]; expected: number; othersWait: boolean },
+  ): Promise<void> {
+    const longest = Math.max(...rows.map(({ past }) => past));
+    const found = rows.flatMap((row, index) => {
+      const most = guesses[index]!.tokens.length === 0 ? this.#room(row, longest) : 0;
+      const completion = most > 0 ? this.#open.completion(row.id)! : null;
+      const room = completion === null ? 0 : Math.min(most, draft.room(completion));
+      if (completion === null || room < 1) return [];
+      return [{ index, id: row.id, completion, room, isReady: draft.isReady(completion) }];
+    });
+    const fixed = guesses.map(({ tokens }) => tokens.length);
+    const maxDecoded = maxLogits / this.#session.vocabSize;
+    const choose = (candidates: typeof found) => {
+      const wait = othersWait || candidates.length < rows.length;
+      const check = (counts: readonly number[]) => {
+        const all = [...fixed];
+        for (const [i, { index }] of candidates.entries()) all[index] = counts[i]!;
+        const size = this.#sizeOf(all);
+        return size > maxDecoded ? Number.POSITIVE_INFINITY : this.#msOf(size);
+      };
+      const times = { check, draft: (count: number) => draft.timed.decodeMs(count) };
+      return { ...this.#pace.choose(candidates, { expected, othersWait: wait }, times), times };
+    };
+    const before = draft.timed.spentMs;
+    const plainMs = this.#msOf(this.#sizeOf(fixed));
+    const ready = found.filter(({ isReady }) => isReady);
+    const behind = found.find(({ isReady }) => !isReady);
+    let trialMs = 0;
+    if (behind)
+      trialMs += await this.#read(draft, behind.completion, {
+        plainMs,
+        gain: choose([...ready, behind]).gain,
+      });
+    if (ready.length > 0) {
+      const { counts, times } = choose(ready);
+      const trial = this.#pace.trial(ready);
+      const tried = times.check(trial) - plainMs + Math.max(...trial) * times.draft(1);
+      const isTrial = counts.every((count) => count === 0) && this.#pace.canTry(tried);
+      if (isTrial) trialMs += tried;
+      const wanted = (isTrial ? trial : counts).map((count, i) => ({ ...ready[i]!, count }));
+      const proposals = wanted.filter(({ count }) => count > 0);
+      const proposed = proposals.length === 0 ? [] : await draft.propose(proposals);
+      for (const [i, { index }] of proposals.entries()) {
+        guesses[index] = { tokens: proposed[i]!, source: 'draft' };
+      }
+    }
+    this.#pace.spent(plainMs, trialMs);
+    this.#draftMs += weight * (draft.timed.spentMs - before - this.#draftMs);
+  }
+
+  /**
+   * Has the draft read what it has not read of a sequence, if that should pay in the end, or as a trial.
+   * @returns milliseconds of a trial
+   */
+  async #read(
+    draft: Draft,
+    completion: Completion,
+    { plainMs, gain }: { plainMs: number; gain: number },
+  ): Promise<number> {
+    const readMs = draft.readMs(completion);
+    const left = Math.min(maxExpected, completion.request.maxTokens - completion.generated.length);
+    const pays = left * plainMs * (1 - 1 / gain) > readMs;
+    if (!pays && !this.#pace.canTry(readMs)) return 0;
+    const before = draft.timed.spentMs;
+    await draft.read(completion, plainMs / 2);
+    return pays ? 0 : draft.timed.spentMs - before;
+  }
+}
