@@ -4,7 +4,9 @@ import type { StepReport } from '../../src/engine/protocol/messages.ts';
 import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { Scheduler, type SchedulerOptions } from '../../src/engine/scheduler/scheduler.ts';
 import { StepTimes } from '../../src/engine/scheduler/step-times.ts';
+import { Draft } from '../../src/engine/worker/guesses/draft.ts';
 import { ModelEngine } from '../../src/engine/worker/model-engine.ts';
+import { TimedSession } from '../../src/engine/worker/timed-session.ts';
 import { FakeSession, type FakeSessionOptions } from './fake-session.ts';
 import { ManualClock } from './manual-clock.ts';
 import { byteLevelTokenizer } from './tiny-tokenizers.ts';
@@ -19,6 +21,8 @@ export interface EngineUnderTestOptions extends FakeSessionOptions {
   scheduling?: Partial<SchedulerOptions>;
   clock?: ManualClock;
   promptLookup?: boolean;
+  /** A session that drafts for the model. */
+  draft?: FakeSession;
   stepMs?: number;
 }
 
@@ -36,6 +40,7 @@ export class EngineUnderTest {
     scheduling,
     clock,
     promptLookup = false,
+    draft,
     stepMs = 0,
     ...options
   }: EngineUnderTestOptions = {}) {
@@ -58,11 +63,21 @@ export class EngineUnderTest {
       }),
       times: new StepTimes(stepMs, this.session.packs),
       promptLookup,
-      draft: null,
+      draft: draft === undefined ? null : this.#draftWith(draft),
       model: { tokenizer, eosTokens: [eosToken], decoderStart: encoderCapacity > 0 ? 0 : null },
       clock: this.clock.now,
       onFault: (error) => this.faults.push(error),
       onClosed: () => {},
+    });
+  }
+
+  #draftWith(session: FakeSession): Draft {
+    return new Draft({
+      session,
+      timed: new TimedSession(session, new StepTimes(0, session.packs), this.clock.now),
+      positions: 10_000,
+      vocabSize: this.session.vocabSize,
+      onFault: (error) => this.faults.push(error),
     });
   }
 

@@ -10,6 +10,8 @@ export interface ModelSpec {
   folder: string;
   /** Maximum bytes of its cache, instead of the engine's. */
   cacheMemory?: number;
+  /** A smaller model with the same vocabulary that proposes its next tokens; it belongs to this model alone. */
+  draft?: Pick<ModelSpec, 'name' | 'folder' | 'cacheMemory'>;
 }
 
 /** A model, and the bytes behind each of its tokens, which may still be read while the engine loads the graphs. */

@@ -1,3 +1,4 @@
+import { cacheBytesPerToken } from '../../catalog/cache-bytes.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import { readManifest } from '../../catalog/manifest-file.ts';
 import { Vocabulary, type VocabularyData } from '../../catalog/tokenizer/vocabulary.ts';
@@ -7,13 +8,15 @@ import type { Session, SessionOptions } from '../../runtime/session.ts';
 import { SamplingError } from '../../sampling/sampling-error.ts';
 import { greedy } from '../../sampling/sampling-request.ts';
 import type { Clock } from '../protocol/clock.ts';
-import type { EngineOptions, ModelSpec } from '../protocol/messages.ts';
+import { type EngineOptions, errorDetail, type ModelSpec } from '../protocol/messages.ts';
 import { CacheMemory } from '../scheduler/cache-memory.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { StepTimes } from '../scheduler/step-times.ts';
+import { Draft } from './guesses/draft.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { ModelEngine } from './model-engine.ts';
-import { planMemory, spareSlots } from './model-memory.ts';
+import { type MemoryPlan, planMemory, spareSlots } from './model-memory.ts';
+import { TimedSession } from './timed-session.ts';
 
 /** Maximum tokens of the trial prompt. */
 const maxTrialTokens = 8;
@@ -62,6 +65,18 @@ export interface LoadContext {
 /** Fewer tokens are of no use. */
 const minContext = 16;
 
+/** A model in memory. */
+interface Opened {
+  manifest: Manifest;
+  plan: MemoryPlan;
+  session: Session;
+  memory: CacheMemory | undefined;
+  /** Maximum tokens of a sequence. */
+  capacity: number;
+  /** Frees its share of the memory. */
+  release: () => void;
+}
+
 /**
  * Makes one model ready to generate.
  * @param reading resolves with the model's vocabulary, which is read meanwhile
@@ -72,11 +87,65 @@ export async function loadModel(
   reading: Promise<VocabularyData>,
   context: LoadContext,
 ): Promise<ModelEngine> {
-  const { threads, stepTokens, stepMs, prefillChunk } = context.options;
-  const manifest = await readManifest(spec.folder);
+  const { stepTokens, stepMs, prefillChunk } = context.options;
+  const opened = await openModel(spec, context);
+  const { manifest, plan, session, memory, capacity, release } = opened;
+  const draft = spec.draft === undefined ? null : await openDraft(spec, opened, context);
+  const { need, slotCapacity } = plan;
+  const data = await reading.catch(async (error) => {
+    await Promise.all([session.close(), draft?.draft.close()]);
+    release();
+    draft?.release();
+    throw error;
+  });
+  const tokenizer = new Vocabulary(data);
   const hasEncoder = manifest.graphs.encoder !== null;
   const { eos, decoderStart } = manifest.specialTokens;
-  if (hasEncoder && decoderStart === null) {
+  const isNative = session.runtime.backend === 'native';
+  if (isNative) keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
+  const limits = {
+    slots: session.slots,
+    capacity,
+    encoderCapacity: hasEncoder
+      ? Math.min(session.encoderCapacity, manifest.encoderContextLength ?? session.encoderCapacity)
+      : 0,
+  };
+  const { encoderWidth } = session;
+  const cache = { cacheBudget: need.cache, isCacheLimit: capacity < slotCapacity };
+  return new ModelEngine({
+    name: spec.name,
+    session,
+    limits: { ...limits, encoderWidth, ...cache },
+    scheduler: new Scheduler({
+      ...limits,
+      spareSlots,
+      stepTokens,
+      prefillChunk,
+      hasEqualRows: session.hasEqualRows,
+      packs: session.packs,
+      ...(memory && { memory }),
+    }),
+    times: new StepTimes(stepMs, session.packs),
+    promptLookup: context.options.promptLookup,
+    draft: draft?.draft ?? null,
+    model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
+    clock: context.clock,
+    onFault: (error) => context.onFault(spec.name, error),
+    onClosed: () => {
+      if (isNative) forgetTokenBytes(spec.name);
+      release();
+      draft?.release();
+    },
+  });
+}
+
+async function openModel(
+  spec: Pick<ModelSpec, 'folder' | 'cacheMemory'>,
+  context: LoadContext,
+): Promise<Opened> {
+  const { threads, prefillChunk } = context.options;
+  const manifest = await readManifest(spec.folder);
+  if (manifest.graphs.encoder !== null && manifest.specialTokens.decoderStart === null) {
     throw new ConfigurationError(
       `${spec.folder}: the manifest has no decoderStart token, which an encoder-decoder model needs; ` +
         'set decoder_start_token_id in generation_config.json and export again.',
@@ -104,46 +173,39 @@ export async function loadModel(
       release();
       throw error;
     });
-  const tried = tryModel(session, manifest, spec.folder).then(() => reading);
-  const data = await tried.catch(async (error) => {
+  await tryModel(session, manifest, spec.folder).catch(async (error) => {
     await session.close();
     release();
     throw error;
   });
-  const tokenizer = new Vocabulary(data);
-  const isNative = session.runtime.backend === 'native';
-  if (isNative) keepTokenBytes(spec.name, tokenizer, session.vocabSize, eos);
-  const limits = {
-    slots: session.slots,
-    capacity,
-    encoderCapacity: hasEncoder
-      ? Math.min(session.encoderCapacity, manifest.encoderContextLength ?? session.encoderCapacity)
-      : 0,
-  };
-  const { encoderWidth } = session;
-  const cache = { cacheBudget: need.cache, isCacheLimit: capacity < slotCapacity };
-  return new ModelEngine({
-    name: spec.name,
-    session,
-    limits: { ...limits, encoderWidth, ...cache },
-    scheduler: new Scheduler({
-      ...limits,
-      spareSlots,
-      stepTokens,
-      prefillChunk,
-      hasEqualRows: session.hasEqualRows,
-      packs: session.packs,
-      ...(memory && { memory }),
-    }),
-    times: new StepTimes(stepMs, session.packs),
-    promptLookup: context.options.promptLookup,
-    draft: null,
-    model: { tokenizer, eosTokens: eos, decoderStart: hasEncoder ? decoderStart : null },
-    clock: context.clock,
-    onFault: (error) => context.onFault(spec.name, error),
-    onClosed: () => {
-      if (isNative) forgetTokenBytes(spec.name);
-      release();
-    },
-  });
+  return { manifest, plan, session, memory, capacity, release };
+}
+
+/** @throws ConfigurationError; the model is then closed too */
+async function openDraft(
+  { name, draft: spec }: ModelSpec,
+  model: Opened,
+  context: LoadContext,
+): Promise<{ draft: Draft; release: () => void }> {
+  try {
+    const { manifest, plan, session, release } = await openModel(spec!, context);
+    const times = new StepTimes(context.options.stepMs, session.packs);
+    const draft = new Draft({
+      session,
+      timed: new TimedSession(session, times, context.clock),
+      positions: plan.need.isGrowing
+        ? Math.floor(plan.need.cache / cacheBytesPerToken(manifest).own)
+        : Number.POSITIVE_INFINITY,
+      vocabSize: model.session.vocabSize,
+      onFault: (error) => {
+        const what = `its draft ${spec!.name} failed and stays off until the model is loaded again`;
+        context.onFault(name, `${what}: ${errorDetail(error)}`);
+      },
+    });
+    return { draft, release };
+  } catch (error) {
+    await model.session.close();
+    model.release();
+    throw new ConfigurationError(`its draft ${spec!.name}: ${(error as Error).message}`, { cause: error });
+  }
 }

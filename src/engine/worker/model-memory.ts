@@ -16,7 +16,7 @@ export const spareSlots = 1;
 /** Default for a cache whose memory is allocated at once. Others get by default the memory that this would take. */
 const maxAllocatedContext = 2048;
 
-interface MemoryPlan {
+export interface MemoryPlan {
   need: MemoryNeed;
   layers: CacheLayer[];
   /** Whether the cache holds int8. */

@@ -6,8 +6,8 @@ const maxStretch = 1.5;
 const minGain = 1.05;
 /** Share of the time that goes to trying whether proposals have begun to pay. */
 const trialShare = 0.01;
-/** Longest trial in milliseconds that is saved up for. */
-const maxCredit = 2000;
+/** Maximum milliseconds that are saved up for trials. */
+const maxCredit = 1000;
 /** Proposals of a trial. */
 const trialLength = 2;
 /** Share of right proposals before any was checked. */
@@ -106,9 +106,11 @@ export class DraftPace {
     return best;
   }
 
-  /** What to propose to learn whether it pays. */
-  trial(candidates: readonly Candidate[]): number[] {
-    return candidates.map(({ room }, i) => (i === 0 ? Math.min(trialLength, room) : 0));
+  /** What to propose to learn whether it pays, and what that costs. */
+  trial(candidates: readonly Candidate[], times: DraftTimes): { counts: readonly number[]; ms: number } {
+    const counts = candidates.map(({ room }, i) => (i === 0 ? Math.min(trialLength, room) : 0));
+    const plainMs = times.check(candidates.map(() => 0));
+    return { counts, ms: times.check(counts) - plainMs + counts[0]! * times.draft(1) };
   }
 }
 

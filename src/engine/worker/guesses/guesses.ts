@@ -5,7 +5,7 @@ import type { Completion } from '../completion.ts';
 import type { OpenRequests } from '../open-requests.ts';
 import type { TimedSession } from '../timed-session.ts';
 import type { Draft } from './draft.ts';
-import { DraftPace } from './draft-pace.ts';
+import { DraftPace, type DraftTimes } from './draft-pace.ts';
 
 /** Guesses of the step's next tokens for one row. */
 export interface RowGuess {
@@ -30,7 +30,7 @@ export interface GuessesParts {
 const maxLogits = 2 ** 23;
 /** Guesses from texts make a run of several sequences at most this many times as long, because the others wait for it. */
 const maxStretch = 1.5;
-/** A draft reads a prompt for at most so many tokens' gain: few answers are longer, and none is known to be. */
+/** A draft reads a prompt only if so many tokens would make up for it, or fewer if the sequence may not have as many. */
 const maxExpected = 128;
 /** Weight of a step in the mean time that drafting takes. */
 const weight = 1 / 8;
@@ -148,63 +148,57 @@ export class Guesses {
       const completion = most > 0 ? this.#open.completion(row.id)! : null;
       const room = completion === null ? 0 : Math.min(most, draft.room(completion));
       if (completion === null || room < 1) return [];
-      return [{ index, id: row.id, completion, room, isReady: draft.isReady(completion) }];
+      return [{ index, id: row.id, completion, room }];
     });
     const fixed = guesses.map(({ tokens }) => tokens.length);
     const maxDecoded = maxLogits / this.#session.vocabSize;
-    const choose = (candidates: typeof found) => {
-      const wait = othersWait || candidates.length < rows.length;
-      const check = (counts: readonly number[]) => {
+    const plainMs = this.#msOf(this.#sizeOf(fixed));
+    const timesOf = (candidates: typeof found): DraftTimes => ({
+      check: (counts) => {
         const all = [...fixed];
         for (const [i, { index }] of candidates.entries()) all[index] = counts[i]!;
         const size = this.#sizeOf(all);
         return size > maxDecoded ? Number.POSITIVE_INFINITY : this.#msOf(size);
-      };
-      const times = { check, draft: (count: number) => draft.timed.decodeMs(count) };
-      return { ...this.#pace.choose(candidates, { expected, othersWait: wait }, times), times };
+      },
+      draft: (count) => draft.timed.decodeMs(count),
+    });
+    const choose = (candidates: typeof found) => {
+      const step = { expected, othersWait: othersWait || candidates.length < rows.length };
+      return this.#pace.choose(candidates, step, timesOf(candidates));
     };
     const before = draft.timed.spentMs;
-    const plainMs = this.#msOf(this.#sizeOf(fixed));
-    const ready = found.filter(({ isReady }) => isReady);
-    const behind = found.find(({ isReady }) => !isReady);
     let trialMs = 0;
-    if (behind)
-      trialMs += await this.#read(draft, behind.completion, {
-        plainMs,
-        gain: choose([...ready, behind]).gain,
-      });
+    let ready = found.filter(({ completion }) => draft.isReady(completion));
+    const behind = found.find((one) => !ready.includes(one));
+    if (behind) {
+      const { gain } = choose([...ready, behind]);
+      const readMs = draft.readMs(behind.completion);
+      const pays = tokensLeft(behind.completion) * plainMs * (1 - 1 / gain) > readMs;
+      // A trial reads only what it can go on to use.
+      if (pays || this.#pace.canTry(readMs + this.#pace.trial([behind], timesOf([behind])).ms)) {
+        await draft.read(behind.completion, plainMs / 2);
+        if (!pays) trialMs += draft.timed.spentMs - before;
+        if (draft.isReady(behind.completion)) ready = [...ready, behind];
+      }
+    }
     if (ready.length > 0) {
-      const { counts, times } = choose(ready);
-      const trial = this.#pace.trial(ready);
-      const tried = times.check(trial) - plainMs + Math.max(...trial) * times.draft(1);
-      const isTrial = counts.every((count) => count === 0) && this.#pace.canTry(tried);
-      if (isTrial) trialMs += tried;
-      const wanted = (isTrial ? trial : counts).map((count, i) => ({ ...ready[i]!, count }));
-      const proposals = wanted.filter(({ count }) => count > 0);
-      const proposed = proposals.length === 0 ? [] : await draft.propose(proposals);
-      for (const [i, { index }] of proposals.entries()) {
+      let { counts } = choose(ready);
+      const trial = this.#pace.trial(ready, timesOf(ready));
+      if (counts.every((count) => count === 0) && this.#pace.canTry(trialMs + trial.ms)) {
+        ({ counts } = trial);
+        trialMs += trial.ms;
+      }
+      const wanted = ready.map((one, i) => ({ ...one, count: counts[i]! })).filter(({ count }) => count > 0);
+      const proposed = wanted.length === 0 ? [] : await draft.propose(wanted);
+      for (const [i, { index }] of wanted.entries()) {
         guesses[index] = { tokens: proposed[i]!, source: 'draft' };
       }
     }
     this.#pace.spent(plainMs, trialMs);
     this.#draftMs += weight * (draft.timed.spentMs - before - this.#draftMs);
   }
-
-  /**
-   * Has the draft read what it has not read of a sequence, if that should pay in the end, or as a trial.
-   * @returns milliseconds of a trial
-   */
-  async #read(
-    draft: Draft,
-    completion: Completion,
-    { plainMs, gain }: { plainMs: number; gain: number },
-  ): Promise<number> {
-    const readMs = draft.readMs(completion);
-    const left = Math.min(maxExpected, completion.request.maxTokens - completion.generated.length);
-    const pays = left * plainMs * (1 - 1 / gain) > readMs;
-    if (!pays && !this.#pace.canTry(readMs)) return 0;
-    const before = draft.timed.spentMs;
-    await draft.read(completion, plainMs / 2);
-    return pays ? 0 : draft.timed.spentMs - before;
-  }
 }
+
+/** Tokens that a sequence may still get, as far as anybody can tell: few answers are as long as they may be. */
+const tokensLeft = ({ request, generated }: Completion) =>
+  Math.min(maxExpected, request.maxTokens - generated.length);
