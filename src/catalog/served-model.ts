@@ -44,8 +44,8 @@ export interface ServedModel {
   readonly defaults: GenerationDefaults;
   /** When the service added the model, in seconds since the epoch. */
   readonly created: number;
-  /** Bytes of its weights, and of its keys and values at most; null until it is exported. */
-  readonly memory: { weights: number; cache: number } | null;
+  /** Bytes of its weights, of its keys and values at most, and of a draft; null until it is exported. */
+  readonly memory: { weights: number; cache: number; draft?: number } | null;
   /** The service is not ready before this model: it was there at the start, or has been ready and not unloaded since. */
   readonly isRequired: boolean;
   state: ModelState;
@@ -74,7 +74,7 @@ const unavailableSeconds = 60;
 /** Bytes that a model takes while it is loaded; null until it is exported. */
 export function memoryOf({ memory, state }: Pick<ServedModel, 'memory' | 'state'>): number | null {
   if (memory === null) return null;
-  return memory.weights + (state.state === 'ready' ? state.cacheBudget : memory.cache);
+  return memory.weights + (memory.draft ?? 0) + (state.state === 'ready' ? state.cacheBudget : memory.cache);
 }
 
 /**

@@ -26,6 +26,7 @@ export interface Config
     Settings,
     | 'models'
     | 'precision'
+    | 'draft'
     | 'apiKeys'
     | 'apiKeysFile'
     | 'urgentKeys'
@@ -43,6 +44,8 @@ export interface Config
   models: readonly string[];
   /** The first applies to models named without a precision. */
   precisions: readonly Precision[];
+  /** By a model's name, the name of the model that drafts for it. */
+  drafts: ReadonlyMap<string, string>;
   apiKeys: ApiKeys;
   /** Sentences about variables that are set but ignored. */
   warnings: readonly string[];
@@ -89,6 +92,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
   const {
     models,
     precision,
+    draft,
     apiKeys,
     apiKeysFile,
     urgentKeys,
@@ -123,6 +127,7 @@ export function loadConfig(env: Record<string, string | undefined>, argv: readon
     models: folders,
     warnings: environment.warnings,
     precisions: parsePrecisions(given.get('precision')?.source ?? '', precision),
+    drafts: parseDrafts(given.get('draft')?.source ?? '', draft),
     apiKeys: keys,
     loadsOnDemand: memoryLimit !== undefined || rest.maxLoadedModels !== undefined,
     urgentKeys: namesIn(urgentKeys),
@@ -174,6 +179,27 @@ function parsePrecisions(source: string, text: string): Precision[] {
     found.push(precision);
   }
   return found;
+}
+
+/**
+ * The pairs in a list such as `large=small,other=small:int4`.
+ * @param source the variable or flag the text comes from
+ * @throws UsageError for anything else, for a model with two drafts, and for one that drafts for itself
+ */
+function parseDrafts(source: string, text: string | undefined): Map<string, string> {
+  const drafts = new Map<string, string>();
+  for (const pair of text?.split(',') ?? []) {
+    const [model, draft, more] = pair.split('=').map((name) => name.trim());
+    const shown = `'${pair.trim().slice(0, 100)}'`;
+    if (!model || !draft || more !== undefined)
+      throw new UsageError(
+        `${source}: ${shown} is not valid; expected <model>=<draft>, or several of them separated by commas`,
+      );
+    if (model === draft) throw new UsageError(`${source}: ${shown} lets a model draft for itself`);
+    if (drafts.has(model)) throw new UsageError(`${source}: ${shown} is a second draft for ${model}`);
+    drafts.set(model, draft);
+  }
+  return drafts;
 }
 
 const byteUnits: Record<string, number> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };

@@ -166,7 +166,7 @@ export function createMetricsCatalogue() {
     ),
     guessedTokens: counter(
       'altup_guessed_tokens_total',
-      'Tokens guessed from a sequence’s own text and checked by the model (prompt lookup).',
+      'Guessed tokens that the model checked: from the sequence’s own text (prompt lookup), or proposed by a draft.',
       ofModel,
     ),
     rightGuesses: counter(
@@ -174,6 +174,12 @@ export function createMetricsCatalogue() {
       'Guessed tokens that were right; each saved a step.',
       ofModel,
     ),
+    draftedTokens: counter(
+      'altup_drafted_tokens_total',
+      'Guessed tokens that a draft (`ALTUP_DRAFT`) proposed.',
+      ofModel,
+    ),
+    rightDrafts: counter('altup_right_drafts_total', 'Tokens proposed by a draft that were right.', ofModel),
     generatedTokens: counter('altup_generated_tokens_total', 'Tokens generated.', ofModel),
     cacheUsage: gauge('altup_kv_cache_usage_ratio', 'Share of the slot cache in use, 0 to 1.', ofModel),
     cacheBytes: gauge(

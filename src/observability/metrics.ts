@@ -157,7 +157,7 @@ export class Metrics implements EngineObserver, TextObserver {
   happened(sequence: SequenceLife, event: GenerationEvent): void {
     if (event.type === 'started') this.#started(sequence, event.at);
     else if (event.type === 'tokens') this.#generated(sequence, event.at, event.tokens.length);
-    else if (event.type === 'guessed') this.#guessed(sequence, event.tokens, event.right);
+    else if (event.type === 'guessed') this.#guessed(sequence, event);
     else if (isEnd(event)) this.#ended(sequence, event);
   }
 
@@ -234,9 +234,15 @@ export class Metrics implements EngineObserver, TextObserver {
     this.#catalogue.clientGeneratedTokens.inc({ client }, count);
   }
 
-  #guessed({ request: { model } }: SequenceLife, tokens: number, right: number): void {
+  #guessed(
+    { request: { model } }: SequenceLife,
+    { source, tokens, right }: Extract<GenerationEvent, { type: 'guessed' }>,
+  ): void {
     this.#catalogue.guessedTokens.inc({ model }, tokens);
     this.#catalogue.rightGuesses.inc({ model }, right);
+    if (source !== 'draft') return;
+    this.#catalogue.draftedTokens.inc({ model }, tokens);
+    this.#catalogue.rightDrafts.inc({ model }, right);
   }
 
   #ended({ request, startedAt, prefilledAt, cachedTokens }: SequenceLife, event: EndEvent): void {

@@ -8,7 +8,8 @@ import type { EngineOptions, ModelToLoad } from '../engine/protocol/messages.ts'
 import { ConfigurationError } from '../errors.ts';
 import type { ModelAsker, Reloaded } from '../http/server-dependencies.ts';
 import type { Metrics } from '../observability/metrics.ts';
-import { Checkpoints, planAlone } from './checkpoints.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { Drafts } from './drafts.ts';
 import { ModelReadings } from './model-readings.ts';
 import { changesTo, findSources, type ModelSource } from './model-sources.ts';
 import { ResidentModels, type ResidentModelsParts, type UnloadReason } from './resident-models.ts';
@@ -17,7 +18,7 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export interface ModelLibraryParts {
   config: ResidentModelsParts['config'] &
-    Pick<Config, 'models' | 'precisions' | 'strict' | 'drainTimeoutMs' | 'requestTimeoutMs'>;
+    Pick<Config, 'models' | 'precisions' | 'drafts' | 'strict' | 'drainTimeoutMs' | 'requestTimeoutMs'>;
   logger: Logger;
   metrics: ResidentModelsParts['metrics'] &
     Pick<Metrics, 'modelState' | 'loaded' | 'loadFailed' | 'unloaded' | 'removed'>;
@@ -39,6 +40,7 @@ export class ModelLibrary {
   readonly #readings: ModelReadings;
   #engineOptions: EngineOptions | null = null;
   readonly #checkpoints: Checkpoints;
+  readonly #drafts: Drafts;
   /** Settles once the models of the last start, reload or retry are exported and those before them removed. */
   #arranged: Promise<unknown> = Promise.resolve();
   /** Starts, reloads and retries that run or wait. */
@@ -58,6 +60,9 @@ export class ModelLibrary {
       changeState: (name, state) => this.#changeState(name, state),
       onUnloaded: (model, reason) => this.#unloaded(model, reason),
     });
+    const found = { models: this.#models, sources: this.#sources };
+    const [checkpoints, residents] = [this.#checkpoints, this.#residents];
+    this.#drafts = new Drafts({ ...parts, ...found, checkpoints, residents });
   }
 
   /** By name; changes while the service runs. */
@@ -68,6 +73,7 @@ export class ModelLibrary {
   /** Finds the models at start. From then on clients can name them. @throws ConfigurationError */
   async find(): Promise<void> {
     for (const source of await findSources(this.#parts.config.models)) this.#add(source, true);
+    this.#drafts.requireModels();
   }
 
   /**
@@ -310,12 +316,11 @@ export class ModelLibrary {
       try {
         const folder = await located;
         const exported = await this.#checkpoints.export(model.name, folder, model.precision);
-        const memory = await planAlone(exported, this.#engineOptions!, this.#residents.bytesForModels);
-        const { manifest } = exported;
-        Object.assign(model, { manifest, memory });
-        const vocabulary = this.#readings.finish(model, folder, manifest.vocabSize);
-        const cacheMemory = this.#parts.config.memoryLimit !== null && { cacheMemory: memory.cache };
-        wanted.push({ spec: { name: model.name, folder: exported.folder, ...cacheMemory }, vocabulary });
+        const vocabulary = this.#readings.finish(model, folder, exported.manifest.vocabSize);
+        const described = { name: model.name, vocabulary, ...exported };
+        const { memory, spec } = await this.#drafts.planWith(described, this.#engineOptions!);
+        Object.assign(model, { manifest: exported.manifest, memory });
+        wanted.push({ spec, vocabulary });
       } catch (error) {
         if (this.#parts.isDraining()) break;
         this.#forget(model);

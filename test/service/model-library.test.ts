@@ -29,6 +29,7 @@ async function libraryUnderTest() {
     config: {
       models: [folder],
       precisions: ['fp32'],
+      drafts: new Map(),
       strict: false,
       drainTimeoutMs: 100,
       requestTimeoutMs: 1000,
