@@ -21,6 +21,7 @@ const refusal = (env: Record<string, string>, argv: string[] = []): string => {
   return 'accepted';
 };
 
+const draftList = 'expected <model>=<draft>, or several of them separated by commas';
 const precisionList = 'expected fp32, fp16, int8, int4, or several of them separated by commas';
 
 describe('loadConfig', () => {
@@ -45,6 +46,7 @@ describe('loadConfig', () => {
       stepMs: 250,
       prefillChunk: 256,
       promptLookup: true,
+      drafts: new Map(),
       maxQueuedRequests: 256,
       maxQueuedTokens: 65_536,
       clientQueueShare: 75,
@@ -78,6 +80,10 @@ describe('loadConfig', () => {
       threads: 3,
       queueTimeoutMs: 50,
     });
+    expect([...loadConfig({ ALTUP_DRAFT: 'a=b, c:int4=c' }, []).drafts]).toEqual([
+      ['a', 'b'],
+      ['c:int4', 'c'],
+    ]);
     expect(loadConfig({ ALTUP_PRECISION: 'int4, fp32' }, []).precisions).toEqual(['int4', 'fp32']);
     expect(loadConfig({ ALTUP_STRICT: 'true' }, ['--strict=false']).strict).toBe(false);
     expect(loadConfig({ ALTUP_CONTEXT: '64', ALTUP_CACHE_MEMORY: '1.5GiB' }, [])).toMatchObject({
@@ -141,6 +147,11 @@ describe('loadConfig', () => {
     ],
     [{}, ['--precision=int3'], `--precision: 'int3' is not valid; ${precisionList}`],
     [{ ALTUP_PRECISION: 'int8,fp32,int8' }, [], `ALTUP_PRECISION: 'int8' is listed twice; ${precisionList}`],
+    [{ ALTUP_DRAFT: 'a=b,c' }, [], `ALTUP_DRAFT: 'c' is not valid; ${draftList}`],
+    [{}, ['--draft', 'a=b=c'], `--draft: 'a=b=c' is not valid; ${draftList}`],
+    [{ ALTUP_DRAFT: 'a=' }, [], `ALTUP_DRAFT: 'a=' is not valid; ${draftList}`],
+    [{ ALTUP_DRAFT: 'a = a' }, [], "ALTUP_DRAFT: 'a = a' lets a model draft for itself"],
+    [{ ALTUP_DRAFT: 'a=b, a=c' }, [], "ALTUP_DRAFT: 'a=c' is a second draft for a"],
     [{ ALTUP_PRECISION: 'int8,' }, [], `ALTUP_PRECISION: '' is not valid; ${precisionList}`],
   ] as [Record<string, string>, string[], string][])('refuses %j %j', (env, argv, message) => {
     expect(refusal(env, argv)).toBe(message);

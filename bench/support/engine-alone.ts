@@ -22,6 +22,8 @@ interface Completed {
 export class EngineAlone {
   /** Reports of all steps; the caller that counts them empties the list. */
   readonly steps: StepReport[] = [];
+  /** Guessed tokens of all completions, and those that were right. */
+  readonly guesses = { all: 0, right: 0 };
   readonly #model: string;
   #engine!: EngineClient;
   #count = 0;
@@ -30,14 +32,19 @@ export class EngineAlone {
     this.#model = model;
   }
 
-  /** @param options override the defaults that most benchmarks share */
+  /**
+   * @param options override the defaults that most benchmarks share
+   * @param draft proposes next tokens
+   */
   static async open(
     checkpoint: string,
     options: Partial<EngineOptions> & Pick<EngineOptions, 'slots'>,
     precision: Precision = 'fp32',
+    draft?: { checkpoint: string; precision: Precision },
   ): Promise<EngineAlone> {
     const alone = new EngineAlone('model');
     const { folder } = await ensureExport(checkpoint, precision);
+    const drafting = draft && (await ensureExport(draft.checkpoint, draft.precision));
     const { runtime } = await chooseRuntime({
       backend: 'auto',
       executionProvider: 'auto',
@@ -81,7 +88,11 @@ export class EngineAlone {
       },
     );
     await alone.#engine.loadModel({
-      spec: { name: alone.#model, folder },
+      spec: {
+        name: alone.#model,
+        folder,
+        ...(drafting && { draft: { name: 'draft', folder: drafting.folder } }),
+      },
       vocabulary: Promise.resolve(Tokenizer.load(checkpoint).data),
     });
     return alone;
@@ -118,7 +129,9 @@ export class EngineAlone {
       tokensAt.push(...event.tokens.map(() => event.at));
       onTokens(tokens.length);
     }
-    const { end, firstTokenAt, lastTokenAt, cachedTokens } = events.lives[0]!;
+    const { end, firstTokenAt, lastTokenAt, cachedTokens, guessedTokens, rightGuesses } = events.lives[0]!;
+    this.guesses.all += guessedTokens;
+    this.guesses.right += rightGuesses;
     if (end?.type !== 'finished') throw new Error(`a request ended in ${JSON.stringify(end)}`);
     if (firstTokenAt === null || lastTokenAt === null) throw new Error('a request got no token');
     return {

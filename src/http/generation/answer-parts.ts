@@ -50,9 +50,9 @@ export const UsageSchema = Type.Object({
   completion_tokens_details: Type.Object({
     reasoning_tokens: Type.Integer(),
     accepted_prediction_tokens: Type.Integer({
-      description: 'Tokens that prompt lookup guessed rightly, so that each saved a step.',
+      description: 'Tokens that prompt lookup or a draft guessed rightly, so that each saved a step.',
     }),
-    rejected_prediction_tokens: Type.Integer({ description: 'Tokens that it guessed wrongly.' }),
+    rejected_prediction_tokens: Type.Integer({ description: 'Tokens that they guessed wrongly.' }),
   }),
 });
 

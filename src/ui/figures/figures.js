@@ -23,7 +23,7 @@ export class Figures {
   #measured = null;
 
   tokens = 0;
-  /** Tokens that prompt lookup guessed, so that they took no step of their own. */
+  /** Tokens that prompt lookup or a draft guessed, so that they took no step of their own. */
   guessed = 0;
 
   /** @param {number} sentAt */

@@ -32,6 +32,8 @@ const maxLogits = 2 ** 23;
 const maxStretch = 1.5;
 /** A draft reads a prompt only if so many tokens would make up for it, or fewer if the sequence may not have as many. */
 const maxExpected = 128;
+/** Steps without a new look after one in which no proposals paid, because looking takes time too. */
+const restSteps = 3;
 /** Weight of a step in the mean time that drafting takes. */
 const weight = 1 / 8;
 
@@ -48,6 +50,8 @@ export class Guesses {
   readonly #draft: Draft | null;
   readonly #pace = new DraftPace();
   #draftMs = 0;
+  /** Steps to go without a look at the draft. */
+  #rest = 0;
 
   constructor({ session, timed, capacity, open, promptLookup, draft }: GuessesParts) {
     this.#session = session;
@@ -69,9 +73,10 @@ export class Guesses {
    */
   async choose({ rows, chunks, prefillTokens }: StepPlan, othersWait: boolean): Promise<RowGuess[]> {
     const prompts = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
+    if (rows.length === 0) return [];
     const { guesses, expected } = this.#fromTexts(rows, prompts);
     // A step with prompts is long enough, as long as prompts may make it.
-    if (this.#draft?.isOn && rows.length > 0 && prefillTokens === 0) {
+    if (this.#draft?.isOn && prefillTokens === 0) {
       await this.#addProposals(this.#draft, rows, { guesses, expected, othersWait });
     }
     return guesses;
@@ -142,6 +147,14 @@ export class Guesses {
     rows: StepPlan['rows'],
     { guesses, expected, othersWait }: { guesses: RowGuess[]; expected: number; othersWait: boolean },
   ): Promise<void> {
+    const fixed = guesses.map(({ tokens }) => tokens.length);
+    const plainMs = this.#msOf(this.#sizeOf(fixed));
+    if (this.#rest > 0) {
+      this.#rest -= 1;
+      this.#draftMs -= weight * this.#draftMs;
+      this.#pace.spent(plainMs, 0);
+      return;
+    }
     const longest = Math.max(...rows.map(({ past }) => past));
     const found = rows.flatMap((row, index) => {
       const most = guesses[index]!.tokens.length === 0 ? this.#room(row, longest) : 0;
@@ -150,9 +163,7 @@ export class Guesses {
       if (completion === null || room < 1) return [];
       return [{ index, id: row.id, completion, room }];
     });
-    const fixed = guesses.map(({ tokens }) => tokens.length);
     const maxDecoded = maxLogits / this.#session.vocabSize;
-    const plainMs = this.#msOf(this.#sizeOf(fixed));
     const timesOf = (candidates: typeof found): DraftTimes => ({
       check: (counts) => {
         const all = [...fixed];
@@ -169,7 +180,9 @@ export class Guesses {
     const before = draft.timed.spentMs;
     let trialMs = 0;
     let ready = found.filter(({ completion }) => draft.isReady(completion));
-    const behind = found.find((one) => !ready.includes(one));
+    const [behind] = found
+      .filter((one) => !ready.includes(one))
+      .sort((a, b) => draft.readMs(a.completion) - draft.readMs(b.completion));
     if (behind) {
       const { gain } = choose([...ready, behind]);
       const readMs = draft.readMs(behind.completion);
@@ -194,8 +207,10 @@ export class Guesses {
         guesses[index] = { tokens: proposed[i]!, source: 'draft' };
       }
     }
+    const spentMs = draft.timed.spentMs - before;
+    if (spentMs === 0 && guesses.every(({ source }) => source !== 'draft')) this.#rest = restSteps;
     this.#pace.spent(plainMs, trialMs);
-    this.#draftMs += weight * (draft.timed.spentMs - before - this.#draftMs);
+    this.#draftMs += weight * (spentMs - this.#draftMs);
   }
 }
 
