@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Precision, precisions } from '../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import type { EngineRequest, GenerationEvent } from '../../src/engine/protocol/generation.ts';
@@ -81,7 +81,9 @@ async function run(engine: ModelEngine, requests: readonly EngineRequest[]) {
 }
 
 const said = (events: readonly GenerationEvent[]) =>
-  events.flatMap((event) => (event.type === 'tokens' || event.type === 'finished' ? [event] : []));
+  events.flatMap((event) =>
+    event.type === 'tokens' || event.type === 'finished' ? [{ ...event, at: 0 }] : [],
+  );
 
 describeNative('a model with a draft', () => {
   const pairs: [string, Precision, [string, Precision]][] = [
@@ -122,9 +124,9 @@ describeNative('a model with a draft', () => {
           sampling: { repetitionPenalty: 1.3, presencePenalty: 0.5 },
         }),
         request('e', 'It is a truth universally', { stop: { strings: [' and'], ignoreEos: true } }),
-        request('f', 'Sir Walter', { maxTokens: 200, stop: { ignoreEos: true } }),
+        request('f', 'Sir Walter', { maxTokens: 80, stop: { ignoreEos: true } }),
         request('g', `${long} She was`, { sampling: { temperature: 0.6, minP: 0.05, seed: [5, 6] } }),
-        request('h', 'About thirty years ago', { sampling: { badWords: [[30], [40, 41]] }, maxTokens: 300 }),
+        request('h', 'About thirty years ago', { sampling: { badWords: [[30], [40, 41]] }, maxTokens: 60 }),
       ];
       const [with_, without] = [await load(model, precision, draft), await load(model, precision, null)];
       const [fast, slow] = [await run(with_.engine, requests), await run(without.engine, requests)];
@@ -200,18 +202,13 @@ describeNative('a service with drafts', () => {
   });
 });
 
-describe('a draft that cannot be one', () => {
-  it.each([
-    ['austen-t5-dense=austen-t5', "ALTUP_DRAFT: no model is called 'austen-t5'"],
-    ['austen-t5=austen-t5-dense', "ALTUP_DRAFT: no model is called 'austen-t5'"],
-    ['austen-t5-dense=austen-gemma3', 'the model is an encoder-decoder and the draft decoder-only'],
-  ])('%s is refused', async (pair, reason) => {
-    const service = ServiceProcess.launch({
-      ALTUP_MODELS: 'models/austen-t5-dense,models/austen-gemma3',
-      ALTUP_DRAFT: pair,
-      ALTUP_STRICT: 'true',
-    });
-    expect(await service.exited).not.toBe(0);
-    expect(service.output).toContain(reason);
+it('refuses a draft that is no model at the start', async () => {
+  const service = ServiceProcess.launch({
+    ALTUP_MODELS: 'models/austen-t5-dense',
+    ALTUP_DRAFT: 'austen-t5-dense=austen-t5',
   });
+  expect(await service.exited).not.toBe(0);
+  expect(service.output).toContain(
+    "ALTUP_DRAFT: no model is called 'austen-t5'; the models are austen-t5-dense",
+  );
 });
