@@ -192,7 +192,9 @@ it('does not follow requests that name tokens it does not know', async () => {
   const { engine, session } = drafting({ draft: { vocabSize: 200, logitsOf: hashedLogits(200) } });
   await engine.finish(request('a', { promptTokens: [220, ...prompt(1)] }));
   expect(session.calls).toEqual([]);
-  await engine.finish(request('b', { promptTokens: prompt(1).map((token) => token % 190) }));
+  const allowedTokens = Array.from({ length: 190 }, (_, token) => token);
+  const promptTokens = prompt(1).map((token) => token % 190);
+  await engine.finish(request('b', { promptTokens, sampling: { allowedTokens } }));
   expect(session.calls.length).toBeGreaterThan(0);
   expect(engine.faults).toEqual([]);
 });

@@ -12,7 +12,7 @@ const maxCredit = 1000;
 const trialLength = 2;
 /** Share of right proposals before any was checked. */
 const firstShare = 0.7;
-/** Weights of one checked token in the shares of a sequence, and of all. */
+/** Weights of one checked token in the shares of a sequence, and of all; the first tokens weigh more in the latter. */
 const [ownWeight, commonWeight] = [1 / 8, 1 / 64];
 
 /** A sequence that could get proposals in a step. */
@@ -43,6 +43,7 @@ export interface Step {
  */
 export class DraftPace {
   #common = firstShare;
+  #checked = 0;
   readonly #shares = new Map<string, number>();
   /** Milliseconds that trials may take. */
   #credit = 0;
@@ -58,7 +59,8 @@ export class DraftPace {
     for (let i = 0; i < Math.min(proposed, right + 1); i++) {
       const value = i < right ? 1 : 0;
       own += ownWeight * (value - own);
-      this.#common += commonWeight * (value - this.#common);
+      this.#checked += 1;
+      this.#common += Math.max(commonWeight, 1 / (this.#checked + 1)) * (value - this.#common);
     }
     this.#shares.set(id, own);
   }

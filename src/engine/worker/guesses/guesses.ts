@@ -32,8 +32,10 @@ const maxLogits = 2 ** 23;
 const maxStretch = 1.5;
 /** A draft reads a prompt only if so many tokens would make up for it, or fewer if the sequence may not have as many. */
 const maxExpected = 128;
+/** What reading a prompt should bring, next to what it takes: the answer may end soon. */
+const minReturn = 2;
 /** Steps without a new look after one in which no proposals paid, because looking takes time too. */
-const restSteps = 3;
+const restSteps = 10;
 /** Weight of a step in the mean time that drafting takes. */
 const weight = 1 / 8;
 
@@ -74,7 +76,9 @@ export class Guesses {
   async choose({ rows, chunks, prefillTokens }: StepPlan, othersWait: boolean): Promise<RowGuess[]> {
     const prompts = chunks.reduce((sum, { start, end }) => sum + end - start, 0);
     if (rows.length === 0) return [];
-    const { guesses, expected } = this.#fromTexts(rows, prompts);
+    const { guesses, expected } = this.#promptLookup
+      ? this.#fromTexts(rows, prompts)
+      : { guesses: rows.map(() => noGuess), expected: rows.length };
     // A step with prompts is long enough, as long as prompts may make it.
     if (this.#draft?.isOn && prefillTokens === 0) {
       await this.#addProposals(this.#draft, rows, { guesses, expected, othersWait });
@@ -120,7 +124,7 @@ export class Guesses {
     const isAlone = rows.length === 1 && prompts === 0;
     const longest = Math.max(...rows.map(({ past }) => past));
     const found = rows.map((row) => {
-      const room = this.#promptLookup && (isAlone || this.#session.packs) ? this.#room(row, longest) : 0;
+      const room = isAlone || this.#session.packs ? this.#room(row, longest) : 0;
       return room > 0 ? this.#open.completion(row.id)!.guess(room) : { tokens: [], rightShare: 0 };
     });
     const guesses = rows.map(() => noGuess);
@@ -186,7 +190,7 @@ export class Guesses {
     if (behind) {
       const { gain } = choose([...ready, behind]);
       const readMs = draft.readMs(behind.completion);
-      const pays = tokensLeft(behind.completion) * plainMs * (1 - 1 / gain) > readMs;
+      const pays = tokensLeft(behind.completion) * plainMs * (1 - 1 / gain) > minReturn * readMs;
       // A trial reads only what it can go on to use.
       if (pays || this.#pace.canTry(readMs + this.#pace.trial([behind], timesOf([behind])).ms)) {
         await draft.read(behind.completion, plainMs / 2);
