@@ -74,8 +74,7 @@ export const promptLength = ({ promptTokens, completionPrefix = [] }: GivenToken
   promptTokens.length + completionPrefix.length;
 
 /** Where a guess of the next tokens comes from: the sequence's own text (prompt lookup), or a draft model. */
-export const guessSources = ['prompt', 'draft'] as const;
-export type GuessSource = (typeof guessSources)[number];
+export type GuessSource = 'prompt' | 'draft';
 
 export type FinishReason = 'stop' | 'length';
 /** Where a request was when it was aborted or failed. */

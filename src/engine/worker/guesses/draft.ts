@@ -4,7 +4,7 @@ import type { Completion } from '../completion.ts';
 import type { TimedSession } from '../timed-session.ts';
 
 /** Maximum tokens of a sequence that the draft reads together with its first proposal. */
-export const maxUnread = 16;
+const maxUnread = 16;
 /** Maximum tokens proposed for a sequence in one step. */
 export const maxProposed = 8;
 

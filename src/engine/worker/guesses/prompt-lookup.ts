@@ -14,7 +14,7 @@ export interface Guess {
   /** Share of recent guesses' tokens that were right. */
   rightShare: number;
 }
-export const noGuess: Guess = { tokens: [], rightShare: 0 };
+const noGuess: Guess = { tokens: [], rightShare: 0 };
 
 /**
  * Guesses a sequence's next tokens: those that followed the last time its last three tokens occurred, in its prompt or
