@@ -42,10 +42,10 @@ async function load(model: string, precision: Precision, draft: [string, Precisi
   const engine = await loadModel(
     {
       name: model,
-      vocabulary: Tokenizer.load(checkpoint).data,
       folder: (await ensureExport(checkpoint, precision)).folder,
       ...(drafted && { draft: { name: draft[0], folder: drafted.folder } }),
     },
+    Promise.resolve(Tokenizer.load(checkpoint).data),
     {
       options: {
         runtime,
@@ -53,6 +53,7 @@ async function load(model: string, precision: Precision, draft: [string, Precisi
         slots: 4,
         maxContext: 512,
         cacheMemory: null,
+        cachePrecision: 'export',
         stepTokens: 512,
         stepMs: 0,
         prefillChunk: 64,

@@ -55,7 +55,8 @@ function planned({
     residents: { bytesForModels: available },
   });
   const options = { runtime: fakeRuntime, slots: 2, maxContext: 64, cacheMemory: null, prefillChunk: 64 };
-  const model = { name: 'large', vocabulary, folder: '/none/large/fp32', manifest, isNew: false };
+  const tokens = Promise.resolve(vocabulary);
+  const model = { name: 'large', vocabulary: tokens, folder: '/none/large/fp32', manifest, isNew: false };
   return { drafts, log, plan: drafts.planWith(model, options as EngineOptions) };
 }
 

@@ -194,7 +194,7 @@ async function openDraft(
       session,
       timed: new TimedSession(session, times, context.clock),
       positions: plan.need.isGrowing
-        ? Math.floor(plan.need.cache / cacheBytesPerToken(manifest).own)
+        ? Math.floor(plan.need.cache / cacheBytesPerToken(manifest, plan.int8Cache).own)
         : Number.POSITIVE_INFINITY,
       vocabSize: model.session.vocabSize,
       onFault: (error) => {
