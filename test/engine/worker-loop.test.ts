@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationEvent } from '../../src/engine/protocol/generation.ts';
+import type { EngineCommand, EngineReport } from '../../src/engine/protocol/messages.ts';
+import { WorkerLoop } from '../../src/engine/worker/worker-loop.ts';
 import { EngineUnderTest } from '../support/engine-under-test.ts';
 import { modelToLoad, noTokens } from '../support/fake-tokenizer.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
@@ -235,5 +237,41 @@ describe('the engine, client to session', () => {
     expect(engine.engines.get('slow')!.session.isClosed).toBe(true);
     expect(engine.engines.has('next')).toBe(false);
     await engine.client.drain(0);
+  });
+
+  it('loads a model once that is asked for just when the load before it has ended', async () => {
+    const loads: string[] = [];
+    const closed = Promise.withResolvers<void>();
+    let send: (command: EngineCommand) => void = () => {};
+    const load = (name: string) => {
+      send({ type: 'load', spec: { name, folder: '' } });
+      send({ type: 'vocabulary', model: name, vocabulary: noTokens });
+    };
+    const loop = new WorkerLoop({
+      port: {
+        postMessage: async (report: EngineReport) => {
+          if (report.type === 'closed') closed.resolve();
+          if (report.type !== 'loaded') return;
+          // Before the next turn, in which the loop would look for further models.
+          for (let i = 0; i < 20; i++) await null;
+          if (report.model === 'first') load('second');
+          else for (let i = 0; i < 3; i++) await turn();
+          if (report.model === 'second') send({ type: 'close' });
+        },
+        on: (_, listener: (command: EngineCommand) => void) => {
+          send = listener;
+        },
+      },
+      load: async ({ name }) => {
+        loads.push(name);
+        await turn();
+        return new EngineUnderTest({ name }).engine;
+      },
+      clock: () => 0,
+    });
+    const run = loop.run();
+    load('first');
+    await Promise.all([run, closed.promise]);
+    expect(loads).toEqual(['first', 'second']);
   });
 });

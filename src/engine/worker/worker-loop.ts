@@ -34,6 +34,7 @@ export class WorkerLoop {
   /** Models to close. */
   #leaving: string[] = [];
   #loading: Promise<void> = Promise.resolve();
+  #isLoading = false;
   #isClosing = false;
   #isStirred = false;
   #wake: () => void = () => {};
@@ -84,7 +85,7 @@ export class WorkerLoop {
         // The load may fail before it waits for it.
         vocabulary.promise.catch(() => {});
         this.#vocabularies.set(command.spec.name, vocabulary);
-        if (this.#loads.length === 1) this.#loading = this.#loadModels();
+        if (!this.#isLoading) this.#loading = this.#loadModels();
       } else if (command.type === 'vocabulary') {
         const waiting = this.#vocabularies.get(command.model);
         if ('problem' in command) waiting?.reject(new Error(command.problem));
@@ -108,6 +109,7 @@ export class WorkerLoop {
   }
 
   async #loadModels(): Promise<void> {
+    this.#isLoading = true;
     for (let spec = this.#loads[0]; spec !== undefined && !this.#isClosing; spec = this.#loads[0]) {
       if (!this.#leaving.includes(spec.name)) await this.#loadModel(spec);
       this.#loads.shift();
@@ -116,6 +118,7 @@ export class WorkerLoop {
       // Parts of loading block the thread; a close command must not wait for every model.
       await nextTurn();
     }
+    this.#isLoading = false;
   }
 
   async #loadModel(spec: ModelSpec): Promise<void> {
