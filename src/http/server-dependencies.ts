@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
 import type { Logger } from 'pino';
@@ -84,8 +85,10 @@ export interface ServerDependencies {
   clock: Clock;
   /** This package's version. */
   version: string;
-  /** True from the stop signal on: no new generation starts, and the service is not ready. */
+  /** True from the stop signal on: the service is not ready, and takes no generation from a late connection. */
   isDraining: () => boolean;
+  /** Whether a connection came after the stop signal, or any generation would. */
+  isLate: (connection: Socket) => boolean;
 }
 
 export type App = FastifyInstance<

@@ -1,5 +1,3 @@
-import type { Server } from 'node:http';
-import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { TextWorkers } from '../catalog/texts/text-workers.ts';
 import type { Config } from '../config/config.ts';
@@ -19,10 +17,14 @@ import { OtlpExporter } from '../observability/otlp-exporter.ts';
 import { chooseRuntime } from '../runtime/choose-runtime.ts';
 import { GrammarCompiler } from '../runtime/grammars/grammar-compiler.ts';
 import type { Runtime } from '../runtime/session.ts';
+import { Connections } from './connections.ts';
 import { ModelLibrary } from './model-library.ts';
 
 /** Minimum time that clients get to read what was written to them before their connections are closed. */
 const lastWordsMs = 1000;
+
+/** How long clients may ask once more on a connection that they keep, before it is closed. */
+const leaveMs = 1000;
 
 /**
  * The service: HTTP side, engine and models. It listens before its models are ready, so that the health routes answer
@@ -34,9 +36,11 @@ export class Service {
   readonly #metrics: Metrics;
   readonly #library: ModelLibrary;
   readonly #server: App;
-  readonly #unusedConnections: UnusedConnections;
+  readonly #connections: Connections;
   #engine: EngineClient | null = null;
   #isDraining = false;
+  /** The library stops later than the server: kept connections may still ask for a model. */
+  #isClosing = false;
   readonly #traces: OtlpExporter | null;
   readonly #texts: TextWorkers;
   readonly #grammars: GrammarCompiler;
@@ -60,7 +64,7 @@ export class Service {
       metrics: this.#metrics,
       texts: this.#texts,
       forgetGrammars: (model) => this.#grammars.forget(model),
-      isDraining: () => this.#isDraining,
+      isDraining: () => this.#isClosing,
     });
     this.#grammars = new GrammarCompiler(this.#metrics, sharedClock, (reason) =>
       logger.error({ reason }, 'grammar trials failed'),
@@ -82,8 +86,9 @@ export class Service {
       clock: sharedClock,
       version,
       isDraining: () => this.#isDraining,
+      isLate: (socket) => this.#isClosing || this.#connections.isLate(socket),
     });
-    this.#unusedConnections = new UnusedConnections(this.#server.server);
+    this.#connections = new Connections(this.#server.server);
   }
 
   /** Counts lost log lines and logs their number once the log takes lines again. */
@@ -130,10 +135,12 @@ export class Service {
     const { drainTimeoutMs } = this.#config;
     const deadline = sharedClock() + drainTimeoutMs;
     this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
+    await this.#connections.leave(Math.min(leaveMs, drainTimeoutMs));
+    this.#isClosing = true;
     const exporterEnded = this.#library.close();
     // The engine would refuse a request whose grammar is still being compiled.
     this.#grammars.close();
-    const isClosed = (await this.#engine?.drain(drainTimeoutMs)) ?? true;
+    const isClosed = (await this.#engine?.drain(Math.max(0, deadline - sharedClock()))) ?? true;
     await this.#closeServer(deadline);
     await within(lastWordsMs, exporterEnded);
     if (!isClosed) throw new Error('the engine did not stop in time');
@@ -143,6 +150,7 @@ export class Service {
   /** Frees what a failed start has acquired. */
   async abandon(): Promise<void> {
     this.#isDraining = true;
+    this.#isClosing = true;
     void this.#library.close();
     await this.#engine?.drain(0);
     await this.#closeServer(0);
@@ -154,7 +162,7 @@ export class Service {
     this.#texts.close();
     const cutOff = () => this.#server.server.closeAllConnections();
     const timers = [
-      setTimeout(() => this.#unusedConnections.close(), lastWordsMs),
+      setTimeout(() => this.#connections.closeIdle(), lastWordsMs),
       setTimeout(cutOff, Math.max(lastWordsMs, deadline - sharedClock())),
     ];
     await this.#server.close();
@@ -237,30 +245,5 @@ export class Service {
         onFault: (model, detail) => this.#logger.error({ model, detail }, 'engine fault'),
       },
     );
-  }
-}
-
-/**
- * Connections without a request in progress. Node's closeIdleConnections skips connections that never sent a request.
- * HTTP clients open those in advance, and they would delay the server's stop.
- */
-class UnusedConnections {
-  readonly #unused = new Set<Socket>();
-
-  constructor(server: Server) {
-    server.on('connection', (socket) => {
-      this.#unused.add(socket);
-      socket.once('close', () => this.#unused.delete(socket));
-    });
-    server.on('request', ({ socket }, response) => {
-      this.#unused.delete(socket);
-      response.once('close', () => {
-        if (!socket.destroyed) this.#unused.add(socket);
-      });
-    });
-  }
-
-  close(): void {
-    for (const socket of this.#unused) socket.destroy();
   }
 }

@@ -43,6 +43,7 @@ async function gatedService() {
     clock: engine.clock.now,
     version: '0',
     isDraining: () => false,
+    isLate: () => false,
   });
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   onTestFinished(async () => {

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ServiceProcess } from '../support/service-process.ts';
 import { readStream } from '../support/stream-completion.ts';
@@ -36,6 +38,26 @@ describe('SIGTERM', () => {
     expect(refused.status).toBe(503);
     expect(refused.headers.get('retry-after')).not.toBeNull();
     expect(await refused.json()).toMatchObject({ error: { code: 'shutting_down' } });
+    expect(await service.exited).toBe(0);
+  });
+
+  it('answers once more on a connection that a client keeps, then closes it', async () => {
+    const service = await ServiceProcess.start(settings);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    onTestFinished(() => agent.destroy());
+    const complete = async () => {
+      const headers = { 'content-type': 'application/json' };
+      const asked = request(`${service.url}/v1/completions`, { method: 'POST', agent, headers });
+      asked.end(JSON.stringify({ prompt: 'Emma', max_tokens: 4 }));
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+      await buffer(answer);
+      return { status: answer.statusCode, connection: answer.headers.connection, isKept: asked.reusedSocket };
+    };
+    expect(await complete()).toEqual({ status: 200, connection: 'keep-alive', isKept: false });
+    service.signal('SIGTERM');
+    await service.logged('draining');
+    expect((await service.post('/v1/completions', long)).status).toBe(503);
+    expect(await complete()).toEqual({ status: 200, connection: 'close', isKept: true });
     expect(await service.exited).toBe(0);
   });
 

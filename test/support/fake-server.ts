@@ -166,6 +166,7 @@ export function fakeServer({
     clock: () => clock.now,
     version: '1.2.3',
     isDraining: () => isDraining,
+    isLate: () => true,
   });
   if (isHeldToDescription) documentedAnswersOnly(app);
   const drain = () => {

@@ -102,8 +102,8 @@ const schema = {
 };
 
 export function embeddingsRoute(app: App, dependencies: ServerDependencies, limits: ClientLimits): void {
-  const { config, models, keeper, engine, isDraining, metrics, clock } = dependencies;
-  const onRequest = refuseWhileDraining(isDraining);
+  const { config, models, keeper, engine, metrics, clock } = dependencies;
+  const onRequest = refuseWhileDraining(dependencies);
   app.post('/v1/embeddings', { schema, onRequest }, async (request, reply) => {
     const { body, life } = request;
     const served = findModel(models, body.model);

@@ -58,7 +58,7 @@ export function generationRoute<Body extends Type.TSchema>(
   limits: ClientLimits,
   route: GenerationRoute<Body>,
 ): void {
-  const { config, models, keeper, isDraining, metrics, compileGrammar, clock } = dependencies;
+  const { config, models, keeper, metrics, compileGrammar, clock } = dependencies;
   const schema = {
     operationId: route.operationId,
     tags: ['generation'],
@@ -76,7 +76,7 @@ export function generationRoute<Body extends Type.TSchema>(
       ...errorResponses(404, 413, 415, 500, 503, 504),
     },
   };
-  app.post(route.url, { schema, onRequest: refuseWhileDraining(isDraining) }, async (request, reply) => {
+  app.post(route.url, { schema, onRequest: refuseWhileDraining(dependencies) }, async (request, reply) => {
     const fields = request.body as Type.Static<Body> & GenerationFields;
     const served = findModel(models, fields.model);
     const { life } = request;
@@ -136,10 +136,10 @@ function tracedParameters(
   };
 }
 
-/** After the stop signal, no new request starts; another instance takes the retry. */
-export function refuseWhileDraining(isDraining: () => boolean): onRequestAsyncHookHandler {
-  return async (_request, reply) => {
-    if (!isDraining()) return;
+/** After the stop signal, no request on a new connection starts; another instance takes the retry. */
+export function refuseWhileDraining(dependencies: ServerDependencies): onRequestAsyncHookHandler {
+  return async ({ raw }, reply) => {
+    if (!dependencies.isDraining() || !dependencies.isLate(raw.socket)) return;
     reply.header('connection', 'close');
     throw new ServiceError('shutting_down', 'The service is about to stop.', { retryAfterSeconds: 1 });
   };
