@@ -12,6 +12,8 @@ crds=(
   github.com/prometheus-operator/prometheus-operator@v0.85.0:example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml
   sigs.k8s.io/gateway-api@v1.3.0:config/crd/standard/gateway.networking.k8s.io_httproutes.yaml
   sigs.k8s.io/gateway-api-inference-extension@v1.3.0:config/crd/bases/inference.networking.k8s.io_inferencepools.yaml
+  github.com/kserve/kserve@v0.15.2:config/crd/full/serving.kserve.io_servingruntimes.yaml
+  github.com/kserve/kserve@v0.15.2:config/crd/full/serving.kserve.io_inferenceservices.yaml
 )
 # What is fetched has this name: a change of the lists above fetches anew.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/altup-serve/kubernetes-$(sha256sum "$0" | cut -c1-12)

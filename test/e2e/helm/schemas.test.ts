@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { describeChart, variants } from '../../support/kubernetes/chart.ts';
 import { kubernetesVersions } from '../../support/kubernetes/kubernetes-schemas.ts';
 import { type Manifest, ofKind } from '../../support/kubernetes/manifest.ts';
@@ -37,6 +38,23 @@ describeChart('the Helm chart', (chart) => {
     const manifests = await chart().render(null, '--values', file);
     for (const manifest of manifests)
       expect(chart().schemas.complaints(manifest, 'v1.37.0'), manifest.kind).toEqual([]);
+  });
+
+  it('comes with objects for KServe that its schemas accept, and probes like its own', async () => {
+    const [runtime, service] = parseAllDocuments(readFileSync('deploy/kserve/altup-serve.yaml', 'utf8')).map(
+      (document) => document.toJS(),
+    );
+    for (const manifest of [runtime, service])
+      expect(chart().schemas.complaints(manifest, 'v1.37.0'), manifest.kind).toEqual([]);
+    const [container] = runtime.spec.containers;
+    const { spec } = ofKind(await chart().render(null), 'Deployment').spec.template;
+    const ofPort = (probe: object) => JSON.parse(JSON.stringify(probe).replace('"http"', '8080'));
+    for (const field of ['startupProbe', 'readinessProbe', 'livenessProbe'])
+      expect(container[field]).toEqual(ofPort(spec.containers[0][field]));
+    for (const field of ['lifecycle', 'securityContext', 'resources'])
+      expect(container[field]).toEqual(spec.containers[0][field]);
+    expect(service.spec.predictor.terminationGracePeriodSeconds).toBe(spec.terminationGracePeriodSeconds);
+    expect(service.spec.predictor.model.runtime).toBe(runtime.metadata.name);
   });
 
   it('renders every kind of object in one variant or another', async () => {

@@ -89,6 +89,12 @@ describeChart('values', (chart) => {
     ['a variable that is a number', 'extraEnv[0].name=A,extraEnv[0].value=8', /extraEnv/],
     ['a path that is none', 'publicPaths[0].path=v1,publicPaths[0].type=Prefix', /publicPaths/],
     [
+      'more pods at least than at most',
+      'autoscaling.kind=hpa,autoscaling.minReplicas=9',
+      /autoscaling\.minReplicas.*autoscaling\.maxReplicas \(8\)/,
+    ],
+    ['the same for KEDA', 'autoscaling.kind=keda,autoscaling.minReplicas=9', /autoscaling\.minReplicas/],
+    [
       'a policy that keeps Prometheus out',
       'networkPolicy.from[0].podSelector.matchLabels.a=b,metrics.serviceMonitor.enabled=true',
       /networkPolicy\.metricsFrom/,

@@ -2,11 +2,15 @@
 {{- default "altup-serve" .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* Also the name of the Service, for which Kubernetes 1.30 wants a label that begins with a letter. */ -}}
 {{- define "altup.fullname" -}}
 {{- $name := include "altup.name" . }}
-{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
-{{- else if contains $name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- $own := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- $full := default $own .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $full) }}
+{{- fail (printf "fullnameOverride: set a name that begins with a letter and has only letters, digits and -; the release's makes %s" $full) }}
+{{- end }}
+{{- $full }}
 {{- end }}
 
 {{- define "altup.selector" -}}
@@ -118,6 +122,9 @@ seccompProfile: { type: RuntimeDefault }
 
 {{/* The gauges that pods are added for, each with its value per pod. */}}
 {{- define "altup.scalingMetrics" -}}
+{{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) }}
+{{- fail (printf "autoscaling.minReplicas: is %v; set it to autoscaling.maxReplicas (%v) or less" .Values.autoscaling.minReplicas .Values.autoscaling.maxReplicas) }}
+{{- end }}
 - { name: altup_requests_waiting, perPod: {{ .Values.autoscaling.waitingPerPod }} }
 {{- if .Values.autoscaling.backlogSecondsPerPod }}
 - { name: altup_prefill_backlog_seconds, perPod: {{ .Values.autoscaling.backlogSecondsPerPod }} }
