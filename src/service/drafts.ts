@@ -6,7 +6,7 @@ import type { VocabularyData } from '../catalog/tokenizer/vocabulary.ts';
 import type { EngineOptions, ModelSpec } from '../engine/protocol/messages.ts';
 import { ConfigurationError } from '../errors.ts';
 import type { Export } from '../export/export-checkpoint.ts';
-import { hasEqualRows } from '../runtime/session.ts';
+import { hasEqualRows, type Runtime } from '../runtime/session.ts';
 import { type Checkpoints, planAlone } from './checkpoints.ts';
 import type { ModelSource } from './model-sources.ts';
 import type { ResidentModels } from './resident-models.ts';
@@ -15,12 +15,6 @@ interface ExportedModel extends Export {
   name: string;
   /** Of its tokenizer, which may still be read. */
   vocabulary: Promise<VocabularyData>;
-}
-
-interface PreparedDraft {
-  spec: NonNullable<ModelSpec['draft']>;
-  /** Bytes of its weights and its cache at most. */
-  bytes: number;
 }
 
 export interface DraftsParts {
@@ -57,48 +51,52 @@ export class Drafts {
   ): Promise<{ memory: ServedModel['memory']; spec: ModelSpec }> {
     const { name, folder } = model;
     const available = this.#parts.residents.bytesForModels;
-    const draft = await this.#prepare(model, options, available);
-    const memory = await planAlone(model, options, available - (draft?.bytes ?? 0));
-    const spec = { name, folder, ...(draft && { draft: draft.spec }) };
+    const draft = await this.#prepare(model, options.runtime);
+    const draftWeights = draft === null ? 0 : (await planAlone(draft, options, Infinity)).weights;
+    // The draft's cache gets what the model's leaves.
+    const memory = await planAlone(model, options, available - draftWeights);
     const isLimited = Number.isFinite(available);
+    const limitOf = ({ cache }: { cache: number }) => (isLimited ? { cacheMemory: cache } : {});
+    const spec = { name, folder, ...limitOf(memory) };
+    if (draft === null) return { memory, spec };
+    const own = await planAlone(draft, options, available - memory.weights - memory.cache).catch((error) => {
+      throw cannotDraft(draft.name, error);
+    });
     return {
-      memory: { ...memory, ...(draft && { draft: draft.bytes }) },
-      spec: isLimited ? { ...spec, cacheMemory: memory.cache } : spec,
+      memory: { ...memory, draft: own.weights + own.cache },
+      spec: { ...spec, draft: { name: draft.name, folder: draft.folder, ...limitOf(own) } },
     };
   }
 
   /** Exports the draft of a model; null: it has none. */
-  async #prepare(
-    drafted: ExportedModel,
-    options: EngineOptions,
-    available: number,
-  ): Promise<PreparedDraft | null> {
-    const { config, logger, texts, sources, checkpoints } = this.#parts;
+  async #prepare(drafted: ExportedModel, runtime: Runtime): Promise<(Export & { name: string }) | null> {
+    const { config, logger, texts, models, sources, checkpoints } = this.#parts;
     const name = config.drafts.get(drafted.name);
     if (name === undefined) return null;
-    if (!hasEqualRows(options.runtime, drafted.manifest)) {
-      const reason =
-        'a draft needs the native backend on an x64 CPU and a model without sparse experts, whose tokens do not depend on how many are computed at once';
+    const withoutEffect = (reason: string) => {
       logger.warn({ model: drafted.name, draft: name, reason }, 'ALTUP_DRAFT has no effect');
       return null;
-    }
-    const { id, precision } = this.#model(name);
+    };
+    if (!hasEqualRows(runtime, drafted.manifest))
+      return withoutEffect(
+        'a draft needs the native backend on an x64 CPU and a model without sparse experts, whose tokens do not depend on how many are computed at once',
+      );
+    // A reload may have removed it since the start.
+    const draft = models.get(name);
+    if (draft === undefined) return withoutEffect('no model has its name any more');
+    const vocabulary = await drafted.vocabulary;
     try {
-      const folder = await checkpoints.locate(sources.get(id)!);
-      const exported = await checkpoints.export(name, folder, precision);
-      const { vocabulary } = await readTexts(folder, texts);
-      const drafting = { manifest: exported.manifest, vocabulary: vocabulary.data };
-      requireSameTokens({ manifest: drafted.manifest, vocabulary: await drafted.vocabulary }, drafting);
-      const memory = await planAlone(exported, options, available);
-      const cacheMemory = Number.isFinite(available) ? { cacheMemory: memory.cache } : {};
-      return {
-        spec: { name, folder: exported.folder, ...cacheMemory },
-        bytes: memory.weights + memory.cache,
-      };
+      const folder = await checkpoints.locate(sources.get(draft.id)!);
+      const exported = await checkpoints.export(name, folder, draft.precision);
+      if (models.get(drafted.name)?.id !== draft.id) {
+        const read = await readTexts(folder, texts);
+        read.texts.forget();
+        const own = { manifest: exported.manifest, vocabulary: read.vocabulary.data };
+        requireSameTokens({ manifest: drafted.manifest, vocabulary }, own);
+      }
+      return { name, ...exported };
     } catch (error) {
-      throw new ConfigurationError(`ALTUP_DRAFT: ${name} cannot draft for it: ${(error as Error).message}`, {
-        cause: error,
-      });
+      throw cannotDraft(name, error as Error);
     }
   }
 
@@ -109,6 +107,9 @@ export class Drafts {
     throw new ConfigurationError(`ALTUP_DRAFT: no model is called '${name}'; the models are ${names}`);
   }
 }
+
+const cannotDraft = (name: string, error: Error) =>
+  new ConfigurationError(`ALTUP_DRAFT: ${name} cannot draft for it: ${error.message}`, { cause: error });
 
 interface ModelTokens {
   manifest: Manifest;

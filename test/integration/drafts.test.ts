@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Precision, precisions } from '../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import type { EngineRequest, GenerationEvent } from '../../src/engine/protocol/generation.ts';
+import type { ModelSpec } from '../../src/engine/protocol/messages.ts';
 import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { loadModel } from '../../src/engine/worker/load-model.ts';
 import { MemoryBudget } from '../../src/engine/worker/memory-budget.ts';
@@ -33,8 +34,12 @@ const taking = (session: Session, ms: number, clock: ManualClock): Session =>
 
 /** A model with a draft or without. On its clock, drafting always pays. */
 async function load(model: string, precision: Precision, draft: [string, Precision] | null) {
+  const exported = draft && (await ensureExport(join(models, draft[0]), draft[1]));
+  return await loadWith(model, precision, exported && { name: draft[0], folder: exported.folder });
+}
+
+async function loadWith(model: string, precision: Precision, draft: ModelSpec['draft'] | null) {
   const checkpoint = join(models, model);
-  const drafted = draft && (await ensureExport(join(models, draft[0]), draft[1]));
   const faults: unknown[] = [];
   const memory = new MemoryBudget(2 ** 33);
   const clock = new ManualClock();
@@ -43,7 +48,7 @@ async function load(model: string, precision: Precision, draft: [string, Precisi
     {
       name: model,
       folder: (await ensureExport(checkpoint, precision)).folder,
-      ...(drafted && { draft: { name: draft[0], folder: drafted.folder } }),
+      ...(draft && { draft }),
     },
     Promise.resolve(Tokenizer.load(checkpoint).data),
     {
@@ -146,6 +151,16 @@ describeNative('a model with a draft', () => {
       await Promise.all([with_.engine.close(), without.engine.close()]);
     },
   );
+
+  it('generates without one that cannot be opened, and says so', async () => {
+    const gone = { name: 'gone', folder: join(models, 'gone') };
+    const { engine, faults } = await loadWith('austen-gemma3', 'fp32', gone);
+    const promptTokens = Tokenizer.load(join(models, 'austen-gemma3')).encode('Emma');
+    const events = await run(engine, [generationRequest({ id: 'a', promptTokens, maxTokens: 4 })]);
+    expect(events.get('a')!.at(-1)?.type).toBe('finished');
+    expect(faults).toEqual([expect.stringContaining('its draft gone failed and stays off')]);
+    await engine.close();
+  });
 });
 
 describeNative('a service with drafts', () => {

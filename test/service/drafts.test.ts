@@ -24,6 +24,8 @@ interface Case {
   draftVocabulary?: VocabularyData;
   available?: number;
   pairs?: [string, string][];
+  /** Id of the draft. */
+  id?: string;
 }
 const tokens = ['<s>', 'a', 'bc', 'd'];
 
@@ -34,20 +36,26 @@ function planned({
   draftVocabulary = vocabulary,
   available = Number.POSITIVE_INFINITY,
   pairs = [['large', 'small:int8']],
+  id = 'small',
 }: Case = {}) {
+  const reads: string[] = [];
   const log: Record<string, unknown>[] = [];
-  const small = { ...fakeModel('ready'), name: 'small:int8', id: 'small', precision: 'int8' as const };
+  const small = { ...fakeModel('ready'), name: 'small:int8', id, precision: 'int8' as const };
   const drafts = new Drafts({
     config: { drafts: new Map(pairs) },
     logger: createLogger('info', { write: (line) => log.push(JSON.parse(line)) }),
     texts: {
-      load: async () => ({ vocabulary: draftVocabulary, info: {}, source: {} }),
+      load: async () => {
+        reads.push('read');
+        return { vocabulary: draftVocabulary, info: {}, source: {} };
+      },
+      forget: () => reads.push('forgotten'),
     } as unknown as TextWorkers,
     models: new Map([
-      ['large', fakeModel('ready')],
+      ['large', { ...fakeModel('ready'), id: 'large' }],
       ['small:int8', small],
     ]),
-    sources: new Map([['small', { id: 'small', path: '', place: { folder: '/none/small' } }]]),
+    sources: new Map([[id, { id, path: '', place: { folder: '/none/small' } }]]),
     checkpoints: {
       locate: async () => '/none/small',
       export: async () => ({ folder: '/none/small/int8', manifest: draft, isNew: false }),
@@ -57,7 +65,7 @@ function planned({
   const options = { runtime: fakeRuntime, slots: 2, maxContext: 64, cacheMemory: null, prefillChunk: 64 };
   const tokens = Promise.resolve(vocabulary);
   const model = { name: 'large', vocabulary: tokens, folder: '/none/large/fp32', manifest, isNew: false };
-  return { drafts, log, plan: drafts.planWith(model, options as EngineOptions) };
+  return { drafts, log, reads, plan: drafts.planWith(model, options as EngineOptions) };
 }
 
 describe('a draft', () => {
@@ -120,11 +128,24 @@ describe('a draft', () => {
     );
   });
 
-  it('that is no model is refused', async () => {
-    const { drafts, plan } = planned({ pairs: [['large', 'small']] });
+  it('of another checkpoint is compared by its tokenizer, which nobody else needs', async () => {
+    const { plan, reads } = planned();
+    await plan;
+    expect(reads).toEqual(['read', 'forgotten']);
+  });
+
+  it('of the same checkpoint has its tokens', async () => {
+    const { plan, reads } = planned({ id: 'large' });
+    expect((await plan).spec.draft).toMatchObject({ name: 'small:int8' });
+    expect(reads).toEqual([]);
+  });
+
+  it('that is no model is refused at the start, and has no effect if it was removed later', async () => {
+    const { drafts, plan, log } = planned({ pairs: [['large', 'small']] });
     const reason = "ALTUP_DRAFT: no model is called 'small'; the models are large, small:int8";
     expect(() => drafts.requireModels()).toThrow(reason);
-    await expect(plan).rejects.toThrow(reason);
+    expect((await plan).spec).not.toHaveProperty('draft');
+    expect(log).toMatchObject([{ msg: 'ALTUP_DRAFT has no effect', model: 'large', draft: 'small' }]);
   });
 
   it('has no effect on a model with sparse experts, which the log says', async () => {

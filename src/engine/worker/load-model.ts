@@ -90,12 +90,12 @@ export async function loadModel(
   const { stepTokens, stepMs, prefillChunk } = context.options;
   const opened = await openModel(spec, context);
   const { manifest, plan, session, memory, capacity, release } = opened;
-  const draft = spec.draft === undefined ? null : await openDraft(spec, opened, context);
+  const draft = await openDraft(spec, opened, context);
   const { need, slotCapacity } = plan;
   const data = await reading.catch(async (error) => {
-    await Promise.all([session.close(), draft?.draft.close()]);
     release();
     draft?.release();
+    await Promise.all([session.close(), draft?.draft.close()]);
     throw error;
   });
   const tokenizer = new Vocabulary(data);
@@ -181,31 +181,31 @@ async function openModel(
   return { manifest, plan, session, memory, capacity, release };
 }
 
-/** @throws ConfigurationError; the model is then closed too */
+/** @returns null if it cannot be opened: its model then generates without it */
 async function openDraft(
   { name, draft: spec }: ModelSpec,
   model: Opened,
   context: LoadContext,
-): Promise<{ draft: Draft; release: () => void }> {
+): Promise<{ draft: Draft; release: () => void } | null> {
+  if (spec === undefined) return null;
+  const onFault = (error: unknown) => {
+    const what = `its draft ${spec.name} failed and stays off until the model is loaded again`;
+    context.onFault(name, `${what}: ${errorDetail(error)}`);
+  };
   try {
-    const { manifest, plan, session, release } = await openModel(spec!, context);
-    const times = new StepTimes(context.options.stepMs, session.packs);
+    const { manifest, plan, session, release } = await openModel(spec, context);
     const draft = new Draft({
       session,
-      timed: new TimedSession(session, times, context.clock),
+      timed: new TimedSession(session, new StepTimes(context.options.stepMs, session.packs), context.clock),
       positions: plan.need.isGrowing
         ? Math.floor(plan.need.cache / cacheBytesPerToken(manifest, plan.int8Cache).own)
         : Number.POSITIVE_INFINITY,
       vocabSize: model.session.vocabSize,
-      onFault: (error) => {
-        const what = `its draft ${spec!.name} failed and stays off until the model is loaded again`;
-        context.onFault(name, `${what}: ${errorDetail(error)}`);
-      },
+      onFault,
     });
     return { draft, release };
   } catch (error) {
-    await model.session.close();
-    model.release();
-    throw new ConfigurationError(`its draft ${spec!.name}: ${(error as Error).message}`, { cause: error });
+    onFault(error);
+    return null;
   }
 }

@@ -148,9 +148,11 @@ export class ModelEngine {
   async close(): Promise<SteppedReport> {
     this.#takeMessages();
     this.#abortNow(this.#open.ids);
-    await this.#session.close();
-    await this.#draft?.close();
-    this.#onClosed();
+    try {
+      await Promise.all([this.#session.close(), this.#draft?.close()]);
+    } finally {
+      this.#onClosed();
+    }
     return this.#report(null);
   }
 
