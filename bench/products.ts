@@ -69,9 +69,14 @@ async function open(
   }
 }
 
-/** Compares the kernel of QuantizedMatMul with its body, ONNX Runtime's MatMulNBits: milliseconds of one product. */
+/**
+ * Compares the kernel of QuantizedMatMul with its body, ONNX Runtime's MatMulNBits: milliseconds of one product. With
+ * `--instructions`, the kernel uses this instruction set; ONNX Runtime always uses its best.
+ */
 export async function run(): Promise<BenchResult> {
   const native = requireAddon();
+  const at = process.argv.indexOf('--instructions');
+  if (at >= 0) native.addon.forceInstructions(process.argv[at + 1] ?? '');
   const rows: BenchResult['rows'] = [];
   const ratios: BenchResult['ratios'] = {};
   for (const matrix of matrices) {

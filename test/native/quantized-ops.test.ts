@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { altupDomain, altupOpset } from '../../src/export/altup/domain.ts';
 import { altupFunctions } from '../../src/export/altup/functions.ts';
 import { int } from '../../src/export/onnx/attributes.ts';
@@ -11,10 +10,6 @@ import { seededRandom } from '../support/seeded-random.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { worstDifference } from '../support/worst-difference.ts';
 import { describeNative } from './native-addon.ts';
-
-/** Sessions use the kernel only on such a processor. On others, ONNX Runtime's own errors have other words. */
-const hasKernel =
-  process.platform === 'linux' && readFileSync('/proc/cpuinfo', 'utf8').includes('avx512_vnni');
 
 interface Product {
   bits: number;
@@ -116,11 +111,32 @@ describeNative('QuantizedMatMul', ({ addon, library }) => {
     }
   }
 
+  const instructions = addon.instructions();
+  // Also where sessions compute the body by themselves.
+  beforeEach(() => addon.forceInstructions(instructions.at(-1)!));
+  afterEach(() => addon.forceInstructions());
+
   it.each(cases)('is MatMulNBits: %j', async (one) => {
     const feeds = feedsOf(one);
     const [kernel, body] = [await run(one, feeds), await run(one, feeds, { kernels: false })];
     const largest = body.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
     expect(worstDifference(kernel, body)).toBeLessThan(2e-6 * largest);
+  });
+
+  it.each(cases)('all instruction sets give the same bits: %j', async (one) => {
+    const feeds = feedsOf(one);
+    const results = [];
+    for (const name of instructions) {
+      addon.forceInstructions(name);
+      results.push(await run(one, feeds));
+    }
+    for (const result of results) expect(result).toEqual(results[0]);
+  });
+
+  it('refuses instruction sets that this processor lacks', () => {
+    expect(() => addon.forceInstructions('mmx')).toThrow(
+      `this CPU has no instruction set "mmx", only ${instructions.join(', ')}`,
+    );
   });
 
   it.each([4, 8])('a matrix may be computed, in %i bits', async (bits) => {
@@ -152,7 +168,7 @@ describeNative('QuantizedMatMul', ({ addon, library }) => {
 
   const fit: Product = { bits: 4, rows: 3, width: 96, columns: 21 };
 
-  it.runIf(hasKernel).each([
+  it.each([
     ['x', floats([3, 64], 1), 'x [3, 64] is not [..., 96]'],
     ['codes', bytes([21, 3, 32], 2), 'codes [21, 3, 32] does not fit N 21, K 96: [21, 3, 16] wanted'],
     ['scales', floats([21, 2], 3), 'scales [21, 2] does not fit N 21, K 96: [21, 3] wanted'],
@@ -162,7 +178,7 @@ describeNative('QuantizedMatMul', ({ addon, library }) => {
     await expect(running).rejects.toThrow(`ai.altup.QuantizedMatMul: ${says}`);
   });
 
-  it.runIf(hasKernel).each([
+  it.each([
     [{ ...fit, bits: 2 }, 'attribute bits is 2, not 4 or 8'],
     [{ ...fit, width: 100 }, 'attributes N and K are 21 and 100, not at least 1 and a multiple of 32'],
   ])('refuses attributes %j', async (wrong, says) => {

@@ -8,6 +8,7 @@ use napi_derive::napi;
 
 use super::blocking::{Blocking, blocking};
 use super::live;
+use crate::kernels::instruction_set::DotSet;
 use crate::ops::Operators;
 use crate::ort::{Binding, Element, Error, Library, Result, RunOptions, Session, SessionOptions, Value};
 
@@ -19,6 +20,19 @@ pub struct NativeGraphOptions {
     pub config: Option<HashMap<String, String>>,
     /// Prefix of the file that receives a trace of all runs.
     pub profile: Option<String>,
+}
+
+/// Has kernels that are made from now on use the instruction set with this name, or the fastest again. For tests and
+/// benchmarks.
+#[napi]
+pub fn force_instructions(name: Option<String>) -> napi::Result<()> {
+    DotSet::force(name.as_deref()).map_err(napi::Error::from_reason)
+}
+
+/// All that this CPU has, the fastest last.
+#[napi]
+pub fn instructions() -> Vec<&'static str> {
+    DotSet::available().map(DotSet::name).collect()
 }
 
 /// A tensor in host memory; `element` is a NumPy-like name: float32, float16, bfloat16, int32, int64.

@@ -49,12 +49,15 @@ pub trait Block: Copy {
     unsafe fn attend(attention: BlockAttention<Self>, set: Self::Set);
 }
 
-/// How `L` computes with a block.
+/// How the instruction set `L` computes with a block.
 ///
 /// # Safety
 /// For all functions, the block has the queries, keys and values that they name, and the CPU supports `L`.
 #[allow(clippy::missing_safety_doc)] // All functions share the contract above.
-trait Products<L: Lanes>: Block {
+trait Products<L>: Block {
+    /// Its float lanes.
+    type Floats: Lanes;
+
     /// query · key of the rows `row..row + R` and the keys `from..to`. Scores near these may be overwritten.
     unsafe fn score<const R: usize>(
         &self,
@@ -102,7 +105,7 @@ impl<B: Block> BlockAttention<'_, B> {
     }
 
     #[inline(always)]
-    unsafe fn all<L: Lanes>(mut self)
+    unsafe fn all<L>(mut self)
     where
         B: Products<L>,
     {
@@ -126,7 +129,7 @@ impl<B: Block> BlockAttention<'_, B> {
 
     /// Rows `row..row + R`, with their spans from here on.
     #[inline(always)]
-    unsafe fn rows<L: Lanes, const R: usize>(&mut self, row: usize)
+    unsafe fn rows<L, const R: usize>(&mut self, row: usize)
     where
         B: Products<L>,
     {
@@ -143,7 +146,7 @@ impl<B: Block> BlockAttention<'_, B> {
             self.block.score(self.head_size, row, (from, to), &mut scores);
             for ((own, scores), i) in spans.iter().zip(&mut scores).zip(row..) {
                 if own.0 < own.1 {
-                    let marks = self.weigh::<L>(scores, *own);
+                    let marks = self.weigh::<B::Floats>(scores, *own);
                     self.sums[(i + 1) * size - 2..(i + 1) * size].copy_from_slice(&marks);
                 }
             }

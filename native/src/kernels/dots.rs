@@ -1,142 +1,123 @@
-//! Dot products of bytes with sums in i32 lanes, per instruction set, next to the float lanes of [`Lanes`].
+//! Dot products of bytes with exact sums in i32 lanes, per instruction set, next to the float lanes of [`Lanes`].
 
+#![allow(clippy::needless_range_loop)] // Iterators over vectors are not compiled with the caller's instructions.
+
+#[cfg(target_arch = "aarch64")]
+mod arm64;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(target_arch = "aarch64")]
+pub use arm64::Neon;
 #[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512};
-use super::lanes::{Lanes, Portable};
+pub use x86::Vnni256;
+
+use super::lanes::Lanes;
+
+/// Columns whose codes lie together: a word of four codes of each column, then the next word of each.
+pub const PANEL: usize = 16;
+/// Codes of a column that share a scale and a zero point.
+pub const BLOCK: usize = 32;
+
+pub type FloatsOf<L> = <<L as Dots>::Floats as Lanes>::Vector;
 
 /// # Safety
-/// Every function needs the instruction set in the implementation's name, `Avx512` with VNNI. Pointers are valid for
-/// four bytes per lane, unless the function says otherwise, and need no alignment.
+/// Every function needs the instruction set in the implementation's name. Pointers are valid for what the function reads
+/// and need no alignment.
 #[allow(clippy::missing_safety_doc)] // All functions share the contract above.
-pub unsafe trait Dots: Lanes {
-    /// i32 lanes, as many as a vector of f32 has, or four bytes in each.
+pub unsafe trait Dots: Sized {
+    /// The instruction set's float lanes: 8 or 16.
+    type Floats: Lanes;
+    /// i32 lanes, as many as `Floats` has.
     type Integers: Copy;
-    /// Rows for which sums of one column per lane fit the registers, both in i32 and in f32.
+    /// Rows for which the sums of a panel fit the registers.
     const ROWS: usize;
 
+    /// What [`Dots::dot`] subtracts from codes of 8 bits: 128 where an instruction only has signed bytes.
+    const BIAS: i32 = 0;
+
+    /// Four bytes for each lane.
     unsafe fn load(from: *const u8) -> Self::Integers;
-    /// One byte for each lane, as a number from 0 to 255.
-    unsafe fn widen(from: *const u8) -> Self::Integers;
     unsafe fn spread(value: i32) -> Self::Integers;
-    unsafe fn floats(value: Self::Integers) -> Self::Vector;
+    unsafe fn floats(value: Self::Integers) -> FloatsOf<Self>;
     /// The low half of each byte.
     unsafe fn low(bytes: Self::Integers) -> Self::Integers;
     /// The high half of each byte, as a number below 16.
     unsafe fn high(bytes: Self::Integers) -> Self::Integers;
-    /// sum + Σ unsigned · signed over the four bytes of each lane. Unsigned bytes are below 2^`BITS`.
+    /// sum + Σ code · signed over the four bytes of each lane. Codes are below 2^`BITS`, less [`Dots::BIAS`] with 8 bits.
+    /// Signed bytes are at least −127.
     unsafe fn dot<const BITS: usize>(
         sum: Self::Integers,
-        unsigned: Self::Integers,
+        codes: Self::Integers,
         signed: Self::Integers,
     ) -> Self::Integers;
-    /// sum + a · b for lanes of a from 0 to 2¹⁵ − 1 and of b from −2¹⁵ to 2¹⁵ − 1.
-    unsafe fn add_product(sum: Self::Integers, a: Self::Integers, b: Self::Integers) -> Self::Integers;
-}
+    /// A zero point of one byte for each lane, less [`Dots::BIAS`] with 8 bits.
+    unsafe fn zeros<const BITS: usize>(from: *const u8) -> Self::Integers;
+    /// sum + zeros · b, for b from −2¹⁵ to 2¹⁵ − 1.
+    unsafe fn add_zeros(sum: Self::Integers, zeros: Self::Integers, b: Self::Integers) -> Self::Integers;
+    /// float(dot) · scale + sum, which rounds the dot product and then the sum.
+    unsafe fn add_scaled(dot: Self::Integers, scale: FloatsOf<Self>, sum: FloatsOf<Self>) -> FloatsOf<Self>;
 
-/// The implementations of [`Dots`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DotSet {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Vnni,
-}
-
-/// Work written against [`Dots`].
-pub trait DotWork {
-    type Output;
-
-    /// Mark it `#[inline(always)]`, so that it is compiled with the target features of its caller.
-    ///
-    /// # Safety
-    /// The CPU supports `L`, and the work's own requirements hold.
-    unsafe fn run<L: Dots>(self) -> Self::Output;
-}
-
-impl DotSet {
-    /// All that this CPU supports, the fastest last.
-    pub fn available() -> impl DoubleEndedIterator<Item = Self> {
-        [
-            Some(Self::Portable),
-            #[cfg(target_arch = "x86_64")]
-            has_avx2().then_some(Self::Avx2),
-            #[cfg(target_arch = "x86_64")]
-            (has_avx2() && has_vnni()).then_some(Self::Vnni),
-        ]
-        .into_iter()
-        .flatten()
+    /// Dot products, as of [`Dots::dot`], of a block of [`PANEL`] columns, in `V` vectors, with each of `R` rows of
+    /// [`BLOCK`] activations. With 4 bits, the activations of all bytes' low halves come first. Prefetches codes `ahead`
+    /// bytes on.
+    #[inline(always)]
+    unsafe fn block<const BITS: usize, const R: usize, const V: usize>(
+        codes: *const u8,
+        ahead: usize,
+        rows: *const u8,
+    ) -> [[Self::Integers; V]; R] {
+        // SAFETY: the caller promises the codes and the rows, and a CPU with these instructions.
+        unsafe { by_words::<Self, BITS, R, V>(codes, ahead, rows) }
     }
+}
 
-    pub fn fastest() -> Self {
-        Self::available().next_back().unwrap_or(Self::Portable)
+/// [`Dots::block`], word by word.
+#[inline(always)]
+unsafe fn by_words<L: Dots, const BITS: usize, const R: usize, const V: usize>(
+    codes: *const u8,
+    ahead: usize,
+    rows: *const u8,
+) -> [[L::Integers; V]; R] {
+    // SAFETY: the caller promises the codes and the rows, and a CPU with `L`.
+    unsafe {
+        let mut dots = [[L::spread(0); V]; R];
+        for i in 0..BITS {
+            let mut words = [L::spread(0); V];
+            for v in 0..V {
+                words[v] = L::load(codes.add(4 * (PANEL * i + L::Floats::WIDTH * v)));
+            }
+            L::Floats::prefetch(codes.wrapping_add(4 * PANEL * i + ahead));
+            if BITS == 8 {
+                add::<L, BITS, R, V>(&mut dots, words, rows.add(4 * i));
+                continue;
+            }
+            let mut high = words;
+            for v in 0..V {
+                (words[v], high[v]) = (L::low(words[v]), L::high(words[v]));
+            }
+            add::<L, BITS, R, V>(&mut dots, words, rows.add(4 * i));
+            add::<L, BITS, R, V>(&mut dots, high, rows.add(BLOCK / 2 + 4 * i));
+        }
+        dots
     }
+}
 
-    /// Whether one instruction multiplies and adds all four bytes of each lane.
-    pub fn has_dot_instruction(self) -> bool {
-        match self {
-            Self::Portable => false,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => false,
-            #[cfg(target_arch = "x86_64")]
-            Self::Vnni => true,
+/// Adds the products of words of codes with four activations of each row; rows are [`BLOCK`] bytes apart.
+#[inline(always)]
+unsafe fn add<L: Dots, const BITS: usize, const R: usize, const V: usize>(
+    dots: &mut [[L::Integers; V]; R],
+    words: [L::Integers; V],
+    rows: *const u8,
+) {
+    for r in 0..R {
+        // SAFETY: the caller promises the rows and a CPU with `L`.
+        unsafe {
+            let four = L::spread(rows.add(r * BLOCK).cast::<i32>().read_unaligned());
+            for v in 0..V {
+                dots[r][v] = L::dot::<BITS>(dots[r][v], words[v], four);
+            }
         }
     }
-
-    /// Its lanes, and its [`Dots::ROWS`].
-    pub fn tile(self) -> (usize, usize) {
-        match self {
-            Self::Portable => (Portable::WIDTH, Portable::ROWS),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => (Avx2::WIDTH, Avx2::ROWS),
-            #[cfg(target_arch = "x86_64")]
-            Self::Vnni => (Avx512::WIDTH, Avx512::ROWS),
-        }
-    }
-
-    /// # Safety
-    /// `self` is one of [`Self::available`], and the work's own requirements hold.
-    pub unsafe fn run<W: DotWork>(self, work: W) -> W::Output {
-        match self {
-            // SAFETY: `Portable` runs on every CPU. The caller promises the work's own requirements.
-            Self::Portable => unsafe { work.run::<Portable>() },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `self` is available, so `has_avx2` found its features. The caller promises the rest.
-            Self::Avx2 => unsafe { avx2(work) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `self` is available, so `has_vnni` found its features. The caller promises the rest.
-            Self::Vnni => unsafe { vnni(work) },
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn avx2<W: DotWork>(work: W) -> W::Output {
-    // SAFETY: `Avx2` needs just the features of this function. The caller promises the work's own requirements.
-    unsafe { work.run::<Avx2>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn vnni<W: DotWork>(work: W) -> W::Output {
-    // SAFETY: `Avx512` needs just the features of this function. The caller promises the work's own requirements.
-    unsafe { work.run::<Avx512>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_vnni() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
 }

@@ -7,9 +7,9 @@
 //! A block adds float(Σ a·(code − zero)) · (scale of the activations · scale of the codes), with the sum in i32. So the
 //! only roundings are those of the activations and of the sum over blocks.
 //!
-//! **Equal rows.** Blocks whose numbers leave the same remainder when divided by a vector's width are summed in order,
-//! then these sums are added in order. So a row's result depends on the row only: not on the other rows, or on the
-//! threads.
+//! **Equal rows.** Blocks whose numbers leave the same remainder when divided by 16 are summed in order, then these sums
+//! are added in order. So a row's result depends on the row only: not on the other rows, the threads or the instruction
+//! set.
 
 mod activations;
 mod arena;
@@ -20,12 +20,10 @@ mod panel;
 #[cfg(test)]
 mod tests;
 
+pub use super::dots::BLOCK;
 pub use arena::begin_chunk;
 pub use multiply::multiply;
 pub use packed::Packed;
-
-/// Codes that share a scale and a zero point.
-pub const BLOCK: usize = 32;
 
 /// [columns, blocks · 32] codes of `BITS` bits; with 4 bits, the first of two is in the low half of a byte.
 #[derive(Clone, Copy)]

@@ -13,7 +13,7 @@ use super::mapped_file::forget_file_pages;
 use super::shapes::{Dimension, Shapes};
 use super::storage::Storage;
 use super::tied_matrix;
-use crate::kernels::dots::DotSet;
+use crate::kernels::instruction_set::DotSet;
 use crate::kernels::quantized_product::{BLOCK, Codes, Packed, multiply};
 use crate::ort::Result;
 
@@ -61,9 +61,9 @@ impl<T: Storage> Kernel for QuantizedMatMul<T> {
         }
     }
 
-    /// Where it has no dot product instruction, `MatMulNBits` is faster or was not compared.
+    /// Without vectors, `MatMulNBits` is faster. On arm64 the two were never compared.
     fn is_fast() -> bool {
-        DotSet::fastest().has_dot_instruction()
+        DotSet::is_forced() || cfg!(target_arch = "x86_64") && DotSet::fastest() != DotSet::Portable
     }
 
     fn infer(shapes: &Shapes) -> Result<()> {

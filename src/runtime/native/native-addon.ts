@@ -64,6 +64,10 @@ export interface NativeAddon {
   NativeRowSampler: new (threads: number) => NativeRowSampler;
   /** Rejects with the reason when the execution provider cannot compute here. */
   probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
+  /** The CPU's instruction sets for quantised products, the fastest last. */
+  instructions(): string[];
+  /** Has kernels made from now on use one of `instructions`, or the fastest again: for tests and benchmarks. */
+  forceInstructions(name?: string): void;
   /** Ends running calls on all threads early and fails all later ones. */
   interruptSessions(): void;
 }

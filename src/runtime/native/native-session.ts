@@ -89,7 +89,9 @@ export class NativeSession implements Session {
     if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
     const runtime: Runtime = { backend: 'native', executionProvider };
-    const equalRows = kernels !== false && hasEqualRows(runtime, manifest);
+    // Without AVX2, ONNX Runtime's quantised products compute, which were never tried.
+    const hasOwnProducts = addon.instructions().includes('avx2');
+    const equalRows = kernels !== false && hasEqualRows(runtime, manifest) && hasOwnProducts;
     const session = new NativeSession(manifest, options, addon, model, { runtime, equalRows });
     await model.load({
       decoder: join(options.folder, decoder),

@@ -7,9 +7,10 @@
 use super::{BLOCK, Block, BlockAttention, Products, record};
 use crate::kernels::InstructionSet;
 use crate::kernels::byte_rows::{GROUP, LEAST, OFFSET, Round, width};
-use crate::kernels::dots::{DotSet, DotWork, Dots};
+use crate::kernels::dots::Dots;
 use crate::kernels::element::Element;
-use crate::kernels::lanes::MAX_WIDTH;
+use crate::kernels::instruction_set::{DotSet, DotWork};
+use crate::kernels::lanes::{Lanes, MAX_WIDTH};
 
 /// Bytes that are multiplied and added in each lane.
 const BYTES: usize = 4;
@@ -22,7 +23,7 @@ const GREATEST_WEIGHT: f32 = ((1 << (2 * WEIGHT_BITS)) - 1) as f32;
 pub struct ByteQueries {
     /// [rows, width]
     codes: Vec<i8>,
-    /// Each row's scale, and what the keys' offset adds to its dot products.
+    /// Each row's scale, and the sum of its codes.
     marks: Vec<(f32, i32)>,
 }
 
@@ -48,8 +49,7 @@ impl ByteQueries {
         for (row, codes) in queries.zip(self.codes.chunks_exact_mut(width)) {
             // SAFETY: the caller promises the query, and the codes are at least as long.
             let scale = unsafe { Round { row, codes: codes.as_mut_ptr(), length: head_size }.run(set) };
-            let sum: i32 = codes.iter().map(|code| i32::from(*code)).sum();
-            self.marks.push((scale, -i32::from(OFFSET) * sum));
+            self.marks.push((scale, codes.iter().map(|code| i32::from(*code)).sum()));
         }
     }
 }
@@ -90,6 +90,8 @@ impl DotWork for BlockAttention<'_, ByteBlock<'_>> {
 }
 
 impl<L: Dots> Products<L> for ByteBlock<'_> {
+    type Floats = L::Floats;
+
     #[inline(always)]
     unsafe fn score<const R: usize>(
         &self,
@@ -99,19 +101,21 @@ impl<L: Dots> Products<L> for ByteBlock<'_> {
         scores: &mut [[f32; BLOCK]; R],
     ) {
         let width = width(head_size);
+        let lanes = L::Floats::WIDTH;
         let marks = &self.queries.marks[row..row + R];
         let queries = self.queries.codes[row * width..(row + R) * width].as_ptr();
-        for at in (from - from % GROUP..to.next_multiple_of(GROUP)).step_by(L::WIDTH) {
+        for at in (from - from % GROUP..to.next_multiple_of(GROUP)).step_by(lanes) {
             // SAFETY: `at` is within a group of the block, so are the vectors of codes behind it, and its scales. Each
             // query has `width` codes. The caller promises a CPU with `L`.
             unsafe {
                 let keys = self.keys.add((at - at % GROUP) * width + at % GROUP * BYTES);
                 if row == 0 {
-                    self.prefetch_values::<L>(at * width, L::WIDTH * width);
+                    self.prefetch_values::<L::Floats>(at * width, lanes * width);
                 }
                 let mut sums = [L::spread(0); R];
                 for r in 0..R {
-                    sums[r] = L::spread(-marks[r].1);
+                    // Without what the keys' offset adds.
+                    sums[r] = L::spread((i32::from(OFFSET) + L::BIAS) * marks[r].1);
                 }
                 for four in 0..width / BYTES {
                     let key = L::load(keys.add(four * GROUP * BYTES));
@@ -120,11 +124,11 @@ impl<L: Dots> Products<L> for ByteBlock<'_> {
                         sums[r] = L::dot::<8>(sums[r], key, L::spread(query));
                     }
                 }
-                let scales = L::load_f32(self.scales[0].add(at));
+                let scales = L::Floats::load_f32(self.scales[0].add(at));
                 for r in 0..R {
                     // Integers up to 127·127·1024, which f32 has.
-                    let score = L::mul(L::mul(L::floats(sums[r]), L::splat(marks[r].0)), scales);
-                    L::store_f32(scores[r].as_mut_ptr().add(at), score);
+                    let score = L::Floats::mul(L::floats(sums[r]), L::Floats::splat(marks[r].0));
+                    L::Floats::store_f32(scores[r].as_mut_ptr().add(at), L::Floats::mul(score, scales));
                 }
             }
         }
@@ -144,22 +148,22 @@ impl<L: Dots> Products<L> for ByteBlock<'_> {
         for (r, span) in spans.iter().enumerate().filter(|(_, (start, end))| start < end) {
             (from, to) = (from.min(span.0), to.max(span.1));
             // SAFETY: the caller promises the values' scales and a CPU with `L`.
-            scales[r] = unsafe { self.round_weights::<L>(&weights[r], *span, &mut codes[r]) };
+            scales[r] = unsafe { self.round_weights::<L::Floats>(&weights[r], *span, &mut codes[r]) };
         }
         let keys = (from - from % BYTES, to);
-        let (width, mut column) = (width(head_size), 0);
+        let (width, lanes, mut column) = (width(head_size), L::Floats::WIDTH, 0);
         while column < width {
             // Four rows of two sums each, for two vectors: as much as 32 registers hold. Others have half of them.
-            let has_room = L::WIDTH == MAX_WIDTH && column + 2 * L::WIDTH <= width;
+            let has_room = lanes == MAX_WIDTH && column + 2 * lanes <= width;
             // SAFETY: the caller promises values and records of the width, and a CPU with `L`.
             unsafe {
                 let place = (head_size, column);
                 if has_room {
                     self.add_columns::<L, R, 2>(place, keys, &codes, &scales, sums);
-                    column += 2 * L::WIDTH;
+                    column += 2 * lanes;
                 } else {
                     self.add_columns::<L, R, 1>(place, keys, &codes, &scales, sums);
-                    column += L::WIDTH;
+                    column += lanes;
                 }
             }
         }
@@ -169,7 +173,7 @@ impl<L: Dots> Products<L> for ByteBlock<'_> {
 impl ByteBlock<'_> {
     /// Values are read column by column, which no processor foresees.
     #[inline(always)]
-    unsafe fn prefetch_values<L: Dots>(&self, from: usize, count: usize) {
+    unsafe fn prefetch_values<L: Lanes>(&self, from: usize, count: usize) {
         for line in (0..count).step_by(64) {
             // SAFETY: a prefetch may have any address. The caller promises a CPU with `L`.
             unsafe { L::prefetch(self.values.wrapping_add(from + line)) };
@@ -179,7 +183,7 @@ impl ByteBlock<'_> {
     /// Rounds the weights of a span, times the scales of their values, to high and low codes; other codes stay. Returns
     /// their scale: NaN if a weight or a scale is not finite.
     #[inline(always)]
-    unsafe fn round_weights<L: Dots>(
+    unsafe fn round_weights<L: Lanes>(
         &self,
         weights: &[f32; BLOCK],
         (start, end): (usize, usize),
@@ -229,7 +233,7 @@ impl ByteBlock<'_> {
         scales: &[f32; R],
         sums: &mut [f32],
     ) {
-        let (width, size) = (width(head_size), record(head_size));
+        let (width, size, lanes) = (width(head_size), record(head_size), L::Floats::WIDTH);
         // SAFETY: values come in whole groups, so four positions exist from each multiple of four on. The caller promises
         // `R` records, and a CPU with `L`.
         unsafe {
@@ -237,7 +241,7 @@ impl ByteBlock<'_> {
             for four in (from..to).step_by(BYTES) {
                 let mut value = [L::spread(0); C];
                 for c in 0..C {
-                    value[c] = L::load(self.values.add(four * width + (column + c * L::WIDTH) * BYTES));
+                    value[c] = L::load(self.values.add(four * width + (column + c * lanes) * BYTES));
                 }
                 for r in 0..R {
                     for half in 0..2 {
@@ -250,12 +254,12 @@ impl ByteBlock<'_> {
                 }
             }
             for r in 0..R {
-                let scale = L::splat(scales[r]);
+                let scale = L::Floats::splat(scales[r]);
                 for c in 0..C {
                     let [high, low] = [L::floats(own[r][0][c]), L::floats(own[r][1][c])];
-                    let sum = L::mul_add(high, L::splat((1 << WEIGHT_BITS) as f32), low);
-                    let place = sums.as_mut_ptr().add(r * size + column + c * L::WIDTH);
-                    L::store_f32(place, L::mul(sum, scale));
+                    let sum = L::Floats::mul_add(high, L::Floats::splat((1 << WEIGHT_BITS) as f32), low);
+                    let place = sums.as_mut_ptr().add(r * size + column + c * lanes);
+                    L::Floats::store_f32(place, L::Floats::mul(sum, scale));
                 }
             }
         }
@@ -421,9 +425,9 @@ mod tests {
         }
     }
 
-    /// Every set for blocks, each with one for the rest.
+    /// Every set for blocks, each with its own for the rest.
     fn sets() -> impl Iterator<Item = (DotSet, InstructionSet)> {
-        DotSet::available().zip(InstructionSet::available())
+        DotSet::available().map(|set| (set, set.floats()))
     }
 
     proptest! {

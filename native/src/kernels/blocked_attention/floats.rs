@@ -156,6 +156,8 @@ impl<T: Element> FloatBlock<'_, T> {
 }
 
 impl<L: Lanes, T: Element> Products<L> for FloatBlock<'_, T> {
+    type Floats = L;
+
     /// It also computes a few keys before `from`, to begin at a multiple.
     #[inline(always)]
     unsafe fn score<const R: usize>(

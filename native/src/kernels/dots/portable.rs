@@ -3,8 +3,9 @@ use crate::kernels::lanes::{Lanes, Portable};
 
 const WIDTH: usize = <Portable as Lanes>::WIDTH;
 
-// SAFETY: 8 lanes, as in `Lanes`. Loads touch 32 bytes, `widen` 8.
+// SAFETY: 8 lanes, as in `Lanes`. `load` touches 32 bytes, `zeros` 8.
 unsafe impl Dots for Portable {
+    type Floats = Self;
     type Integers = [i32; WIDTH];
     const ROWS: usize = 4;
 
@@ -15,18 +16,12 @@ unsafe impl Dots for Portable {
     }
 
     #[inline(always)]
-    unsafe fn widen(from: *const u8) -> Self::Integers {
-        // SAFETY: the caller promises a byte for each lane.
-        unsafe { from.cast::<[u8; WIDTH]>().read_unaligned() }.map(i32::from)
-    }
-
-    #[inline(always)]
     unsafe fn spread(value: i32) -> Self::Integers {
         [value; WIDTH]
     }
 
     #[inline(always)]
-    unsafe fn floats(value: Self::Integers) -> Self::Vector {
+    unsafe fn floats(value: Self::Integers) -> [f32; WIDTH] {
         value.map(|lane| lane as f32)
     }
 
@@ -43,23 +38,35 @@ unsafe impl Dots for Portable {
     #[inline(always)]
     unsafe fn dot<const BITS: usize>(
         mut sum: Self::Integers,
-        unsigned: Self::Integers,
+        codes: Self::Integers,
         signed: Self::Integers,
     ) -> Self::Integers {
         for lane in 0..WIDTH {
             for byte in 0..4 {
                 let signed = i32::from((signed[lane] >> (8 * byte)) as i8);
-                sum[lane] += ((unsigned[lane] >> (8 * byte)) & 0xff) * signed;
+                sum[lane] += ((codes[lane] >> (8 * byte)) & 0xff) * signed;
             }
         }
         sum
     }
 
     #[inline(always)]
-    unsafe fn add_product(mut sum: Self::Integers, a: Self::Integers, b: Self::Integers) -> Self::Integers {
+    unsafe fn zeros<const BITS: usize>(from: *const u8) -> Self::Integers {
+        // SAFETY: the caller promises a byte for each lane.
+        unsafe { from.cast::<[u8; WIDTH]>().read_unaligned() }.map(i32::from)
+    }
+
+    #[inline(always)]
+    unsafe fn add_zeros(mut sum: Self::Integers, zeros: Self::Integers, b: Self::Integers) -> Self::Integers {
         for lane in 0..WIDTH {
-            sum[lane] += a[lane] * b[lane];
+            sum[lane] += zeros[lane] * b[lane];
         }
         sum
+    }
+
+    #[inline(always)]
+    unsafe fn add_scaled(dot: Self::Integers, scale: [f32; WIDTH], sum: [f32; WIDTH]) -> [f32; WIDTH] {
+        // A call into the C library where the target has no fused instruction: slow, but the same bits everywhere.
+        std::array::from_fn(|lane| (dot[lane] as f32).mul_add(scale[lane], sum[lane]))
     }
 }

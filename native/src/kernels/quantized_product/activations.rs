@@ -2,10 +2,12 @@
 
 #![allow(clippy::needless_range_loop)] // Iterators over vectors are not compiled with the caller's instructions.
 
-use super::super::dots::{DotWork, Dots};
+use super::super::dots::Dots;
 use super::super::element::Element;
+use super::super::instruction_set::DotWork;
+use super::super::lanes::Lanes;
 use super::BLOCK;
-use super::packed::by_remainder;
+use super::packed::in_order;
 
 /// Bytes of a row's block: codes, −Σ codes, scale.
 pub(super) const RECORD: usize = BLOCK + 8;
@@ -26,11 +28,11 @@ impl<T: Element, const BITS: usize> DotWork for Round<T, BITS> {
     unsafe fn run<L: Dots>(self) {
         let (blocks, rows) = (self.blocks, self.rows);
         for row in 0..rows {
-            for (place, block) in by_remainder(L::WIDTH, blocks).enumerate() {
+            for (place, block) in in_order(blocks).enumerate() {
                 // SAFETY: the caller promises `rows` rows of `blocks` blocks, room for them, and a CPU with `L`.
                 unsafe {
                     let (codes, minus_sum, scale) =
-                        round::<L, T, BITS>(self.from.add((row * blocks + block) * BLOCK));
+                        round::<L::Floats, T, BITS>(self.from.add((row * blocks + block) * BLOCK));
                     let record = self.to.add(place * rows * RECORD);
                     record.add(row * BLOCK).cast::<[i8; BLOCK]>().write_unaligned(codes);
                     let rest = record.add(rows * BLOCK).cast::<i32>();
@@ -45,7 +47,7 @@ impl<T: Element, const BITS: usize> DotWork for Round<T, BITS> {
 /// Codes of a block, with 4 bits those at even places first, then minus their sum, and their scale. A block with a
 /// number that is not finite has the scale NaN.
 #[inline(always)]
-unsafe fn round<L: Dots, T: Element, const BITS: usize>(from: *const T) -> ([i8; BLOCK], i32, f32) {
+unsafe fn round<L: Lanes, T: Element, const BITS: usize>(from: *const T) -> ([i8; BLOCK], i32, f32) {
     // 1.5 · 2²³: adding it rounds a small number to a whole one, in the lowest bits.
     const ROUNDING: f32 = 12_582_912.0;
     let mut values = [0.0_f32; BLOCK];

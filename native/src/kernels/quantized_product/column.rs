@@ -1,25 +1,25 @@
 //! One column of the product's matrix, as numbers. It is a row of codes as stored: a token's embedding, if the matrix is a
 //! head that is tied to the table of embeddings.
 
-use super::packed::{Packed, Parts, by_remainder};
+use super::packed::{Packed, Parts, in_order};
 use super::{BLOCK, Codes};
+use crate::kernels::dots::PANEL;
 
 impl<const BITS: usize> Packed<BITS> {
     /// Writes scale · (code − zero point) of each number in `column` to `out`.
     pub fn read_column(&self, column: usize, out: &mut [f32]) {
         assert!(column < self.columns && out.len() == self.blocks * BLOCK);
-        let (lanes, _) = self.set.tile();
-        let Parts { scales, zeros, .. } = Self::parts(lanes, self.blocks);
-        let lane = column % lanes;
+        let Parts { scales, zeros, .. } = Self::parts(self.blocks);
+        let lane = column % PANEL;
         // SAFETY: the matrix has this panel, since it has the column, and nobody writes to it.
-        let panel = unsafe { std::slice::from_raw_parts(self.panel(column / lanes), self.panel_bytes()) };
-        for (place, block) in by_remainder(lanes, self.blocks).enumerate() {
-            let at = place * lanes + lane;
+        let panel = unsafe { std::slice::from_raw_parts(self.panel(column / PANEL), self.panel_bytes()) };
+        for (place, block) in in_order(self.blocks).enumerate() {
+            let at = place * PANEL + lane;
             let four = |start: usize| <[u8; 4]>::try_from(&panel[start..][..4]).expect("four bytes");
             let scale = f32::from_ne_bytes(four(scales + 4 * at));
             let mut out = out[block * BLOCK..][..BLOCK].chunks_exact_mut(BLOCK / BITS);
             for i in 0..BITS {
-                let word = four(4 * ((place * BITS + i) * lanes + lane));
+                let word = four(4 * ((place * BITS + i) * PANEL + lane));
                 write::<BITS>(&word, scale, panel[zeros + at], out.next().expect("a part for each word"));
             }
         }

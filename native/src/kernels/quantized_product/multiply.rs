@@ -1,3 +1,4 @@
+use super::super::dots::PANEL;
 use super::super::element::Element;
 use super::activations::{RECORD, Round};
 use super::packed::Packed;
@@ -35,7 +36,7 @@ pub unsafe fn multiply<T: Element, const BITS: usize, E>(
     parallel: &impl Fn(usize, &(dyn Fn(usize) + Sync)) -> Result<(), E>,
 ) -> Result<(), E> {
     let Packed { set, columns, blocks, .. } = *matrix;
-    let (lanes, at_once) = set.tile();
+    let at_once = set.rows();
     let run = |count: usize, task: &(dyn Fn(usize) + Sync)| {
         if count > 1 && rows * columns * blocks * super::BLOCK >= SERIAL {
             return parallel(count, task);
@@ -60,7 +61,7 @@ pub unsafe fn multiply<T: Element, const BITS: usize, E>(
     } else {
         run(rows.div_ceil(at_once), &round)?
     };
-    let panels = columns.div_ceil(lanes);
+    let panels = columns.div_ceil(PANEL);
     let pieces = (panels * matrix.panel_bytes() / PIECE_BYTES).clamp(1, PIECES);
     let piece = panels.div_ceil(pieces);
     run(panels.div_ceil(piece), &|i: usize| {

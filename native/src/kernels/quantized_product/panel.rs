@@ -1,13 +1,14 @@
-//! Multiplies rows with a panel: as many columns as a vector has lanes.
+//! Multiplies rows with a panel of columns.
 
 #![allow(clippy::needless_range_loop)] // Iterators over vectors are not compiled with the caller's instructions.
 
-use super::super::dots::{DotWork, Dots};
+use super::super::dots::{Dots, FloatsOf, PANEL};
 use super::super::element::Element;
-use super::super::lanes::MAX_WIDTH;
+use super::super::instruction_set::DotWork;
+use super::super::lanes::Lanes;
+use super::BLOCK;
 use super::activations::RECORD;
-use super::packed::Packed;
-use super::{BLOCK, packed::Parts};
+use super::packed::{Packed, Parts};
 
 /// `out[row · columns + column]` for all rows and the columns of panel `index`.
 pub struct Panel<'a, T, const BITS: usize> {
@@ -24,104 +25,109 @@ impl<T: Element, const BITS: usize> DotWork for Panel<'_, T, BITS> {
 
     #[inline(always)]
     unsafe fn run<L: Dots>(self) {
-        let Packed { blocks, columns, .. } = *self.matrix;
-        // SAFETY: the caller promises the rows and a CPU with `L`, for which the matrix is packed.
+        // SAFETY: the caller's promises.
         unsafe {
-            for first in (0..self.rows).step_by(L::ROWS) {
-                let tile = self.activations.add(first * blocks * RECORD);
-                let out = self.out.add(first * columns);
-                match L::ROWS.min(self.rows - first) {
-                    1 => self.tile::<L, 1>(tile, out),
-                    2 => self.tile::<L, 2>(tile, out),
-                    3 => self.tile::<L, 3>(tile, out),
-                    4 => self.tile::<L, 4>(tile, out),
-                    5 => self.tile::<L, 5>(tile, out),
-                    6 => self.tile::<L, 6>(tile, out),
-                    7 => self.tile::<L, 7>(tile, out),
-                    _ => self.tile::<L, 8>(tile, out),
-                }
+            match PANEL / L::Floats::WIDTH {
+                1 => self.tiles::<L, 1>(),
+                2 => self.tiles::<L, 2>(),
+                _ => unreachable!("vectors have 8 or 16 lanes"),
             }
         }
     }
 }
 
 impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
+    /// `V` vectors hold the panel's columns.
+    #[inline(always)]
+    unsafe fn tiles<L: Dots, const V: usize>(self) {
+        let Packed { blocks, columns, .. } = *self.matrix;
+        // SAFETY: the caller promises the rows and a CPU with `L`.
+        unsafe {
+            for first in (0..self.rows).step_by(L::ROWS) {
+                let tile = self.activations.add(first * blocks * RECORD);
+                let out = self.out.add(first * columns);
+                match L::ROWS.min(self.rows - first) {
+                    1 => self.tile::<L, 1, V>(tile, out),
+                    2 => self.tile::<L, 2, V>(tile, out),
+                    3 => self.tile::<L, 3, V>(tile, out),
+                    4 => self.tile::<L, 4, V>(tile, out),
+                    5 => self.tile::<L, 5, V>(tile, out),
+                    6 => self.tile::<L, 6, V>(tile, out),
+                    7 => self.tile::<L, 7, V>(tile, out),
+                    _ => self.tile::<L, 8, V>(tile, out),
+                }
+            }
+        }
+    }
+
     /// `R` rows of activations at `row`.
     #[inline(always)]
-    unsafe fn tile<L: Dots, const R: usize>(&self, mut row: *const u8, out: *mut T) {
-        let vector = 4 * L::WIDTH;
+    unsafe fn tile<L: Dots, const R: usize, const V: usize>(&self, mut row: *const u8, out: *mut T) {
+        let width = L::Floats::WIDTH;
         let Packed { blocks, columns, .. } = *self.matrix;
-        let Parts { scales, zeros, .. } = Packed::<BITS>::parts(L::WIDTH, blocks);
+        let Parts { scales, zeros, .. } = Packed::<BITS>::parts(blocks);
         let mut codes = self.matrix.panel(self.index);
         let ahead = self.matrix.panel_bytes();
         let (mut scales, mut zeros) = (codes.wrapping_add(scales), codes.wrapping_add(zeros));
-        // SAFETY: the panel has all blocks, and the tile has them for `R` rows. `lanes` holds the widest vector, and only
-        // columns that exist are written. The caller promises a CPU with `L`.
+        // SAFETY: the panel has all blocks, and the tile has them for `R` rows. Only columns that exist are written. The
+        // caller promises a CPU with `L`.
         unsafe {
-            let mut totals = [L::splat(0.0); R];
-            for first in 0..L::WIDTH {
-                let mut sums = [L::splat(0.0); R];
-                for _ in (first..blocks).step_by(L::WIDTH) {
-                    let mut dots = [L::spread(0); R];
-                    L::prefetch(scales.wrapping_add(ahead));
-                    L::prefetch(zeros.wrapping_add(ahead));
-                    for i in 0..BITS {
-                        let word = L::load(codes.add(i * vector));
-                        L::prefetch(codes.wrapping_add(i * vector + ahead));
-                        if BITS == 8 {
-                            add::<L, BITS, R>(&mut dots, word, row.add(4 * i));
-                        } else {
-                            add::<L, BITS, R>(&mut dots, L::low(word), row.add(4 * i));
-                            add::<L, BITS, R>(&mut dots, L::high(word), row.add(BLOCK / 2 + 4 * i));
+            let mut totals = [[L::Floats::splat(0.0); V]; R];
+            for first in 0..PANEL {
+                let mut sums = [[L::Floats::splat(0.0); V]; R];
+                for _ in (first..blocks).step_by(PANEL) {
+                    L::Floats::prefetch(scales.wrapping_add(ahead));
+                    L::Floats::prefetch(zeros.wrapping_add(ahead));
+                    let dots = L::block::<BITS, R, V>(codes, ahead, row);
+                    let rest = row.add(R * BLOCK);
+                    for v in 0..V {
+                        let scale = L::Floats::load_f32(scales.cast::<f32>().add(v * width));
+                        let zero = L::zeros::<BITS>(zeros.add(v * width));
+                        for r in 0..R {
+                            let minus_sum = L::spread(rest.cast::<i32>().add(r).read_unaligned());
+                            let own = L::Floats::splat(rest.cast::<f32>().add(R + r).read_unaligned());
+                            let dot = L::add_zeros(dots[r][v], zero, minus_sum);
+                            sums[r][v] = L::add_scaled(dot, L::Floats::mul(scale, own), sums[r][v]);
                         }
                     }
-                    let (scale, zero) = (L::load_f32(scales.cast()), L::widen(zeros));
-                    let rest = row.add(R * BLOCK);
-                    for r in 0..R {
-                        let minus_sum = L::spread(rest.cast::<i32>().add(r).read_unaligned());
-                        let own = L::splat(rest.cast::<f32>().add(R + r).read_unaligned());
-                        let dot = L::floats(L::add_product(dots[r], zero, minus_sum));
-                        sums[r] = L::mul_add(dot, L::mul(scale, own), sums[r]);
-                    }
-                    codes = codes.add(BITS * vector);
-                    scales = scales.add(vector);
-                    zeros = zeros.add(L::WIDTH);
+                    codes = codes.add(PANEL * BLOCK * BITS / 8);
+                    scales = scales.add(PANEL * size_of::<f32>());
+                    zeros = zeros.add(PANEL);
                     row = row.add(R * RECORD);
                 }
                 for r in 0..R {
-                    totals[r] = if first == 0 { sums[r] } else { L::add(totals[r], sums[r]) };
-                }
-            }
-            let column = self.index * L::WIDTH;
-            let own = L::WIDTH.min(columns - column);
-            for r in 0..R {
-                let out = out.add(r * columns + column);
-                if own == L::WIDTH {
-                    T::store::<L>(out, totals[r]);
-                } else {
-                    let mut lanes = [0.0_f32; MAX_WIDTH];
-                    L::store_f32(lanes.as_mut_ptr(), totals[r]);
-                    for c in 0..own {
-                        *out.add(c) = T::from_f32(lanes[c]);
+                    for v in 0..V {
+                        totals[r][v] =
+                            if first == 0 { sums[r][v] } else { L::Floats::add(totals[r][v], sums[r][v]) };
                     }
                 }
+            }
+            let column = self.index * PANEL;
+            for r in 0..R {
+                store::<T, L, V>(out.add(r * columns + column), columns - column, totals[r]);
             }
         }
     }
 }
 
-/// Adds the products of each column's four codes with four activations of each row; rows are [`BLOCK`] bytes apart.
+/// The first `count` numbers, if there are so many.
 #[inline(always)]
-unsafe fn add<L: Dots, const BITS: usize, const R: usize>(
-    dots: &mut [L::Integers; R],
-    codes: L::Integers,
-    row: *const u8,
-) {
-    for r in 0..R {
-        // SAFETY: the caller promises the rows and a CPU with `L`.
-        unsafe {
-            let four = row.add(r * BLOCK).cast::<i32>().read_unaligned();
-            dots[r] = L::dot::<BITS>(dots[r], codes, L::spread(four));
+unsafe fn store<T: Element, L: Dots, const V: usize>(to: *mut T, count: usize, numbers: [FloatsOf<L>; V]) {
+    let width = L::Floats::WIDTH;
+    // SAFETY: the caller promises room for them and a CPU with `L`. `all` has room for a panel.
+    unsafe {
+        if count >= PANEL {
+            for v in 0..V {
+                T::store::<L::Floats>(to.add(v * width), numbers[v]);
+            }
+            return;
+        }
+        let mut all = [0.0_f32; PANEL];
+        for v in 0..V {
+            L::Floats::store_f32(all.as_mut_ptr().add(v * width), numbers[v]);
+        }
+        for c in 0..count {
+            *to.add(c) = T::from_f32(all[c]);
         }
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernels::dots::DotSet;
+use crate::kernels::instruction_set::DotSet;
 use crate::kernels::tests::noise;
 
 /// A matrix of random codes with random zero points, and rows for it.
@@ -108,9 +108,12 @@ impl<const BITS: usize> Case<BITS> {
         }
     }
 
+    /// Each instruction set is near the reference, and all give the same bits.
     fn check(&self) {
+        let portable = self.product(DotSet::Portable, 0, self.rows);
         for set in DotSet::available() {
             let together = self.product(set, 0, self.rows);
+            assert_same(&together, &portable, set);
             for (at, got) in together.iter().enumerate() {
                 let (row, column) = (at / self.columns, at % self.columns);
                 let (want, magnitude) = self.reference(row, column);
@@ -174,6 +177,19 @@ fn a_row_is_the_same_alone_and_on_threads() {
         for row in 0..rows {
             assert_same(&case.product(set, row, row + 1), &together[row * columns..][..columns], set);
         }
+    }
+}
+
+/// The numbers are sums of the bits as the portable code computed them on x86-64.
+#[test]
+fn results_are_the_same_on_every_machine() {
+    let sum = |out: Vec<f32>| {
+        out.iter().fold(0_u64, |sum, number| sum.wrapping_mul(31).wrapping_add(number.to_bits().into()))
+    };
+    for set in DotSet::available() {
+        let four = sum(Case::<4>::new(21, 37, 5, 11).product(set, 0, 5));
+        let eight = sum(Case::<8>::new(21, 37, 5, 11).product(set, 0, 5));
+        assert_eq!((four, eight), (18275035408448287685, 10228514579513588546), "{set:?}");
     }
 }
 

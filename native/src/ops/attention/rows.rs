@@ -6,7 +6,7 @@ use super::heads::Shape;
 use crate::kernels::InstructionSet;
 use crate::kernels::blocked_attention::{Block, ByteBlock, ByteQueries, FloatBlock, ReadQuery, stride};
 use crate::kernels::byte_rows::ByteRows;
-use crate::kernels::dots::DotSet;
+use crate::kernels::instruction_set::DotSet;
 use crate::ops::storage::Storage;
 
 /// Keys or values.
