@@ -152,6 +152,7 @@ async function startService(
     ALTUP_THREADS: String(threads),
     // Random tokens soon repeat themselves, which is easy to guess.
     ALTUP_PROMPT_LOOKUP: 'false',
+    ALTUP_CACHE_PRECISION: isAsked('int8-cache') ? 'int8' : 'export',
     // Long prompts wait for each other, on slow machines for more than a minute.
     ALTUP_QUEUE_TIMEOUT_MS: '3600000',
     ALTUP_REQUEST_TIMEOUT_MS: '3600000',

@@ -1,6 +1,6 @@
+import { barChart, scatter } from '../support/picture.ts';
 import { atEqualLoss } from './equal-loss.ts';
 import { findings } from './findings.ts';
-import { barChart, scatter } from './picture.ts';
 import type { Quality } from './quality.ts';
 import { type Relative, relativeText } from './relative.ts';
 import type { Speed } from './speed.ts';

@@ -32,9 +32,12 @@ function svg(width: number, height: number, title: string, parts: readonly strin
   ].join('\n');
 }
 
-/** Draws horizontal bars in groups, each with a whisker from the minimum to the maximum, and a line at 1. */
-export function barChart(title: string, bars: readonly Bar[]): string {
-  const [left, right, row] = [190, 780, 20];
+/**
+ * Draws horizontal bars in groups, each with a whisker from the minimum to the maximum, and a line at 1.
+ * @param left where the bars begin, to the right of all names
+ */
+export function barChart(title: string, bars: readonly Bar[], left = 190): string {
+  const [right, row] = [780, 20];
   const highest = Math.max(1, ...bars.map(({ most }) => most));
   const x = (value: number) => left + ((right - left) * value) / highest;
   let y = 44;
