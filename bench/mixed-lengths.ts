@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { ServiceProcess } from '../test/support/service-process.ts';
 import { readStream } from '../test/support/stream-completion.ts';
-import { memoryMiB } from './peers/serving.ts';
+import { memoryMiB, post } from './peers/serving.ts';
 import { type BenchResult, median } from './result.ts';
 import { withE2b } from './support/e2b-checkpoint.ts';
 
@@ -19,9 +19,9 @@ interface Stream {
 
 async function stream(service: ServiceProcess, model: string, length: number): Promise<Stream> {
   const prompt = [2, ...Array.from({ length: length - 1 }, () => 400 + Math.floor(Math.random() * 250_000))];
-  const body = { model, prompt, max_tokens: generated, temperature: 0, ignore_eos: true, stream: true };
+  const body = { prompt, max_tokens: generated, stream: true };
   const start = performance.now();
-  const response = await service.post('/v1/completions', body);
+  const response = await post({ url: service.url, model }, body);
   const times: number[] = [];
   const { isDone } = await readStream(response, () => times.push(performance.now()));
   if (!isDone) throw new Error(`a stream failed: ${response.status}`);

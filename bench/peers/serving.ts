@@ -86,7 +86,11 @@ export const memoryMiB = (pid: number): number =>
     .reduce((sum, text) => sum + Number(/^Pss:\s+(\d+)/m.exec(text)![1]), 0) / 1024;
 
 /** Without `fetch`, which gives up after five minutes: the last of many long prompts waits longer. */
-function post({ url, model }: Server, body: object, signal?: AbortSignal): Promise<Response> {
+export function post(
+  { url, model }: Pick<Server, 'url' | 'model'>,
+  body: object,
+  signal?: AbortSignal,
+): Promise<Response> {
   const payload = JSON.stringify({ model, temperature: 0, ignore_eos: true, ...body });
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
   return new Promise((resolve, reject) => {

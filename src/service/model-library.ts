@@ -293,7 +293,7 @@ export class ModelLibrary {
     try {
       await vocabulary;
     } catch (error) {
-      if (model.state.state !== 'unloaded' || this.#parts.isDraining()) return;
+      if (this.#residents.isInEngine(model.name) || this.#parts.isDraining()) return;
       await this.#residents.remove(model.name, 0);
       if (this.#models.get(model.name) === model) this.#failed(model, error);
     }

@@ -115,11 +115,23 @@ export class ResidentModels {
     if (!this.#isClosed && hasRoom(this.#residents, residentOf(entry), this.#limits)) {
       entry.wantedAt = now;
     } else {
-      this.#parts.changeState(model.name, { state: 'unloaded' });
-      entry.settled.resolve();
+      const rest = () => this.#rest(entry);
+      wanted.vocabulary.then(rest, () => entry.settled.resolve());
     }
     this.#decide();
     return entry.settled.promise;
+  }
+
+  /** From now on a request may ask for a model that is not loaded yet: its texts are read. */
+  #rest({ model, isInEngine, settled }: Entry): void {
+    const isThere = this.#entries.get(model.name)?.model === model;
+    if (isThere && !isInEngine && model.state.state === 'loading')
+      this.#parts.changeState(model.name, { state: 'unloaded' });
+    settled.resolve();
+  }
+
+  isInEngine(name: string): boolean {
+    return this.#entries.get(name)?.isInEngine ?? false;
   }
 
   /** Removes a model; its requests get `withinMs` to end. */

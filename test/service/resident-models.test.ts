@@ -4,7 +4,7 @@ import { patienceMs } from '../../src/service/residency.ts';
 import { ResidentModels, type ResidentModelsParts } from '../../src/service/resident-models.ts';
 import { fakeModel } from '../support/fake-server.ts';
 import { fakeRuntime } from '../support/fake-session.ts';
-import { modelToLoad } from '../support/fake-tokenizer.ts';
+import { modelToLoad, noTokens } from '../support/fake-tokenizer.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const mebibyte = 2 ** 20;
@@ -131,12 +131,26 @@ describe('models without a limit', () => {
 describe('models with a limit', () => {
   it('are loaded at start while they fit', async () => {
     const { calls, add, report, states } = residentsUnderTest();
+    await settle();
     expect(states()).toEqual(['a loading', 'b loading', 'c unloaded']);
     await report('a');
     await report('b');
     await add('d');
     expect(states()).toEqual(['a ready', 'b ready', 'c unloaded', 'd unloaded']);
     expect(calls).toEqual(['load a', 'load b']);
+  });
+
+  it('may not be asked for before their tokenizer is read', async () => {
+    const { residents, models, states } = residentsUnderTest();
+    const model: ServedModel = fakeModel('d', { state: 'loading' });
+    models.set('d', model);
+    const reading = Promise.withResolvers<typeof noTokens>();
+    const added = residents.add(model, { ...modelToLoad('d'), vocabulary: reading.promise });
+    await settle();
+    expect(states().at(-1)).toBe('d loading');
+    reading.resolve(noTokens);
+    await added;
+    expect(states().at(-1)).toBe('d unloaded');
   });
 
   it('begin with the requests that waited before they make room for others', async () => {
@@ -305,6 +319,7 @@ describe('a limit of memory', () => {
     const limit = { memoryLimit: 249 * mebibyte };
     const { residents, process, calls, report, left, use, states } = residentsUnderTest(limit);
     expect(residents.bytesForModels).toBe(21 * mebibyte);
+    await settle();
     expect(states()).toEqual(['a loading', 'b loading', 'c unloaded']);
     await report('a');
     process.bytes = 254 * mebibyte;

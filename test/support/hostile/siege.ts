@@ -116,15 +116,23 @@ export async function warmUp(
 export const residentOf = ({ own, helpers }: ServiceUsage) => own.resident + helpers.resident;
 
 /**
- * Allowed growth: the factor for memory, descriptors for the neighbour's reconnections, and descriptors for each helper
- * process that the service started. Helpers come and go; `helpers` and `helperBytes` limit their number and size.
+ * Allowed growth: the factor for memory, or bytes if that is more, because V8 and the allocator keep up to 165 MiB;
+ * descriptors for the neighbour's reconnections, and for each helper process that the service started. Helpers come and
+ * go; `helpers` and `helperBytes` limit their number and size.
  */
-const slack = { memory: 1.2, descriptors: 8, byHelper: 5, helpers: 6, helperBytes: 320 * 2 ** 20 };
+const slack = {
+  memory: 1.2,
+  bytes: 256 * 2 ** 20,
+  descriptors: 8,
+  byHelper: 5,
+  helpers: 6,
+  helperBytes: 320 * 2 ** 20,
+};
 
 export function isBack(now: ServiceUsage, before: ServiceUsage): boolean {
   const started = Math.max(0, now.helpers.processes - before.helpers.processes);
   return (
-    now.own.resident <= slack.memory * before.own.resident &&
+    now.own.resident <= Math.max(slack.memory * before.own.resident, before.own.resident + slack.bytes) &&
     now.own.descriptors <= before.own.descriptors + slack.descriptors + started * slack.byHelper &&
     now.helpers.processes <= slack.helpers &&
     now.helpers.resident <= now.helpers.processes * slack.helperBytes
