@@ -28,7 +28,7 @@ export const hasInt8Cache = (
 
 /**
  * Whether a session's `hasEqualRows`. Our attention has them, and so have ONNX Runtime's other operators on x64, except
- * sparse experts. Its matrix products for arm64 were never tried.
+ * sparse experts. Its matrix products for arm64 were never tried. A native session also needs AVX2.
  */
 export const hasEqualRows = (
   { backend, executionProvider }: Runtime,

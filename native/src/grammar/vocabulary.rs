@@ -18,7 +18,7 @@ const MOST_LEXER_STATES: usize = 50_000;
 pub struct Vocabulary {
     /// Unique to this vocabulary.
     pub number: u32,
-    /// Of all tokens, one behind the other: an allocation for each would take five times as much.
+    /// The bytes of all tokens, one behind the other: an allocation for each would take five times as much.
     bytes: Vec<u8>,
     lengths: Vec<i32>,
     end_tokens: Vec<u32>,

@@ -73,7 +73,7 @@ fn give_back(_: &[(usize, usize)]) {}
 struct Mapping {
     start: usize,
     end: usize,
-    /// Of its first byte.
+    /// The place of its first byte.
     first: FilePlace,
 }
 

@@ -14,7 +14,7 @@ pub type Tied = Arc<OnceLock<Arc<Matrix>>>;
 
 /// A look-up whose session is being loaded.
 struct LookUp {
-    /// Of codes, scales and zero points.
+    /// Where codes, scales and zero points begin.
     places: [FilePlace; 3],
     elements: usize,
     matrix: Weak<OnceLock<Arc<Matrix>>>,

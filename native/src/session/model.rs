@@ -275,7 +275,7 @@ impl Model {
         }
         check_rows(tokens, logit_rows)?;
         let mut padded = vec![0; segments.len() * longest];
-        // By token: its place among the padded ones.
+        // The place of each token among the padded ones.
         let mut places = Vec::with_capacity(wanted);
         for (row, segment) in segments.iter().enumerate() {
             if segment.slot != row {

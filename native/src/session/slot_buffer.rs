@@ -94,7 +94,7 @@ impl SlotBuffer {
         }
         let positions = match self.bytes {
             None => positions,
-            // Nobody reads what a group has beside these positions.
+            // Nobody reads the other positions of the groups.
             Some(_) => positions.start - positions.start % GROUP..positions.end.next_multiple_of(GROUP),
         };
         for head in 0..self.heads {

@@ -116,9 +116,9 @@ export async function warmUp(
 export const residentOf = ({ own, helpers }: ServiceUsage) => own.resident + helpers.resident;
 
 /**
- * Allowed growth: the factor for memory, or bytes if that is more, because V8 and the allocator keep up to 165 MiB;
- * descriptors for the neighbour's reconnections, and for each helper process that the service started. Helpers come and
- * go; `helpers` and `helperBytes` limit their number and size.
+ * Allowed growth: the factor for memory, or bytes if that is more, because after all attacks the service keeps up to
+ * 165 MiB and the cause is not known yet; descriptors for the neighbour's reconnections, and for each helper process that
+ * the service started. Helpers come and go; `helpers` and `helperBytes` limit their number and size.
  */
 const slack = {
   memory: 1.2,

@@ -18,7 +18,7 @@ pub enum Part {
 
 /// How caches hold rows of keys and values.
 pub trait Rows: Send + Sync + 'static {
-    /// Of the operator's keys, values and caches.
+    /// The type of the operator's keys, values and caches.
     type Element: Storage;
     type Block<'a>: Block<Set = Self::Set>;
     /// Instructions for the work on a block.
