@@ -136,9 +136,10 @@ export class Service {
     const deadline = sharedClock() + drainTimeoutMs;
     this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
     await this.#connections.leave(Math.min(leaveMs, drainTimeoutMs));
+    // A request that was taken may still have to be tokenized, or its grammar compiled, before the engine has it.
+    await this.#connections.answered(deadline - sharedClock());
     this.#isClosing = true;
     const exporterEnded = this.#library.close();
-    // The engine would refuse a request whose grammar is still being compiled.
     this.#grammars.close();
     const isClosed = (await this.#engine?.drain(Math.max(0, deadline - sharedClock()))) ?? true;
     await this.#closeServer(deadline);

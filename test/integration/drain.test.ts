@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ServiceProcess } from '../support/service-process.ts';
 import { readStream } from '../support/stream-completion.ts';
@@ -58,6 +59,26 @@ describe('SIGTERM', () => {
     await service.logged('draining');
     expect((await service.post('/v1/completions', long)).status).toBe(503);
     expect(await complete()).toEqual({ status: 200, connection: 'close', isKept: true });
+    expect(await service.exited).toBe(0);
+  });
+
+  it('answers a request that it had not yet passed to the engine', async () => {
+    const service = await ServiceProcess.start(settings);
+    const body = JSON.stringify({ prompt: 'Emma', max_tokens: 4 });
+    const headers = { 'content-type': 'application/json', 'content-length': body.length };
+    const asked = request(`${service.url}/v1/completions`, { method: 'POST', headers, agent: false });
+    const answered = once(asked, 'response') as Promise<[IncomingMessage]>;
+    asked.write(body.slice(0, 10));
+    // Answered after the service has read the headers above.
+    await service.post('/tokenize', { prompt: 'x' });
+    service.signal('SIGTERM');
+    await service.logged('draining');
+    // As long as a kept connection is given, and longer than an engine without requests takes to close.
+    await setTimeout(1500);
+    asked.end(body.slice(10));
+    const [answer] = await answered;
+    expect(JSON.parse(String(await buffer(answer)))).toMatchObject({ usage: { completion_tokens: 4 } });
+    expect(answer.headers.connection).toBe('close');
     expect(await service.exited).toBe(0);
   });
 
