@@ -9,7 +9,7 @@ import { refuseBroken } from '../generation/answer-generation.ts';
 import { arrivalOf, type JobContext } from '../generation/generation-job.ts';
 import { refuseWhileDraining } from '../generation/generation-route.ts';
 import { checkGivenTokens, readPrompts, separatePrompts } from '../generation/read-prompt.ts';
-import { writeInTurns } from '../json/in-turns.ts';
+import { writeInTurns, writeListInTurns } from '../json/in-turns.ts';
 import type { ClientLimits } from '../limits/client-limits.ts';
 import {
   findModel,
@@ -134,7 +134,9 @@ export function embeddingsRoute(app: App, dependencies: ServerDependencies, limi
         } finally {
           release();
         }
-        const data = life.sequences.map((each, index) => entryOf(each, index, format));
+        const data = await writeListInTurns(life.sequences, (each, index) =>
+          JSON.stringify(entryOf(each, index, format)),
+        );
         const usage = { prompt_tokens: tokens, total_tokens: tokens };
         const { bytes } = await writeInTurns({ object: 'list', data, model: served.name, usage });
         return reply.type('application/json; charset=utf-8').send(bytes as never);

@@ -58,7 +58,8 @@ export async function writeListInTurns<T>(
   for (const item of items) {
     text.add(index === 0 ? '' : ',', write(item, index));
     index += 1;
-    if (index % 16 === 0) await turns.next();
+    const turn = turns.next();
+    if (turn) await turn;
   }
   text.add(']');
   return text.written();
