@@ -116,8 +116,8 @@ export async function warmUp(
 export const residentOf = ({ own, helpers }: ServiceUsage) => own.resident + helpers.resident;
 
 /**
- * Allowed growth: the factor for memory, or bytes if that is more, because after all attacks the service keeps up to
- * 165 MiB and the cause is not known yet; descriptors for the neighbour's reconnections, and for each helper process that
+ * Allowed growth: the factor for memory, or bytes if that is more, because glibc's heaps, one for each thread, and V8's
+ * keep up to 165 MiB of what all attacks together made them reserve (the same attacks again add 7 MiB); descriptors for the neighbour's reconnections, and for each helper process that
  * the service started. Helpers come and go; `helpers` and `helperBytes` limit their number and size.
  */
 const slack = {
