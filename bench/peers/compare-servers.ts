@@ -28,12 +28,12 @@ export interface Comparison {
 
 const loads: readonly Load[] = [
   { slots: 16, context: 2048, prompts: [128, 512, 1500], streams: [1, 4, 8, 16], behind: [0] },
-  { slots: 8, context: 12_000, prompts: [8000], streams: [1, 4], behind: [2000, 8000] },
+  { slots: 8, context: 12_000, prompts: [], streams: [1, 4], behind: [2000, 8000] },
 ];
-const longest: Load = { slots: 1, context: 31_000, prompts: [30_000], streams: [1], behind: [30_000] };
+const longest: Load = { slots: 1, context: 31_000, prompts: [], streams: [1], behind: [30_000] };
 const quick: readonly Load[] = [
-  { slots: 16, context: 2048, prompts: [512], streams: [1, 8], behind: [0] },
-  { slots: 8, context: 12_000, prompts: [8000], streams: [1, 4], behind: [8000] },
+  { slots: 16, context: 2048, prompts: [512, 1500], streams: [1, 8], behind: [0] },
+  { slots: 8, context: 12_000, prompts: [], streams: [1, 4], behind: [8000] },
 ];
 
 /** The figure of a single stream without a long prompt. */

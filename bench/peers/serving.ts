@@ -25,7 +25,7 @@ export interface Server {
 export interface Load {
   slots: number;
   context: number;
-  /** Prompt lengths. */
+  /** Lengths of prompts of their own. What one stream decodes behind is a prompt, too. */
   prompts: readonly number[];
   /** Numbers of streams that decode at the same time. */
   streams: readonly number[];
@@ -70,7 +70,10 @@ export async function measure(
       for (const streams of load.streams) {
         const prompts = Array.from({ length: streams }, () => prompt(behind || shortPrompt));
         const most = load.context - (behind || shortPrompt);
-        figures[`streams: ${streams}, behind ${behind}, tokens/s`] = await decodeSpeed(server, prompts, most);
+        const { decodeSpeed, firstTokenMs } = await stream(server, prompts, most);
+        if (streams === 1 && behind > 0)
+          figures[`prompt of ${behind}, tokens/s`] = (1000 * behind) / firstTokenMs;
+        figures[`streams: ${streams}, behind ${behind}, tokens/s`] = decodeSpeed;
       }
     figures[`${setting}: memory at the end, MiB`] = memoryMiB(server.pid);
   } finally {
@@ -117,20 +120,23 @@ async function promptSpeed(server: Server, prompts: readonly (readonly number[])
 }
 
 /**
- * Tokens per second of all streams together, from the time at which the last of them has its first token. Streams that
- * began earlier go on until then, so each may take up to `most` tokens; the requests are aborted when enough have come.
+ * Streams that began earlier go on until the last has its first token, so each may take up to `most` tokens; the requests
+ * are aborted when enough have come.
+ * @returns tokens per second of all streams together, from the time at which the last of them has its first token, and
+ *   that time
  */
-async function decodeSpeed(
+async function stream(
   server: Server,
   prompts: readonly (readonly number[])[],
   most: number,
-): Promise<number> {
+): Promise<{ decodeSpeed: number; firstTokenMs: number }> {
   const enough = new AbortController();
-  const finished = Promise.withResolvers<number>();
+  const finished = Promise.withResolvers<{ decodeSpeed: number; firstTokenMs: number }>();
+  const sentAt = performance.now();
   let waiting = prompts.length;
   let startedAt = 0;
   let tokens = 0;
-  const stream = async (prompt: readonly number[]) => {
+  const one = async (prompt: readonly number[]) => {
     let isFirst = true;
     const response = await post(server, { prompt, max_tokens: most, stream: true }, enough.signal);
     if (!response.ok) throw new Error(`${server.url}: ${response.status} ${await response.text()}`);
@@ -142,12 +148,15 @@ async function decodeSpeed(
       } else if (waiting === 0) {
         tokens += 1;
         if (tokens === decoded * prompts.length)
-          finished.resolve((1000 * tokens) / (performance.now() - startedAt));
+          finished.resolve({
+            decodeSpeed: (1000 * tokens) / (performance.now() - startedAt),
+            firstTokenMs: startedAt - sentAt,
+          });
       }
     });
     throw new Error(`a stream ended before all had decoded together for ${decoded} tokens`);
   };
-  const streams = prompts.map((prompt) => stream(prompt).catch(finished.reject));
+  const streams = prompts.map((prompt) => one(prompt).catch(finished.reject));
   try {
     return await finished.promise;
   } finally {
