@@ -113,11 +113,11 @@ const settings = {
   promptLookup: flag({
     default: true,
     description:
-      'Sequences get guesses of their next tokens from their own text, which the model checks in one step: of a decoder-only model in batches too, of an encoder-decoder alone. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on an x64 CPU.',
+      'Sequences get guesses of their next tokens from their own text, which the model checks in one step: of a decoder-only model in batches too, of an encoder-decoder alone. Tokens stay the same; rewriting and extracting text gets faster. Only with the native backend on an x64 CPU with AVX2.',
   }),
   draft: optionalText({
     description:
-      'Smaller models that propose next tokens for larger ones, which check several in one step: `<model>=<draft>`, several of them separated by commas; names as in requests, so `<model>:<precision>` too. Both need the same vocabulary. Tokens stay the same. Each draft is loaded together with its model. Only with the native backend on an x64 CPU, and not for models with sparse experts.',
+      'Smaller models that propose next tokens for larger ones, which check several in one step: `<model>=<draft>`, several of them separated by commas; names as in requests, so `<model>:<precision>` too. Both need the same vocabulary. Tokens stay the same. Each draft is loaded together with its model. Only with the native backend on an x64 CPU with AVX2, and not for models with sparse experts.',
   }),
   maxQueuedRequests: whole(1, 1_000_000, {
     default: 256,

@@ -26,15 +26,6 @@ export const hasInt8Cache = (
 ): boolean =>
   backend === 'native' && executionProvider === 'cpu' && graphs.encoder === null && wanted === 'int8';
 
-/**
- * Whether a session's `hasEqualRows`. Our attention has them, and so have ONNX Runtime's other operators on x64, except
- * sparse experts. Its matrix products for arm64 were never tried. A native session also needs AVX2.
- */
-export const hasEqualRows = (
-  { backend, executionProvider }: Runtime,
-  { moe }: Pick<Manifest, 'moe'>,
-): boolean => backend === 'native' && executionProvider === 'cpu' && moe === null && process.arch === 'x64';
-
 /** Chooses a completion's tokens. Made by a session's `startSampling`, for that session only. */
 export interface Sampling {
   /** Frees its resources: no more tokens are wanted. */
@@ -187,4 +178,6 @@ export interface SessionOptions {
   threads: number;
   /** Whether the cache holds int8, where `hasInt8Cache` allows it. */
   int8Cache?: boolean;
+  /** Bytes for weights and intermediate results on a GPU. The caches are not part of it. */
+  memoryLimit?: number;
 }

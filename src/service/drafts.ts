@@ -6,7 +6,8 @@ import type { VocabularyData } from '../catalog/tokenizer/vocabulary.ts';
 import type { EngineOptions, ModelSpec } from '../engine/protocol/messages.ts';
 import { ConfigurationError } from '../errors.ts';
 import type { Export } from '../export/export-checkpoint.ts';
-import { hasEqualRows, type Runtime } from '../runtime/session.ts';
+import { hasEqualRows } from '../runtime/native/native-session.ts';
+import type { Runtime } from '../runtime/session.ts';
 import { type Checkpoints, planAlone } from './checkpoints.ts';
 import type { ModelSource } from './model-sources.ts';
 import type { ResidentModels } from './resident-models.ts';
@@ -79,7 +80,7 @@ export class Drafts {
     };
     if (!hasEqualRows(runtime, drafted.manifest))
       return withoutEffect(
-        'a draft needs the native backend on an x64 CPU and a model without sparse experts, whose tokens do not depend on how many are computed at once',
+        'a draft needs the native backend on an x64 CPU with AVX2 and a model without sparse experts, whose tokens do not depend on how many are computed at once',
       );
     // A reload may have removed it since the start.
     const draft = models.get(name);

@@ -44,6 +44,18 @@ export interface Proposal {
   count: number;
 }
 
+/** A row for which more tokens are proposed. */
+interface Proposing {
+  /** Index of its proposal. */
+  row: number;
+  slot: DraftSlot;
+  count: number;
+  /** Tokens that the draft reads next. */
+  next: number[];
+  endTokens: readonly number[];
+  sampling: Sampling;
+}
+
 /**
  * A smaller model that proposes the next tokens of a model's sequences. Its own slot cache follows each sequence: what
  * it has not read yet, it reads before it proposes, and proposals that turned out wrong are overwritten. It chooses
@@ -201,7 +213,7 @@ export class Draft {
   }
 
   async #proposeAll(rows: readonly Proposal[], proposed: number[][]): Promise<void> {
-    let going = rows.flatMap(({ completion, count }, row) => {
+    let going: Proposing[] = rows.flatMap(({ completion, count }, row) => {
       const slot = this.#slotOf(completion);
       const next = this.#unreadOf(slot, completion);
       if (next.length === 0 || !this.#makeRoom(slot, lengthOf(completion) + count)) return [];
@@ -209,19 +221,26 @@ export class Draft {
       const { endTokens } = completion.samplingRequest;
       return [{ row, slot, count, next, endTokens, sampling: completion.sampling!.fork() }];
     });
-    while (going.length > 0) {
-      const choices = await this.#run(going);
-      going = going.flatMap((one, i) => {
-        one.slot.tokens.push(...one.next);
-        const choice = choices[i]!;
-        if (choice === 'late' || choice instanceof SamplingError || choice.token >= this.#vocabSize)
-          return [];
-        const own = proposed[one.row]!;
-        own.push(choice.token);
-        const isLast = own.length >= one.count || one.endTokens.includes(choice.token);
-        return isLast ? [] : [{ ...one, next: [choice.token] }];
-      });
+    const forks = going.map(({ sampling }) => sampling);
+    try {
+      while (going.length > 0) going = await this.#proposeOne(going, proposed);
+    } finally {
+      for (const fork of forks) fork.end();
     }
+  }
+
+  /** @returns the rows that go on */
+  async #proposeOne(going: readonly Proposing[], proposed: number[][]): Promise<Proposing[]> {
+    const choices = await this.#run(going);
+    return going.flatMap((one, i) => {
+      one.slot.tokens.push(...one.next);
+      const choice = choices[i]!;
+      if (choice === 'late' || choice instanceof SamplingError || choice.token >= this.#vocabSize) return [];
+      const own = proposed[one.row]!;
+      own.push(choice.token);
+      const isLast = own.length >= one.count || one.endTokens.includes(choice.token);
+      return isLast ? [] : [{ ...one, next: [choice.token] }];
+    });
   }
 
   /** Appends each row's next tokens to its slot, and chooses the token behind them. */
