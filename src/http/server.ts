@@ -75,6 +75,7 @@ export function buildServer(dependencies: ServerDependencies): App {
     trustProxy: config.trustedProxies,
     requestTimeout: arrival.wholeMs,
     connectionTimeout: config.requestTimeoutMs + idleBeyondMs,
+    keepAliveTimeout: config.requestTimeoutMs + idleBeyondMs,
     http: {
       headersTimeout: arrival.headersMs,
       connectionsCheckingInterval: arrival.checkMs,

@@ -67,7 +67,7 @@ const fields = {
   max_completion_tokens: optionalInteger({
     minimum: 1,
     description:
-      'Maximum tokens to generate. The service refuses more than the model has room for. The default is the model’s `max_new_tokens`, else the remaining room.',
+      'Maximum tokens to generate. The service refuses more than the model has room for. The default is the model’s `max_new_tokens`, else 2048, or the remaining room if that is less.',
   }),
   max_tokens: optionalInteger({
     minimum: 1,

@@ -79,7 +79,7 @@ export const responseFields = {
   max_output_tokens: optionalInteger({
     minimum: 1,
     description:
-      'Maximum tokens to generate. The service refuses more than the model has room for. The default is the model’s `max_new_tokens`, else the remaining room.',
+      'Maximum tokens to generate. The service refuses more than the model has room for. The default is the model’s `max_new_tokens`, else 2048, or the remaining room if that is less.',
   }),
   text: optional<TextConfig>('object', {
     properties: {
