@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { hasHalfCache } from '../catalog/cache-bytes.ts';
 import { type Manifest, type Precision, precisions } from '../catalog/manifest.ts';
+import type { NativeAddon } from './native/native-addon.ts';
 
 /** How the native addon requests a provider from ONNX Runtime. */
 interface ProviderRequest {
@@ -20,8 +21,14 @@ interface Provider {
   auto: { because: string; precisions: readonly Precision[] } | null;
   /** Why it cannot run an export; null: it can. */
   exportFault(manifest: Pick<Manifest, 'precision' | 'cross'>): string | null;
-  /** @param folder the export folder @returns null for the CPU, which needs no request */
-  request(folder: string, precision: Precision): ProviderRequest | null;
+  /** Free bytes of the memory in which models live, if that is not the host's. */
+  freeMemory: ((addon: Pick<NativeAddon, 'freeCudaMemory'>) => number) | null;
+  /**
+   * @param folder the export folder
+   * @param memoryLimit bytes that it may take of its memory for weights and intermediate results
+   * @returns null for the CPU, which needs no request
+   */
+  request(folder: string, precision: Precision, memoryLimit?: number): ProviderRequest | null;
 }
 
 const anyExport = () => null;
@@ -35,6 +42,7 @@ const providers = {
     isPortable: true,
     auto: null,
     exportFault: anyExport,
+    freeMemory: null,
     request: () => null,
   },
   cuda: {
@@ -48,10 +56,16 @@ const providers = {
       const fitting = precisions.filter((precision) => hasHalfCache({ ...manifest, precision })).join(', ');
       return `the CUDA provider supports attention only over float16 caches; export it as ${fitting}`;
     },
-    request: () => ({
+    freeMemory: (addon) => addon.freeCudaMemory(),
+    request: (_folder, _precision, memoryLimit) => ({
       provider: 'CUDA',
-      // The arena grows by the requested size, not by doubling. Without TF32, float32 products match other providers'.
-      providerOptions: { arena_extend_strategy: 'kSameAsRequested', use_tf32: '0' },
+      providerOptions: {
+        // The arena grows by the requested size, not by doubling.
+        arena_extend_strategy: 'kSameAsRequested',
+        // Without TF32, float32 products match other providers'.
+        use_tf32: '0',
+        ...(memoryLimit !== undefined && { gpu_mem_limit: String(memoryLimit) }),
+      },
       kernels: true,
     }),
   },
@@ -61,6 +75,7 @@ const providers = {
     // It takes minutes to start.
     auto: null,
     exportFault: anyExport,
+    freeMemory: null,
     request: (folder, precision) => ({
       provider: 'TensorRT',
       providerOptions: {
@@ -78,6 +93,7 @@ const providers = {
     // It may be a software device.
     auto: null,
     exportFault: anyExport,
+    freeMemory: null,
     request: () => ({ provider: 'WebGPU', providerOptions: {}, kernels: false }),
   },
 } as const satisfies Record<string, Provider>;

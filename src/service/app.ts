@@ -135,9 +135,8 @@ export class Service {
     const { drainTimeoutMs } = this.#config;
     const deadline = sharedClock() + drainTimeoutMs;
     this.#logger.info({ withinMs: drainTimeoutMs }, 'draining');
-    await this.#connections.leave(Math.min(leaveMs, drainTimeoutMs));
-    // A request that was taken may still have to be tokenized, or its grammar compiled, before the engine has it.
-    await this.#connections.answered(deadline - sharedClock());
+    // Not only those that the engine has: others are still tokenized, or their grammar is compiled.
+    await this.#connections.leave(leaveMs, drainTimeoutMs);
     this.#isClosing = true;
     const exporterEnded = this.#library.close();
     this.#grammars.close();

@@ -232,12 +232,14 @@ export class ModelLibrary {
 
   /** Keeps the models of a path that cannot be read at the moment, such as one that is not mounted. */
   #keepUnreadable(found: readonly ModelSource[]): ModelSource[] {
+    const readable = new Set(found.filter(({ place }) => !('reason' in place)).map(({ id }) => id));
     return found.flatMap((source) => {
       if (!('reason' in source.place)) return [source];
       const before = [...this.#sources.values()].filter(({ path }) => path === source.path);
       if (before.length === 0) return [source];
       this.#logger.error({ reason: source.place.reason }, 'models stay as they were');
-      return before;
+      // One that another path has now comes from there.
+      return before.filter(({ id }) => !readable.has(id));
     });
   }
 

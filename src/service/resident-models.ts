@@ -2,6 +2,7 @@ import { memoryOf, notReady, type ServedModel, usualLoadSeconds } from '../catal
 import type { Config } from '../config/config.ts';
 import type { AdmissionLimits } from '../engine/client/admission.ts';
 import type { EngineClient } from '../engine/client/engine-client.ts';
+import { within } from '../engine/client/supervised-worker.ts';
 import type { Clock } from '../engine/protocol/clock.ts';
 import type { ModelToLoad } from '../engine/protocol/messages.ts';
 import { ServiceError } from '../errors.ts';
@@ -51,8 +52,8 @@ interface Entry {
   loaded: Promise<void>;
   /** Settles once it is unloaded; null: it stays. */
   leaving: Promise<void> | null;
-  /** Called when its last use ends. */
-  onIdle: () => void;
+  /** Settles when its last use ends; null: nobody waits for that. */
+  idle: PromiseWithResolvers<void> | null;
   /** Settles once its first load has succeeded or failed, or once it is clear that it need not be loaded. */
   readonly settled: PromiseWithResolvers<void>;
 }
@@ -64,6 +65,8 @@ interface Entry {
 export class ResidentModels {
   readonly #parts: ResidentModelsParts;
   readonly #entries = new Map<string, Entry>();
+  /** Removed, but still in the engine's memory. */
+  readonly #going = new Set<Entry>();
   readonly #waits: LoadWaits;
   #engine: EngineModels | null = null;
   /** Memory of the process without models, at least. */
@@ -108,7 +111,7 @@ export class ResidentModels {
       isInEngine: false,
       loaded: Promise.resolve(),
       leaving: null,
-      onIdle: () => {},
+      idle: null,
       settled: Promise.withResolvers(),
     };
     this.#entries.set(model.name, entry);
@@ -134,15 +137,19 @@ export class ResidentModels {
     return this.#entries.get(name)?.isInEngine ?? false;
   }
 
-  /** Removes a model; its requests get `withinMs` to end. */
+  /** Removes a model; its requests, also those that the engine does not have yet, get `withinMs` to end. */
   async remove(name: string, withinMs: number): Promise<void> {
     const entry = this.#entries.get(name);
     if (!entry) return;
+    const until = performance.now() + withinMs;
     this.#entries.delete(name);
+    if (entry.isInEngine) this.#going.add(entry);
     this.#waits.refuse(name, notReady(name, null));
     entry.settled.resolve();
-    await this.#engine!.unloadModel(name, withinMs);
-    entry.onIdle();
+    if (entry.uses > 0) await within(withinMs, idle(entry));
+    await this.#engine!.unloadModel(name, Math.max(0, until - performance.now()));
+    this.#going.delete(entry);
+    entry.idle?.resolve();
     this.#decide();
   }
 
@@ -212,7 +219,8 @@ export class ResidentModels {
   }
 
   get #residents(): Resident[] {
-    return [...this.#entries.values()].map(residentOf);
+    const going = [...this.#going].map((entry) => ({ ...residentOf(entry), state: 'unloading' as const }));
+    return [...[...this.#entries.values()].map(residentOf), ...going];
   }
 
   get #limits(): ResidencyLimits {
@@ -283,11 +291,7 @@ export class ResidentModels {
     const { model } = entry;
     const isRemoved = () => this.#entries.get(model.name) !== entry;
     this.#parts.changeState(model.name, { state: 'unloading' });
-    if (entry.uses > 0) {
-      const idle = Promise.withResolvers<void>();
-      entry.onIdle = idle.resolve;
-      await idle.promise;
-    }
+    if (entry.uses > 0) await idle(entry);
     if (isRemoved()) return;
     await this.#engine!.unloadModel(model.name, letGoMs);
     if (isRemoved()) return;
@@ -308,7 +312,8 @@ export class ResidentModels {
       entry.uses -= 1;
       entry.usedAt = this.#parts.clock();
       if (entry.uses > 0) return;
-      entry.onIdle();
+      entry.idle?.resolve();
+      entry.idle = null;
       this.#decide();
     };
   }
@@ -317,6 +322,12 @@ export class ResidentModels {
     this.#parts.metrics.rejected(entry.model.name, 'not_ready', 1);
     return notReady(entry.model.name, entry.model.state, entry.loadSeconds);
   }
+}
+
+/** Settles when the last use of a model in use ends. */
+function idle(entry: Entry): Promise<void> {
+  entry.idle ??= Promise.withResolvers();
+  return entry.idle.promise;
 }
 
 const shuttingDown = () =>

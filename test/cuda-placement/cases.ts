@@ -28,11 +28,15 @@ const exported = (model: string, precision: Precision) =>
   ensureExport(join(import.meta.dirname, '../../models', model), precision);
 
 /** Opens a case on the stand-in. Only in a process that has its libraries (run-on-stand-in.ts). */
-export async function open({ model, precision }: Case, verbose = false): Promise<NativeSession> {
+export async function open(
+  { model, precision }: Case,
+  { verbose = false, memoryLimit }: { verbose?: boolean; memoryLimit?: number } = {},
+): Promise<NativeSession> {
   const { addon, reason } = { reason: '', ...loadNativeAddon() };
   if (addon === null) throw new Error(reason);
   const { folder, manifest } = await exported(model, precision);
-  const options = { folder, slots: 4, maxContext: 256, threads: 1 };
+  const limit = memoryLimit === undefined ? {} : { memoryLimit };
+  const options = { folder, slots: 4, maxContext: 256, threads: 1, ...limit };
   const library = join(process.env.STAND_IN_LIBRARIES!, 'libonnxruntime.so.1');
   return NativeSession.open(manifest, options, { addon, library }, { executionProvider: 'cuda', verbose });
 }

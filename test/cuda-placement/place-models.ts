@@ -17,7 +17,7 @@ const ledger = new Ledger(process.env.STAND_IN_LEDGER!);
 for (const each of cases) {
   writeSync(2, `# ${each.model} ${each.precision}\n`);
   ledger.take();
-  const session = await open(each, true);
+  const session = await open(each, { verbose: true });
   const counts: Life['counts'] = { load: ledger.take() };
   await live(session, async (phase, work) => {
     if (phase === 'decode') await work();

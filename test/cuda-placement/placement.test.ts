@@ -6,6 +6,7 @@ import { cases } from './cases.ts';
 import type { Failure } from './fail-calls.ts';
 import { type Counts, sum } from './ledger.ts';
 import { decodedRows, type Phase } from './life.ts';
+import type { Limits } from './limit-memory.ts';
 import type { Life } from './place-models.ts';
 import { type Placement, readPlacements } from './placement-log.ts';
 import { getLibraries, runOnStandIn } from './run-on-stand-in.ts';
@@ -142,6 +143,21 @@ it.concurrent.each([
     expect(unnoticed.filter(({ call }) => !overlooked.includes(call))).toEqual([]);
   },
 );
+
+it('the service knows what memory the GPU has, and refuses with figures what does not fit', async () => {
+  const { lines, log, fault } = await runOnStandIn<Limits>(libraries, 90, ['limit-memory.ts']);
+  expect(fault, log.slice(-2000)).toBeNull();
+  const [{ free, tooLittle, tooLarge }] = lines as [Limits];
+  const [before, during, after] = free;
+  expect(before).toBe(80 * 2 ** 30);
+  // Weights of 4 MB, and the caches of four slots.
+  expect(before - during).toBeGreaterThan(5_000_000);
+  expect(after).toBe(before);
+  expect(tooLittle).toMatch(/Available memory of \d+ is smaller than requested bytes of \d+/);
+  expect(tooLarge).toMatch(
+    /needs at least 90.0 GiB of GPU memory.*80.0 GiB are available. Serve fewer models, or use a GPU with more memory/,
+  );
+});
 
 function rowOf(capability: number, model: string, precision: string): Row {
   return found.get(capability)!.find((row) => row.model === model && row.precision === precision)!;

@@ -21,6 +21,21 @@ it('takes models while they fit together, and says what the one that does not ne
   budget.reserve(need);
 });
 
+it('lets a model take what the others leave, and names the memory of a GPU', () => {
+  const budget = new MemoryBudget(10 * gibibyte, {
+    name: 'GPU memory',
+    remedy: 'use a GPU with more memory',
+  });
+  const need = { weights: 2 * gibibyte, cache: gibibyte, slots: 16, positions: 2048, isGrowing: false };
+  budget.reserve(need);
+  expect(budget.besidesCache(need)).toBe(9 * gibibyte);
+  budget.reserve(need);
+  expect(budget.besidesCache(need)).toBe(6 * gibibyte);
+  expect(() => budget.reserve({ ...need, weights: 8 * gibibyte })).toThrow(
+    /needs at least 9.0 GiB of GPU memory.*4.0 GiB are available. Serve fewer models, or use a GPU with more memory/,
+  );
+});
+
 it('gives a cache that grows what is usual, up to a share of what the weights leave', () => {
   const budget = new MemoryBudget(11 * gibibyte);
   expect(budget.cacheBudget(gibibyte, 3 * gibibyte)).toBe(3 * gibibyte);

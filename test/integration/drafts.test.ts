@@ -8,6 +8,7 @@ import { SequenceLife } from '../../src/engine/protocol/sequence-life.ts';
 import { loadModel } from '../../src/engine/worker/load-model.ts';
 import { MemoryBudget } from '../../src/engine/worker/memory-budget.ts';
 import type { ModelEngine } from '../../src/engine/worker/model-engine.ts';
+import { weightsBytes } from '../../src/engine/worker/model-memory.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
 import type { Runtime, Session } from '../../src/runtime/session.ts';
@@ -38,10 +39,14 @@ async function load(model: string, precision: Precision, draft: [string, Precisi
   return await loadWith(model, precision, exported && { name: draft[0], folder: exported.folder });
 }
 
-async function loadWith(model: string, precision: Precision, draft: ModelSpec['draft'] | null) {
+async function loadWith(
+  model: string,
+  precision: Precision,
+  draft: ModelSpec['draft'] | null,
+  memory = new MemoryBudget(2 ** 33),
+) {
   const checkpoint = join(models, model);
   const faults: unknown[] = [];
-  const memory = new MemoryBudget(2 ** 33);
   const clock = new ManualClock();
   const msOfCalls = [10, 1];
   const engine = await loadModel(
@@ -160,6 +165,23 @@ describeNative('a model with a draft', () => {
     expect(events.get('a')!.at(-1)?.type).toBe('finished');
     expect(faults).toEqual([expect.stringContaining('its draft gone failed and stays off')]);
     await engine.close();
+  });
+
+  it('has room where memory is short, but not at the cost of half of the model’s cache', async () => {
+    const [model, draft] = await Promise.all(
+      (['fp32', 'int4'] as const).map((precision) => ensureExport(join(models, 'austen-gemma3'), precision)),
+    );
+    const weights = await weightsBytes(model!.manifest, model!.folder);
+    const faultsWithin = async (bytes: number) => {
+      const memory = new MemoryBudget(weights + bytes);
+      const small = { name: 'small', folder: draft!.folder };
+      const { engine, faults } = await loadWith('austen-gemma3', 'fp32', small, memory);
+      await engine.close();
+      return faults;
+    };
+    // A cache gets at most 0.7 of what is left, so the draft's 1.9 MB would not fit behind it.
+    expect(await faultsWithin(5_000_000)).toEqual([]);
+    expect(await faultsWithin(3_000_000)).toEqual([expect.stringContaining('of memory')]);
   });
 });
 

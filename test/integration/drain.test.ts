@@ -66,7 +66,9 @@ describe('SIGTERM', () => {
     const service = await ServiceProcess.start(settings);
     const body = JSON.stringify({ prompt: 'Emma', max_tokens: 4 });
     const headers = { 'content-type': 'application/json', 'content-length': body.length };
-    const asked = request(`${service.url}/v1/completions`, { method: 'POST', headers, agent: false });
+    const agent = new Agent({ keepAlive: true });
+    onTestFinished(() => agent.destroy());
+    const asked = request(`${service.url}/v1/completions`, { method: 'POST', headers, agent });
     const answered = once(asked, 'response') as Promise<[IncomingMessage]>;
     asked.write(body.slice(0, 10));
     // Answered after the service has read the headers above.
@@ -79,6 +81,21 @@ describe('SIGTERM', () => {
     const [answer] = await answered;
     expect(JSON.parse(String(await buffer(answer)))).toMatchObject({ usage: { completion_tokens: 4 } });
     expect(answer.headers.connection).toBe('close');
+    expect(await service.exited).toBe(0);
+  });
+
+  it('answers both requests of a client that sent the second before it had the answer', async () => {
+    const service = await ServiceProcess.start(settings);
+    const { hostname, port } = new URL(service.url);
+    const socket = connect(Number(port), hostname);
+    const body = JSON.stringify({ prompt: 'Emma', max_tokens: 100, ignore_eos: true, temperature: 0 });
+    const asked = `POST /v1/completions HTTP/1.1\r\nHost: ${hostname}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    socket.write(asked + asked);
+    // Answered after the service has read what came before.
+    await service.post('/tokenize', { prompt: 'x' });
+    service.signal('SIGTERM');
+    const answers = String(await buffer(socket));
+    expect(answers.match(/"completion_tokens":100/g)).toHaveLength(2);
     expect(await service.exited).toBe(0);
   });
 
@@ -104,7 +121,7 @@ describe('SIGTERM', () => {
     const socket = connect(Number(port), hostname).on('error', () => {});
     onTestFinished(() => void socket.destroy());
     socket.write(
-      `POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
+      `POST /tokenize HTTP/1.1\r\nHost: ${hostname}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
     );
     socket.write(body);
     // Without a listener for data, the socket only reads as much as fits a small buffer.

@@ -206,16 +206,26 @@ const inherited = ['LD_LIBRARY_PATH', 'TZ'];
 
 /** A process that runs code from checkpoints (text-worker.ts), one job at a time. It ends with the service. */
 class TextProcess {
-  readonly #child: ChildProcess;
+  /** null: it could not be started. */
+  readonly #child: ChildProcess | null;
   #result: PromiseWithResolvers<TextResult> | null = null;
   readonly #readings = new Set<number>();
   /** Why the process ended or is about to; null while it is alive. */
   #end: TextFailure | null = null;
 
   constructor() {
+    try {
+      this.#child = this.#start();
+    } catch (error) {
+      this.#child = null;
+      this.#end = { reason: 'other', message: (error as Error).message };
+    }
+  }
+
+  #start(): ChildProcess {
     const free = process.availableMemory() / 2 ** 20 / 8;
     const heap = Math.floor(Math.min(heapMegabytes.max, Math.max(heapMegabytes.min, free)));
-    this.#child = fork(new URL('./text-worker.ts', import.meta.url), [], {
+    const child = fork(new URL('./text-worker.ts', import.meta.url), [], {
       serialization: 'advanced',
       // Only its results matter, not V8's long report when it runs out of memory.
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
@@ -227,15 +237,16 @@ class TextProcess {
         }),
       ),
     });
-    this.#child.unref();
-    this.#child.channel?.unref();
-    this.#child.on('message', (result: TextResult) => this.#settle(result));
-    this.#child.on('error', ({ message }) => this.#ended({ reason: 'other', message }));
-    this.#child.on('exit', (code, signal) => {
+    child.unref();
+    child.channel?.unref();
+    child.on('message', (result: TextResult) => this.#settle(result));
+    child.on('error', ({ message }) => this.#ended({ reason: 'other', message }));
+    child.on('exit', (code, signal) => {
       const message = `the process ended with ${signal ?? code}`;
       // V8 aborts when an allocation fails; the kernel kills the process when no memory is left.
       this.#ended({ reason: signal === null ? 'other' : 'memory', message });
     });
+    return child;
   }
 
   get isAlive(): boolean {
@@ -247,12 +258,15 @@ class TextProcess {
     return this.#readings.has(reading);
   }
 
-  perform(sent: SentTextJob): Promise<TextResult> {
+  async perform(sent: SentTextJob): Promise<TextResult> {
+    // Without a free file descriptor, Node makes a child without a channel, and reports the error later.
+    if (!this.#child?.connected) this.#ended({ reason: 'other', message: 'it could not be started' });
+    if (this.#end !== null) return { failure: this.#end };
     this.#result = Promise.withResolvers();
     const { promise } = this.#result;
     const withinMs = sent.loadMs + sent.jobMs + graceMs;
     const timer = setTimeout(() => this.end('time', 'one of its steps could not be interrupted'), withinMs);
-    this.#child.send(sent, (error) => {
+    this.#child!.send(sent, (error) => {
       if (error) this.end('other', error.message);
     });
     return promise.finally(() => {
@@ -264,13 +278,13 @@ class TextProcess {
   forget({ checkpoint, reading }: TextSource): void {
     this.#readings.delete(reading);
     // A process that has ended has nothing to forget.
-    if (this.isAlive) this.#child.send({ forget: checkpoint }, () => {});
+    if (this.isAlive && this.#child?.connected) this.#child.send({ forget: checkpoint }, () => {});
   }
 
   /** Kills the process. */
   end(reason: TextFailure['reason'], message: string): void {
     this.#ended({ reason, message });
-    this.#child.kill('SIGKILL');
+    this.#child?.kill('SIGKILL');
   }
 
   #ended(failure: TextFailure): void {

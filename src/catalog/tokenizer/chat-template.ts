@@ -40,6 +40,9 @@ export class ChatTemplateError extends Error {
   }
 }
 
+/** A character that no template writes by itself. */
+export const mark = '\u2042';
+
 /** Names of template variables that a request may not set. */
 export const reservedVariables: readonly string[] = [
   ...['messages', 'tools', 'add_generation_prompt'],
@@ -111,7 +114,7 @@ export class ChatTemplate {
     const text = this.#render({
       ...this.#specialTokens,
       ...variables,
-      messages: messages.map((message) => ({
+      messages: (continuesFinal ? withMark(messages) : messages).map((message) => ({
         ...message,
         content: formContent(this.#contentForm, message.role, message.content),
       })),
@@ -119,7 +122,7 @@ export class ChatTemplate {
       add_generation_prompt: addGenerationPrompt,
       [raiseName]: raise,
     });
-    return continuesFinal ? uptoContent(text, messages.at(-1)!) : text;
+    return continuesFinal ? uptoMark(text) : text;
   }
 
   #render(context: Record<string, unknown>): string {
@@ -133,9 +136,28 @@ export class ChatTemplate {
   }
 }
 
-function uptoContent(text: string, { content }: ChatMessage): string {
-  const final = (typeof content === 'string' ? content : content.at(-1)!.text).trim();
-  const at = text.lastIndexOf(final);
-  if (final === '' || at < 0) throw new FinalMessageError();
-  return text.slice(0, at + final.length);
+/**
+ * Marks the end of the last message's text, without white space there. The text alone could be found again in what the
+ * template writes after it, such as the `<` of `<end_of_turn>`.
+ * @throws FinalMessageError if there is no text
+ */
+function withMark(messages: readonly ChatMessage[]): ChatMessage[] {
+  const final = messages.at(-1)!;
+  const marked = (text: string) => {
+    if (text.trim() === '') throw new FinalMessageError();
+    return text.trim() + mark;
+  };
+  const { content } = final;
+  const newContent =
+    typeof content === 'string'
+      ? marked(content)
+      : content.with(-1, { ...content.at(-1)!, text: marked(content.at(-1)!.text) });
+  return messages.with(-1, { ...final, content: newContent });
+}
+
+/** @throws FinalMessageError if the template does not write the text as it is */
+function uptoMark(text: string): string {
+  const at = text.lastIndexOf(mark);
+  if (at < 0) throw new FinalMessageError();
+  return text.slice(0, at);
 }

@@ -1,4 +1,4 @@
-import type { ChatMessage, ChatRendering, ChatTemplate } from './chat-template.ts';
+import { type ChatMessage, type ChatRendering, type ChatTemplate, mark } from './chat-template.ts';
 
 /**
  * How a chat template writes the tool calls of an assistant. A list of calls is `open`, then for each call its name,
@@ -29,8 +29,6 @@ export interface ToolTemplate {
 }
 
 const question: ChatMessage = { role: 'user', content: 'q' };
-/** A character that no template writes by itself. */
-const mark = '\u2042';
 const names = ['probe_one', 'probe_two'] as const;
 const args = { count: 1, text: 'x' };
 const usualIds = ['call_1', 'call_2'] as const;

@@ -134,9 +134,14 @@ export class EngineClient implements Engine {
   }
 
   #abort(ids: readonly string[]): void {
-    if (ids.length === 0) return;
-    if (this.#worker.isRunning) this.#worker.post({ type: 'abort', ids });
-    else this.#requests.abort(ids);
+    // A new worker gets the waiting requests of a model only once it has loaded it.
+    const isThere = (id: string) => {
+      const model = this.#requests.modelOf(id);
+      return this.#worker.isRunning && (model === undefined || this.#models.isReady(model));
+    };
+    const { there = [], here = [] } = Object.groupBy(ids, (id) => (isThere(id) ? 'there' : 'here'));
+    if (there.length > 0) this.#worker.post({ type: 'abort', ids: there });
+    if (here.length > 0) this.#requests.abort(here);
   }
 
   async #drain(withinMs: number, closeWithinMs: number, endWithinMs: number): Promise<boolean> {

@@ -131,6 +131,11 @@ export class EngineModels {
     }
   }
 
+  /** Whether the worker has it, even if it is about to leave. */
+  isReady(name: string): boolean {
+    return this.#models.get(name)?.state.state === 'ready';
+  }
+
   /** @throws ServiceError not_ready */
   requireReady(name: string): void {
     const model = this.#models.get(name);

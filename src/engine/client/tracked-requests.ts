@@ -85,6 +85,11 @@ export class TrackedRequests {
     if (isEnd(event)) this.#forget(event.id, group);
   }
 
+  /** undefined: the request has ended. */
+  modelOf(id: string): string | undefined {
+    return this.#tracked.get(id)?.life.request.model;
+  }
+
   /** Requests for `model` that have no slot yet, in order of arrival. */
   waitingFor(model: string): EngineRequest[] {
     return this.#pick(({ request, startedAt }) => request.model === model && startedAt === null).map(

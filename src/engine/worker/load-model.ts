@@ -15,7 +15,7 @@ import { StepTimes } from '../scheduler/step-times.ts';
 import { Draft } from './guesses/draft.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { ModelEngine } from './model-engine.ts';
-import { type MemoryPlan, planMemory, spareSlots } from './model-memory.ts';
+import { type MemoryPlan, planMemory, spareSlots, weightsBytes } from './model-memory.ts';
 import { TimedSession } from './timed-session.ts';
 
 /** Maximum tokens of the trial prompt. */
@@ -88,14 +88,14 @@ export async function loadModel(
   context: LoadContext,
 ): Promise<ModelEngine> {
   const { stepTokens, stepMs, prefillChunk } = context.options;
-  const opened = await openModel(spec, context);
+  const opened = await openModel(spec, context, await draftWeights(spec));
   const { manifest, plan, session, memory, capacity, release } = opened;
   const draft = await openDraft(spec, opened, context);
   const { need, slotCapacity } = plan;
   const data = await reading.catch(async (error) => {
+    await Promise.allSettled([session.close(), draft?.draft.close()]);
     release();
     draft?.release();
-    await Promise.all([session.close(), draft?.draft.close()]);
     throw error;
   });
   const tokenizer = new Vocabulary(data);
@@ -139,9 +139,21 @@ export async function loadModel(
   });
 }
 
+/** Bytes of its draft's weights. */
+async function draftWeights({ draft }: ModelSpec): Promise<number> {
+  // A draft that cannot be read fails where it is opened.
+  const manifest = draft && (await readManifest(draft.folder).catch(() => null));
+  return manifest ? weightsBytes(manifest, draft.folder) : 0;
+}
+
+/**
+ * @param kept bytes that its cache leaves for a draft, unless the operator has set the cache's size, or that would take
+ *   more than half of it: a draft only makes the model faster
+ */
 async function openModel(
   spec: Pick<ModelSpec, 'folder' | 'cacheMemory'>,
   context: LoadContext,
+  kept = 0,
 ): Promise<Opened> {
   const { threads, prefillChunk } = context.options;
   const manifest = await readManifest(spec.folder);
@@ -152,7 +164,12 @@ async function openModel(
     );
   }
   const options = { ...context.options, cacheMemory: spec.cacheMemory ?? context.options.cacheMemory };
-  const plan = await planMemory(manifest, spec.folder, options, context.memory);
+  const plan = await planMemory(manifest, spec.folder, options, {
+    cacheBudget: (weights, usual) => {
+      const [alone, beside] = [0, kept].map((more) => context.memory.cacheBudget(weights + more, usual));
+      return 2 * beside! >= alone! ? beside! : alone!;
+    },
+  });
   const { need, layers, int8Cache, maxContext, slotCapacity } = plan;
   const { slots } = need;
   const release = context.memory.reserve(need);
@@ -160,25 +177,28 @@ async function openModel(
     ? new CacheMemory({ budget: need.cache, layers, slots, chunk: prefillChunk })
     : undefined;
   const capacity = memory?.longest(slotCapacity) ?? slotCapacity;
-  if (capacity < Math.min(minContext, slotCapacity)) {
-    release();
-    throw new ConfigurationError(
-      `${spec.folder}: a cache of ${need.cache} bytes has room for a sequence of ${capacity} tokens. ` +
-        'Raise ALTUP_CACHE_MEMORY, or give the service more memory.',
-    );
-  }
-  const session = await context
-    .openSession({ folder: spec.folder, slots, maxContext, threads, int8Cache })
-    .catch((error) => {
-      release();
+  try {
+    if (capacity < Math.min(minContext, slotCapacity)) {
+      throw new ConfigurationError(
+        `${spec.folder}: a cache of ${need.cache} bytes has room for a sequence of ${capacity} tokens. ` +
+          'Raise ALTUP_CACHE_MEMORY, or give the service more memory.',
+      );
+    }
+    const memoryLimit = context.memory.besidesCache(need);
+    const sizes = { folder: spec.folder, slots, maxContext, threads, int8Cache, memoryLimit };
+    const session = await context.openSession(sizes);
+    try {
+      await tryModel(session, manifest, spec.folder);
+    } catch (error) {
+      // The first error says what is wrong with the model.
+      await session.close().catch(() => {});
       throw error;
-    });
-  await tryModel(session, manifest, spec.folder).catch(async (error) => {
-    await session.close();
+    }
+    return { manifest, plan, session, memory, capacity, release };
+  } catch (error) {
     release();
     throw error;
-  });
-  return { manifest, plan, session, memory, capacity, release };
+  }
 }
 
 /** @returns null if it cannot be opened: its model then generates without it */

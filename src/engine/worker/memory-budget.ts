@@ -1,5 +1,8 @@
 import { freemem } from 'node:os';
 import { ConfigurationError } from '../../errors.ts';
+import { executionProviders } from '../../runtime/execution-providers.ts';
+import { loadNativeAddon } from '../../runtime/native/native-addon.ts';
+import type { Runtime } from '../../runtime/session.ts';
 
 /** Bytes. */
 export interface MemoryNeed {
@@ -28,13 +31,41 @@ export function availableMemory(): number {
  */
 const cacheShare = 0.7;
 
+/** The words of errors about one kind of memory. */
+interface MemoryKind {
+  name: string;
+  /** Gives models more of it. */
+  remedy: string;
+}
+
+const hostMemory: MemoryKind = { name: 'memory', remedy: 'give the service more memory' };
+const deviceMemory: MemoryKind = { name: 'GPU memory', remedy: 'use a GPU with more memory' };
+
 /** The memory that models share: what one reserves is not available to the next, touched or not. */
 export class MemoryBudget {
   #available: number;
+  readonly #kind: MemoryKind;
 
   /** @param available bytes */
-  constructor(available: number) {
+  constructor(available: number, kind = hostMemory) {
     this.#available = available;
+    this.#kind = kind;
+  }
+
+  /**
+   * What is available where a runtime's models live: on the GPU with CUDA, otherwise in the host's memory.
+   * @throws Error from the GPU's driver
+   */
+  static for({ backend, executionProvider }: Runtime): MemoryBudget {
+    const { freeMemory } = executionProviders[executionProvider];
+    const { addon } = backend === 'native' ? loadNativeAddon() : { addon: null };
+    if (freeMemory === null || addon === null) return new MemoryBudget(availableMemory());
+    return new MemoryBudget(freeMemory(addon), deviceMemory);
+  }
+
+  /** Bytes that a model with a reservation may take in addition to its cache, as long as no other one is loaded. */
+  besidesCache({ weights }: Pick<MemoryNeed, 'weights'>): number {
+    return this.#available + weights;
   }
 
   /**
@@ -55,9 +86,9 @@ export class MemoryBudget {
       const setting = isGrowing ? 'ALTUP_CACHE_MEMORY' : 'ALTUP_SLOTS or ALTUP_CONTEXT';
       const remedy = weights > this.#available ? 'Serve' : `Lower ${setting}, serve`;
       throw new ConfigurationError(
-        `the model needs at least ${gibibytes(weights + cache)} of memory, ${gibibytes(weights)} for its weights and ` +
+        `the model needs at least ${gibibytes(weights + cache)} of ${this.#kind.name}, ${gibibytes(weights)} for its weights and ` +
           `${gibibytes(cache)} for ${use}; ${gibibytes(Math.max(0, this.#available))} are available. ` +
-          `${remedy} fewer models, or give the service more memory.`,
+          `${remedy} fewer models, or ${this.#kind.remedy}.`,
       );
     }
     this.#available -= weights + cache;

@@ -126,7 +126,8 @@ export class ModelEngine {
 
   /** Ignores ids of other models' requests and of requests that have ended. */
   abort(ids: readonly string[]): void {
-    this.#aborted.push(...ids);
+    // Without work it takes no step, and would keep the ids of other models' requests.
+    if (this.hasWork) this.#aborted.push(...ids);
   }
 
   /** @param othersMs milliseconds in which other models decode, whose sequences wait for this step to end; null if none */

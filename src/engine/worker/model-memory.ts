@@ -60,21 +60,26 @@ export async function planMemory(
 /** Memory that a model needs, from the sizes of its files and the shape of its cache. @param folder the export's */
 export async function modelMemory(
   manifest: Manifest,
-  { folder, slots, maxContext, int8Cache }: Omit<SessionOptions, 'threads'>,
+  { folder, slots, maxContext, int8Cache }: Omit<SessionOptions, 'threads' | 'memoryLimit'>,
 ): Promise<Omit<MemoryNeed, 'isGrowing'>> {
   const capacity = Math.min(maxContext, manifest.contextLength);
   const encoderCapacity = Math.min(maxContext, manifest.encoderContextLength ?? 0);
   const { own, cross } = cacheBytesPerToken(manifest, int8Cache);
-  const graphs = Object.values(manifest.graphs).filter((file) => file !== null);
-  const sizes = await Promise.all(
-    graphs.flatMap((file) => [file, `${file}.data`]).map((file) => sizeOf(join(folder, file))),
-  );
   return {
-    weights: sizes.reduce((sum, size) => sum + size, 0),
+    weights: await weightsBytes(manifest, folder),
     cache: slots * (capacity * own + encoderCapacity * cross),
     slots,
     positions: capacity + encoderCapacity,
   };
+}
+
+/** Bytes of a model's graphs and their data. @param folder the export's */
+export async function weightsBytes({ graphs }: Pick<Manifest, 'graphs'>, folder: string): Promise<number> {
+  const files = Object.values(graphs).filter((file) => file !== null);
+  const sizes = await Promise.all(
+    files.flatMap((file) => [file, `${file}.data`]).map((file) => sizeOf(join(folder, file))),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** 0 when the file is missing: small graphs have no external data. */

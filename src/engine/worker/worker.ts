@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openSession } from '../../runtime/open-session.ts';
+import type { SessionOptions } from '../../runtime/session.ts';
 import { sharedClock } from '../protocol/clock.ts';
 import {
   type EngineCommand,
@@ -9,7 +10,7 @@ import {
   type WorkerData,
 } from '../protocol/messages.ts';
 import { loadModel } from './load-model.ts';
-import { availableMemory, MemoryBudget } from './memory-budget.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { WorkerLoop } from './worker-loop.ts';
 
 /** Entry point of the engine thread. It must end by itself: stopping it inside ONNX Runtime aborts the process. */
@@ -17,18 +18,17 @@ const { options } = workerData as WorkerData;
 const port: Port<EngineReport, EngineCommand> = parentPort!;
 const onFault = (model: string, error: unknown) =>
   port.postMessage({ type: 'fault', model, detail: errorDetail(error) });
-const memory = new MemoryBudget(availableMemory());
+// Measured by the first load, so that a driver that fails then fails a model, and not this thread.
+let memory: MemoryBudget | null = null;
 
 await new WorkerLoop({
   port,
-  load: (spec, vocabulary) =>
-    loadModel(spec, vocabulary, {
-      options,
-      openSession: (session) => openSession(session, options.runtime),
-      memory,
-      clock: sharedClock,
-      onFault,
-    }),
+  load: async (spec, vocabulary) => {
+    memory ??= MemoryBudget.for(options.runtime);
+    const openSessionHere = (session: SessionOptions) => openSession(session, options.runtime);
+    const context = { options, openSession: openSessionHere, memory, clock: sharedClock, onFault };
+    return loadModel(spec, vocabulary, context);
+  },
   clock: sharedClock,
 }).run();
 parentPort!.close();

@@ -8,6 +8,7 @@ import {
 } from '../../sampling/grammar.ts';
 import { invalidRequest } from '../errors/invalid-request.ts';
 import { paramOf } from '../errors/validation-error.ts';
+import { maxDepth, tooDeep } from '../json/json-body.ts';
 import type { ReadyModel } from '../models/find-model.ts';
 import { closeObjects, SchemaError } from './closed-schema.ts';
 import type { GenerationFields } from './generation-fields.ts';
@@ -61,6 +62,8 @@ function ofSchema(param: string, schema: object, isStrict = false): SchemaSource
 /** @param json as the client wrote it. If it is not an object, the compiler says what is wrong with it. */
 function ofSchemaText(param: string, json: string): GrammarSource {
   refuseLong(param, { json });
+  if (tooDeep(Buffer.from(json)) !== null)
+    throw invalidRequest(param, `\`${param}\` is nested more than ${maxDepth} levels deep.`);
   let schema: unknown;
   try {
     schema = JSON.parse(json);

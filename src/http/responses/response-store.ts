@@ -49,14 +49,14 @@ export class ResponseStore {
     this.#limitBytes = limitBytes;
   }
 
-  /** @returns whether it is kept: one that alone exceeds the limit is not */
+  /** @returns whether it is kept: not if its client holds the most with it, and nothing older */
   add(client: string, id: string, stored: StoredResponse): boolean {
     if (bytesOf(stored) > this.#limitBytes) return false;
     const shelf = this.#shelves.get(client) ?? new Shelf();
     this.#shelves.set(client, shelf);
     shelf.put(id, stored);
     while (this.#bytes > this.#limitBytes) this.#dropOldest();
-    return true;
+    return shelf.responses.has(id);
   }
 
   /** Finding a response counts as using it. @returns null if the client has none of this id */

@@ -28,12 +28,19 @@ export class Trials {
 
   try(model: string, source: GrammarSource): Trial {
     this.#process ??= this.#start();
+    const child = this.#process;
+    // Without a free file descriptor, Node makes a child without a channel, and reports the error later.
+    if (!child?.connected) {
+      this.close();
+      const problem = new Error('the process that tries grammars could not be started');
+      return { verdict: Promise.reject(problem), end: () => {} };
+    }
     this.#sendVocabulary(model);
     const number = this.#count++;
     const answer = Promise.withResolvers<NativeVerdict>();
     this.#open.set(number, answer);
-    this.#process.ref();
-    this.#process.channel?.ref();
+    child.ref();
+    child.channel?.ref();
     this.#send({ type: 'try', number, model, source });
     const timer = setTimeout(() => this.close(), maxAnswerMs);
     const verdict = answer.promise.finally(() => clearTimeout(timer));
@@ -46,15 +53,21 @@ export class Trials {
     this.#ended('the process that tries grammars was ended');
   }
 
-  #start(): ChildProcess {
+  /** @returns null if the system has no process for it */
+  #start(): ChildProcess | null {
     const { PATH, LD_LIBRARY_PATH } = process.env;
-    const child = fork(new URL('./trial-process.ts', import.meta.url), {
-      // The process gets no secrets of the service and none of its Node flags.
-      env: { PATH, LD_LIBRARY_PATH },
-      execArgv: [],
-      serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
+    let child: ChildProcess;
+    try {
+      child = fork(new URL('./trial-process.ts', import.meta.url), {
+        // The process gets no secrets of the service and none of its Node flags.
+        env: { PATH, LD_LIBRARY_PATH },
+        execArgv: [],
+        serialization: 'advanced',
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      });
+    } catch {
+      return null;
+    }
     child.on('message', (report: TrialReport) => this.#take(report));
     const end = (reason: string) => {
       if (this.#process === child) this.#ended(reason);

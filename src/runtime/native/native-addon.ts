@@ -64,6 +64,8 @@ export interface NativeAddon {
   NativeRowSampler: new (threads: number) => NativeRowSampler;
   /** Rejects with the reason when the execution provider cannot compute here. */
   probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
+  /** Free bytes of the first CUDA device. @throws Error that names the driver's call */
+  freeCudaMemory(): number;
   /** The CPU's instruction sets for quantised products, the fastest last. */
   instructions(): string[];
   /** Has kernels made from now on use one of `instructions`, or the fastest again: for tests and benchmarks. */

@@ -10,20 +10,38 @@ import {
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import { type ExecutionProvider, executionProviders } from '../execution-providers.ts';
 import { meanState } from '../mean-state.ts';
-import {
-  type Choice,
-  type DecodeRow,
-  hasEqualRows,
-  type PrefillResult,
-  type Runtime,
-  type Sampling,
-  type Scoring,
-  type Segment,
-  type Session,
-  type SessionOptions,
+import type {
+  Choice,
+  DecodeRow,
+  PrefillResult,
+  Runtime,
+  Sampling,
+  Scoring,
+  Segment,
+  Session,
+  SessionOptions,
 } from '../session.ts';
 import { spinDurationUs } from '../spin-duration.ts';
-import type { LoadedAddon, NativeChoice, NativeModel, NativeSampling } from './native-addon.ts';
+import {
+  type LoadedAddon,
+  loadNativeAddon,
+  type NativeChoice,
+  type NativeModel,
+  type NativeSampling,
+} from './native-addon.ts';
+
+/**
+ * Whether a session has equal rows. Our attention and products have them, and so have ONNX Runtime's other operators on
+ * x64, except sparse experts. Its products for arm64, and those that it has without AVX2, were never tried.
+ */
+export function hasEqualRows(
+  { backend, executionProvider }: Runtime,
+  { moe }: Pick<Manifest, 'moe'>,
+): boolean {
+  if (backend !== 'native' || executionProvider !== 'cpu' || moe !== null || process.arch !== 'x64')
+    return false;
+  return loadNativeAddon().addon?.instructions().includes('avx2') ?? false;
+}
 
 /** Settings of a native session, in addition to those of every session. */
 export interface NativeSettings {
@@ -89,9 +107,7 @@ export class NativeSession implements Session {
     if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
     const model = new addon.NativeModel(library);
     const runtime: Runtime = { backend: 'native', executionProvider };
-    // Without AVX2, ONNX Runtime's quantised products compute, which were never tried.
-    const hasOwnProducts = addon.instructions().includes('avx2');
-    const equalRows = kernels !== false && hasEqualRows(runtime, manifest) && hasOwnProducts;
+    const equalRows = kernels !== false && hasEqualRows(runtime, manifest);
     const session = new NativeSession(manifest, options, addon, model, { runtime, equalRows });
     await model.load({
       decoder: join(options.folder, decoder),
@@ -105,7 +121,7 @@ export class NativeSession implements Session {
       config: { 'session.intra_op.spin_duration_us': spinDurationUs },
       verbose,
       int8Cache: options.int8Cache ?? false,
-      ...provider.request(options.folder, manifest.precision),
+      ...provider.request(options.folder, manifest.precision, options.memoryLimit),
       ...(kernels === undefined ? {} : { kernels }),
     });
     session.#packs = equalRows && model.packs();

@@ -66,6 +66,13 @@ DRIVER cuMemcpyHtoD_v2(CUdeviceptr to, const void* from, size_t size) {
   return called(__func__, [=] { copy(at(to), from, size); });
 }
 
+DRIVER cuMemGetInfo_v2(size_t* available, size_t* total) {
+  return called(__func__, [=] {
+    *total = device_bytes();
+    *available = *total - held_bytes();
+  });
+}
+
 DRIVER cuModuleLoadData(CUmodule* module, const void* image) {
   return called(__func__, [=] {
     *module = static_cast<CUmodule>(new_handle());

@@ -29,6 +29,7 @@ class Memory {
     if (address == MAP_FAILED || hidden == MAP_FAILED) throw std::bad_alloc();
     const std::lock_guard<std::mutex> lock(mutex_);
     held_[static_cast<char*>(address)] = {static_cast<char*>(hidden), whole};
+    bytes_ += whole;
     count("held bytes", static_cast<int64_t>(whole));
     count("held allocations");
     return address;
@@ -42,8 +43,14 @@ class Memory {
     munmap(address, size);
     munmap(hidden, size);
     held_.erase(found);
+    bytes_ -= size;
     count("held bytes", -static_cast<int64_t>(size));
     count("held allocations", -1);
+  }
+
+  size_t bytes() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return bytes_;
   }
 
   /// Where the host can read what `address` names; null if it is no device memory.
@@ -60,6 +67,7 @@ class Memory {
   static constexpr size_t page = 4096;
   std::mutex mutex_;
   std::map<char*, Allocation> held_;
+  size_t bytes_ = 0;
 };
 
 Memory& memory() {
@@ -71,6 +79,8 @@ Memory& memory() {
 
 void* allocate(size_t size) { return memory().allocate(size); }
 void release(void* address) { memory().release(address); }
+size_t device_bytes() { return size_t{80} << 30; }
+size_t held_bytes() { return memory().bytes(); }
 bool is_device(const void* address) { return memory().hidden(address) != nullptr; }
 
 void copy(void* to, const void* from, size_t size) {

@@ -23,6 +23,9 @@ void* new_handle();
 void* allocate(size_t size);
 void release(void* address);
 bool is_device(const void* address);
+/// Bytes of the whole device, and of what is allocated.
+size_t device_bytes();
+size_t held_bytes();
 
 /// Copies between any two of host and device memory, and counts direction and size.
 void copy(void* to, const void* from, size_t size);

@@ -66,7 +66,7 @@ export class Guesses {
 
   /** Mean milliseconds that the draft takes in a step. */
   get draftMs(): number {
-    return this.#draftMs;
+    return this.#draft?.isOn ? this.#draftMs : 0;
   }
 
   /**
