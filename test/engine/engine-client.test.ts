@@ -328,6 +328,16 @@ describe('EngineClient', () => {
       expect(client.load().waiting).toBe(0);
     });
 
+    it('aborts here what waits while the next worker loads its model', async () => {
+      const controller = new AbortController();
+      const consumed = consume(client.generate([request('a')], controller.signal));
+      end();
+      vi.advanceTimersByTime(100);
+      controller.abort();
+      expect(await consumed).toEqual(['aborted a']);
+      expect(sent.filter(({ type }) => type === 'abort')).toEqual([]);
+    });
+
     it('does not wait for one that loads', async () => {
       end();
       vi.advanceTimersByTime(100);

@@ -72,6 +72,20 @@ describe('the prompt', () => {
     });
   });
 
+  it.each(['<', 'e', 'end', 'a:', '\u2042'])(
+    'ends behind the last text, %s, also if what follows has the same',
+    async (content) => {
+      const template = new ChatTemplate(
+        '{% for m in messages %}{{ m.role[0] }}:{{ m.content }}<end>\u2042a:{% endfor %}',
+      );
+      const messages = [user('a'), { role: 'assistant', content }];
+      const options = { add_generation_prompt: false, continue_final_message: true };
+      expect(await prompted({ messages, ...options }, { texts: fakeTexts(template) })).toBe(
+        `u:a<end>\u2042a:a:${content}`,
+      );
+    },
+  );
+
   it('ends within the last part of a last message in parts', async () => {
     const template = new ChatTemplate(
       '{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}<{{ p.text }}>{% endfor %}{% endif %};{% endfor %}',

@@ -140,6 +140,7 @@ describe.each(routes)('a body for %s', (url) => {
 
 describe('a body', () => {
   it.each([
+    ['a schema as text', 'structured_outputs', `{"json": ${JSON.stringify(nested(5000, '{"x":', '}'))}}`],
     ['a schema', 'structured_outputs', `{"json": ${nested(5000, '{"not":', '}').replace('}', '1}')}}`],
     ['a template’s variable', 'chat_template_kwargs', `{"a": ${nested(5000)}}`],
   ])('with %s 5,000 levels deep is a 400', async (_what, param, value) => {

@@ -15,10 +15,10 @@ const shipped = join(import.meta.dirname, '../../models/austen-t5-dense');
 const ready = fakeModel('ready').state as Extract<ModelState, { state: 'ready' }>;
 
 /** A library that serves a copy of a model, called `first`, with an engine whose loads end when the test says so. */
-async function libraryUnderTest() {
+async function libraryUnderTest(path = '.', otherPaths: readonly string[] = []) {
   const folder = await temporaryFolder();
   const put = (id: string) => cp(shipped, join(folder, id), { recursive: true });
-  await put('first');
+  await put(join(path, 'first'));
   const log: Record<string, unknown>[] = [];
   const metrics = new Metrics(createMetricsCatalogue(), '1.2.3');
   const texts = new TextWorkers(metrics);
@@ -27,7 +27,7 @@ async function libraryUnderTest() {
   const loads: string[] = [];
   const library = new ModelLibrary({
     config: {
-      models: [folder],
+      models: [path, ...otherPaths].map((each) => join(folder, each)),
       precisions: ['fp32'],
       drafts: new Map(),
       strict: false,
@@ -98,4 +98,18 @@ it('a model that is removed or tried again leaves nothing in helper processes an
   await library.reload();
   await expect.poll(() => forgottenGrammars).toEqual(['first', 'first']);
   expect(forgottenTexts.mock.lastCall).toMatchObject([{ checkpoint: join(folder, 'first'), reading: 2 }]);
+});
+
+it('a model that moves to another path is served from there', async () => {
+  const { folder, put, library, loads, isLoading } = await libraryUnderTest('one', ['two']);
+  await put('two/second');
+  await library.reload();
+  for (const name of ['first', 'second']) {
+    await isLoading(name);
+    library.engineReports(name, ready, 1);
+  }
+  await rename(join(folder, 'one/first'), join(folder, 'two/first'));
+  await library.reload();
+  await expect.poll(() => loads, { timeout: 20_000 }).toEqual(['first', 'second', 'first']);
+  expect([...library.models.keys()].sort()).toEqual(['first', 'second']);
 });

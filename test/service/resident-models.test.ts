@@ -279,6 +279,35 @@ describe('models with a limit', () => {
     await expect(used).rejects.toMatchObject({ code: 'not_ready' });
   });
 
+  it('count in the limit until they have left, and first let requests end that have asked for them', async () => {
+    const { residents, models, calls, report, left, use, states } = residentsUnderTest({
+      maxLoadedModels: 1,
+    });
+    await report('a');
+    const leave = await use('a');
+    void use('b');
+    models.delete('a');
+    void residents.remove('a', 1000);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(calls).toEqual(['load a']);
+    leave();
+    await settle();
+    expect(calls).toEqual(['load a', 'unload a']);
+    expect(states()).toEqual(['b unloaded', 'c unloaded']);
+    await left('a');
+    expect(calls).toEqual(['load a', 'unload a', 'load b']);
+  });
+
+  it('wait for their requests no longer than they may', async () => {
+    const { residents, models, calls, report, use } = residentsUnderTest({ maxLoadedModels: 1 });
+    await report('a');
+    await use('a');
+    models.delete('a');
+    void residents.remove('a', 1000);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls).toEqual(['load a', 'unload a']);
+  });
+
   it('that failed leave the engine to those that take their room, so that a crash does not load both', async () => {
     const { calls, report, use, states } = residentsUnderTest({ maxLoadedModels: 2 });
     await report('a');

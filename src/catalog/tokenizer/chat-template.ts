@@ -122,7 +122,7 @@ export class ChatTemplate {
       add_generation_prompt: addGenerationPrompt,
       [raiseName]: raise,
     });
-    return continuesFinal ? uptoMark(text) : text;
+    return continuesFinal ? uptoMark(text, messages.at(-1)!) : text;
   }
 
   #render(context: Record<string, unknown>): string {
@@ -143,21 +143,22 @@ export class ChatTemplate {
  */
 function withMark(messages: readonly ChatMessage[]): ChatMessage[] {
   const final = messages.at(-1)!;
-  const marked = (text: string) => {
-    if (text.trim() === '') throw new FinalMessageError();
-    return text.trim() + mark;
-  };
+  const marked = finalText(final) + mark;
   const { content } = final;
-  const newContent =
-    typeof content === 'string'
-      ? marked(content)
-      : content.with(-1, { ...content.at(-1)!, text: marked(content.at(-1)!.text) });
-  return messages.with(-1, { ...final, content: newContent });
+  const parts = typeof content === 'string' ? marked : content.with(-1, { ...content.at(-1)!, text: marked });
+  return messages.with(-1, { ...final, content: parts });
 }
 
 /** @throws FinalMessageError if the template does not write the text as it is */
-function uptoMark(text: string): string {
-  const at = text.lastIndexOf(mark);
+function uptoMark(text: string, final: ChatMessage): string {
+  const written = finalText(final);
+  const at = text.lastIndexOf(written + mark);
   if (at < 0) throw new FinalMessageError();
-  return text.slice(0, at);
+  return text.slice(0, at + written.length);
+}
+
+function finalText({ content }: ChatMessage): string {
+  const text = (typeof content === 'string' ? content : content.at(-1)!.text).trim();
+  if (text === '') throw new FinalMessageError();
+  return text;
 }

@@ -252,6 +252,14 @@ describe('the store', () => {
     expect(store.delete('nobody', 'x')).toBe(false);
   });
 
+  it('says that it does not keep what it drops at once', () => {
+    const store = new ResponseStore(10_240);
+    expect(store.add('a', '1', stored(4000))).toBe(true);
+    expect(store.add('b', '2', stored(7000))).toBe(false);
+    expect(store.get('b', '2')).toBeNull();
+    expect(store.get('a', '1')).not.toBeNull();
+  });
+
   it('replaces a response of the same id', () => {
     const store = new ResponseStore(10_240);
     for (let i = 0; i < 100; i++) store.add('a', 'same', stored(1024));
