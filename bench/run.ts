@@ -22,8 +22,10 @@ const names = globSync('*.ts', { cwd: import.meta.dirname })
 const [name = ''] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const file = join(import.meta.dirname, `${name}.ts`);
 
-if (!names.includes(name) || !existsSync(file)) {
-  console.error(`Usage: npm run bench -- <${names.join('|')}> [--json]`);
+if (!names.includes(name) || !existsSync(file) || process.argv.includes('--help')) {
+  console.error(
+    `Usage: npm run bench -- <${names.join('|')}> [--json]\nThe flags of each are in docs/performance.md.`,
+  );
   process.exitCode = 2;
 } else {
   const { run } = (await import(file)) as { run: () => Promise<BenchResult> };

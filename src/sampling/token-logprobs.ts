@@ -1,4 +1,5 @@
 import { exponential } from './exponential.ts';
+import { NonFiniteLogitsError } from './sampling-error.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from './sampled-token.ts';
 
 /**
@@ -48,7 +49,10 @@ export function tokenLogprobs(logits: Float32Array, token: number, alternatives:
   };
 }
 
-/** The same for a prompt token, with its rank. */
+/**
+ * The same for a prompt token, with its rank.
+ * @throws NonFiniteLogitsError
+ */
 export function promptTokenLogprobs(
   logits: Float32Array,
   token: number,
@@ -56,7 +60,10 @@ export function promptTokenLogprobs(
 ): PromptTokenLogprobs {
   const own = logits[token]!;
   let rank = 1;
-  for (const logit of logits) if (logit > own) rank++;
+  for (const [id, logit] of logits.entries()) {
+    if (!Number.isFinite(logit)) throw new NonFiniteLogitsError(id, logit);
+    if (logit > own) rank++;
+  }
   return { ...tokenLogprobs(logits, token, alternatives), rank };
 }
 

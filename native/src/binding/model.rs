@@ -187,13 +187,17 @@ impl NativeModel {
         self.shared.with(|Open { model, sampler }, run| {
             let vocabulary = model.vocabulary();
             let logits = model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows))?;
+            if let Some(bad) = NativePrefilled::bad(&logits[..vocabulary * followers.len()], vocabulary) {
+                return Ok(bad);
+            }
             let scores = scores(logits, vocabulary, &followers, alternatives)?;
             let last = &logits[logits.len().saturating_sub(vocabulary)..];
             let choice = sampling.and_then(|own| {
                 // A compiled grammar already knows its first tokens, so there is nothing to wait for.
                 sampler.sample(&[(last, Some(&own.state))], Instant::now()).pop()
             });
-            Ok(NativePrefilled { sampled: choice.flatten().map(NativeChoice::from), scores })
+            let sampled = choice.flatten().map(NativeChoice::from);
+            Ok(NativePrefilled { sampled, scores, bad_logit: None })
         })
     }
 

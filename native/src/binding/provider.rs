@@ -7,7 +7,7 @@ use napi_derive::napi;
 use super::blocking::{Blocking, blocking};
 use super::live;
 use crate::ort::Provider;
-use crate::session::probe;
+use crate::session::{self, probe};
 
 /// Rejects with the reason when the execution provider cannot compute here.
 #[napi]
@@ -20,4 +20,10 @@ pub fn probe_provider(
     let library = live::library(&env, &library)?;
     let provider = Provider { name, options: options.into_iter().collect() };
     Ok(blocking(move || probe(library, &provider)))
+}
+
+/// Free bytes of the first CUDA device.
+#[napi]
+pub fn free_cuda_memory() -> napi::Result<f64> {
+    Ok(session::free_cuda_memory()? as f64)
 }

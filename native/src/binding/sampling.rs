@@ -6,7 +6,9 @@ use napi_derive::napi;
 
 use crate::grammar::find_grammar;
 use crate::ort::{Error, Result};
-use crate::sampling::{Fault, Logprobs, RowSampler, Sampled, SamplingRequest, SamplingState, logprobs, rank};
+use crate::sampling::{
+    Fault, Logprobs, RowSampler, Sampled, SamplingRequest, SamplingState, logprobs, rank, require_finite,
+};
 
 #[napi(object)]
 pub struct NativeAlternative {
@@ -49,6 +51,17 @@ pub struct NativeChoice {
 pub struct NativePrefilled {
     pub sampled: Option<NativeChoice>,
     pub scores: Vec<NativeScore>,
+    /// Of a row that should be scored: then there is nothing else.
+    pub bad_logit: Option<NativeBadLogit>,
+}
+
+impl NativePrefilled {
+    /// Null for rows that are finite.
+    pub fn bad(rows: &[f32], vocabulary: usize) -> Option<Self> {
+        let fault = rows.chunks(vocabulary).find_map(|row| require_finite(row).err())?;
+        let NativeChoice { bad_logit, .. } = Err(fault).into();
+        Some(Self { sampled: None, scores: Vec::new(), bad_logit })
+    }
 }
 
 /// The sampling state of one completion.

@@ -52,8 +52,9 @@ pub unsafe trait Dots: Sized {
         codes: Self::Integers,
         signed: Self::Integers,
     ) -> Self::Integers;
-    /// A zero point of one byte for each lane, less [`Dots::BIAS`] with 8 bits.
-    unsafe fn zeros<const BITS: usize>(from: *const u8) -> Self::Integers;
+    /// Zero points of a panel's vector `v`, less [`Dots::BIAS`] with 8 bits. With 4 bits, a byte has that of a column in
+    /// the panel's first half, and above it that of the column half a panel on.
+    unsafe fn zeros<const BITS: usize>(from: *const u8, v: usize) -> Self::Integers;
     /// sum + zeros · b, for b from −2¹⁵ to 2¹⁵ − 1.
     unsafe fn add_zeros(sum: Self::Integers, zeros: Self::Integers, b: Self::Integers) -> Self::Integers;
     /// float(dot) · scale + sum, which rounds the dot product and then the sum.

@@ -37,6 +37,9 @@ pub struct Codes<const BITS: usize> {
     pub blocks: usize,
 }
 
+// SAFETY: it is addresses and sizes, and nobody writes to what is there.
+unsafe impl<const BITS: usize> Sync for Codes<BITS> {}
+
 impl<const BITS: usize> Codes<BITS> {
     /// Codes, scales and zero points of a column. Columns behind the last stand for the last.
     ///

@@ -20,5 +20,5 @@ pub use fault::Fault;
 pub use logprobs::{Logprobs, logprobs, rank};
 pub use request::SamplingRequest;
 pub use rows::{Choice, Row, RowSampler};
-pub use sampler::{Sampled, Sampler};
+pub use sampler::{Sampled, Sampler, require_finite};
 pub use state::SamplingState;

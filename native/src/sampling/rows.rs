@@ -30,17 +30,25 @@ impl RowSampler {
         let numbers: usize = rows.iter().map(|(logits, _)| logits.len()).sum();
         let threads = (numbers / WORTH_A_THREAD).clamp(1, self.samplers.len().min(rows.len().max(1)));
         let share = rows.len().div_ceil(threads).max(1);
-        let mut shares = rows.chunks(share).zip(&mut self.samplers);
-        let own = shares.next();
-        thread::scope(|scope| {
-            let others: Vec<_> =
-                shares.map(|(rows, sampler)| scope.spawn(move || sample_all(sampler, rows, until))).collect();
-            let mut choices = own.map_or_else(Vec::new, |(rows, sampler)| sample_all(sampler, rows, until));
-            for other in others {
-                choices.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let shares = Mutex::new(rows.chunks(share).enumerate());
+        let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let sample = |sampler: &mut Sampler| -> Vec<_> {
+            let next = || next().map(|(place, rows)| (place, sample_all(sampler, rows, until)));
+            std::iter::from_fn(next).collect()
+        };
+        let Some((own, others)) = self.samplers.split_first_mut() else { return Vec::new() };
+        let mut sampled = thread::scope(|scope| {
+            // This thread does what one that cannot be had would do.
+            let spawn = |sampler| thread::Builder::new().spawn_scoped(scope, move || sample(sampler)).ok();
+            let helpers: Vec<_> = others.iter_mut().take(threads - 1).filter_map(spawn).collect();
+            let mut sampled = sample(own);
+            for helper in helpers {
+                sampled.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
-            choices
-        })
+            sampled
+        });
+        sampled.sort_unstable_by_key(|(place, _)| *place);
+        sampled.into_iter().flat_map(|(_, choices)| choices).collect()
     }
 }
 

@@ -69,6 +69,11 @@ fn place_of(value: f64, values: &[f64]) -> usize {
     values.iter().position(|other| *other == value).expect("the value is one of them")
 }
 
+/// Refuses logits of which one is infinite or not a number.
+pub fn require_finite(logits: &[f32]) -> Result<(), Fault> {
+    place_of_highest(logits).map(|_| ()).ok_or_else(|| first_non_finite(logits))
+}
+
 fn first_non_finite(raw: &[f32]) -> Fault {
     let (token, value) = raw.iter().enumerate().find(|(_, value)| !value.is_finite()).expect("there is one");
     Fault::NonFiniteLogit { token, value: *value }
@@ -117,5 +122,12 @@ mod tests {
             let none = sampler.sample(&[0.0; 20], &mut state(temperature, Some(vec![0])), Instant::now());
             assert_eq!(none, Err(Fault::NoTokenAllowed));
         }
+    }
+
+    #[test]
+    fn names_the_first_logit_that_is_no_number() {
+        assert_eq!(require_finite(&[0.0, -1.0]), Ok(()));
+        let fault = require_finite(&[0.0, f32::INFINITY, f32::NAN]);
+        assert_eq!(fault, Err(Fault::NonFiniteLogit { token: 1, value: f32::INFINITY }));
     }
 }

@@ -1,6 +1,7 @@
 use cudarc::driver::DriverError;
 use cudarc::driver::result::{
-    ctx, device, free_sync, malloc_sync, memcpy_dtod_sync, memcpy_htod_sync, memset_d8_sync, primary_ctx,
+    ctx, device, free_sync, malloc_sync, mem_get_info, memcpy_dtod_sync, memcpy_htod_sync, memset_d8_sync,
+    primary_ctx,
 };
 use cudarc::driver::sys::{CUcontext, CUdeviceptr};
 
@@ -23,11 +24,7 @@ unsafe impl Send for CudaMemory {}
 
 impl CudaMemory {
     pub fn zeroed(size: usize) -> Result<Self> {
-        open_driver().map_err(Error)?;
-        let found = device::get(DEVICE).map_err(named("cuDeviceGet"))?;
-        // SAFETY: the device was just found; the context is kept for the life of the process, as in ONNX Runtime.
-        let context = unsafe { primary_ctx::retain(found) }.map_err(named("cuDevicePrimaryCtxRetain"))?;
-        let mut memory = Self { context, start: 0, size };
+        let mut memory = Self { context: primary_context()?, start: 0, size };
         // A device cannot allocate zero bytes.
         let allocated = size.max(1);
         // SAFETY: `in_context` has made the context current, and the size is not zero.
@@ -48,6 +45,21 @@ impl CudaMemory {
         unsafe { ctx::set_current(self.context) }.map_err(named("cuCtxSetCurrent"))?;
         work().map_err(named(call))
     }
+}
+
+fn primary_context() -> Result<CUcontext> {
+    open_driver().map_err(Error)?;
+    let found = device::get(DEVICE).map_err(named("cuDeviceGet"))?;
+    // SAFETY: the device was just found; the context is kept for the life of the process, as in ONNX Runtime.
+    unsafe { primary_ctx::retain(found) }.map_err(named("cuDevicePrimaryCtxRetain"))
+}
+
+/// Free bytes of the first CUDA device, as its driver counts them.
+pub fn free_cuda_memory() -> Result<usize> {
+    // SAFETY: the context is never released.
+    unsafe { ctx::set_current(primary_context()?) }.map_err(named("cuCtxSetCurrent"))?;
+    let (free, _) = mem_get_info().map_err(named("cuMemGetInfo"))?;
+    Ok(free)
 }
 
 fn named(call: &'static str) -> impl Fn(DriverError) -> Error {

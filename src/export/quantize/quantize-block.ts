@@ -74,7 +74,7 @@ function gainOf(values: Float32Array, start: number, inverse: number, zero: numb
   return square === 0 ? 0 : (product * product) / square;
 }
 
-/** @returns Σxv / Σv², as a float32 */
+/** @returns Σxv / Σv², rounded */
 function writeCodes(
   values: Float32Array,
   start: number,
@@ -93,5 +93,22 @@ function writeCodes(
     product += value * (code - zero);
     square += (code - zero) ** 2;
   }
-  return square === 0 ? 0 : Math.fround(product / square);
+  return square === 0 ? 0 : roundScale(product / square);
+}
+
+/** Scales in which float16 has full precision, if they are multiplied by 4096: those of weights of every usual size. */
+const narrowScales = { least: 2 ** -14 / 4096, most: 65_504 / 4096 };
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
+
+/**
+ * A scale of 11 significant bits, to nearest even: QuantizedMatMul keeps it in two bytes, which leaves a tenth fewer
+ * bytes to read for each token. Those beyond float16's range are float32.
+ */
+export function roundScale(scale: number): number {
+  float[0] = scale;
+  const whole = float[0];
+  floatBits[0] = (floatBits[0]! + 0xfff + ((floatBits[0]! >>> 13) & 1)) & ~0x1fff;
+  const size = Math.abs(float[0]);
+  return size >= narrowScales.least && size <= narrowScales.most ? float[0] : whole;
 }

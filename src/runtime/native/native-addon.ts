@@ -132,7 +132,7 @@ export interface NativeModel {
     sampling: NativeSampling | null,
     followers: Int32Array,
     alternatives: number,
-  ): { sampled: NativeChoice | null; scores: PromptTokenLogprobs[] };
+  ): { sampled: NativeChoice | null; scores: PromptTokenLogprobs[]; badLogit: NativeChoice['badLogit'] };
   /**
    * Decodes one row for each of `samplings`. Where one is given, the next token replaces the row's entry in `tokens`.
    * @returns null if every choice is a token without log probabilities

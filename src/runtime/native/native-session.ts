@@ -158,7 +158,15 @@ export class NativeSession implements Session {
     const { followers = [], alternatives = 0 } = scoring ?? {};
     const chunk = Int32Array.from(tokens);
     const scored = Int32Array.from(followers);
-    const { sampled, scores } = this.#model.prefill(slot, chunk, past, sampling, scored, alternatives);
+    const { sampled, scores, badLogit } = this.#model.prefill(
+      slot,
+      chunk,
+      past,
+      sampling,
+      scored,
+      alternatives,
+    );
+    if (badLogit) throw new NonFiniteLogitsError(badLogit.token, badLogit.value);
     const token = sampled && sampledToken(sampled);
     if (token === 'late') throw new Error('the grammar does not know how a text begins');
     if (token instanceof SamplingError) throw token;

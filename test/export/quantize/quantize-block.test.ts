@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { blockSize, type QuantizedBits, quantizeBlock } from '../../../src/export/quantize/quantize-block.ts';
+import {
+  blockSize,
+  type QuantizedBits,
+  quantizeBlock,
+  roundScale,
+} from '../../../src/export/quantize/quantize-block.ts';
 import { noise } from '../../support/noise.ts';
 
 const next = noise(3);
@@ -77,8 +82,8 @@ describe.each([4, 8] as const)('a block in %i bits', (bits) => {
       expect(grid.zero).toBeLessThanOrEqual(top);
       expect(Math.max(...codes)).toBeLessThanOrEqual(top);
       expect(Number.isInteger(grid.zero) && Math.fround(grid.scale) === grid.scale).toBe(true);
-      // The scale is rounded to float32.
-      expect(error).toBeLessThanOrEqual(errorByRange(values, bits) + 1e-12 * squares(values));
+      // The scale is rounded to 11 bits.
+      expect(error).toBeLessThanOrEqual(errorByRange(values, bits) + 2 ** -22 * squares(values));
     }
   });
 
@@ -134,4 +139,15 @@ describe('the search', () => {
   it('beats the range alone by 8 %', () => {
     expect(found).toBeLessThan(0.92 * total((values) => errorByRange(values, 4)));
   });
+});
+
+it('scales fit float16, times 4096, where that has full precision, and are float32 elsewhere', () => {
+  const scales = [1, 0.1, 1 / 3, 16, 15.9999, 1.5e-8, 1.4e-8, 1e-30, 0, 1e30, Number.NaN];
+  const rounded = scales.map(roundScale);
+  const factors = rounded.map((scale, n) => scale / scales[n]!);
+  for (const factor of factors.filter((each) => !Number.isNaN(each)))
+    expect(Math.abs(factor - 1)).toBeLessThanOrEqual(2 ** -11);
+  expect(rounded[2]).toBe(1365 / 4096);
+  expect(rounded.slice(6)).toEqual([1.4e-8, 1e-30, 0, 1e30, Number.NaN].map(Math.fround));
+  expect(roundScale(15.9999)).toBe(Math.fround(15.9999));
 });

@@ -9,7 +9,8 @@ pub struct Neon<const HAS_I8MM: bool>;
 
 type Integers = [int32x4_t; 2];
 
-// SAFETY: 8 lanes, as in `Portable`, which LLVM compiles to NEON. `load` touches 32 bytes, `zeros` 8.
+// SAFETY: 8 lanes, as in `Portable`, which LLVM compiles to NEON. `load` touches 32 bytes, `zeros` 8 behind
+// those of vectors before.
 unsafe impl<const HAS_I8MM: bool> Dots for Neon<HAS_I8MM> {
     type Floats = Portable;
     type Integers = Integers;
@@ -73,10 +74,15 @@ unsafe impl<const HAS_I8MM: bool> Dots for Neon<HAS_I8MM> {
     }
 
     #[inline(always)]
-    unsafe fn zeros<const BITS: usize>(from: *const u8) -> Integers {
-        // SAFETY: needs NEON, which the caller promises, with 8 readable bytes.
+    unsafe fn zeros<const BITS: usize>(from: *const u8, v: usize) -> Integers {
+        // SAFETY: needs NEON, which the caller promises, with the panel's zero points.
         unsafe {
-            let wide = vreinterpretq_s16_u16(vmovl_u8(vld1_u8(from)));
+            let bytes = match (BITS, v) {
+                (4, 0) => vand_u8(vld1_u8(from), vdup_n_u8(15)),
+                (4, _) => vshr_n_u8::<4>(vld1_u8(from)),
+                _ => vld1_u8(from.add(8 * v)),
+            };
+            let wide = vreinterpretq_s16_u16(vmovl_u8(bytes));
             let bias = if BITS == 8 { Self::BIAS as i16 } else { 0 };
             let zeros = vsubq_s16(wide, vdupq_n_s16(bias));
             [vmovl_s16(vget_low_s16(zeros)), vmovl_high_s16(zeros)]

@@ -3,7 +3,7 @@ use crate::kernels::lanes::{Lanes, Portable};
 
 const WIDTH: usize = <Portable as Lanes>::WIDTH;
 
-// SAFETY: 8 lanes, as in `Lanes`. `load` touches 32 bytes, `zeros` 8.
+// SAFETY: 8 lanes, as in `Lanes`. `load` touches 32 bytes, `zeros` 8 behind those of vectors before.
 unsafe impl Dots for Portable {
     type Floats = Self;
     type Integers = [i32; WIDTH];
@@ -51,9 +51,17 @@ unsafe impl Dots for Portable {
     }
 
     #[inline(always)]
-    unsafe fn zeros<const BITS: usize>(from: *const u8) -> Self::Integers {
-        // SAFETY: the caller promises a byte for each lane.
-        unsafe { from.cast::<[u8; WIDTH]>().read_unaligned() }.map(i32::from)
+    unsafe fn zeros<const BITS: usize>(from: *const u8, v: usize) -> Self::Integers {
+        // SAFETY: the caller promises the panel's zero points.
+        unsafe {
+            if BITS == 4 {
+                return from
+                    .cast::<[u8; WIDTH]>()
+                    .read_unaligned()
+                    .map(|pair| i32::from(pair >> (4 * v) & 15));
+            }
+            from.add(v * WIDTH).cast::<[u8; WIDTH]>().read_unaligned().map(i32::from)
+        }
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@ use std::arch::x86_64::*;
 use super::{BLOCK, Dots, PANEL};
 use crate::kernels::lanes::{Avx2, Avx512, Lanes};
 
-// SAFETY: 8 lanes, as in `Lanes`. `load` touches 32 bytes, `zeros` 8.
+// SAFETY: 8 lanes, as in `Lanes`. `load` touches 32 bytes, `zeros` 8 behind those of vectors before.
 unsafe impl Dots for Avx2 {
     type Floats = Self;
     type Integers = __m256i;
@@ -58,9 +58,16 @@ unsafe impl Dots for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn zeros<const BITS: usize>(from: *const u8) -> __m256i {
-        // SAFETY: needs AVX2, which the caller promises, with 8 readable bytes.
-        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())) }
+    unsafe fn zeros<const BITS: usize>(from: *const u8, v: usize) -> __m256i {
+        // SAFETY: needs AVX2, which the caller promises, with the panel's zero points.
+        unsafe {
+            if BITS == 8 {
+                return _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.add(v * Self::WIDTH).cast()));
+            }
+            let pairs = _mm_loadl_epi64(from.cast());
+            let zeros = if v == 0 { pairs } else { _mm_srli_epi16::<4>(pairs) };
+            _mm256_cvtepu8_epi32(_mm_and_si128(zeros, _mm_set1_epi8(15)))
+        }
     }
 
     #[inline(always)]
@@ -187,9 +194,9 @@ unsafe impl<const IS_VEX: bool> Dots for Vnni256<IS_VEX> {
     }
 
     #[inline(always)]
-    unsafe fn zeros<const BITS: usize>(from: *const u8) -> __m256i {
+    unsafe fn zeros<const BITS: usize>(from: *const u8, v: usize) -> __m256i {
         // SAFETY: the caller's promises include those of `Avx2`.
-        unsafe { Avx2::zeros::<BITS>(from) }
+        unsafe { Avx2::zeros::<BITS>(from, v) }
     }
 
     #[inline(always)]
@@ -205,7 +212,7 @@ unsafe impl<const IS_VEX: bool> Dots for Vnni256<IS_VEX> {
     }
 }
 
-// SAFETY: 16 lanes, as in `Lanes`. `load` touches 64 bytes, `zeros` 16.
+// SAFETY: 16 lanes, as in `Lanes`. `load` touches 64 bytes, `zeros` 16, or 8 with 4 bits.
 unsafe impl Dots for Avx512 {
     type Floats = Self;
     type Integers = __m512i;
@@ -248,9 +255,16 @@ unsafe impl Dots for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn zeros<const BITS: usize>(from: *const u8) -> __m512i {
-        // SAFETY: needs AVX-512F, which the caller promises, with 16 readable bytes.
-        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())) }
+    unsafe fn zeros<const BITS: usize>(from: *const u8, _: usize) -> __m512i {
+        // SAFETY: needs AVX-512F, which the caller promises, with the panel's zero points: one vector has them all.
+        unsafe {
+            if BITS == 8 {
+                return _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()));
+            }
+            let pairs = _mm_loadl_epi64(from.cast());
+            let both = _mm_unpacklo_epi64(pairs, _mm_srli_epi16::<4>(pairs));
+            _mm512_cvtepu8_epi32(_mm_and_si128(both, _mm_set1_epi8(15)))
+        }
     }
 
     #[inline(always)]

@@ -1,7 +1,9 @@
 //! One column of the product's matrix, as numbers. It is a row of codes as stored: a token's embedding, if the matrix is a
 //! head that is tied to the table of embeddings.
 
-use super::packed::{Packed, Parts, in_order};
+use half::f16;
+
+use super::packed::{Packed, Parts, SCALE_FACTOR, in_order};
 use super::{BLOCK, Codes};
 use crate::kernels::dots::PANEL;
 
@@ -9,18 +11,25 @@ impl<const BITS: usize> Packed<BITS> {
     /// Writes scale · (code − zero point) of each number in `column` to `out`.
     pub fn read_column(&self, column: usize, out: &mut [f32]) {
         assert!(column < self.columns && out.len() == self.blocks * BLOCK);
-        let Parts { scales, zeros, .. } = Self::parts(self.blocks);
+        let Parts { scale_bytes, scales, zeros, .. } = self.parts;
         let lane = column % PANEL;
         // SAFETY: the matrix has this panel, since it has the column, and nobody writes to it.
         let panel = unsafe { std::slice::from_raw_parts(self.panel(column / PANEL), self.panel_bytes()) };
         for (place, block) in in_order(self.blocks).enumerate() {
-            let at = place * PANEL + lane;
             let four = |start: usize| <[u8; 4]>::try_from(&panel[start..][..4]).expect("four bytes");
-            let scale = f32::from_ne_bytes(four(scales + 4 * at));
+            let scale = scales + scale_bytes * (place * PANEL + lane);
+            let scale = if scale_bytes == 2 {
+                f16::from_ne_bytes([panel[scale], panel[scale + 1]]).to_f32() / SCALE_FACTOR
+            } else {
+                f32::from_ne_bytes(four(scale))
+            };
+            let (byte, shift) = Self::zero_place(lane);
+            let zero = panel[zeros + place * PANEL * BITS / 8 + byte] >> shift;
+            let zero = if BITS == 4 { zero & 15 } else { zero };
             let mut out = out[block * BLOCK..][..BLOCK].chunks_exact_mut(BLOCK / BITS);
             for i in 0..BITS {
                 let word = four(4 * ((place * BITS + i) * PANEL + lane));
-                write::<BITS>(&word, scale, panel[zeros + at], out.next().expect("a part for each word"));
+                write::<BITS>(&word, scale, zero, out.next().expect("a part for each word"));
             }
         }
     }

@@ -8,7 +8,7 @@ use super::super::instruction_set::DotWork;
 use super::super::lanes::Lanes;
 use super::BLOCK;
 use super::activations::RECORD;
-use super::packed::{Packed, Parts};
+use super::packed::{Packed, Parts, SCALE_FACTOR};
 
 /// `out[row · columns + column]` for all rows and the columns of panel `index`.
 pub struct Panel<'a, T, const BITS: usize> {
@@ -65,7 +65,7 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
     unsafe fn tile<L: Dots, const R: usize, const V: usize>(&self, mut row: *const u8, out: *mut T) {
         let width = L::Floats::WIDTH;
         let Packed { blocks, columns, .. } = *self.matrix;
-        let Parts { scales, zeros, .. } = Packed::<BITS>::parts(blocks);
+        let Parts { scale_bytes, scales, zeros, .. } = self.matrix.parts;
         let mut codes = self.matrix.panel(self.index);
         let ahead = self.matrix.panel_bytes();
         let (mut scales, mut zeros) = (codes.wrapping_add(scales), codes.wrapping_add(zeros));
@@ -81,8 +81,13 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
                     let dots = L::block::<BITS, R, V>(codes, ahead, row);
                     let rest = row.add(R * BLOCK);
                     for v in 0..V {
-                        let scale = L::Floats::load_f32(scales.cast::<f32>().add(v * width));
-                        let zero = L::zeros::<BITS>(zeros.add(v * width));
+                        let own_scales = scales.add(v * width * scale_bytes);
+                        let scale = if scale_bytes == 2 {
+                            L::Floats::load_f16(own_scales.cast())
+                        } else {
+                            L::Floats::load_f32(own_scales.cast())
+                        };
+                        let zero = L::zeros::<BITS>(zeros, v);
                         for r in 0..R {
                             let minus_sum = L::spread(rest.cast::<i32>().add(r).read_unaligned());
                             let own = L::Floats::splat(rest.cast::<f32>().add(R + r).read_unaligned());
@@ -91,8 +96,8 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
                         }
                     }
                     codes = codes.add(PANEL * BLOCK * BITS / 8);
-                    scales = scales.add(PANEL * size_of::<f32>());
-                    zeros = zeros.add(PANEL);
+                    scales = scales.add(PANEL * scale_bytes);
+                    zeros = zeros.add(PANEL * BITS / 8);
                     row = row.add(R * RECORD);
                 }
                 for r in 0..R {
@@ -103,7 +108,11 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
                 }
             }
             let column = self.index * PANEL;
+            let unit = L::Floats::splat(if scale_bytes == 2 { 1.0 / SCALE_FACTOR } else { 1.0 });
             for r in 0..R {
+                for v in 0..V {
+                    totals[r][v] = L::Floats::mul(totals[r][v], unit);
+                }
                 store::<T, L, V>(out.add(r * columns + column), columns - column, totals[r]);
             }
         }

@@ -31,6 +31,14 @@ impl<const BITS: usize> Case<BITS> {
         }
     }
 
+    /// With scales that the packed matrix keeps in float16.
+    fn narrow(mut self) -> Self {
+        for scale in &mut self.scales {
+            *scale = half::f16::from_f32(*scale).to_f32();
+        }
+        self
+    }
+
     fn view(&self) -> Codes<BITS> {
         Codes {
             codes: self.codes.as_ptr(),
@@ -145,12 +153,16 @@ proptest! {
     ) {
         Case::<4>::new(columns, blocks, rows, seed).check();
         Case::<8>::new(columns, blocks, rows, seed).check();
+        Case::<4>::new(columns, blocks, rows, seed).narrow().check();
+        Case::<8>::new(columns, blocks, rows, seed).narrow().check();
     }
 
     #[test]
     fn a_column_is_read_as_its_codes_say((columns, blocks, _) in sizes(), seed in 0..1000_u32) {
         Case::<4>::new(columns, blocks, 1, seed).check_columns();
         Case::<8>::new(columns, blocks, 1, seed).check_columns();
+        Case::<4>::new(columns, blocks, 1, seed).narrow().check_columns();
+        Case::<8>::new(columns, blocks, 1, seed).narrow().check_columns();
     }
 
     #[test]
