@@ -27,19 +27,21 @@ impl<T: Element, const BITS: usize> DotWork for Panel<'_, T, BITS> {
     unsafe fn run<L: Dots>(self) {
         // SAFETY: the caller's promises.
         unsafe {
-            match PANEL / L::Floats::WIDTH {
-                1 => self.tiles::<L, 1>(),
-                2 => self.tiles::<L, 2>(),
-                _ => unreachable!("vectors have 8 or 16 lanes"),
+            match (PANEL / L::Floats::WIDTH, self.matrix.parts.scale_bytes) {
+                (1, 2) => self.tiles::<L, 1, 2>(),
+                (1, 4) => self.tiles::<L, 1, 4>(),
+                (2, 2) => self.tiles::<L, 2, 2>(),
+                (2, 4) => self.tiles::<L, 2, 4>(),
+                _ => unreachable!("vectors have 8 or 16 lanes, scales 2 or 4 bytes"),
             }
         }
     }
 }
 
 impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
-    /// `V` vectors hold the panel's columns.
+    /// `V` vectors hold the panel's columns, whose scales have `S` bytes.
     #[inline(always)]
-    unsafe fn tiles<L: Dots, const V: usize>(self) {
+    unsafe fn tiles<L: Dots, const V: usize, const S: usize>(self) {
         let Packed { blocks, columns, .. } = *self.matrix;
         // SAFETY: the caller promises the rows and a CPU with `L`.
         unsafe {
@@ -47,14 +49,14 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
                 let tile = self.activations.add(first * blocks * RECORD);
                 let out = self.out.add(first * columns);
                 match L::ROWS.min(self.rows - first) {
-                    1 => self.tile::<L, 1, V>(tile, out),
-                    2 => self.tile::<L, 2, V>(tile, out),
-                    3 => self.tile::<L, 3, V>(tile, out),
-                    4 => self.tile::<L, 4, V>(tile, out),
-                    5 => self.tile::<L, 5, V>(tile, out),
-                    6 => self.tile::<L, 6, V>(tile, out),
-                    7 => self.tile::<L, 7, V>(tile, out),
-                    _ => self.tile::<L, 8, V>(tile, out),
+                    1 => self.tile::<L, 1, V, S>(tile, out),
+                    2 => self.tile::<L, 2, V, S>(tile, out),
+                    3 => self.tile::<L, 3, V, S>(tile, out),
+                    4 => self.tile::<L, 4, V, S>(tile, out),
+                    5 => self.tile::<L, 5, V, S>(tile, out),
+                    6 => self.tile::<L, 6, V, S>(tile, out),
+                    7 => self.tile::<L, 7, V, S>(tile, out),
+                    _ => self.tile::<L, 8, V, S>(tile, out),
                 }
             }
         }
@@ -62,10 +64,14 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
 
     /// `R` rows of activations at `row`.
     #[inline(always)]
-    unsafe fn tile<L: Dots, const R: usize, const V: usize>(&self, mut row: *const u8, out: *mut T) {
+    unsafe fn tile<L: Dots, const R: usize, const V: usize, const S: usize>(
+        &self,
+        mut row: *const u8,
+        out: *mut T,
+    ) {
         let width = L::Floats::WIDTH;
         let Packed { blocks, columns, .. } = *self.matrix;
-        let Parts { scale_bytes, scales, zeros, .. } = self.matrix.parts;
+        let Parts { scales, zeros, .. } = self.matrix.parts;
         let mut codes = self.matrix.panel(self.index);
         let ahead = self.matrix.panel_bytes();
         let (mut scales, mut zeros) = (codes.wrapping_add(scales), codes.wrapping_add(zeros));
@@ -81,8 +87,8 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
                     let dots = L::block::<BITS, R, V>(codes, ahead, row);
                     let rest = row.add(R * BLOCK);
                     for v in 0..V {
-                        let own_scales = scales.add(v * width * scale_bytes);
-                        let scale = if scale_bytes == 2 {
+                        let own_scales = scales.add(v * width * S);
+                        let scale = if S == 2 {
                             L::Floats::load_f16(own_scales.cast())
                         } else {
                             L::Floats::load_f32(own_scales.cast())
@@ -96,7 +102,7 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
                         }
                     }
                     codes = codes.add(PANEL * BLOCK * BITS / 8);
-                    scales = scales.add(PANEL * scale_bytes);
+                    scales = scales.add(PANEL * S);
                     zeros = zeros.add(PANEL * BITS / 8);
                     row = row.add(R * RECORD);
                 }
@@ -108,7 +114,7 @@ impl<T: Element, const BITS: usize> Panel<'_, T, BITS> {
                 }
             }
             let column = self.index * PANEL;
-            let unit = L::Floats::splat(if scale_bytes == 2 { 1.0 / SCALE_FACTOR } else { 1.0 });
+            let unit = L::Floats::splat(if S == 2 { 1.0 / SCALE_FACTOR } else { 1.0 });
             for r in 0..R {
                 for v in 0..V {
                     totals[r][v] = L::Floats::mul(totals[r][v], unit);
