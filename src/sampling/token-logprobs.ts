@@ -1,6 +1,6 @@
 import { exponential } from './exponential.ts';
-import { NonFiniteLogitsError } from './sampling-error.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from './sampled-token.ts';
+import { NonFiniteLogitsError } from './sampling-error.ts';
 
 /**
  * Natural logarithm of a positive finite normal number, with only +, −, ×, ÷ and the bits of a double, for the reason
