@@ -25,6 +25,7 @@ const written: Record<string, string> = {
   '15': '92ff29ceaf33d1e776849ba7c7d44a1f8b06a7e73a79f7fe3bd3a61d923261ba',
   '16': '81f17f65a4a945aa06b3319dbf06e69a89123f6e799de35d6c1e7d3c3e5566c6',
   '17': '6adff03ad35d2049fb97fb3a17d753f94d9998086ea177cb0f99323b45952147',
+  '18': 'aa7287486ef38f1c8198f9ef26942fde84c24934fb8377192fbc374eeddfa340',
 };
 
 const exported = [
