@@ -341,10 +341,18 @@ describe('EngineClient', () => {
     it('does not wait for one that loads', async () => {
       end();
       vi.advanceTimersByTime(100);
-      const drained = client.drain(0, 1000);
-      await vi.advanceTimersByTimeAsync(1000);
+      const drained = client.drain(0, 1000, 500);
+      await vi.advanceTimersByTimeAsync(1500);
       expect(sent.at(-1)).toEqual({ type: 'close' });
       expect(await drained).toBe(true);
+    });
+
+    it('interrupts a load at once', async () => {
+      end();
+      vi.advanceTimersByTime(100);
+      interrupt = vi.fn(() => report({ type: 'closed' }));
+      expect(await client.drain(0)).toBe(true);
+      expect(interrupt).toHaveBeenCalledOnce();
     });
 
     it('reports its exit code, and what comes next', () => {

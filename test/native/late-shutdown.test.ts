@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { Admission } from '../../src/engine/client/admission.ts';
@@ -48,6 +49,30 @@ async function faultsOfClosing(folder: string): Promise<string[]> {
   expect(await client.drain(0, 0)).toBe(true);
   return faults;
 }
+
+describeNative('a load', ({ addon, library }) => {
+  it('is interrupted, and so is each after it', async () => {
+    const { folder, manifest } = await ensureExport(checkpoint, 'fp32');
+    const model = new addon.NativeModel(library);
+    const load = () =>
+      model.load({
+        decoder: join(folder, manifest.graphs.decoder),
+        encoder: join(folder, manifest.graphs.encoder!),
+        slots,
+        capacity: 64,
+        encoderCapacity: 64,
+        vocabSize: manifest.vocabSize,
+        windows: manifest.cache.map(() => 0),
+        threads: 1,
+        int8Cache: false,
+      });
+    const loaded = load();
+    addon.interruptSessions();
+    await expect(loaded).rejects.toThrow(/interrupted|cancel/i);
+    await expect(load()).rejects.toThrow('the load was interrupted');
+    await model.close();
+  });
+});
 
 describeNative('an engine that does not close in time', () => {
   it('is interrupted inside its step', async () => {

@@ -12,7 +12,7 @@ use super::choices::{Sequence, choose, choose_behind};
 use super::live::{self, Interrupt};
 use super::sampling::{NativeChoice, NativePrefilled, NativeSampling, scores};
 use crate::memory::give_back_memory;
-use crate::ort::{Error, Library, Provider, Result, RunOptions};
+use crate::ort::{Cancellation, Error, Library, Provider, Result, RunOptions};
 use crate::sampling::RowSampler;
 use crate::session::{Model, ModelOptions, Segment};
 
@@ -73,6 +73,7 @@ struct Shared {
     /// None: not open yet, closed, or failed to open.
     open: Mutex<Option<Open>>,
     run: RunOptions,
+    loading: Cancellation,
     stopped: AtomicBool,
     /// Nanoseconds that ONNX Runtime took for the last decode step.
     run_time: AtomicU64,
@@ -81,6 +82,7 @@ struct Shared {
 impl Interrupt for Shared {
     fn interrupt(&self) {
         self.stopped.store(true, Ordering::Release);
+        self.loading.cancel();
         // If this fails, the run ends by itself.
         let _ = self.run.terminate();
     }
@@ -126,6 +128,7 @@ impl NativeModel {
         let shared = Arc::new(Shared {
             open: Mutex::new(None),
             run,
+            loading: Cancellation::default(),
             stopped: AtomicBool::new(false),
             run_time: AtomicU64::new(0),
         });
@@ -139,7 +142,7 @@ impl NativeModel {
         let (library, shared) = (self.library, self.shared.clone());
         blocking(move || {
             let sampler = RowSampler::new(options.threads as usize);
-            let model = Model::open(library, options.into())?;
+            let model = Model::open(library, &shared.loading, options.into())?;
             *shared.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open { model, sampler });
             // Opening takes a multiple of what an open model keeps.
             give_back_memory();

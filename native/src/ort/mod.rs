@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod binding;
+mod cancellation;
 pub mod library;
 pub mod memory_info;
 pub mod run_options;
@@ -12,6 +13,7 @@ pub mod value;
 
 pub use api::Api;
 pub use binding::Binding;
+pub use cancellation::Cancellation;
 pub use library::Library;
 pub use memory_info::MemoryInfo;
 pub use run_options::RunOptions;

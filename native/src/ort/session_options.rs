@@ -129,6 +129,10 @@ impl SessionOptions {
         }
     }
 
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
     pub fn as_ptr(&self) -> *const OrtSessionOptions {
         self.raw
     }

@@ -6,7 +6,7 @@ use super::encoder::{embed, encode, width};
 use super::layers::{Content, Layers};
 use super::memory::Place;
 use crate::ops::Operators;
-use crate::ort::{Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
+use crate::ort::{Cancellation, Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
 
 /// Initial positions per slot if a step's cost depends on capacity, not use: ONNX Runtime's cross-attention computes
 /// over all of it, and a provider with its own memory receives all of it. The capacity grows with the longest sequence.
@@ -37,7 +37,7 @@ pub struct ModelOptions {
 impl ModelOptions {
     /// Each graph has its own settings. A provider acquires its device once, when it is added to the settings, but
     /// releases it with each session that was opened with them.
-    fn open_graph(&self, library: Library, path: &Path) -> Result<Session> {
+    fn open_graph(&self, library: Library, cancellation: &Cancellation, path: &Path) -> Result<Session> {
         let settings = SessionOptions::new(library.api, self.threads)?;
         for (key, value) in &self.config {
             settings.config(key, value)?;
@@ -55,7 +55,7 @@ impl ModelOptions {
         if let Some(provider) = &self.provider {
             settings.provider(provider)?;
         }
-        Session::open(library, path, &settings)
+        cancellation.run(&settings, || Session::open(library, path, &settings))
     }
 }
 
@@ -88,9 +88,11 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn open(library: Library, options: ModelOptions) -> Result<Self> {
-        let decoder = options.open_graph(library, &options.decoder)?;
-        let encoder = options.encoder.as_ref().map(|path| options.open_graph(library, path)).transpose()?;
+    /// `cancellation` may end it early.
+    pub fn open(library: Library, cancellation: &Cancellation, options: ModelOptions) -> Result<Self> {
+        let open = |path| options.open_graph(library, cancellation, path);
+        let decoder = open(&options.decoder)?;
+        let encoder = options.encoder.as_deref().map(open).transpose()?;
         let slots = options.slots;
         let place = Place::of(options.provider.as_ref().map(|provider| provider.name.as_str()));
         let sent = options.provider.is_some() && place == Place::Host;

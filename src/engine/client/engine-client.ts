@@ -106,9 +106,10 @@ export class EngineClient implements Engine {
 
   /**
    * Takes nothing new, lets open requests continue for `withinMs`, fails the rest with `shutting_down` and closes the
-   * worker. A worker that a long step keeps from closing within `closeWithinMs` is interrupted and gets `endWithinMs`.
+   * worker. A load is interrupted at once. A worker that a long step keeps from closing within `closeWithinMs` is
+   * interrupted and gets `endWithinMs`.
    * @returns whether the worker closed, or was gone, in time; otherwise it is still inside the model. Also true for a
-   *   worker that was loading, with no requests in it: it is not waited for longer
+   *   worker that was loading, with no requests in it
    */
   drain(withinMs: number, closeWithinMs = 10_000, endWithinMs = 2000): Promise<boolean> {
     this.#drained ??= this.#drain(withinMs, closeWithinMs, endWithinMs);
@@ -147,9 +148,11 @@ export class EngineClient implements Engine {
   async #drain(withinMs: number, closeWithinMs: number, endWithinMs: number): Promise<boolean> {
     await within(withinMs, this.#requests.whenEmpty());
     this.#requests.failAll('shutting_down', 'The service stopped before the request was finished.');
-    const { isServing, areTried } = this.#models;
+    const { areTried } = this.#models;
     this.#worker.close();
-    if ((await within(closeWithinMs, this.#closed.promise)) || !isServing) return true;
+    // Nobody waits for a load any more.
+    if (!areTried) this.#interrupt();
+    if (await within(closeWithinMs, this.#closed.promise)) return true;
     this.#interrupt();
     return (await within(endWithinMs, this.#closed.promise)) || !areTried;
   }
