@@ -74,7 +74,7 @@ function gainOf(values: Float32Array, start: number, inverse: number, zero: numb
   return square === 0 ? 0 : (product * product) / square;
 }
 
-/** @returns Σxv / Σv², rounded */
+/** @returns Σxv / Σv², rounded: with 8 bits to float32, because there a coarser scale costs as much as the codes do */
 function writeCodes(
   values: Float32Array,
   start: number,
@@ -93,7 +93,7 @@ function writeCodes(
     product += value * (code - zero);
     square += (code - zero) ** 2;
   }
-  return square === 0 ? 0 : roundScale(product / square);
+  return square === 0 ? 0 : top === 15 ? roundScale(product / square) : Math.fround(product / square);
 }
 
 /** Scales in which float16 has full precision, if they are multiplied by 4096: those of weights of every usual size. */

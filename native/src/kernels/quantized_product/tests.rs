@@ -31,12 +31,15 @@ impl<const BITS: usize> Case<BITS> {
         }
     }
 
-    /// With scales that the packed matrix keeps in float16.
-    fn narrow(mut self) -> Self {
-        for scale in &mut self.scales {
-            *scale = half::f16::from_f32(*scale).to_f32();
+    /// Every second seed gives scales that the packed matrix keeps in float16.
+    fn of_any_scales(columns: usize, blocks: usize, rows: usize, seed: u32) -> Self {
+        let mut case = Self::new(columns, blocks, rows, seed);
+        if seed.is_multiple_of(2) {
+            for scale in &mut case.scales {
+                *scale = half::f16::from_f32(*scale).to_f32();
+            }
         }
-        self
+        case
     }
 
     fn view(&self) -> Codes<BITS> {
@@ -151,18 +154,14 @@ proptest! {
         (columns, blocks, rows) in sizes(),
         seed in 0..1000_u32,
     ) {
-        Case::<4>::new(columns, blocks, rows, seed).check();
-        Case::<8>::new(columns, blocks, rows, seed).check();
-        Case::<4>::new(columns, blocks, rows, seed).narrow().check();
-        Case::<8>::new(columns, blocks, rows, seed).narrow().check();
+        Case::<4>::of_any_scales(columns, blocks, rows, seed).check();
+        Case::<8>::of_any_scales(columns, blocks, rows, seed).check();
     }
 
     #[test]
     fn a_column_is_read_as_its_codes_say((columns, blocks, _) in sizes(), seed in 0..1000_u32) {
-        Case::<4>::new(columns, blocks, 1, seed).check_columns();
-        Case::<8>::new(columns, blocks, 1, seed).check_columns();
-        Case::<4>::new(columns, blocks, 1, seed).narrow().check_columns();
-        Case::<8>::new(columns, blocks, 1, seed).narrow().check_columns();
+        Case::<4>::of_any_scales(columns, blocks, 1, seed).check_columns();
+        Case::<8>::of_any_scales(columns, blocks, 1, seed).check_columns();
     }
 
     #[test]
