@@ -141,13 +141,13 @@ export class ResidentModels {
   async remove(name: string, withinMs: number): Promise<void> {
     const entry = this.#entries.get(name);
     if (!entry) return;
-    const until = performance.now() + withinMs;
+    const until = this.#parts.clock() + withinMs;
     this.#entries.delete(name);
     if (entry.isInEngine) this.#going.add(entry);
     this.#waits.refuse(name, notReady(name, null));
     entry.settled.resolve();
     if (entry.uses > 0) await within(withinMs, idle(entry));
-    await this.#engine!.unloadModel(name, Math.max(0, until - performance.now()));
+    await this.#engine!.unloadModel(name, Math.max(0, until - this.#parts.clock()));
     this.#going.delete(entry);
     entry.idle?.resolve();
     this.#decide();

@@ -36,9 +36,8 @@ describe.each(starts)('a process that cannot be started: %s', (_, start) => {
     child.start = start;
     const lane = new TextLane({ idleMs: Number.POSITIVE_INFINITY, maxAside: 0 });
     const source = { checkpoint: 'x', reading: 1 };
-    const sent = { type: 'encode', source, loadMs: 100, jobMs: 100 } as unknown as Parameters<
-      TextLane['run']
-    >[0];
+    const job = { texts: ['x'], addSpecialTokens: false, last: 1 };
+    const sent = { type: 'encode' as const, source, job, loadMs: 100, jobMs: 100 };
     const run = () => lane.run(sent, { client: 'a', characters: 1, signal: null, onStart() {} });
     for (let i = 0; i < 2; i++) expect(await run()).toMatchObject({ failure: { reason: 'other' } });
     lane.forget(source);

@@ -51,12 +51,12 @@ pub struct NativeChoice {
 pub struct NativePrefilled {
     pub sampled: Option<NativeChoice>,
     pub scores: Vec<NativeScore>,
-    /// Of a row that should be scored: then there is nothing else.
+    /// A logit of a scored row that is not finite. Then the other fields are empty.
     pub bad_logit: Option<NativeBadLogit>,
 }
 
 impl NativePrefilled {
-    /// Null for rows that are finite.
+    /// None if all rows are finite.
     pub fn bad(rows: &[f32], vocabulary: usize) -> Option<Self> {
         let fault = rows.chunks(vocabulary).find_map(|row| require_finite(row).err())?;
         let NativeChoice { bad_logit, .. } = Err(fault).into();

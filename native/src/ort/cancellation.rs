@@ -13,7 +13,7 @@ pub struct Cancellation {
 #[derive(Default)]
 struct State {
     is_cancelled: bool,
-    /// Of the load that runs.
+    /// The options of the load that runs.
     options: Option<(Api, *mut OrtSessionOptions)>,
 }
 

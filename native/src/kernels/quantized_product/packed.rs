@@ -36,7 +36,7 @@ pub struct Packed<const BITS: usize> {
 /// Where the parts of a panel begin.
 #[derive(Clone, Copy)]
 pub(super) struct Parts {
-    /// Of a scale: 2 or 4.
+    /// The size of a scale: 2 or 4.
     pub scale_bytes: usize,
     pub scales: usize,
     pub zeros: usize,
