@@ -21,7 +21,7 @@ mod panel;
 mod tests;
 
 pub use super::dots::BLOCK;
-pub use arena::begin_chunk;
+pub use arena::{Piece, begin_chunk};
 pub use multiply::multiply;
 pub use packed::Packed;
 

@@ -1,8 +1,15 @@
 use std::time::Instant;
 
+use crate::kernels::quantized_product::Piece;
+
 /// Bytes per second at which `threads` threads read `bytes` bytes of memory: the best of `runs` tries.
+///
+/// The memory is in huge pages where the system has them, as packed matrices are. Small pages are slower to read.
 pub fn reading_speed(bytes: usize, threads: usize, runs: u32) -> f64 {
-    let words = vec![1_u64; bytes / 8];
+    let mut memory = Piece::new(bytes).expect("memory to read");
+    memory.as_mut().fill(1);
+    // SAFETY: any bits are a number.
+    let (_, words, _) = unsafe { memory.as_mut().align_to::<u64>() };
     let piece = words.len().div_ceil(threads);
     let once = |_| {
         let start = Instant::now();
