@@ -39,6 +39,8 @@ const clamp = (value: number, minimum: number, maximum: number) =>
 class ChunkTimes {
   /** Empty until a chunk was measured. */
   readonly #ms: number[] = [];
+  /** Points to which a measured chunk was the nearest. */
+  readonly #measured = new Set<number>();
 
   get isKnown(): boolean {
     return this.#ms.length > 0;
@@ -57,11 +59,24 @@ class ChunkTimes {
       this.#ms[i] = own * change ** (weight * nearness);
     }
     const nearest = Math.round(at);
+    this.#measured.add(nearest);
+    this.#drawBetween();
     for (let i = nearest; i < octaves; i += 1) {
       this.#ms[i + 1] = clamp(this.#ms[i + 1]!, this.#ms[i]!, 2 * this.#ms[i]!);
     }
     for (let i = nearest; i > 0; i -= 1) {
       this.#ms[i - 1] = clamp(this.#ms[i - 1]!, this.#ms[i]! / 2, this.#ms[i]!);
+    }
+  }
+
+  /** Puts points that were never measured on a straight line in tokens: reading the weights takes a time of its own. */
+  #drawBetween(): void {
+    const known = [...this.#measured].sort((a, b) => a - b);
+    for (const [n, end] of known.entries()) {
+      const start = known[n - 1] ?? end;
+      const perToken = (this.#ms[end]! - this.#ms[start]!) / (2 ** end - 2 ** start);
+      for (let i = start + 1; i < end; i += 1)
+        this.#ms[i] = this.#ms[start]! + perToken * (2 ** i - 2 ** start);
     }
   }
 
