@@ -7,9 +7,9 @@ use crate::kernels::quantized_product::Piece;
 /// The memory is in huge pages where the system has them, as packed matrices are. Small pages are slower to read.
 pub fn reading_speed(bytes: usize, threads: usize, runs: u32) -> f64 {
     let mut memory = Piece::new(bytes).expect("memory to read");
-    memory.as_mut().fill(1);
+    memory.bytes_mut().fill(1);
     // SAFETY: any bits are a number.
-    let (_, words, _) = unsafe { memory.as_mut().align_to::<u64>() };
+    let (_, words, _) = unsafe { memory.bytes_mut().align_to::<u64>() };
     let piece = words.len().div_ceil(threads);
     let once = |_| {
         let start = Instant::now();

@@ -115,7 +115,7 @@ impl Piece {
         self.start
     }
 
-    pub fn as_mut(&mut self) -> &mut [u8] {
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         debug_assert!(self.start as usize + self.bytes <= self.chunk.start as usize + self.chunk.bytes);
         // SAFETY: these bytes of the chunk are zeroed or written, and no other piece has them.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
@@ -138,8 +138,8 @@ mod tests {
         let [mut first, second] = [100, 1].map(|bytes| Piece::new(bytes).unwrap());
         assert_eq!(second.as_ptr() as usize - first.as_ptr() as usize, 128);
         assert_eq!(first.as_ptr() as usize % HUGE_PAGE, 0);
-        assert!(first.as_mut().iter().all(|byte| *byte == 0));
-        first.as_mut().fill(7);
+        assert!(first.bytes_mut().iter().all(|byte| *byte == 0));
+        first.bytes_mut().fill(7);
         begin_chunk();
         let third = Piece::new(CHUNK + 1).unwrap();
         assert!(!Arc::ptr_eq(&third.chunk, &first.chunk));

@@ -56,7 +56,7 @@ impl<const BITS: usize> Packed<BITS> {
         let parts = Self::parts(blocks, if is_narrow { 2 } else { 4 });
         let mut memory = Piece::new(columns.div_ceil(PANEL) * parts.end)?;
         let order: Vec<usize> = in_order(blocks).collect();
-        let panels = Mutex::new(memory.as_mut().chunks_exact_mut(parts.end).enumerate());
+        let panels = Mutex::new(memory.bytes_mut().chunks_exact_mut(parts.end).enumerate());
         let next = || panels.lock().unwrap_or_else(PoisonError::into_inner).next();
         let pack_rest = || {
             while let Some((panel, to)) = next() {
