@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
 import { setTimeout } from 'node:timers/promises';
 import { ConfigurationError } from '../errors.ts';
+import { partialFile } from './partial-file.ts';
 
 export interface HubFile {
   /** Path in the repository. */
@@ -30,7 +31,8 @@ const pauseMs = 500;
 
 /**
  * Downloads a file into the cache of Hugging Face's libraries: `blobs/<digest>`, with a link to it in the snapshot. A
- * broken download keeps its bytes: the next try, even by another process, continues from there.
+ * broken download keeps its bytes: the next try, even by another process, continues from there. Processes that download
+ * the same file at the same time do not disturb each other.
  * @param cache folder of the repository in the cache
  * @throws ConfigurationError if the file cannot be downloaded or does not match its digest
  */
@@ -53,7 +55,7 @@ export async function downloadFile(
 }
 
 async function fetchBlob(blob: string, file: HubFile, source: FileSource): Promise<void> {
-  const partial = `${blob}.incomplete`;
+  const partial = await partialFile(blob);
   let have = (await sizeOf(partial)) ?? 0;
   if (have > file.size) {
     await rm(partial);

@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
+import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { downloadModel } from '../../src/hub/download-model.ts';
 import { nameOfFolder, readHubName } from '../../src/hub/hub-name.ts';
@@ -105,6 +108,31 @@ describe('downloadModel', () => {
     expect(readdirSync(blobs).some((file) => file.endsWith('.incomplete'))).toBe(false);
   });
 
+  it('leaves alone what a running process downloads, and takes over what one that ended has left', async () => {
+    const hub = await hubOf({ 'someone/tiny': { files } });
+    const blobs = join(cache, 'models--someone--tiny/blobs');
+    const weights = checkpoint['model.safetensors']!;
+    const digest = createHash('sha256').update(weights).digest('hex');
+    await mkdir(blobs, { recursive: true });
+    const partOf = (pid: number, host: string) => join(blobs, `${digest}.${pid}@${host}.incomplete`);
+    const ended = spawnSync('true').pid;
+    const [running, left, elsewhere] = [
+      partOf(process.ppid, hostname()),
+      partOf(ended, hostname()),
+      partOf(1, 'another-machine'),
+    ];
+    await writeFile(running, Buffer.alloc(weights.length - 1));
+    await writeFile(left, weights.subarray(0, 1000));
+    await writeFile(elsewhere, Buffer.alloc(weights.length - 1));
+    const folder = await downloadModel(name);
+    expect(hub.asked).toContainEqual({ path: 'model.safetensors', from: 1000 });
+    expect(await readFile(join(folder, 'model.safetensors'))).toEqual(weights);
+    const others = [running, elsewhere].map((file) => basename(file));
+    expect((await readdir(blobs)).filter((file) => file.endsWith('.incomplete')).sort()).toEqual(
+      others.sort(),
+    );
+  });
+
   it('refuses what arrives damaged, and keeps nothing of it', async () => {
     const hub = await hubOf({ 'someone/tiny': { files } });
     for (const path of ['config.json', 'model.safetensors']) {
@@ -120,7 +148,7 @@ describe('downloadModel', () => {
     await downloadModel(name);
     const blobs = join(cache, 'models--someone--tiny/blobs');
     const [large] = (await readdir(blobs)).filter((file) => file.length === 64);
-    await writeFile(join(blobs, `${large}.incomplete`), Buffer.alloc(200_000));
+    await writeFile(join(blobs, `${large}.${process.pid}@${hostname()}.incomplete`), Buffer.alloc(200_000));
     await writeFile(join(blobs, large!), 'cut');
     await downloadModel(name);
     expect(await readFile(join(blobs, large!))).toEqual(checkpoint['model.safetensors']);
