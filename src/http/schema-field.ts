@@ -62,4 +62,4 @@ export const unused = (type: string | undefined, reason: string) =>
   );
 
 /** Our own keywords. The validator refuses keywords that it does not know. */
-export const ownKeywords = ['x-expects', 'x-unsupported', 'x-accepted', 'x-unused'];
+export const ownKeywords = ['x-expects', 'x-unsupported', 'x-accepted', 'x-unused', 'x-closed'];

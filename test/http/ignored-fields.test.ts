@@ -39,6 +39,17 @@ describe('with ALTUP_UNKNOWN_FIELDS=ignore, an unknown field', () => {
     });
   });
 
+  it('of a part of a message is ignored, unless the part is of an unknown type', async () => {
+    const content = (part: object) => ({ content: [{ type: 'text', text: 'a', ...part }] });
+    expect(await chat(content({ zebra: 1 }))).toMatchObject({
+      status: 200,
+      ignored: 'messages[].content[].zebra',
+    });
+    const image = await chat(content({ type: 'image_url', image_url: { url: 'a' } }));
+    expect(image.status).toBe(400);
+    expect(image.body).toContain('has the type `image_url`, which is not supported');
+  });
+
   it('changes nothing in the answer', async () => {
     const payload = { prompt: 'abc', seed: 1, max_tokens: 5, request_id: 'a' };
     const text = (body: string) => JSON.parse(body).choices;

@@ -42,6 +42,8 @@ const messageSchema = {
               text: { type: 'string' },
               ...withoutEffectInParts,
             },
+            // Not by `additionalProperties`: the error for a part of another type should name the type.
+            'x-closed': true,
           },
         },
         { type: 'null' },

@@ -11,6 +11,8 @@ interface Schema {
   type?: string | readonly string[];
   properties?: Record<string, Schema>;
   additionalProperties?: unknown;
+  /** The route itself refuses other members. */
+  'x-closed'?: boolean;
   items?: Schema;
   anyOf?: readonly Schema[];
   oneOf?: readonly Schema[];
@@ -60,7 +62,9 @@ function removal(schemas: readonly Schema[]): Remove | null {
   if (schemas.length === 0) return null;
   const parts = schemas.flatMap(alternatives);
   const objects = parts.filter((part) => part.properties || [part.type].flat().includes('object'));
-  const isClosed = objects.length > 0 && objects.every((part) => part.additionalProperties === false);
+  const isClosed =
+    objects.length > 0 &&
+    objects.every((part) => part.additionalProperties === false || part['x-closed'] === true);
   const names = new Set(objects.flatMap(({ properties }) => Object.keys(properties ?? {})));
   const members = new Map(
     [...names].map((name) => [name, removal(objects.flatMap(({ properties }) => properties?.[name] ?? []))]),

@@ -42,8 +42,8 @@ async function createResponse(
 ): Promise<{ job: GenerationJob; format: ResponseFormat }> {
   const { client } = context.owner;
   const { previous_response_id: previous = null } = body;
-  const earlier = previous === null ? [] : await earlierItems(store, client, previous);
   const maxBytes = context.config.bodyLimit;
+  const earlier = previous === null ? [] : await earlierItems(store, client, { id: previous, maxBytes });
   const input = await resolveReferences(store, client, { items: itemsOf(body.input), maxBytes });
   const structure = readStructure(readTextFormat(body), body.structured_outputs);
   const asked: AskedChat = {

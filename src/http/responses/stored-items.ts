@@ -60,12 +60,13 @@ function inParts({ role, content }: InputItem): NonNullable<InputItem['content']
 
 /**
  * The conversation up to a stored response, its output included.
+ * @param maxBytes of the conversation without its last answer, since every turn adds to it
  * @throws ServiceError `invalid_request` if there is none of this id, or if it cannot be continued
  */
 export async function earlierItems(
   store: ResponseStore | null,
   client: string,
-  id: string,
+  { id, maxBytes }: { id: string; maxBytes: number },
 ): Promise<StoredItem[]> {
   const refuse = (message: string) => invalidRequest('previous_response_id', message);
   const instead = 'send the earlier items in `input`';
@@ -78,6 +79,11 @@ export async function earlierItems(
   if (!stored) {
     throw refuse(
       `\`previous_response_id\` names a response that is not stored for this client, '${id.slice(0, 64)}'; ${instead}.`,
+    );
+  }
+  if (stored.input.length > maxBytes) {
+    throw refuse(
+      `\`previous_response_id\` names a conversation of ${stored.input.length} bytes, more than the ${maxBytes} that a request may have (ALTUP_BODY_LIMIT); ${instead}, without the oldest.`,
     );
   }
   await wholeTurn();

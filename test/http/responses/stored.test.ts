@@ -108,6 +108,18 @@ describe('a stored response', () => {
     await create({ input: [question, first] });
   });
 
+  it('is not continued once its conversation is longer than a request may be', async () => {
+    const { create, post } = storing({ config: { bodyLimit: 2000 } });
+    const first = await create({ input: 'long '.repeat(200) });
+    const second = await create({ input: 'long '.repeat(200), previous_response_id: first.id });
+    const key = { authorization: 'Bearer k1' };
+    const { error } = (await post({ input: 'a', previous_response_id: second.id }, key)).json();
+    expect(error.param).toBe('previous_response_id');
+    expect(error.message).toMatch(
+      /a conversation of 2\d\d\d bytes, more than the 2000 .* \(ALTUP_BODY_LIMIT\)/,
+    );
+  });
+
   it('is not kept if it alone exceeds the limit, and says so', async () => {
     const { create, send } = storing({ config: { responsesStore: 4500 } });
     const small = await create({ input: 'a' });
