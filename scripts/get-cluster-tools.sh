@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Provides what a cluster in tests consists of, and prints the folder of what it built: etcd, containerd, runc, the CNI
-# plugins and Prometheus come from Debian; Kubernetes and prometheus-adapter are built from their Go modules into the
-# user's cache (four minutes on two quiet cores, once). Needs root to install packages, and go.
+# plugins and Prometheus come from Debian; Kubernetes, prometheus-adapter and the endpoint picker are built from their
+# Go modules into the user's cache (five minutes on two quiet cores, once). Needs root to install packages, and go.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 sources=$here/test/cluster
@@ -38,6 +38,9 @@ done
 echo 'building prometheus-adapter' >&2
 (cd ../prometheus-adapter && go build -buildvcs=false -trimpath -ldflags '-s -w' -o "$partial/prometheus-adapter" \
   sigs.k8s.io/prometheus-adapter/cmd/adapter >&2)
+echo 'building the endpoint picker' >&2
+(cd ../endpoint-picker && go build -buildvcs=false -trimpath -ldflags '-s -w' -o "$partial/endpoint-picker" \
+  sigs.k8s.io/gateway-api-inference-extension/cmd/epp >&2)
 
 # The image of the pause process, in the format of docker save.
 mkdir "$partial/pause"

@@ -241,7 +241,7 @@ export function createMetricsCatalogue() {
     vllmCacheUsage: gauge('vllm:kv_cache_usage_perc', 'Same as altup_kv_cache_usage_ratio.', ['model_name']),
     vllmCacheConfig: gauge(
       'vllm:cache_config_info',
-      'Always 1; a block is a slot, and its size is the slot’s capacity in tokens.',
+      'Always 1; the size in tokens of the blocks in which a router compares prompts, and how many of them all slots hold.',
       ['model_name', 'block_size', 'num_gpu_blocks'],
     ),
   };

@@ -20,6 +20,8 @@ interface ModelLoad {
 
 /** Maximum clients with their own series; further ones share the label `other`. */
 const maxClients = 100;
+/** Tokens of a block of a prompt for the endpoint picker, as in vLLM. With larger ones it would see few common prefixes. */
+const blockTokens = 16;
 interface ModelInfos {
   readonly modelInfo: Record<string, string>;
   readonly cacheConfig: Record<string, string | number>;
@@ -121,7 +123,11 @@ export class Metrics implements EngineObserver, TextObserver {
         backend: runtime.backend,
         execution_provider: runtime.executionProvider,
       },
-      cacheConfig: { model_name: name, block_size: capacity, num_gpu_blocks: slots },
+      cacheConfig: {
+        model_name: name,
+        block_size: blockTokens,
+        num_gpu_blocks: Math.floor((slots * capacity) / blockTokens),
+      },
     };
     this.#infos.set(name, infos);
     this.#catalogue.modelInfo.set(infos.modelInfo, 1);

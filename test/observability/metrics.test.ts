@@ -203,7 +203,7 @@ describe('what is loaded', () => {
       'altup_model_info{model="m",family="t5",precision="fp32",digest="sha256:0123456789abcdef0123",parameters="1234",variant="altup-k2",backend="native",execution_provider="cpu"}',
     ]);
     expect(Object.keys(await samples('vllm:cache_config_info'))).toEqual([
-      'vllm:cache_config_info{model_name="m",block_size="32",num_gpu_blocks="4"}',
+      'vllm:cache_config_info{model_name="m",block_size="16",num_gpu_blocks="8"}',
     ]);
   });
 

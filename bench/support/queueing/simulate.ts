@@ -1,16 +1,26 @@
 import type { ServiceCurve } from './service-curve.ts';
-import { type Arrival, type Served, SimulatedInstance } from './simulated-instance.ts';
+import { type Arrival, type Costs, type Served, SimulatedInstance } from './simulated-instance.ts';
 
-/** `turns`: each instance in turn; `shortest`: the one with the fewest sequences. */
-type Routing = 'turns' | 'shortest';
+/**
+ * `turns`: each instance in turn. `shortest`: the one with the fewest sequences. `prefix`: what the endpoint picker of the
+ * Gateway API Inference Extension does with its default weights, 3 for the share of the prompt that an instance has and 2 for
+ * a short queue.
+ */
+export type Routing = 'turns' | 'shortest' | 'prefix';
 
 interface Simulation {
   instances: number;
+  /** Processors that the instances share equally; by default each has its own. */
+  processors?: number;
   slots: number;
   curve: ServiceCurve;
+  /** Of prompts. */
+  costs?: Omit<Costs, 'curve'>;
   /** In ascending order of time. */
   arrivals: readonly Arrival[];
   routing: Routing;
+  /** The next request of a conversation, after its last answer. It arrives no earlier than that. */
+  next?(arrival: Arrival, nowMs: number): Arrival | undefined;
 }
 
 interface Outcome {
@@ -20,19 +30,61 @@ interface Outcome {
 }
 
 /** Simulates identical instances that serve requests. */
-export function simulate({ instances, slots, curve, arrivals, routing }: Simulation): Outcome {
+export function simulate(simulation: Simulation): Outcome {
+  const { instances, slots, curve, costs, routing, next, processors = instances } = simulation;
   const served: Served[] = [];
   const waiting: number[] = [];
+  const arrivals = [...simulation.arrivals].reverse();
+  let nowMs = 0;
+  const onServed = (each: Served, arrival: Arrival) => {
+    served.push(each);
+    const following = next?.(arrival, nowMs);
+    if (!following) return;
+    const at = arrivals.findLastIndex(({ atMs }) => atMs >= following.atMs);
+    arrivals.splice(at + 1, 0, following);
+  };
   const all = Array.from(
     { length: instances },
-    () => new SimulatedInstance(slots, curve, (each) => served.push(each)),
+    () => new SimulatedInstance(slots, { curve, ...costs }, onServed),
   );
-  arrivals.forEach((arrival, i) => {
-    for (const instance of all) instance.advanceTo(arrival.atMs);
-    waiting.push(all.reduce((sum, instance) => sum + instance.waiting, 0));
-    const shortest = () => all.reduce((best, each) => (each.inProgress < best.inProgress ? each : best));
-    (routing === 'turns' ? all[i % instances]! : shortest()).take(arrival);
-  });
-  for (const instance of all) instance.advanceTo(Number.POSITIVE_INFINITY);
-  return { served, waiting };
+  for (let count = 0; ; ) {
+    const arrival = arrivals.at(-1);
+    // Requests that arrive together go into the same step.
+    if (!arrival || arrival.atMs > nowMs) for (const each of all) each.beginStep(nowMs);
+    const busy = all.filter(({ leftMs }) => leftMs !== undefined);
+    const speed = Math.min(1, processors / busy.length);
+    const stepMs = Math.min(...busy.map(({ leftMs }) => leftMs! / speed));
+    if (!arrival && busy.length === 0) return { served, waiting };
+    const arrives = arrival !== undefined && arrival.atMs <= nowMs + stepMs;
+    const passedMs = arrives ? arrival.atMs - nowMs : stepMs;
+    nowMs += passedMs;
+    for (const each of busy) each.leftMs = Math.max(0, each.leftMs! - passedMs * speed);
+    if (arrives) {
+      arrivals.pop();
+      waiting.push(all.reduce((sum, instance) => sum + instance.waiting, 0));
+      chosen(all, arrival, routing, count).take(arrival);
+      count += 1;
+    } else for (const each of busy) if (each.leftMs! < 1e-9) each.endStep(nowMs);
+  }
+}
+
+function chosen(
+  all: readonly SimulatedInstance[],
+  { prompt }: Arrival,
+  routing: Routing,
+  count: number,
+): SimulatedInstance {
+  if (routing === 'turns') return all[count % all.length]!;
+  const longest = Math.max(...all.map(({ waiting }) => waiting));
+  const shortest = Math.min(...all.map(({ waiting }) => waiting));
+  const score = (instance: SimulatedInstance) => {
+    if (routing === 'shortest' || !prompt) return -instance.inProgress;
+    const queue = longest === shortest ? 1 : (longest - instance.waiting) / (longest - shortest);
+    return 2 * queue + (3 * instance.reusable(prompt)) / prompt.tokens;
+  };
+  const scores = all.map(score);
+  const best = Math.max(...scores);
+  const equal = all.filter((_, i) => scores[i] === best);
+  // The picker takes one of the best at random.
+  return equal[routing === 'prefix' ? (count * 7919) % equal.length : 0]!;
 }

@@ -1,10 +1,10 @@
 import { execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { isReady, Kubectl } from './kubectl.ts';
+import { startApiServer } from './api-server.ts';
+import { isReady, Kubectl, until } from './kubectl.ts';
 import { writeNodeConfiguration } from './node-configuration.ts';
 
 export interface ClusterOptions {
@@ -21,8 +21,6 @@ export interface ClusterOptions {
 export const hostAddress = '172.31.240.1';
 const nodeAddress = (number: number) => `172.31.240.${10 + number}`;
 const serviceRange = '10.96.0.0/16';
-const server = `https://${hostAddress}:6443`;
-const token = 'administrator';
 
 /**
  * Kubernetes on this machine. It must run in network, mount and process namespaces of its own (scripts/test-cluster.ts): their
@@ -44,10 +42,9 @@ export class Cluster {
     await cluster.#startControlPlane();
     const numbers = Array.from({ length: options.nodes }, (_, i) => i + 1);
     await Promise.all(numbers.map((number) => cluster.#startNode(number)));
-    await cluster.#until('the nodes are ready', async () => {
-      const ready = (await cluster.kubectl.list('nodes')).filter(isReady);
-      return ready.length === options.nodes;
-    });
+    const areReady = async () =>
+      (await cluster.kubectl.list('nodes')).filter(isReady).length === options.nodes;
+    await until(`the nodes are ready; logs are in ${options.folder}`, areReady, 180_000);
     return cluster;
   }
 
@@ -90,50 +87,25 @@ export class Cluster {
   }
 
   async #startControlPlane(): Promise<void> {
-    const { folder } = this.#options;
+    const { folder, tools } = this.#options;
     const file = (name: string) => join(folder, name);
-    await mkdir(folder, { recursive: true });
-    await run('openssl', ['genrsa', '-out', file('service-accounts.key'), '2048']);
-    await makeCertificate(folder);
-    await writeFile(file('tokens.csv'), `${token},administrator,1,system:masters\n`);
-    await writeFile(file('kubeconfig'), JSON.stringify(kubeconfig()));
-
     // In memory: other programs' writes would delay it.
-    const etcd = 'http://127.0.0.1:2379';
-    this.start(
-      'etcd',
-      'etcd',
-      '--data-dir=/run/etcd',
-      `--listen-client-urls=${etcd}`,
-      `--advertise-client-urls=${etcd}`,
-    );
-    this.start(
-      'kube-apiserver',
-      'kube-apiserver',
-      `--etcd-servers=${etcd}`,
-      `--advertise-address=${hostAddress}`,
-      `--cert-dir=${folder}`,
-      `--service-account-key-file=${file('service-accounts.key')}`,
-      `--service-account-signing-key-file=${file('service-accounts.key')}`,
-      '--service-account-issuer=https://kubernetes.default.svc',
-      `--token-auth-file=${file('tokens.csv')}`,
-      '--authorization-mode=RBAC',
-      `--service-cluster-ip-range=${serviceRange},fd00:96::/112`,
-      // Off by default in 1.33; the chart's models.source: image needs it.
-      '--feature-gates=ImageVolume=true',
-      '--enable-aggregator-routing=true',
-      '--kubelet-preferred-address-types=InternalIP',
-      `--proxy-client-cert-file=${file('aggregator.crt')}`,
-      `--proxy-client-key-file=${file('aggregator.key')}`,
-      `--requestheader-client-ca-file=${file('aggregator.crt')}`,
-      '--requestheader-username-headers=X-Remote-User',
-      '--requestheader-group-headers=X-Remote-Group',
-      '--requestheader-extra-headers-prefix=X-Remote-Extra-',
-    );
-    await this.#until(
-      'the API server is ready',
-      async () => (await this.kubectl.run('get', '--raw', '/readyz')) === 'ok',
-    );
+    await startApiServer({
+      folder,
+      tools,
+      address: hostAddress,
+      port: 6443,
+      data: '/run/etcd',
+      etcdPorts: [2379, 2380],
+      start: (name, program, ...args) => this.start(name, program, ...args),
+      flags: [
+        `--service-cluster-ip-range=${serviceRange},fd00:96::/112`,
+        // Off by default in 1.33; the chart's models.source: image needs it.
+        '--feature-gates=ImageVolume=true',
+        '--enable-aggregator-routing=true',
+        '--kubelet-preferred-address-types=InternalIP',
+      ],
+    });
     this.start(
       'kube-controller-manager',
       'kube-controller-manager',
@@ -176,31 +148,6 @@ export class Cluster {
     ];
     this.start(node, 'nsenter', ...arguments_);
   }
-
-  async #until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + 180_000;
-    while (!(await isSo().catch(() => false))) {
-      if (performance.now() > deadline)
-        throw new Error(`${what}: not within three minutes; see the logs in ${this.#options.folder}`);
-      await setTimeout(500);
-    }
-  }
 }
 
 const run = promisify(execFile);
-
-/** For the API server as a client of the APIs that others serve for it. */
-async function makeCertificate(folder: string): Promise<void> {
-  const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', join(folder, 'aggregator.key')];
-  const certificate = ['-out', join(folder, 'aggregator.crt'), '-days', '2', '-subj', '/CN=aggregator'];
-  await run('openssl', ['req', '-x509', ...key, ...certificate, '-addext', 'extendedKeyUsage=clientAuth']);
-}
-
-const kubeconfig = () => ({
-  apiVersion: 'v1',
-  kind: 'Config',
-  clusters: [{ name: 'test', cluster: { server, 'insecure-skip-tls-verify': true } }],
-  users: [{ name: 'administrator', user: { token } }],
-  contexts: [{ name: 'test', context: { cluster: 'test', user: 'administrator' } }],
-  'current-context': 'test',
-});
