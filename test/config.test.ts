@@ -22,7 +22,7 @@ const refusal = (env: Record<string, string>, argv: string[] = []): string => {
 };
 
 const draftList = 'expected <model>=<draft>, or several of them separated by commas';
-const precisionList = 'expected fp32, fp16, int8, int4, or several of them separated by commas';
+const precisionList = 'expected fp32, fp16, bf16, int8, int4, or several of them separated by commas';
 
 describe('loadConfig', () => {
   it('has a default for everything', () => {

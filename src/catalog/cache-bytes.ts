@@ -2,9 +2,9 @@ import type { Manifest } from './manifest.ts';
 
 type Cached = Pick<Manifest, 'cache' | 'cross' | 'precision'>;
 
-/** Whether keys and values are float16. The encoder-decoders' quantised exports have float32 caches. */
+/** Whether keys and values have 16 bits. The encoder-decoders' quantised exports have float32 caches. */
 export const hasHalfCache = ({ precision, cross }: Omit<Cached, 'cache'>): boolean =>
-  precision === 'fp16' || (precision !== 'fp32' && cross.length === 0);
+  precision === 'fp16' || precision === 'bf16' || (precision !== 'fp32' && cross.length === 0);
 
 const bytesPerNumber = (model: Cached) => (hasHalfCache(model) ? 2 : 4);
 

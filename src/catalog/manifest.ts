@@ -3,7 +3,7 @@ import { modelLimits } from './model-limits.ts';
 
 export const manifestFormat = 1;
 
-export const precisions = ['fp32', 'fp16', 'int8', 'int4'] as const;
+export const precisions = ['fp32', 'fp16', 'bf16', 'int8', 'int4'] as const;
 export type Precision = (typeof precisions)[number];
 
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -31,6 +31,7 @@ export const ManifestSchema = Type.Object({
   precision: Type.Union([
     Type.Literal('fp32'),
     Type.Literal('fp16'),
+    Type.Literal('bf16'),
     Type.Literal('int8'),
     Type.Literal('int4'),
   ]),

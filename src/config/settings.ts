@@ -62,12 +62,12 @@ const settings = {
   executionProvider: oneOf(['auto', ...providerNames], {
     default: 'auto',
     description:
-      'Execution provider of ONNX Runtime. `auto` picks `cuda` if it works and every precision is `fp16`, otherwise `cpu`.',
+      'Execution provider of ONNX Runtime. `auto` picks `cuda` if it works and every precision is `fp16` or `bf16`, otherwise `cpu`.',
   }),
   precision: text({
     default: 'fp32',
     description:
-      'Number format of the weights: `fp32`, `fp16`, `int8` or `int4`. If you list several, separated by commas, each model is loaded in each of them: its plain name means the first, `<model>:<precision>` the others.',
+      'Number format of the weights: `fp32`, `fp16`, `bf16`, `int8` or `int4`; `bf16` needs a GPU with CUDA or TensorRT. If you list several, separated by commas, each model is loaded in each of them: its plain name means the first, `<model>:<precision>` the others.',
   }),
   threads: whole(0, 1024, {
     default: 0,
@@ -93,7 +93,7 @@ const settings = {
   cachePrecision: oneOf(['export', 'int8'], {
     default: 'export',
     description:
-      'What the keys and values of a decoder-only model are stored in: `export` means the type of the export, float32 in `fp32` and float16 in all others; `int8` takes about half of float16’s memory and is faster behind long contexts, but costs some quality. Only with the native backend on the CPU; elsewhere `int8` changes nothing.',
+      'What the keys and values of a decoder-only model are stored in: `export` means the type of the export, float32 in `fp32`, bfloat16 in `bf16` and float16 in all others; `int8` takes about half of float16’s memory and is faster behind long contexts, but costs some quality. Only with the native backend on the CPU; elsewhere `int8` changes nothing.',
   }),
   stepTokens: whole(3, 1_048_576, {
     default: 512,

@@ -23,10 +23,30 @@ export interface ChosenRuntime {
   because: string;
 }
 
-/** @throws ConfigurationError when a backend or provider requested by name is not available */
+/**
+ * @throws ConfigurationError when a backend or provider requested by name is not available, or when none of the
+ *   precisions can run on what there is
+ */
 export async function chooseRuntime(
   settings: RuntimeSettings,
   load: () => LoadedAddon | MissingAddon = loadNativeAddon,
+): Promise<ChosenRuntime> {
+  const chosen = await chooseAvailable(settings, load);
+  const { executionProvider } = chosen.runtime;
+  // Said here too, because exporting a large model takes minutes.
+  const { exportFault } = executionProviders[executionProvider];
+  const faults = settings.precisions.map((precision) => exportFault({ precision, cross: [] }));
+  if (faults.every((fault) => fault !== null)) {
+    throw new ConfigurationError(
+      `ALTUP_PRECISION: ${settings.precisions.join(', ')} cannot run on ${executionProvider}: ${faults[0]} (${chosen.because})`,
+    );
+  }
+  return chosen;
+}
+
+async function chooseAvailable(
+  settings: RuntimeSettings,
+  load: () => LoadedAddon | MissingAddon,
 ): Promise<ChosenRuntime> {
   const { backend } = settings;
   const native: LoadedAddon | MissingAddon =

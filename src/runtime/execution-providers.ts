@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { hasHalfCache } from '../catalog/cache-bytes.ts';
 import { type Manifest, type Precision, precisions } from '../catalog/manifest.ts';
+import { ConfigurationError } from '../errors.ts';
 import type { NativeAddon } from './native/native-addon.ts';
 
 /** How the native addon requests a provider from ONNX Runtime. */
@@ -21,6 +22,8 @@ interface Provider {
   auto: { because: string; precisions: readonly Precision[] } | null;
   /** Why it cannot run an export; null: it can. */
   exportFault(manifest: Pick<Manifest, 'precision' | 'cross'>): string | null;
+  /** Why this device cannot run an export of this precision; null: it can. */
+  deviceFault(addon: Pick<NativeAddon, 'cudaComputeCapability'>, precision: Precision): string | null;
   /** Free bytes of the memory in which models live, if that is not the host's. */
   freeMemory: ((addon: Pick<NativeAddon, 'freeCudaMemory'>) => number) | null;
   /**
@@ -32,6 +35,11 @@ interface Provider {
 }
 
 const anyExport = () => null;
+const allButBfloat16 = ({ precision }: Pick<Manifest, 'precision'>) =>
+  precision === 'bf16' ? 'only cuda and tensorrt have kernels for bfloat16; export it as another' : null;
+
+/** Products and attention have bfloat16 kernels from compute capability 8.0 on (Ampere). */
+const bfloat16Capability = 80;
 
 /** Folder in which TensorRT keeps its engines, so that it builds them once. */
 const tensorrtFolder = 'tensorrt';
@@ -41,7 +49,8 @@ const providers = {
     needs: 'it needs nothing',
     isPortable: true,
     auto: null,
-    exportFault: anyExport,
+    exportFault: allButBfloat16,
+    deviceFault: () => null,
     freeMemory: null,
     request: () => null,
   },
@@ -49,12 +58,19 @@ const providers = {
     needs:
       'it needs an NVIDIA driver, CUDA 13, cuDNN 9 and two libraries next to those of ONNX Runtime (docs/gpu.md)',
     isPortable: false,
-    auto: { because: 'the precision is fp16 and a GPU is available', precisions: ['fp16'] },
+    auto: { because: 'the precision is fp16 or bf16 and a GPU is available', precisions: ['fp16', 'bf16'] },
     // Attention would be on the CPU, and every step would copy the cache there and back.
     exportFault: (manifest) => {
       if (hasHalfCache(manifest)) return null;
       const fitting = precisions.filter((precision) => hasHalfCache({ ...manifest, precision })).join(', ');
-      return `the CUDA provider supports attention only over float16 caches; export it as ${fitting}`;
+      return `the CUDA provider supports attention only over caches of 16 bits; export it as ${fitting}`;
+    },
+    deviceFault: (addon, precision) => {
+      if (precision !== 'bf16') return null;
+      const capability = addon.cudaComputeCapability();
+      if (capability >= bfloat16Capability) return null;
+      const own = (capability / 10).toFixed(1);
+      return `the GPU has compute capability ${own}, and bfloat16 needs 8.0; export it as fp16`;
     },
     freeMemory: (addon) => addon.freeCudaMemory(),
     request: (_folder, _precision, memoryLimit) => ({
@@ -75,11 +91,13 @@ const providers = {
     // It takes minutes to start.
     auto: null,
     exportFault: anyExport,
+    deviceFault: () => null,
     freeMemory: null,
     request: (folder, precision) => ({
       provider: 'TensorRT',
       providerOptions: {
         trt_fp16_enable: precision === 'fp16' ? '1' : '0',
+        trt_bf16_enable: precision === 'bf16' ? '1' : '0',
         trt_engine_cache_enable: '1',
         trt_engine_cache_path: join(folder, tensorrtFolder),
         trt_timing_cache_enable: '1',
@@ -92,7 +110,8 @@ const providers = {
     isPortable: true,
     // It may be a software device.
     auto: null,
-    exportFault: anyExport,
+    exportFault: allButBfloat16,
+    deviceFault: () => null,
     freeMemory: null,
     request: () => ({ provider: 'WebGPU', providerOptions: {}, kernels: false }),
   },
@@ -104,6 +123,16 @@ export type ExecutionProvider = keyof typeof providers;
 export const executionProviders: Readonly<Record<ExecutionProvider, Provider>> = providers;
 
 export const providerNames = Object.keys(providers) as ExecutionProvider[];
+
+/** @throws ConfigurationError for an export that the provider cannot run */
+export function requireRunnable(
+  provider: ExecutionProvider,
+  folder: string,
+  manifest: Pick<Manifest, 'precision' | 'cross'>,
+): void {
+  const fault = executionProviders[provider].exportFault(manifest);
+  if (fault !== null) throw new ConfigurationError(`${folder} is ${manifest.precision}: ${fault}`);
+}
 
 /** The cause in ONNX Runtime's message, without its source locations. */
 export function providerFault(error: unknown): string {

@@ -13,11 +13,17 @@ export interface Case {
 const decoderOnly = ['austen-gemma3', 'austen-gemma3n'];
 export const cases: readonly Case[] = [
   ...decoderOnly.flatMap((model) =>
-    (['fp16', 'int8', 'int4'] as const).map((precision) => ({ model, precision })),
+    (['fp16', 'bf16', 'int8', 'int4'] as const).map((precision) => ({ model, precision })),
   ),
   { model: 'austen-t5-dense', precision: 'fp16' },
   { model: 'austen-t5-altup-k2', precision: 'fp16' },
+  { model: 'austen-t5-dense', precision: 'bf16' },
+  { model: 'austen-t5-altup-k2', precision: 'bf16' },
 ];
+
+/** The cases that a device can run: bfloat16 came with compute capability 8.0. */
+export const casesOn = (capability: number): readonly Case[] =>
+  cases.filter(({ precision }) => precision !== 'bf16' || capability >= 80);
 
 /** Writes the exports that are missing. */
 export async function exportAll(): Promise<void> {

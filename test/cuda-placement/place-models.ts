@@ -1,9 +1,9 @@
 import { writeSync } from 'node:fs';
-import { type Case, cases, open } from './cases.ts';
+import { type Case, casesOn, open } from './cases.ts';
 import { type Counts, Ledger } from './ledger.ts';
 import { live, type Phase } from './life.ts';
 
-// Runs every case on the stand-in, in a process of its own. Prints a line of JSON for each. ONNX Runtime's log of each
+// Runs every case that the stand-in's device can run, in a process of its own. Prints a line of JSON for each. ONNX Runtime's log of each
 // follows a line `# <model> <precision>` on stderr.
 
 export interface Life extends Case {
@@ -14,7 +14,7 @@ export interface Life extends Case {
 }
 
 const ledger = new Ledger(process.env.STAND_IN_LEDGER!);
-for (const each of cases) {
+for (const each of casesOn(Number(process.env.STAND_IN_CAPABILITY))) {
   writeSync(2, `# ${each.model} ${each.precision}\n`);
   ledger.take();
   const session = await open(each, { verbose: true });

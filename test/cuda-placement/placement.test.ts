@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import onnxruntime from 'onnxruntime-node/package.json' with { type: 'json' };
 import { beforeAll, describe, expect, it } from 'vitest';
-import { cases } from './cases.ts';
+import { cases, casesOn } from './cases.ts';
 import type { Failure } from './fail-calls.ts';
 import { type Counts, sum } from './ledger.ts';
 import { decodedRows, type Phase } from './life.ts';
@@ -10,6 +10,7 @@ import type { Limits } from './limit-memory.ts';
 import type { Life } from './place-models.ts';
 import { type Placement, readPlacements } from './placement-log.ts';
 import { getLibraries, runOnStandIn } from './run-on-stand-in.ts';
+import type { Refusal } from './too-old.ts';
 
 // The real CUDA provider of ONNX Runtime and the real NVRTC, on a device that only counts.
 
@@ -60,7 +61,7 @@ beforeAll(async () => {
 });
 
 describe.each(capabilities)('compute capability %d', (capability) => {
-  it.each(cases.map(({ model, precision }) => [model, precision] as const))(
+  it.each(casesOn(capability).map(({ model, precision }) => [model, precision] as const))(
     '%s in %s has its nodes on the GPU, and sends only tokens',
     (model, precision) => {
       const row = rowOf(capability, model, precision);
@@ -102,8 +103,9 @@ it('docs/gpu.md has what a decode step launches', () => {
     '| model | precision | nodes | launches (7.5) | launches | calls | weights |',
     '|---|---|---|---|---|---|---|',
     ...cases.map(({ model, precision }) => {
-      const [oldest, ...newer] = capabilities.map((each) => rowOf(each, model, precision));
-      const launches = newer.map(({ counts }) => sum(counts.decode!, 'launch '));
+      const [oldest, ...newer] = capabilities.map((each) => found.get(each)!.find(isOf(model, precision)));
+      const oldLaunches = oldest ? sum(oldest.counts.decode!, 'launch ') : '–';
+      const launches = newer.map((row) => sum(row!.counts.decode!, 'launch '));
       expect(new Set(launches).size, `${launches}`).toBe(1);
       const [{ placement, counts }] = newer as [Row];
       const kilobytes = Math.round(counts.load!['bytes host to device']! / 1000);
@@ -111,7 +113,7 @@ it('docs/gpu.md has what a decode step launches', () => {
         model,
         precision,
         placement.onCuda,
-        sum(oldest!.counts.decode!, 'launch '),
+        oldLaunches,
         launches[0],
         sum(counts.decode!, 'call '),
         `${kilobytes.toLocaleString('en')} kB`,
@@ -144,6 +146,16 @@ it.concurrent.each([
   },
 );
 
+it('refuses bf16 on a device without bfloat16', async () => {
+  const { lines, log, fault } = await runOnStandIn<Refusal>(libraries, 75, ['too-old.ts']);
+  expect(fault, log.slice(-2000)).toBeNull();
+  expect(lines).toHaveLength(cases.filter(({ precision }) => precision === 'bf16').length);
+  for (const { model, message } of lines)
+    expect(message, model).toMatch(
+      /bf16: the GPU has compute capability 7.5, and bfloat16 needs 8.0; export it as fp16/,
+    );
+});
+
 it('the service knows what memory the GPU has, and refuses with figures what does not fit', async () => {
   const { lines, log, fault } = await runOnStandIn<Limits>(libraries, 90, ['limit-memory.ts']);
   expect(fault, log.slice(-2000)).toBeNull();
@@ -159,8 +171,11 @@ it('the service knows what memory the GPU has, and refuses with figures what doe
   );
 });
 
+const isOf = (model: string, precision: string) => (row: Row) =>
+  row.model === model && row.precision === precision;
+
 function rowOf(capability: number, model: string, precision: string): Row {
-  return found.get(capability)!.find((row) => row.model === model && row.precision === precision)!;
+  return found.get(capability)!.find(isOf(model, precision))!;
 }
 
 const streams = (counts: Counts) => Object.keys(counts).filter((name) => name.startsWith('stream '));

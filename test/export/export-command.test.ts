@@ -67,7 +67,7 @@ describe('altup export', () => {
   it.each([
     [[], /expected one checkpoint folder, got 0/],
     [['a', 'b'], /expected one checkpoint folder, got 2/],
-    [['a', '--precision', 'fp8'], /--precision is "fp8"; expected fp32, fp16, int8, int4/],
+    [['a', '--precision', 'fp8'], /--precision is "fp8"; expected fp32, fp16, bf16, int8, int4/],
     [['a', '--fast'], /Unknown option '--fast'/],
   ])('refuses %j', async (args, message) => {
     const { code, stdout, stderr } = await run(...args);

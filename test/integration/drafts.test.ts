@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Precision, precisions } from '../../src/catalog/manifest.ts';
+import type { Precision } from '../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import type { EngineRequest, GenerationEvent } from '../../src/engine/protocol/generation.ts';
 import type { ModelSpec } from '../../src/engine/protocol/messages.ts';
@@ -13,6 +13,7 @@ import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
 import type { Runtime, Session } from '../../src/runtime/session.ts';
 import { describeNative } from '../native/native-addon.ts';
+import { cpuPrecisions } from '../support/cpu-precisions.ts';
 import { generationRequest, type RequestOverrides } from '../support/generation-request.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ServiceProcess } from '../support/service-process.ts';
@@ -98,12 +99,12 @@ const said = (events: readonly GenerationEvent[]) =>
 
 describeNative('a model with a draft', () => {
   const pairs: [string, Precision, [string, Precision]][] = [
-    ...precisions.map((own): [string, Precision, [string, Precision]] => [
+    ...cpuPrecisions.map((own): [string, Precision, [string, Precision]] => [
       'austen-gemma3n',
       own,
       ['austen-gemma3', 'int8'],
     ]),
-    ...precisions.map((own): [string, Precision, [string, Precision]] => [
+    ...cpuPrecisions.map((own): [string, Precision, [string, Precision]] => [
       'austen-t5-altup-k2',
       own,
       ['austen-t5-dense', 'fp32'],

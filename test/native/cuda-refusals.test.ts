@@ -7,10 +7,10 @@ import { describeNative } from './native-addon.ts';
 
 describeNative('CUDA', (native) => {
   it.each([
-    ['austen-gemma3', 'fp32', 'fp16, int8, int4'],
-    ['austen-t5-dense', 'fp32', 'fp16'],
-    ['austen-t5-dense', 'int8', 'fp16'],
-    ['austen-t5-dense', 'int4', 'fp16'],
+    ['austen-gemma3', 'fp32', 'fp16, bf16, int8, int4'],
+    ['austen-t5-dense', 'fp32', 'fp16, bf16'],
+    ['austen-t5-dense', 'int8', 'fp16, bf16'],
+    ['austen-t5-dense', 'int4', 'fp16, bf16'],
   ] as const)('refuses %s in %s before it looks for a device', async (model, precision, fitting) => {
     const out = await temporaryFolder();
     const { folder, manifest } = await ensureExport(await copyShipped(model), precision, { out });
@@ -18,7 +18,7 @@ describeNative('CUDA', (native) => {
     await expect(
       NativeSession.open(manifest, options, native, { executionProvider: 'cuda' }),
     ).rejects.toThrow(
-      `${folder} is ${precision}: the CUDA provider supports attention only over float16 caches; export it as ${fitting}`,
+      `${folder} is ${precision}: the CUDA provider supports attention only over caches of 16 bits; export it as ${fitting}`,
     );
   });
 });

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
 import { hasHalfCache } from '../../src/catalog/cache-bytes.ts';
-import { type Manifest, precisions } from '../../src/catalog/manifest.ts';
+import type { Manifest } from '../../src/catalog/manifest.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import type { LoadedAddon, NativeGraph, NativeTensor } from '../../src/runtime/native/native-addon.ts';
 import { changeConfig } from '../support/checkpoint-copy.ts';
+import { cpuPrecisions } from '../support/cpu-precisions.ts';
 import { smallGemma3n } from '../support/small-gemma3n.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
@@ -114,7 +115,7 @@ async function open({ addon, library }: LoadedAddon, precision: Manifest['precis
 }
 
 describeNative('layers that share caches', (native) => {
-  it.each(precisions)('%s: skip tokens without logits, and change no bit', async (precision) => {
+  it.each(cpuPrecisions)('%s: skip tokens without logits, and change no bit', async (precision) => {
     const decoder = await open(native, precision);
     const empty = decoder.empty();
     const { caches: begun } = await decoder.run(empty, [0], 37, []);
@@ -139,7 +140,7 @@ describeNative('layers that share caches', (native) => {
     }
   });
 
-  it.each(precisions)('%s: a ragged batch computes the bits of a prompt', async (precision) => {
+  it.each(cpuPrecisions)('%s: a ragged batch computes the bits of a prompt', async (precision) => {
     const decoder = await open(native, precision);
     const all = Array.from({ length: 100 }, (_, row) => row);
     const whole = await decoder.run(decoder.empty(), [0], 100, all);

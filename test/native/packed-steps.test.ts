@@ -1,12 +1,13 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
-import { type Precision, precisions } from '../../src/catalog/manifest.ts';
+import type { Precision } from '../../src/catalog/manifest.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import type { LoadedAddon } from '../../src/runtime/native/native-addon.ts';
 import { NativeSession } from '../../src/runtime/native/native-session.ts';
 import type { Segment } from '../../src/runtime/session.ts';
 import type { SampledToken } from '../../src/sampling/sampled-token.ts';
 import { changeConfig, copyCheckpoint, copyShipped } from '../support/checkpoint-copy.ts';
+import { cpuPrecisions } from '../support/cpu-precisions.ts';
 import { samplingRequest } from '../support/sampling-request.ts';
 import { smallGemma3n } from '../support/small-gemma3n.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -61,11 +62,11 @@ const segments = (session: NativeSession): Segment[] => [
 
 describeNative('a packed step', (native) => {
   it.each([
-    ...precisions.map((precision) => ['Gemma 3n', precision, false, gemma3n] as const),
-    ...precisions.map(
+    ...cpuPrecisions.map((precision) => ['Gemma 3n', precision, false, gemma3n] as const),
+    ...cpuPrecisions.map(
       (precision) => ['Gemma 3', precision, false, () => copyShipped('austen-gemma3')] as const,
     ),
-    ...precisions.map((precision) => ['Gemma 3n', precision, true, gemma3n] as const),
+    ...cpuPrecisions.map((precision) => ['Gemma 3n', precision, true, gemma3n] as const),
     ['Gemma 3', 'int8', true, () => copyShipped('austen-gemma3')] as const,
   ])(
     '%s, precision %s, int8 cache %s: chooses what prefill and decode choose, and leaves the same cache',

@@ -1,10 +1,11 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { type Precision, precisions } from '../../src/catalog/manifest.ts';
+import type { Precision } from '../../src/catalog/manifest.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import type { LoadedAddon } from '../../src/runtime/native/native-addon.ts';
 import { NativeSession } from '../../src/runtime/native/native-session.ts';
 import type { Choice, Sampling, Segment } from '../../src/runtime/session.ts';
 import { copyShipped } from '../support/checkpoint-copy.ts';
+import { cpuPrecisions } from '../support/cpu-precisions.ts';
 import { samplingRequest } from '../support/sampling-request.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { describeNative } from './native-addon.ts';
@@ -68,7 +69,7 @@ async function oneByOne(session: NativeSession, steps: number): Promise<Choice[]
 }
 
 describeNative('rows with guesses in one run', (native) => {
-  it.each(precisions)('have the choices of one step after the other, in %s', async (precision) => {
+  it.each(cpuPrecisions)('have the choices of one step after the other, in %s', async (precision) => {
     const session = await open(native, 'austen-t5-altup-k2', precision);
     const expected = await oneByOne(session, 5);
     await begin(session);

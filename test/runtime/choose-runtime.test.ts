@@ -58,7 +58,7 @@ describe('the backend', () => {
 });
 
 describe('the execution provider', () => {
-  it('is CUDA by itself only for fp16, and only where it computes', async () => {
+  it('is CUDA by itself only for fp16 and bf16, and only where it computes', async () => {
     const fp16 = settings({ precisions: ['fp16'] });
     expect((await chooseRuntime(fp16, present('CUDA'))).runtime.executionProvider).toBe('cuda');
     expect(await chooseRuntime(fp16, present())).toMatchObject({
@@ -69,15 +69,27 @@ describe('the execution provider', () => {
     const mixed = await chooseRuntime(settings({ precisions: ['fp16', 'int4'] }), present('CUDA'));
     expect(mixed).toMatchObject({
       runtime: native,
-      because: 'cuda cannot be used: auto takes it only for fp16, not for int4',
+      because: 'cuda cannot be used: auto takes it only for fp16, bf16, not for int4',
     });
+  });
+
+  it('is refused where no precision can run on it, before anything is exported', async () => {
+    const bf16 = settings({ precisions: ['bf16'] });
+    expect((await chooseRuntime(bf16, present('CUDA'))).runtime.executionProvider).toBe('cuda');
+    await expect(chooseRuntime(bf16, present())).rejects.toThrow(
+      /^ALTUP_PRECISION: bf16 cannot run on cpu: only cuda and tensorrt have kernels for bfloat16; .* \(cuda cannot be used: /,
+    );
+    const fp32 = settings({ executionProvider: 'cuda' });
+    await expect(chooseRuntime(fp32, present('CUDA'))).rejects.toThrow(
+      'ALTUP_PRECISION: fp32 cannot run on cuda: the CUDA provider supports attention only over caches of 16 bits; export it as fp16, bf16, int8, int4',
+    );
   });
 
   it.each(['cuda', 'tensorrt', 'webgpu'] as const)(
     '%s is taken where it computes',
     async (executionProvider) => {
       const chosen = await chooseRuntime(
-        settings({ executionProvider }),
+        settings({ executionProvider, precisions: ['fp32', 'fp16'] }),
         present('CUDA', 'TensorRT', 'WebGPU'),
       );
       expect(chosen.runtime).toEqual({ backend: 'native', executionProvider });

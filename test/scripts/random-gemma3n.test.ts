@@ -5,13 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { RandomBfloat16 } from '../../scripts/random-gemma3n/random-bfloat16.ts';
 import { configOf, e2b, tensorsOf } from '../../scripts/random-gemma3n/shape.ts';
 import { writeRandomGemma3n } from '../../scripts/random-gemma3n/write-checkpoint.ts';
-import { precisions } from '../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../src/catalog/tokenizer/tokenizer.ts';
 import { CheckpointWeights } from '../../src/export/checkpoint/checkpoint-weights.ts';
 import { bfloat16ToFloat32 } from '../../src/export/checkpoint/half-precision.ts';
 import { WeightSource } from '../../src/export/checkpoint/weight-source.ts';
 import { ensureExport } from '../../src/export/export-checkpoint.ts';
 import { openSession } from '../../src/runtime/open-session.ts';
+import { cpuPrecisions } from '../support/cpu-precisions.ts';
 import { goldenFolder } from '../support/golden.ts';
 import { smallGemma3n } from '../support/small-gemma3n.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -81,7 +81,7 @@ describe('a random Gemma 3n', () => {
     await writeRandomGemma3n(folder, smallGemma3n);
     const tokens = Array.from({ length: 40 }, (_, n) => (n === 0 ? 2 : 300 + ((n * 37) % 1200)));
     const losses: number[] = [];
-    for (const precision of precisions) {
+    for (const precision of cpuPrecisions) {
       const made = await ensureExport(folder, precision);
       const options = { folder: made.folder, slots: 1, maxContext: 64, threads: 1 };
       const session = await openSession(options, { backend: 'onnxruntime-node', executionProvider: 'cpu' });

@@ -27,3 +27,9 @@ pub fn probe_provider(
 pub fn free_cuda_memory() -> napi::Result<f64> {
     Ok(session::free_cuda_memory()? as f64)
 }
+
+/// Compute capability of the first CUDA device: 80 for 8.0.
+#[napi]
+pub fn cuda_compute_capability() -> napi::Result<u32> {
+    Ok(session::cuda_compute_capability()? as u32)
+}

@@ -71,16 +71,21 @@ pub fn open_driver() -> Result<(), String> {
     init().map_err(failed("cuInit"))
 }
 
-fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
+/// The device's compute capability: 80 for 8.0.
+pub fn compute_capability(ordinal: i32) -> Result<usize, String> {
     let attribute = |attribute| {
-        // SAFETY: the driver has just returned this device.
+        // SAFETY: the driver writes one number, or fails if it has no such device.
         unsafe { device::get_attribute(ordinal, attribute) }
             .map(|value| value as usize)
             .map_err(failed("cuDeviceGetAttribute"))
     };
     let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
-    let (mut image, _) = compile(variant, 10 * major + minor)?;
+    Ok(10 * major + minor)
+}
+
+fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
+    let (mut image, _) = compile(variant, compute_capability(ordinal)?)?;
     image.push(0); // PTX ends with a zero.
     // SAFETY: NVRTC made the image; the module is never unloaded.
     let kernels = unsafe {

@@ -16,6 +16,6 @@ pub mod emulation;
 pub mod tests;
 
 pub use device::Device;
-pub use driver::{Cuda, failed as driver_failed, open_driver};
+pub use driver::{Cuda, compute_capability, failed as driver_failed, open_driver};
 pub use launch::Spread;
 pub use on_device::{DeviceKernel, NO_BLOCKS, OnDevice, Programs};

@@ -6,7 +6,7 @@ use cudarc::driver::result::{
 use cudarc::driver::sys::{CUcontext, CUdeviceptr};
 
 use super::memory::Memory;
-use crate::cuda::{driver_failed, open_driver};
+use crate::cuda::{compute_capability, driver_failed, open_driver};
 use crate::ort::{Api, Error, MemoryInfo, Result};
 
 /// The default device of ONNX Runtime's CUDA provider.
@@ -60,6 +60,13 @@ pub fn free_cuda_memory() -> Result<usize> {
     unsafe { ctx::set_current(primary_context()?) }.map_err(named("cuCtxSetCurrent"))?;
     let (free, _) = mem_get_info().map_err(named("cuMemGetInfo"))?;
     Ok(free)
+}
+
+/// Compute capability of the first CUDA device: 80 for 8.0.
+pub fn cuda_compute_capability() -> Result<usize> {
+    open_driver().map_err(Error)?;
+    let ordinal = device::get(DEVICE).map_err(named("cuDeviceGet"))?;
+    compute_capability(ordinal).map_err(Error)
 }
 
 fn named(call: &'static str) -> impl Fn(DriverError) -> Error {

@@ -12,7 +12,7 @@ mod model;
 mod probe;
 mod slot_buffer;
 
-pub use cuda_memory::free_cuda_memory;
+pub use cuda_memory::{cuda_compute_capability, free_cuda_memory};
 pub use decoder::Segment;
 pub use model::{Model, ModelOptions};
 pub use probe::probe;

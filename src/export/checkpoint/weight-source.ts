@@ -3,7 +3,7 @@ import type { TensorInfo, Weight } from '../onnx/weight.ts';
 import type { CheckpointWeights } from './checkpoint-weights.ts';
 import { bytesPerElement } from './dtypes.ts';
 import { type FloatDtype, isFloatDtype, toFloat32 } from './floats.ts';
-import { float32ToHalf } from './half-precision.ts';
+import { float32ToBfloat16, float32ToHalf } from './half-precision.ts';
 
 /** Number of float32 values in one panel of output rows (4 MiB). */
 const panelSize = 1 << 20;
@@ -46,7 +46,7 @@ function transposeColumns(matrix: Float32Array, rows: number, columns: number, f
 const chunkSize = 1 << 20;
 
 /** Float types that a graph computes with. */
-export type FloatType = 'float32' | 'float16';
+export type FloatType = 'float32' | 'float16' | 'bfloat16';
 
 /**
  * Gives a family's exporter the checkpoint's tensors by name and expected shape, and records which ones it used.
@@ -156,12 +156,12 @@ export class WeightSource {
 
   #weight(tensor: TensorInfo, load: () => AsyncIterable<Float32Array<ArrayBuffer>>): Weight {
     const path = this.#checkpoint.pathOf(tensor.name);
-    const convert = tensor.type === 'float16' ? (values: Float32Array) => toHalf(values, path, tensor) : null;
+    const convert = conversion(tensor, path);
     return {
       tensors: [tensor],
       async *chunks() {
         for await (const values of load()) {
-          yield { tensor: 0, bytes: new Uint8Array((convert?.(values) ?? values).buffer) };
+          yield { tensor: 0, bytes: new Uint8Array(convert(values).buffer) };
         }
       },
     };
@@ -197,11 +197,21 @@ export class WeightSource {
   }
 }
 
+/** From float32 into the tensor's type. */
+function conversion(
+  tensor: TensorInfo,
+  path: string,
+): (values: Float32Array<ArrayBuffer>) => ArrayBufferView<ArrayBuffer> {
+  if (tensor.type === 'float16') return (values) => toHalf(values, path, tensor);
+  if (tensor.type === 'bfloat16') return float32ToBfloat16;
+  return (values) => values;
+}
+
 function toHalf(values: Float32Array, path: string, { name }: TensorInfo): Uint16Array<ArrayBuffer> {
   const halves = float32ToHalf(values);
   const lost = halves.findIndex((bits, n) => (bits & 0x7fff) === 0x7c00 && Number.isFinite(values[n]!));
   if (lost < 0) return halves;
   throw new ConfigurationError(
-    `${path}: ${name} holds ${values[lost]}, which fp16 cannot hold; export it as fp32, int8 or int4`,
+    `${path}: ${name} holds ${values[lost]}, which fp16 cannot hold; export it as fp32, bf16, int8 or int4`,
   );
 }

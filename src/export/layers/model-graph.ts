@@ -14,23 +14,26 @@ export interface ModelGraph {
 }
 
 /**
- * Type of matrix products and attention: float16 in fp16, float32 otherwise. The residual stream, norms and
- * AltUp are float32 in every precision, because the stream of large models exceeds float16's range.
+ * Type of matrix products and attention: float16 in fp16, bfloat16 in bf16, float32 otherwise. The residual stream, norms
+ * and AltUp are float32 in every precision, because the stream of large models exceeds float16's range.
  */
 export function computeType(precision: Precision): FloatType {
+  if (precision === 'bf16') return 'bfloat16';
   return precision === 'fp16' ? 'float16' : 'float32';
 }
 
 /** Type of a decoder-only model's cache, which quantised models keep in half of float32's memory. */
 export function cacheType(precision: Precision): FloatType {
-  return precision === 'fp32' ? 'float32' : 'float16';
+  const type = computeType(precision);
+  return precision === 'fp32' || type !== 'float32' ? type : 'float16';
 }
 
 /** Casts a value of the residual stream for linear layers and attention; several calls share one cast. */
 export function toCompute({ graph, precision }: ModelGraph, x: string): string {
-  if (computeType(precision) === 'float32') return x;
-  const name = `${x}/float16`;
-  return graph.computes(name) ? name : castTo(graph, 'float16', x, name);
+  const type = computeType(precision);
+  if (type === 'float32') return x;
+  const name = `${x}/${type}`;
+  return graph.computes(name) ? name : castTo(graph, type, x, name);
 }
 
 /** Casts a result of linear layers or attention for the residual stream. */
@@ -44,8 +47,9 @@ export function inFloat32(
   output: string,
   make: (name: string) => string,
 ): string {
-  if (computeType(precision) === 'float32') return make(output);
-  return castTo(graph, 'float32', make(`${output}/float16`), output);
+  const type = computeType(precision);
+  if (type === 'float32') return make(output);
+  return castTo(graph, 'float32', make(`${output}/${type}`), output);
 }
 
 /** Lets `make` compute a float32 value, then casts it to the compute type as `output`. @returns `output` */
@@ -54,8 +58,9 @@ export function inCompute(
   output: string,
   make: (name: string) => string,
 ): string {
-  if (computeType(precision) === 'float32') return make(output);
-  return castTo(graph, 'float16', make(`${output}/float32`), output);
+  const type = computeType(precision);
+  if (type === 'float32') return make(output);
+  return castTo(graph, type, make(`${output}/float32`), output);
 }
 
 /** Lets `make` compute a value in the compute type, then casts it to the cache's as `output`. @returns `output` */

@@ -66,6 +66,8 @@ export interface NativeAddon {
   probeProvider(library: string, name: string, options: Record<string, string>): Promise<void>;
   /** Free bytes of the first CUDA device. @throws Error that names the driver's call */
   freeCudaMemory(): number;
+  /** Compute capability of the first CUDA device: 80 for 8.0. @throws Error that names the driver's call */
+  cudaComputeCapability(): number;
   /** The CPU's instruction sets for quantised products, the fastest last. */
   instructions(): string[];
   /** Has kernels made from now on use one of `instructions`, or the fastest again: for tests and benchmarks. */

@@ -8,7 +8,7 @@ import {
   SamplingError,
 } from '../../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
-import { type ExecutionProvider, executionProviders } from '../execution-providers.ts';
+import { type ExecutionProvider, executionProviders, requireRunnable } from '../execution-providers.ts';
 import { meanState } from '../mean-state.ts';
 import type {
   Choice,
@@ -103,8 +103,11 @@ export class NativeSession implements Session {
   ): Promise<NativeSession> {
     const { decoder, encoder } = manifest.graphs;
     const provider = executionProviders[executionProvider];
-    const fault = provider.exportFault(manifest);
-    if (fault !== null) throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${fault}`);
+    requireRunnable(executionProvider, options.folder, manifest);
+    const deviceFault = provider.deviceFault(addon, manifest.precision);
+    if (deviceFault !== null) {
+      throw new ConfigurationError(`${options.folder} is ${manifest.precision}: ${deviceFault}`);
+    }
     const model = new addon.NativeModel(library);
     const runtime: Runtime = { backend: 'native', executionProvider };
     const equalRows = kernels !== false && hasEqualRows(runtime, manifest);

@@ -6,7 +6,7 @@ import type { SampledToken } from '../../sampling/sampled-token.ts';
 import { GrammarFaultError, type SamplingError } from '../../sampling/sampling-error.ts';
 import type { SamplingRequest } from '../../sampling/sampling-request.ts';
 import { SamplingState } from '../../sampling/sampling-state.ts';
-import type { ExecutionProvider } from '../execution-providers.ts';
+import { type ExecutionProvider, requireRunnable } from '../execution-providers.ts';
 import { meanState } from '../mean-state.ts';
 import type {
   DecodeRow,
@@ -86,12 +86,16 @@ export class OnnxruntimeNodeSession implements Session {
     this.#fetches = ['logits', ...manifest.cache.flatMap((_, i) => [`new.${i}.key`, `new.${i}.value`])];
   }
 
-  /** @throws Error from ONNX Runtime when a graph cannot be loaded */
+  /**
+   * @throws ConfigurationError for an export that the execution provider cannot run
+   * @throws Error from ONNX Runtime when a graph cannot be loaded
+   */
   static async open(
     manifest: Manifest,
     options: SessionOptions,
     executionProvider: ExecutionProvider = 'cpu',
   ): Promise<OnnxruntimeNodeSession> {
+    requireRunnable(executionProvider, options.folder, manifest);
     const load = (graph: string) =>
       InferenceSession.create(join(options.folder, graph), {
         executionProviders: [executionProvider],

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { heldOutChapters, meanLoss, windowsOf } from '../../../bench/held-out.ts';
 import training from '../../../models/austen-t5-altup-k2/training.json' with { type: 'json' };
-import { type Precision, precisions } from '../../../src/catalog/manifest.ts';
+import type { Precision } from '../../../src/catalog/manifest.ts';
 import { Tokenizer } from '../../../src/catalog/tokenizer/tokenizer.ts';
 import { ensureExport } from '../../../src/export/export-checkpoint.ts';
 import { openSession } from '../../../src/runtime/open-session.ts';
+import { cpuPrecisions } from '../../support/cpu-precisions.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const model = join(import.meta.dirname, '../../../models/austen-t5-altup-k2');
@@ -28,7 +29,7 @@ it('a trained model hardly loses perplexity: fp16 0.1 %, int8 1 %, int4 10 %', a
   // The test uses a sample of the windows on which the trainer measured the loss.
   expect(Math.log(exact)).toBeCloseTo(training.held_out_loss, 0);
   const limits = { fp16: 1.001, int8: 1.01, int4: 1.1 };
-  for (const precision of precisions.slice(1) as (keyof typeof limits)[]) {
+  for (const precision of cpuPrecisions.slice(1) as (keyof typeof limits)[]) {
     const ratio = (await perplexity(precision)) / exact;
     expect(ratio, precision).toBeLessThan(limits[precision]);
     expect(ratio, precision).toBeGreaterThan(1 / limits[precision]);

@@ -44,8 +44,12 @@ export function feedForward(t5: T5Graph, path: string, x: string, layer: string)
   const activated = activate(t5, path, product(isGated ? 'wi_0' : 'wi'));
   const inner = isGated ? graph.add('Mul', `${path}/gated`, [activated, product('wi_1')]) : activated;
   // In large checkpoints, the result of wo exceeds float16's range. Hugging Face's code also keeps it in float32.
-  const wide = t5.precision === 'fp16' ? { ...t5, precision: 'fp32' as const } : t5;
-  const down = linear(wide, `${path}/wo`, toStream(t5, inner), `${dense}.wo.weight`, [dModel, dFf]);
+  const project = (context: ModelGraph, values: string) =>
+    linear(context, `${path}/wo`, values, `${dense}.wo.weight`, [dModel, dFf]);
+  const down =
+    t5.precision === 'fp16'
+      ? project({ ...t5, precision: 'fp32' }, toStream(t5, inner))
+      : toStream(t5, project(t5, inner));
   const computed = moe
     ? graph.add('Add', `${path}/sum`, [down, experts(t5, `${path}/experts`, exact, `${layer}.experts`)])
     : down;
