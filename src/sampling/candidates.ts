@@ -1,4 +1,4 @@
-import { exponential } from './exponential.ts';
+import { topWeight, weight } from './weight.ts';
 
 /**
  * The tokens that may come next, with their logits and later their weights, always in ascending order of id. "Highest"
@@ -10,11 +10,13 @@ export class Candidates {
   readonly #ids: Int32Array;
   readonly #values: Float64Array;
   readonly #scratch: Float64Array;
+  readonly #topWeight: number;
 
   constructor(vocabSize: number) {
     this.#ids = new Int32Array(vocabSize);
     this.#values = new Float64Array(vocabSize);
     this.#scratch = new Float64Array(vocabSize);
+    this.#topWeight = topWeight(vocabSize);
   }
 
   /** Resets to all tokens. */
@@ -31,23 +33,28 @@ export class Candidates {
     this.#keepFrom(nthHighest(this.#scratch, this.#count, n), n);
   }
 
-  /** Turns logits into weights exp((logit − highest logit) / temperature): the highest has weight 1. */
+  /** Turns logits into weights: exp((logit − highest logit) / temperature) as a share of the top weight. */
   weigh(temperature: number): void {
     const values = this.#values;
     let highest = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < this.#count; i++) if (values[i]! > highest) highest = values[i]!;
-    for (let i = 0; i < this.#count; i++) values[i] = exponential((values[i]! - highest) / temperature);
+    for (let i = 0; i < this.#count; i++) values[i] = weight((values[i]! - highest) / temperature, this.#topWeight);
   }
 
-  /** Keeps values of at least `minimum`. A weight is a probability as a fraction of the highest one. */
+  /** Keeps logits of at least `minimum`. */
   keepAtLeast(minimum: number): void {
     this.#keepFrom(minimum, Number.POSITIVE_INFINITY);
+  }
+
+  /** Keeps weights of at least `share` of the top weight. */
+  keepLikely(share: number): void {
+    this.#keepFrom(share * this.#topWeight, Number.POSITIVE_INFINITY);
   }
 
   /** Keeps the smallest number of highest weights whose sum reaches `share` of the total; at least one. */
   keepNucleus(share: number): void {
     const total = this.#total();
-    // Weights up to this bound sum to at most half of what may go, so the rest suffices despite rounding; few to sort.
+    // Weights up to this bound sum to at most half of what may go, so the rest suffices; few to sort.
     const bound = ((1 - share) * total) / (2 * this.#count);
     let sorted = 0;
     for (let i = 0; i < this.#count; i++) {
@@ -62,7 +69,7 @@ export class Candidates {
   }
 
   /**
-   * Draws a token: inverts the cumulative distribution, summed in ascending order of id.
+   * Draws a token: inverts the cumulative distribution in ascending order of id.
    * @param u uniform in (0, 1)
    */
   draw(u: number): number {

@@ -64,7 +64,7 @@ export class Sampler {
     if (topNSigma > 0)
       candidates.keepAtLeast(this.#logits[this.#highest()]! - topNSigma * deviation(this.#logits));
     candidates.weigh(temperature);
-    if (minP > 0) candidates.keepAtLeast(minP);
+    if (minP > 0) candidates.keepLikely(minP);
     if (topP < 1) candidates.keepNucleus(topP);
     return candidates.draw(uniform(seed, state.position, 0));
   }

@@ -1,6 +1,6 @@
-import { exponential } from './exponential.ts';
 import type { PromptTokenLogprobs, TokenLogprobs } from './sampled-token.ts';
 import { NonFiniteLogitsError } from './sampling-error.ts';
+import { topWeight, weight } from './weight.ts';
 
 /**
  * Natural logarithm of a positive finite normal number, with only +, −, ×, ÷ and the bits of a double, for the reason
@@ -70,9 +70,10 @@ export function promptTokenLogprobs(
 function logSumExp(logits: Float32Array): number {
   let highest = Number.NEGATIVE_INFINITY;
   for (const logit of logits) if (logit > highest) highest = logit;
+  const top = topWeight(logits.length);
   let sum = 0;
-  for (const logit of logits) sum += exponential(logit - highest);
-  return highest + logarithm(sum);
+  for (const logit of logits) sum += weight(logit - highest, top);
+  return highest + logarithm(sum / top);
 }
 
 /** Ids of the `n` highest logits, by insertion, because n is small. */

@@ -1,6 +1,6 @@
-import { exponential } from '../../src/sampling/exponential.ts';
 import { uniform } from '../../src/sampling/random.ts';
 import type { SamplingRequest } from '../../src/sampling/sampling-request.ts';
+import { topWeight, weight } from '../../src/sampling/weight.ts';
 
 /** Whether the request forbids `token` after `output`. */
 function isForbidden(token: number, output: readonly number[], request: SamplingRequest): boolean {
@@ -53,13 +53,14 @@ export function naiveSample(
   const { topNSigma } = parameters;
   const least = topNSigma > 0 ? highest - topNSigma * deviation : Number.NEGATIVE_INFINITY;
 
+  const top = topWeight(raw.length);
   let weighted = sorted
     .filter(({ logit }) => logit >= least)
     .map(({ id, logit }) => ({
       id,
-      weight: exponential((logit - highest) / parameters.temperature),
+      weight: weight((logit - highest) / parameters.temperature, top),
     }));
-  weighted = weighted.filter(({ weight }) => weight >= parameters.minP);
+  weighted = weighted.filter(({ weight }) => weight >= parameters.minP * top);
   if (parameters.topK > 0) weighted = weighted.slice(0, parameters.topK);
   const byId = () => [...weighted].sort((a, b) => a.id - b.id);
   const total = () => byId().reduce((sum, { weight }) => sum + weight, 0);

@@ -1,6 +1,6 @@
-use super::exponential::weigh;
 use super::highest::highest;
 use super::scan::highest_f64;
+use super::weight::{top_weight, total, weigh};
 
 /// The possible next tokens with their logits, later their weights, always in ascending order of id. Works like
 /// src/sampling/candidates.ts.
@@ -9,6 +9,8 @@ pub struct Candidates {
     ids: Vec<u32>,
     values: Vec<f64>,
     scratch: Vec<f64>,
+    /// Weight of the most likely token.
+    top: f64,
 }
 
 impl Candidates {
@@ -41,20 +43,26 @@ impl Candidates {
         self.values.extend(self.ids.iter().map(|id| logits[*id as usize]));
     }
 
-    /// Turns logits into weights exp((logit − highest logit) / temperature).
-    pub fn weigh(&mut self, temperature: f64) {
+    /// Turns logits into weights exp((logit − highest logit) / temperature), for a vocabulary of this size.
+    pub fn weigh(&mut self, temperature: f64, vocabulary: usize) {
         let highest = highest_f64(&self.values);
-        weigh(&mut self.values, highest, temperature);
+        self.top = top_weight(vocabulary);
+        weigh(&mut self.values, highest, temperature, self.top);
     }
 
-    /// Keeps values of at least `minimum`.
+    /// Keeps logits of at least `minimum`.
     pub fn keep_at_least(&mut self, minimum: f64) {
         self.keep_from(minimum, usize::MAX);
     }
 
+    /// Keeps weights of at least `share` of the top weight.
+    pub fn keep_likely(&mut self, share: f64) {
+        self.keep_from(share * self.top, usize::MAX);
+    }
+
     /// Keeps the smallest number of highest weights whose sum reaches `share` of the total; at least one.
     pub fn keep_nucleus(&mut self, share: f64) {
-        let total = self.total();
+        let total = total(&self.values);
         let bound = ((1.0 - share) * total) / (2 * self.values.len()) as f64;
         self.scratch.clear();
         self.scratch.extend(self.values.iter().filter(|value| **value > bound));
@@ -64,9 +72,9 @@ impl Candidates {
         }
     }
 
-    /// Inverts the cumulative distribution, summed in ascending order of id, at `u` in (0, 1).
+    /// Inverts the cumulative distribution in ascending order of id at `u` in (0, 1).
     pub fn draw(&self, u: f64) -> u32 {
-        let target = u * self.total();
+        let target = u * total(&self.values);
         let mut sum = 0.0;
         let mut last = 0;
         for (id, value) in self.ids.iter().zip(&self.values) {
@@ -80,10 +88,6 @@ impl Candidates {
             }
         }
         last
-    }
-
-    fn total(&self) -> f64 {
-        self.values.iter().fold(0.0, |sum, value| sum + value)
     }
 
     /// Keeps values above `threshold`, then those equal to it from the lowest id on, at most `n` in all.

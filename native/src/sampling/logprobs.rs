@@ -1,7 +1,7 @@
-use super::exponential::weigh;
 use super::highest::highest;
 use super::logarithm::logarithm;
 use super::scan::highest_f32;
+use super::weight::{top_weight, total, weigh};
 
 /// Natural log probabilities under the model's own distribution.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,13 +29,14 @@ pub fn rank(logits: &[f32], token: u32) -> usize {
 fn log_sum_exp(logits: &[f32]) -> f64 {
     const AT_ONCE: usize = 512;
     let highest = f64::from(highest_f32(logits));
+    let top = top_weight(logits.len());
     let mut sum = 0.0;
     let mut weights = [0.0; AT_ONCE];
     for chunk in logits.chunks(AT_ONCE) {
         let weights = &mut weights[..chunk.len()];
         weights.iter_mut().zip(chunk).for_each(|(weight, logit)| *weight = f64::from(*logit));
-        weigh(weights, highest, 1.0);
-        sum = weights.iter().fold(sum, |sum, weight| sum + weight);
+        weigh(weights, highest, 1.0, top);
+        sum += total(weights);
     }
-    highest + logarithm(sum)
+    highest + logarithm(sum / top)
 }

@@ -15,6 +15,7 @@ mod sampler;
 mod scan;
 mod state;
 mod vectorized;
+mod weight;
 
 pub use fault::Fault;
 pub use logprobs::{Logprobs, logprobs, rank};

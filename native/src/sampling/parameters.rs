@@ -86,9 +86,9 @@ pub fn draw(logits: &[f64], state: &SamplingState, candidates: &mut Candidates) 
     if parameters.top_n_sigma > 0.0 {
         candidates.keep_at_least(highest_f64(logits) - parameters.top_n_sigma * deviation(logits));
     }
-    candidates.weigh(parameters.temperature);
+    candidates.weigh(parameters.temperature, logits.len());
     if parameters.min_p > 0.0 {
-        candidates.keep_at_least(parameters.min_p);
+        candidates.keep_likely(parameters.min_p);
     }
     if parameters.top_p < 1.0 {
         candidates.keep_nucleus(parameters.top_p);
