@@ -149,22 +149,36 @@ async function calibrate(urls: readonly string[]) {
   const question = (seed: number, length: number): Message[] => [
     { role: 'user', content: systemPrompt(100 + seed).slice(0, length) },
   ];
+  const all = Array.from({ length: instances }, (_, i) => i);
   const decode = async (ids: readonly number[], sequences: number) => {
     const tokens = 96;
     const started = ids.flatMap((i) =>
       Array.from({ length: sequences }, (_, n) => ask(to(i), question(n, 100), tokens)),
     );
-    const all = await Promise.all(started);
-    const ms = median(all.map(({ totalMs, firstTokenMs }) => totalMs - firstTokenMs));
+    const done = await Promise.all(started);
+    const ms = median(done.map(({ totalMs, firstTokenMs }) => totalMs - firstTokenMs));
     return (1000 * sequences * (tokens - 1)) / ms;
   };
-  await decode([0, 1, 2, 3], 2);
+  await decode(all, 2);
   const measured: { sequences: number; tokensPerSecond: number }[] = [];
   for (const sequences of [1, 2, 4, slots])
     measured.push({ sequences, tokensPerSecond: await decode([0], sequences) });
-  const together = await decode([0, 1, 2, 3], 4);
-  const alone = measured.find(({ sequences }) => sequences === 4)!.tokensPerSecond;
-  const processors = Math.min(instances, (instances * together) / alone);
+  // Prompts and generation as in the chats: each alone shares processors differently.
+  let asked = 20;
+  const chat = async (ids: readonly number[]) => {
+    const from = performance.now();
+    const started = ids.flatMap((i) =>
+      Array.from({ length: 4 }, () => {
+        asked += 1;
+        return ask(to(i), question(asked, 2400), 64);
+      }),
+    );
+    await Promise.all(started);
+    return performance.now() - from;
+  };
+  const alone = median([await chat([0]), await chat([1]), await chat([2])]);
+  const together = median([await chat(all), await chat(all), await chat(all)]);
+  const processors = Math.min(instances, (instances * alone) / together);
   const prompts: Turn[] = [];
   for (let i = 0; i < 5; i += 1) prompts.push(await ask(to(0), question(10 + i, 2400), 2));
   const repeated = await ask(to(0), question(14, 2400), 2);

@@ -4,7 +4,7 @@ import { ensureExport } from '../src/export/export-checkpoint.ts';
 import { loadNativeAddon, nativeFolder } from '../src/runtime/native/native-addon.ts';
 import { NativeSession } from '../src/runtime/native/native-session.ts';
 
-// Runs the tests that need a GPU: first the operators, then whole models. Fails without a GPU.
+// Runs the tests that need a GPU: first the operators and the sampler, then whole models. Fails without a GPU.
 
 /** The reason why no model can be opened on CUDA; null if one can. */
 async function whyNot(): Promise<string | null> {
@@ -32,6 +32,6 @@ if (reason !== null) {
   console.error(`no CUDA device: ${reason}`);
   process.exitCode = 1;
 } else {
-  run('cargo', ['test', '--release', '--locked', '--lib', 'ops::'], nativeFolder);
+  run('cargo', ['test', '--release', '--locked', '--lib', '--', 'ops::', 'device_logits::'], nativeFolder);
   run('npx', ['vitest', 'run', '--project', 'cuda'], join(import.meta.dirname, '..'));
 }

@@ -38,7 +38,8 @@ export class Candidates {
     const values = this.#values;
     let highest = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < this.#count; i++) if (values[i]! > highest) highest = values[i]!;
-    for (let i = 0; i < this.#count; i++) values[i] = weight((values[i]! - highest) / temperature, this.#topWeight);
+    for (let i = 0; i < this.#count; i++)
+      values[i] = weight((values[i]! - highest) / temperature, this.#topWeight);
   }
 
   /** Keeps logits of at least `minimum`. */

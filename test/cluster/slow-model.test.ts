@@ -21,7 +21,7 @@ const token = 'token-of-the-store';
 /** Random weights that take 20 s to become int4 and to load in a pod with half a CPU. */
 const shape = {
   ...smallGemma3n,
-  num_hidden_layers: 8,
+  num_hidden_layers: 14,
   hidden_size: 768,
   hidden_size_per_layer_input: 64,
   intermediate_size: 3072,

@@ -16,7 +16,6 @@ import type { Refusal } from './too-old.ts';
 
 const capabilities = [75, 80, 90, 100, 120];
 const libraries = getLibraries();
-const vocabulary = 2048;
 
 /** Arithmetic on a few integers that CUDA's operators want on the CPU; nothing of it waits for the device. */
 const onCpu: Record<string, string[]> = {
@@ -73,18 +72,28 @@ describe.each(capabilities)('compute capability %d', (capability) => {
 
       const decode = counts.decode!;
       // Token, position, length and the row of the logits; with an encoder its length too.
-      expect(decode['bytes host to device']).toBe((hasEncoder ? 32 : 28) * decodedRows);
-      expect(decode['bytes device to host']).toBe(4 * vocabulary * decodedRows);
+      // And what is asked of its token; a row with a penalty notes its last token.
+      expect(decode['bytes host to device']).toBe(
+        (hasEncoder ? 32 : 28) * decodedRows + 120 * decodedRows + 4,
+      );
+      // The choices, with room for alternatives.
+      expect(decode['bytes device to host']).toBe(184 * decodedRows);
+      for (const kernel of ['take', 'keep_top_k', 'weigh', 'choose'])
+        expect(decode[`launch ai.altup ${kernel}`], kernel).toBe(1);
       // Before the run, for the numbers that it reads, and after it.
       expect(sum(decode, 'call cudaStreamSynchronize')).toBe(2);
       expect(sum(decode, 'call cudaEvent') + sum(decode, 'call cudaDeviceSynchronize')).toBe(0);
       expect(sum(decode, 'call cudaMalloc') + sum(decode, 'call cudaFree')).toBe(0);
-      for (const phase of ['prefill', 'decode'] as const) expect(streams(counts[phase]!)).toHaveLength(1);
-      expect(streams(decode)).not.toContain('stream default');
+      // Sampling is on the default stream, behind the run.
+      expect(streams(counts.prefill!)).toHaveLength(1);
+      expect(streams(decode)).toHaveLength(2);
+      expect(decode['stream default']).toBe(4);
       expect(sum(counts.copySlot!, 'call cuCtxSynchronize')).toBe(hasEncoder ? 2 : 1);
+      // An encoder's keys and values stay on the device.
+      expect(counts.encode?.['bytes device to host'] ?? 0).toBe(0);
       expect(heldBytes).toBe(0);
       if (row.model !== 'austen-gemma3' && row.model !== 'austen-t5-dense') {
-        expect(sum(decode, 'launch ai.altup')).toBeGreaterThan(0);
+        expect(sum(decode, 'launch ai.altup')).toBeGreaterThan(4);
       }
       expect(sum(counts.load!, 'modules of PTX')).toBe(0);
     },

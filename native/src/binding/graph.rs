@@ -10,7 +10,9 @@ use super::blocking::{Blocking, blocking};
 use super::live;
 use crate::kernels::instruction_set::DotSet;
 use crate::ops::Operators;
-use crate::ort::{Binding, Element, Error, Library, Result, RunOptions, Session, SessionOptions, Value};
+use crate::ort::{
+    Binding, Element, Error, Library, MemoryInfo, Result, RunOptions, Session, SessionOptions, Value,
+};
 
 #[napi(object)]
 pub struct NativeGraphOptions {
@@ -124,7 +126,7 @@ impl NativeGraph {
             loaded.binding.input(&input.name, &input.value)?;
         }
         for output in &outputs {
-            loaded.binding.output_to_host(output)?;
+            loaded.binding.output_in(output, MemoryInfo::host(loaded.session.api)?)?;
         }
         for (output, name) in aliases.unwrap_or_default() {
             let input = loaded.inputs.iter().find(|input| input.name == name);

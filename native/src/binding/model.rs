@@ -14,7 +14,7 @@ use super::sampling::{NativeChoice, NativePrefilled, NativeSampling, scores};
 use crate::memory::give_back_memory;
 use crate::ort::{Cancellation, Error, Library, Provider, Result, RunOptions};
 use crate::sampling::RowSampler;
-use crate::session::{Model, ModelOptions, Segment};
+use crate::session::{Model, ModelOptions, Reader, Rows, Segment, Wanted};
 
 #[napi(object)]
 pub struct NativeModelOptions {
@@ -188,18 +188,20 @@ impl NativeModel {
             rows.push(last);
         }
         self.shared.with(|Open { model, sampler }, run| {
-            let vocabulary = model.vocabulary();
-            let logits = model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows))?;
-            if let Some(bad) = NativePrefilled::bad(&logits[..vocabulary * followers.len()], vocabulary) {
-                return Ok(bad);
+            let reader = if followers.is_empty() { Reader::Sampler } else { Reader::Host };
+            let mut logits = model.prefill(run, slot as usize, (&tokens, i64::from(past), &rows), reader)?;
+            let mut scored = Vec::new();
+            if let Rows::Host { logits, vocabulary } = logits {
+                if let Some(bad) = NativePrefilled::bad(&logits[..vocabulary * followers.len()], vocabulary) {
+                    return Ok(bad);
+                }
+                scored = scores(logits, vocabulary, &followers, alternatives)?;
             }
-            let scores = scores(logits, vocabulary, &followers, alternatives)?;
-            let last = &logits[logits.len().saturating_sub(vocabulary)..];
-            let choice = sampling.and_then(|own| {
-                // A compiled grammar already knows its first tokens, so there is nothing to wait for.
-                sampler.sample(&[(last, Some(&own.state))], Instant::now()).pop()
-            });
+            let wanted = sampling.as_ref().map(|own| (rows.len() - 1, Some(&own.state)));
+            // A compiled grammar already knows its first tokens, so there is nothing to wait for.
+            let choice = logits.sample(sampler, wanted.as_slice(), Instant::now())?.pop();
             let sampled = choice.flatten().map(NativeChoice::from);
+            let scores = scored;
             Ok(NativePrefilled { sampled, scores, bad_logit: None })
         })
     }
@@ -223,11 +225,10 @@ impl NativeModel {
             if rows > slots {
                 return Err(Error(format!("{rows} rows for {slots} slots")));
             }
-            let vocabulary = model.vocabulary();
-            let (logits, time) = model.decode(run, &wide(&tokens[..rows]), &wide(&pasts[..rows]))?;
+            let (mut logits, time) = model.decode(run, &wide(&tokens[..rows]), &wide(&pasts[..rows]))?;
             self.shared.run_time.store(time.as_nanos() as u64, Ordering::Relaxed);
-            let rows: Vec<_> = logits.chunks_exact(vocabulary).zip(states).collect();
-            let choices = choose(sampler, &rows, time);
+            let wanted: Vec<Wanted> = states.into_iter().enumerate().collect();
+            let choices = choose(sampler, &mut logits, &wanted, time)?;
             for (token, choice) in tokens.iter_mut().zip(&choices) {
                 if let Some(Ok(sampled)) = choice {
                     *token = sampled.token as i32;
@@ -305,7 +306,7 @@ impl NativeModel {
 
 /// Computes segments and returns their logits at the given rows, as `Model::pack` does.
 type Run =
-    for<'a> fn(&'a mut Model, &RunOptions, &[Segment], (&[i64], &[i64])) -> Result<(&'a [f32], Duration)>;
+    for<'a> fn(&'a mut Model, &RunOptions, &[Segment], (&[i64], &[i64])) -> Result<(Rows<'a>, Duration)>;
 
 impl NativeModel {
     fn run_segments(
@@ -333,9 +334,8 @@ impl NativeModel {
             sequences.push(Sequence { state: &sampling.state, guess });
         }
         self.shared.with(|Open { model, sampler }, run| {
-            let vocabulary = model.vocabulary();
-            let (logits, time) = compute(model, run, &segments, (&tokens, &rows))?;
-            let mut chosen = choose_behind(sampler, (logits, vocabulary), &sequences, time).into_iter();
+            let (mut logits, time) = compute(model, run, &segments, (&tokens, &rows))?;
+            let mut chosen = choose_behind(sampler, &mut logits, &sequences, time)?.into_iter();
             let mut next = || chosen.next().unwrap_or_default().into_iter().map(NativeChoice::from).collect();
             Ok(samplings.iter().map(|own| if own.is_some() { next() } else { Vec::new() }).collect())
         })

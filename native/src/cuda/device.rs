@@ -1,6 +1,7 @@
 use std::ffi::{CStr, c_void};
 
 use super::element::Element;
+use super::program::Source;
 use crate::ops::Compute;
 
 /// The parameters of a compiled program.
@@ -27,7 +28,7 @@ impl Variant {
 /// A kernel and the thread blocks that it runs in.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
-    /// Its name in kernels.cu.
+    /// Its name in the source.
     pub kernel: &'static str,
     pub is_aligned: bool,
     pub grid: u32,
@@ -38,11 +39,11 @@ pub struct Launch {
 pub trait Device: 'static {
     /// The execution provider that owns the kernels' memory; None is the CPU.
     const PROVIDER: Option<&'static CStr>;
-    /// A compiled variant, kept for the life of the process.
+    /// A compiled source, kept for the life of the process.
     type Program: Sync + 'static;
 
-    /// Returns the variant's program. Compiles it once per device and process.
-    fn program(variant: Variant) -> Result<&'static Self::Program, String>;
+    /// Returns the source's program. Compiles it once per device and process.
+    fn program(source: Source) -> Result<&'static Self::Program, String>;
 
     /// The stream for this call's work, from ONNX Runtime.
     fn stream(context: &Compute) -> crate::ort::Result<*mut c_void>;

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use cudarc::driver::result::{DriverError, device, init, launch_kernel, module};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUfunction};
 
-use super::device::{Device, Launch, Variant};
-use super::program::{Kernels, compile};
+use super::device::{Device, Launch};
+use super::program::{Kernels, Source, compile};
 use crate::ops::Compute;
 
 /// NVIDIA's driver.
@@ -19,25 +19,25 @@ unsafe impl Send for Loaded {}
 // SAFETY: as for Send; nothing changes the handles after `load`.
 unsafe impl Sync for Loaded {}
 
-/// Programs by device and variant. A module belongs to the device's primary context, which ONNX Runtime never releases.
-static LOADED: Mutex<Option<HashMap<(i32, Variant), &'static Loaded>>> = Mutex::new(None);
+/// Programs by device and source. A module belongs to the device's primary context, which ONNX Runtime never releases.
+static LOADED: Mutex<Option<HashMap<(i32, Source), &'static Loaded>>> = Mutex::new(None);
 
 impl Device for Cuda {
     const PROVIDER: Option<&'static CStr> = Some(c"CUDAExecutionProvider");
     type Program = Loaded;
 
-    fn program(variant: Variant) -> Result<&'static Loaded, String> {
+    fn program(source: Source) -> Result<&'static Loaded, String> {
         open_driver()?;
         let mut ordinal = 0;
-        // SAFETY: CUDA writes one number. ONNX Runtime has made its device current on this thread.
+        // SAFETY: CUDA writes one number. ONNX Runtime or the caller has made its device current on this thread.
         unsafe { sys::cuCtxGetDevice(&mut ordinal) }.result().map_err(failed("cuCtxGetDevice"))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = loaded.get_or_insert_default();
-        if let Some(program) = loaded.get(&(ordinal, variant)) {
+        if let Some(program) = loaded.get(&(ordinal, source)) {
             return Ok(program);
         }
-        let program: &'static Loaded = Box::leak(Box::new(load(ordinal, variant)?));
-        loaded.insert((ordinal, variant), program);
+        let program: &'static Loaded = Box::leak(Box::new(load(ordinal, source)?));
+        loaded.insert((ordinal, source), program);
         Ok(program)
     }
 
@@ -84,13 +84,15 @@ pub fn compute_capability(ordinal: i32) -> Result<usize, String> {
     Ok(10 * major + minor)
 }
 
-fn load(ordinal: i32, variant: Variant) -> Result<Loaded, String> {
-    let (mut image, _) = compile(variant, compute_capability(ordinal)?)?;
+fn load(ordinal: i32, source: Source) -> Result<Loaded, String> {
+    let (mut image, _) = compile(source, compute_capability(ordinal)?)?;
     image.push(0); // PTX ends with a zero.
     // SAFETY: NVRTC made the image; the module is never unloaded.
     let kernels = unsafe {
         let module = module::load_data(image.as_ptr().cast()).map_err(failed("cuModuleLoadData"))?;
-        Kernels::load(|name| module::get_function(module, name).map_err(failed("cuModuleGetFunction")))?
+        Kernels::load(source, |name| {
+            module::get_function(module, name).map_err(failed("cuModuleGetFunction"))
+        })?
     };
     Ok(Loaded(kernels))
 }

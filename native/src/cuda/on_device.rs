@@ -6,6 +6,7 @@ use ort_sys::ONNXTensorElementDataType;
 use super::device::{Device, Variant};
 use super::element::Element;
 use super::launch::Call;
+use super::program::Source;
 use crate::kernels::matrix::MAX_BLOCKS;
 use crate::ops::{Compute, Kernel, KernelInfo, Shapes, Tensor};
 use crate::ort::Result;
@@ -52,7 +53,7 @@ impl<D: Device> Programs<D> {
     }
 
     fn load(&self, variant: Variant) -> std::result::Result<&'static D::Program, String> {
-        let program = D::program(variant)?;
+        let program = D::program(Source::Operators(variant))?;
         self.first.get_or_init(|| (variant, program));
         Ok(program)
     }

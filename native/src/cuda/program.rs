@@ -1,4 +1,4 @@
-//! Compiles kernels.cu to an image for one kind of device, with NVRTC.
+//! Compiles CUDA sources to an image for one kind of device, with NVRTC.
 
 use std::ffi::{CStr, CString, c_char};
 
@@ -8,51 +8,109 @@ use cudarc::nvrtc::{result, sys};
 use super::device::{Launch, Variant};
 use super::launch::{ROW_THREADS, THREADS};
 
-const SOURCE: &str = include_str!("kernels.cu");
+/// What is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// kernels.cu.
+    Operators(Variant),
+    /// sampling.cu.
+    Sampling(SamplingSizes),
+}
 
-/// The kernels of a compiled variant, by name: the vector version and the element-by-element version of each.
+/// How sampling.cu spreads a row of logits over threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SamplingSizes {
+    /// Tokens of a thread block where several share a row.
+    pub chunk: usize,
+    pub chunk_threads: usize,
+    /// Threads of a thread block that has a row for itself; a multiple of 32.
+    pub row_threads: usize,
+}
+
+/// Most alternatives of a token that sampling.cu finds.
+pub const ALTERNATIVES: usize = 20;
+
+impl Source {
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Operators(_) => "kernels.cu",
+            Self::Sampling(_) => "sampling.cu",
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Operators(_) => include_str!("kernels.cu"),
+            Self::Sampling(_) => include_str!("sampling.cu"),
+        }
+    }
+
+    /// The kernels that it defines with its macros KERNEL, and KERNELS if there is a version for unaligned rows.
+    pub fn kernels(self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.text().lines().filter_map(|line| {
+            let has_unaligned = line.starts_with("KERNELS(");
+            let rest = line.strip_prefix(if has_unaligned { "KERNELS(" } else { "KERNEL(" })?;
+            Some((rest.split(',').next()?, has_unaligned))
+        })
+    }
+
+    /// The macros that it needs, with their values.
+    pub fn definitions(self) -> Vec<(&'static str, usize)> {
+        match self {
+            Self::Operators(variant) => vec![
+                ("ELEMENT", variant.element as usize),
+                ("BLOCKS", variant.blocks),
+                ("LANES", variant.lanes()),
+                ("WIDE", variant.wide()),
+                ("THREADS", THREADS),
+                ("ROW_THREADS", ROW_THREADS),
+            ],
+            Self::Sampling(sizes) => vec![
+                ("CHUNK", sizes.chunk),
+                ("CHUNK_THREADS", sizes.chunk_threads),
+                ("ROW_THREADS", sizes.row_threads),
+                ("ALTERNATIVES", ALTERNATIVES),
+            ],
+        }
+    }
+
+    const fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Operators(_) => &[],
+            Self::Sampling(_) => &["--fmad=false"],
+        }
+    }
+}
+
+/// The kernels of a compiled source, by name: the version for aligned rows and the one for others.
 pub struct Kernels<F>(Vec<(&'static str, [F; 2])>);
 
 impl<F: Copy> Kernels<F> {
-    /// Finds every kernel of kernels.cu with `find`.
-    pub fn load(mut find: impl FnMut(CString) -> Result<F, String>) -> Result<Self, String> {
-        let mut version = |name: String| find(CString::new(name).expect("kernels.cu holds no zero byte"));
-        let kernels =
-            names().map(|name| Ok((name, [version(name.into())?, version(format!("{name}_unaligned"))?])));
+    /// Finds every kernel with `find`.
+    pub fn load(source: Source, mut find: impl FnMut(CString) -> Result<F, String>) -> Result<Self, String> {
+        let mut version = |name: String| find(CString::new(name).expect("no source holds a zero byte"));
+        let kernels = source.kernels().map(|(name, has_unaligned)| {
+            let aligned = version(name.into())?;
+            let unaligned = if has_unaligned { version(format!("{name}_unaligned"))? } else { aligned };
+            Ok((name, [aligned, unaligned]))
+        });
         kernels.collect::<Result<_, String>>().map(Self)
     }
 
     pub fn of(&self, launch: &Launch) -> Result<F, String> {
         let found = self.0.iter().find(|(name, _)| *name == launch.kernel);
-        let (_, versions) = found.ok_or_else(|| format!("kernels.cu has no kernel {}", launch.kernel))?;
+        let (_, versions) = found.ok_or_else(|| format!("there is no kernel {}", launch.kernel))?;
         Ok(versions[usize::from(!launch.is_aligned)])
     }
 }
 
-/// The kernels that kernels.cu defines with its macro KERNELS.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    SOURCE.lines().filter_map(|line| line.strip_prefix("KERNELS(")?.split(',').next())
-}
-
-/// The macros that kernels.cu needs, with their values for a variant.
-pub fn definitions(variant: Variant) -> [(&'static str, usize); 6] {
-    [
-        ("ELEMENT", variant.element as usize),
-        ("BLOCKS", variant.blocks),
-        ("LANES", variant.lanes()),
-        ("WIDE", variant.wide()),
-        ("THREADS", THREADS),
-        ("ROW_THREADS", ROW_THREADS),
-    ]
-}
-
-/// Compiles a variant for compute capability `capability` (80 for 8.0). Returns an image and the compiler's log, with
+/// Compiles a source for compute capability `capability` (80 for 8.0). Returns an image and the compiler's log, with
 /// the registers and spills of every kernel. The image is a cubin, or PTX for the driver to compile if this NVRTC does
 /// not know the device.
 ///
 /// # Errors
 /// NVRTC cannot be opened, does not support the device, or reports errors in the source.
-pub fn compile(variant: Variant, capability: usize) -> Result<(Vec<u8>, String), String> {
+pub fn compile(source: Source, capability: usize) -> Result<(Vec<u8>, String), String> {
     // SAFETY: only opens the library.
     if !unsafe { sys::is_culib_present() } {
         return Err("NVRTC, CUDA's run-time compiler, is not found: install it (libnvrtc.so, \
@@ -65,9 +123,10 @@ pub fn compile(variant: Variant, capability: usize) -> Result<(Vec<u8>, String),
         "--std=c++17".to_owned(),
         "--ptxas-options=-v".to_owned(),
     ];
-    options.extend(definitions(variant).map(|(name, value)| format!("-D{name}={value}")));
-    let source = CString::new(SOURCE).expect("kernels.cu holds no zero byte");
-    let program = result::create_program(&source, Some(c"kernels.cu"))
+    options.extend(source.options().iter().map(|option| (*option).to_owned()));
+    options.extend(source.definitions().iter().map(|(name, value)| format!("-D{name}={value}")));
+    let text_of = |text: &str| CString::new(text).expect("no source holds a zero byte");
+    let program = result::create_program(&text_of(source.text()), Some(&text_of(source.file())))
         .map_err(|error| failure("create a program", error, ""))?;
     // SAFETY: the program lives until it is destroyed below.
     unsafe {
@@ -77,7 +136,7 @@ pub fn compile(variant: Variant, capability: usize) -> Result<(Vec<u8>, String),
         let _ = result::destroy_program(program);
         match image {
             Ok(bytes) => Ok((bytes, log)),
-            Err(error) => Err(failure(&format!("compile kernels.cu for {target}"), error, &log)),
+            Err(error) => Err(failure(&format!("compile {} for {target}", source.file()), error, &log)),
         }
     }
 }

@@ -36,12 +36,11 @@ impl Binding {
         self.api.check(unsafe { (self.api.BindOutput)(self.raw, name.as_ptr(), value.as_ptr()) })
     }
 
-    /// Makes ONNX Runtime allocate this output in host memory.
-    pub fn output_to_host(&mut self, name: &str) -> Result<()> {
+    /// Makes ONNX Runtime allocate this output in `memory`.
+    pub fn output_in(&mut self, name: &str, memory: MemoryInfo) -> Result<()> {
         let name = text(name)?;
-        let memory = MemoryInfo::host(self.api)?.as_ptr();
         // SAFETY: as in `input`; the process never releases a `MemoryInfo`.
-        self.api.check(unsafe { (self.api.BindOutputToDevice)(self.raw, name.as_ptr(), memory) })
+        self.api.check(unsafe { (self.api.BindOutputToDevice)(self.raw, name.as_ptr(), memory.as_ptr()) })
     }
 
     /// Outputs of the last run, in binding order.

@@ -18,8 +18,13 @@ mod vectorized;
 mod weight;
 
 pub use fault::Fault;
+pub use logarithm::logarithm;
 pub use logprobs::{Logprobs, logprobs, rank};
+#[cfg(test)]
+pub use parameters::Parameters;
+pub use random::uniform;
 pub use request::SamplingRequest;
 pub use rows::{Choice, Row, RowSampler};
 pub use sampler::{Sampled, Sampler, require_finite};
 pub use state::SamplingState;
+pub use weight::top_weight;

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
@@ -17,6 +18,8 @@ pub struct SamplingState {
     pub seen: HashSet<u32>,
     /// Occurrences of each token in the completion.
     pub counts: HashMap<u32, u32>,
+    /// What a device keeps about it.
+    pub kept: Option<Box<dyn Any + Send>>,
     output: Vec<u32>,
     /// The completion's place in its grammar, if it has one.
     place: Option<Place>,
@@ -37,6 +40,7 @@ impl SamplingState {
             alternatives: logprobs.map(|alternatives| alternatives as usize),
             seen,
             counts: HashMap::new(),
+            kept: None,
             output: Vec::new(),
             place,
             end_tokens,
@@ -51,11 +55,17 @@ impl SamplingState {
             alternatives: None,
             seen: self.seen.clone(),
             counts: self.counts.clone(),
+            kept: None,
             output: self.output.clone(),
             place: None,
             end_tokens: self.end_tokens.clone(),
             min_tokens: self.min_tokens,
         }
+    }
+
+    /// The tokens chosen so far.
+    pub fn output(&self) -> &[u32] {
+        &self.output
     }
 
     /// Index of the next token in the completion, from 0.
@@ -84,9 +94,10 @@ impl SamplingState {
         place.allowed(until).map_err(Fault::Grammar)?.ok_or(Fault::Late).map(Some)
     }
 
-    /// Frees what the grammar holds. Call this when no more tokens are wanted.
+    /// Frees what the grammar and a device hold. Call this when no more tokens are wanted.
     pub fn end(&mut self) {
         self.place = None;
+        self.kept = None;
     }
 
     pub fn record(&mut self, token: u32) -> Result<(), Fault> {

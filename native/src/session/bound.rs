@@ -1,6 +1,6 @@
 use std::ffi::c_void;
 
-use crate::ort::{Api, Binding, Element, Result, Value};
+use crate::ort::{Api, Binding, Element, MemoryInfo, Result, Value};
 
 /// Numbers that the graph reads at every step. Their memory does not move while it is bound.
 pub struct Feed<T> {
@@ -35,6 +35,16 @@ impl<T: Copy> Feed<T> {
     }
 }
 
+/// Where ONNX Runtime writes logits.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub data: *mut f32,
+    /// The memory that holds them.
+    pub info: MemoryInfo,
+    /// Numbers in a row.
+    pub vocabulary: usize,
+}
+
 /// The output that ONNX Runtime writes to the model's buffer.
 pub struct Logits {
     bound: Option<(*mut f32, usize)>,
@@ -49,23 +59,17 @@ impl Logits {
     }
 
     /// # Safety
-    /// `data` is valid for rows × vocabulary numbers while the binding runs.
-    pub unsafe fn set(
-        &mut self,
-        api: Api,
-        binding: &mut Binding,
-        data: *mut f32,
-        (rows, vocabulary): (usize, usize),
-    ) -> Result<()> {
-        if self.bound == Some((data, rows)) {
+    /// `to` has room for `rows` rows while the binding runs.
+    pub unsafe fn set(&mut self, api: Api, binding: &mut Binding, to: Target, rows: usize) -> Result<()> {
+        if self.bound == Some((to.data, rows)) {
             return Ok(());
         }
-        let dims = [rows as i64, vocabulary as i64];
-        // SAFETY: the caller promises rows × vocabulary numbers at `data` while the binding runs.
-        let value =
-            unsafe { Value::view(api, Element::F32, &dims, data.cast::<c_void>(), rows * vocabulary)? };
+        let dims = [rows as i64, to.vocabulary as i64];
+        let numbers = (to.data.cast::<c_void>(), rows * to.vocabulary);
+        // SAFETY: the caller promises room for these rows while the binding runs.
+        let value = unsafe { Value::view_in(api, to.info, Element::F32, &dims, numbers)? };
         binding.output("logits", &value)?;
-        self.bound = Some((data, rows));
+        self.bound = Some((to.data, rows));
         Ok(())
     }
 }

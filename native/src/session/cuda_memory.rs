@@ -1,7 +1,7 @@
 use cudarc::driver::DriverError;
 use cudarc::driver::result::{
-    ctx, device, free_sync, malloc_sync, mem_get_info, memcpy_dtod_sync, memcpy_htod_sync, memset_d8_sync,
-    primary_ctx,
+    ctx, device, free_sync, malloc_sync, mem_get_info, memcpy_dtod_sync, memcpy_dtoh_sync, memcpy_htod_sync,
+    memset_d8_sync, primary_ctx,
 };
 use cudarc::driver::sys::{CUcontext, CUdeviceptr};
 
@@ -91,6 +91,13 @@ impl Memory for CudaMemory {
         // on a `from` that is not null, even for no bytes: nothing checks that.
         self.in_context("cuMemcpyHtoD", || unsafe {
             memcpy_htod_sync(to as CUdeviceptr, std::slice::from_raw_parts(from, size))
+        })
+    }
+
+    unsafe fn download(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        // SAFETY: the caller promises `size` bytes on the device and on the host; the context is current.
+        self.in_context("cuMemcpyDtoH", || unsafe {
+            memcpy_dtoh_sync(std::slice::from_raw_parts_mut(to, size), from as CUdeviceptr)
         })
     }
 

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::bound::{Feed, Logits};
+use super::bound::{Feed, Logits, Target};
 use super::layers::Layers;
 use crate::ort::{Binding, Element, Result, RunOptions, Session, Value};
 
@@ -93,13 +93,13 @@ impl BoundDecoder {
     }
 
     /// # Safety
-    /// `logits` is valid until the next run for one row of `vocabulary` numbers per entry of the step's `logit_rows`.
+    /// `logits` has room until the next run for one row per entry of the step's `logit_rows`.
     pub unsafe fn run(
         &mut self,
         session: &Session,
         options: &RunOptions,
         step: &Step,
-        (logits, vocabulary): (*mut f32, usize),
+        logits: Target,
     ) -> Result<()> {
         let (api, binding) = (session.api, &mut self.binding);
         let mut segments = Vec::new();
@@ -131,7 +131,7 @@ impl BoundDecoder {
         }
         self.logit_positions.set(api, binding, &[step.logit_rows.len() as i64], step.logit_rows)?;
         // SAFETY: the caller promises these rows until the next run, which sets its own rows first.
-        unsafe { self.logits.set(api, binding, logits, (step.logit_rows.len(), vocabulary))? };
+        unsafe { self.logits.set(api, binding, logits, step.logit_rows.len())? };
         let start = Instant::now();
         session.run(options, binding)?;
         self.run_time = start.elapsed();

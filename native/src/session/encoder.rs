@@ -1,6 +1,6 @@
 use super::bound::Feed;
 use super::layers::{Layer, Layers};
-use crate::ort::{Binding, Element, Error, Result, RunOptions, Session, Value};
+use crate::ort::{Binding, Element, Error, MemoryInfo, Result, RunOptions, Session, Value};
 
 /// The output with the final states, float32 [batch, positions, width].
 const STATES: &str = "encoder_output";
@@ -16,7 +16,8 @@ pub fn encode(
     let names: Vec<_> = (0..cross.layers.len())
         .flat_map(|i| [format!("cross.{i}.key"), format!("cross.{i}.value")])
         .collect();
-    let outputs = run(session, options, tokens, &names)?;
+    let memory = cross.memory(session.api)?;
+    let outputs = run(session, options, tokens, (&names, memory))?;
     for ((_, buffer), output) in cross.layers.iter_mut().flat_map(Layer::parts_mut).zip(&outputs) {
         buffer.write(slot, output)?;
     }
@@ -25,7 +26,7 @@ pub fn encode(
 
 /// Runs the encoder over `tokens` and returns its final states, one after another.
 pub fn embed(session: &Session, options: &RunOptions, tokens: &[i64]) -> Result<Vec<f32>> {
-    let outputs = run(session, options, tokens, &[STATES.to_owned()])?;
+    let outputs = run(session, options, tokens, (&[STATES.to_owned()], MemoryInfo::host(session.api)?))?;
     let (element, dims, data) = outputs[0].tensor()?;
     if element != Element::F32 {
         return Err(Error(format!("{STATES} has the type {element:?}, not float32")));
@@ -41,14 +42,19 @@ pub fn width(session: &Session) -> usize {
     states.and_then(|port| port.dims.last()).map_or(0, |width| usize::try_from(*width).unwrap_or(0))
 }
 
-/// Runs the encoder over `tokens` and returns the outputs `names`, in host memory.
-fn run(session: &Session, options: &RunOptions, tokens: &[i64], names: &[String]) -> Result<Vec<Value>> {
+/// Runs the encoder over `tokens` and returns the outputs `names`, which it allocates in `memory`.
+fn run(
+    session: &Session,
+    options: &RunOptions,
+    tokens: &[i64],
+    (names, memory): (&[String], MemoryInfo),
+) -> Result<Vec<Value>> {
     let mut binding = Binding::new(session)?;
     let mut input_ids = Feed::new("input_ids", Element::I64, true);
     let mut lengths = Feed::new("encoder_lengths", Element::I32, true);
     input_ids.set(session.api, &mut binding, &[1, tokens.len() as i64], tokens)?;
     lengths.set(session.api, &mut binding, &[1], &[tokens.len() as i32])?;
-    names.iter().try_for_each(|name| binding.output_to_host(name))?;
+    names.iter().try_for_each(|name| binding.output_in(name, memory))?;
     session.run(options, &binding)?;
     binding.outputs()
 }

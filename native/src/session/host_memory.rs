@@ -32,6 +32,11 @@ impl Memory for HostMemory {
         unsafe { self.copy(from, to, size) }
     }
 
+    unsafe fn download(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+        // SAFETY: the caller promises `size` bytes at both addresses, one of them not in this memory.
+        unsafe { self.copy(from, to, size) }
+    }
+
     fn give_back(&mut self, offset: usize, size: usize) {
         assert!(offset + size <= self.size, "{offset} and {size} more are beyond {} bytes", self.size);
         self.area.give_back(offset, size);

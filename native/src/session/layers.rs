@@ -1,6 +1,6 @@
 use super::memory::Place;
 use super::slot_buffer::SlotBuffer;
-use crate::ort::{Binding, Error, Result, Session};
+use crate::ort::{Api, Binding, Error, MemoryInfo, Result, Session};
 
 /// Keys and values of one layer.
 pub struct Layer {
@@ -78,6 +78,11 @@ impl Layers {
             layers.push(Layer { key, value, window });
         }
         Ok(Self { prefix, layers })
+    }
+
+    /// The memory of all layers.
+    pub fn memory(&self, api: Api) -> Result<MemoryInfo> {
+        self.layers.first().map_or_else(|| MemoryInfo::host(api), |layer| layer.key.memory_info(api))
     }
 
     /// Positions that a slot has room for now.

@@ -18,6 +18,12 @@ pub trait Memory: Send {
     /// `from` is valid for `size` bytes on the host, `to` in this memory.
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
 
+    /// Copies what is there once all work that was given to the device before is done.
+    ///
+    /// # Safety
+    /// `from` is valid for `size` bytes in this memory, `to` on the host.
+    unsafe fn download(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()>;
+
     fn wait(&self) -> Result<()> {
         Ok(())
     }
@@ -57,6 +63,12 @@ impl Place {
     }
 }
 
+/// The bytes of plain numbers.
+pub fn bytes_of<T: Copy>(numbers: &[T]) -> &[u8] {
+    // SAFETY: callers have numbers, or structs of numbers without padding.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::*;
@@ -87,6 +99,11 @@ pub mod tests {
         unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
             // SAFETY: `host` undoes `far` for `to`; `from` already is a host address.
             unsafe { self.0.upload(from, host(to), size) }
+        }
+
+        unsafe fn download(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
+            // SAFETY: `host` undoes `far` for `from`; `to` already is a host address.
+            unsafe { self.0.download(host(from.cast_mut()), to, size) }
         }
 
         fn info(&self, api: Api) -> Result<MemoryInfo> {

@@ -1,12 +1,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::bound::Target;
 use super::decoder::{BoundDecoder, SEGMENTS, Segment, Slots, Step, run_bound};
+use super::device_logits::{DeviceLogits, SAMPLING_SIZES};
 use super::encoder::{embed, encode, width};
 use super::layers::{Content, Layers};
 use super::memory::Place;
+use super::rows::{Reader, Rows};
+use crate::cuda::Cuda;
 use crate::ops::Operators;
-use crate::ort::{Cancellation, Error, Library, Provider, Result, RunOptions, Session, SessionOptions};
+use crate::ort::{
+    Cancellation, Error, Library, MemoryInfo, Provider, Result, RunOptions, Session, SessionOptions,
+};
 
 /// Initial positions per slot if a step's cost depends on capacity, not use: ONNX Runtime's cross-attention computes
 /// over all of it, and a provider with its own memory receives all of it. The capacity grows with the longest sequence.
@@ -80,8 +86,10 @@ pub struct Model {
     encoder_lengths: Vec<i32>,
     /// By slot: layers with a window may hold nothing that only queries before this position read.
     cuts: Vec<usize>,
-    /// Logits of the last step, row by row.
+    /// Logits of the last step that the host reads, row by row.
     logits: Vec<f32>,
+    /// Those of which the device chooses tokens.
+    on_device: Option<DeviceLogits<Cuda>>,
     /// Each step copies the caches from host memory to the provider's memory.
     sends_cache: bool,
     options: ModelOptions,
@@ -107,6 +115,9 @@ impl Model {
         let past = Layers::new(&decoder, "past_key_values", &options.windows, (place, content), size)?;
         let cross_capacity = options.encoder_capacity.min(FIRST_CAPACITY);
         let cross = Layers::new(&decoder, "cross", &[], (place, Content::Numbers), (slots, cross_capacity))?;
+        let chooses = place == Place::Cuda && options.kernels;
+        let on_device = || DeviceLogits::new(place, options.vocabulary, SAMPLING_SIZES);
+        let on_device = chooses.then(on_device).transpose()?;
         Ok(Self {
             decoding: unbound(slots),
             prefilling: unbound(slots),
@@ -118,6 +129,7 @@ impl Model {
             encoder_lengths: vec![0; slots],
             cuts: vec![0; slots],
             logits: Vec::new(),
+            on_device,
             sends_cache: sent,
             options,
         })
@@ -193,11 +205,6 @@ impl Model {
         Ok(())
     }
 
-    /// Numbers in a row of logits.
-    pub fn vocabulary(&self) -> usize {
-        self.options.vocabulary
-    }
-
     /// Makes room for a batch's tokens and drops bindings that would be out of date.
     fn prepare(&mut self, (tokens, pasts): (&[i64], &[i64])) -> Result<()> {
         let longest = pasts.iter().max().map_or(0, |past| *past as usize);
@@ -218,14 +225,34 @@ impl Model {
         self.prefilling = unbound(self.options.slots);
     }
 
-    /// Appends `tokens` to `slot` behind its first `past` positions. Returns the logits of `logit_rows`, each a row of
-    /// the vocabulary's length.
+    /// Room for the next step's logits.
+    fn target(&mut self, rows: usize, reader: Reader) -> Result<Target> {
+        let (api, vocabulary) = (self.decoder.api, self.options.vocabulary);
+        if let (Some(logits), Reader::Sampler) = (&mut self.on_device, reader) {
+            let memory = logits.room_for(rows)?;
+            return Ok(Target { data: memory.at(0).cast(), info: memory.info(api)?, vocabulary });
+        }
+        let data = room_for(&mut self.logits, rows * vocabulary);
+        Ok(Target { data, info: MemoryInfo::host(api)?, vocabulary })
+    }
+
+    /// The last step's logits.
+    fn rows(&mut self, rows: usize, reader: Reader) -> Rows<'_> {
+        let vocabulary = self.options.vocabulary;
+        match &mut self.on_device {
+            Some(logits) if reader == Reader::Sampler => Rows::Device(logits),
+            _ => Rows::Host { logits: &self.logits[..rows * vocabulary], vocabulary },
+        }
+    }
+
+    /// Appends `tokens` to `slot` behind its first `past` positions. Returns the logits of `logit_rows`.
     pub fn prefill(
         &mut self,
         run: &RunOptions,
         slot: usize,
         (tokens, past, logit_rows): (&[i64], i64, &[i64]),
-    ) -> Result<&[f32]> {
+        reader: Reader,
+    ) -> Result<Rows<'_>> {
         self.check_slot(slot)?;
         if tokens.is_empty() {
             return Err(Error("no tokens to prefill".into()));
@@ -237,7 +264,7 @@ impl Model {
         if past == 0 {
             self.cuts[slot] = 0;
         }
-        let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
+        let logits = self.target(logit_rows.len(), reader)?;
         let Self { prefilling, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         let sends = options.provider.is_some();
@@ -245,15 +272,18 @@ impl Model {
         // SAFETY: bindings are dropped when the caches grow or are dropped.
         let make = || unsafe { BoundDecoder::new(decoder, (slot, 1), past, cross, sends) };
         // SAFETY: `logits` has room for all rows.
-        run_bound(&mut prefilling[slot], make, |bound| unsafe {
-            bound.run(decoder, run, &step, (logits, options.vocabulary))
-        })?;
-        Ok(&self.logits[..logit_rows.len() * self.options.vocabulary])
+        run_bound(&mut prefilling[slot], make, |bound| unsafe { bound.run(decoder, run, &step, logits) })?;
+        Ok(self.rows(logit_rows.len(), reader))
     }
 
-    /// Appends `tokens[i]` to slot i behind its first `pasts[i]` positions. Returns the logits, one row of the
-    /// vocabulary's length per slot, and the time that ONNX Runtime took.
-    pub fn decode(&mut self, run: &RunOptions, tokens: &[i64], pasts: &[i64]) -> Result<(&[f32], Duration)> {
+    /// Appends `tokens[i]` to slot i behind its first `pasts[i]` positions. Returns the logits, one row per slot, and the
+    /// time that ONNX Runtime took.
+    pub fn decode(
+        &mut self,
+        run: &RunOptions,
+        tokens: &[i64],
+        pasts: &[i64],
+    ) -> Result<(Rows<'_>, Duration)> {
         let count = tokens.len();
         if count == 0 || count != pasts.len() {
             return Err(Error(format!("{count} tokens for {} slots", pasts.len())));
@@ -269,7 +299,7 @@ impl Model {
         run: &RunOptions,
         segments: &[Segment],
         (tokens, logit_rows): (&[i64], &[i64]),
-    ) -> Result<(&[f32], Duration)> {
+    ) -> Result<(Rows<'_>, Duration)> {
         let wanted: usize = segments.iter().map(|segment| segment.count).sum();
         let longest = segments.iter().map(|segment| segment.count).max().unwrap_or(0);
         if longest == 0 || wanted != tokens.len() {
@@ -298,12 +328,12 @@ impl Model {
         run: &RunOptions,
         pasts: &[i64],
         (tokens, logit_rows): (&[i64], &[i64]),
-    ) -> Result<(&[f32], Duration)> {
+    ) -> Result<(Rows<'_>, Duration)> {
         let count = pasts.len();
         self.check_slot(count - 1)?;
         self.check_batch(0, (tokens, pasts))?;
         self.prepare((tokens, pasts))?;
-        let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
+        let logits = self.target(logit_rows.len(), Reader::Sampler)?;
         let Self { decoding, decoder, past, cross, encoder_lengths, options, .. } = self;
         let cross = (!cross.layers.is_empty()).then_some((&*cross, &mut encoder_lengths[..]));
         let sends = options.provider.is_some();
@@ -312,9 +342,9 @@ impl Model {
         let make = || unsafe { BoundDecoder::new(decoder, (0, count), past, cross, sends) };
         // SAFETY: `logits` has room for all rows.
         let run_time = run_bound(&mut decoding[count - 1], make, |bound| unsafe {
-            bound.run(decoder, run, &step, (logits, options.vocabulary))
+            bound.run(decoder, run, &step, logits)
         })?;
-        Ok((&self.logits[..logit_rows.len() * self.options.vocabulary], run_time))
+        Ok((self.rows(logit_rows.len(), Reader::Sampler), run_time))
     }
 
     /// Appends the tokens of all `segments`, one segment behind the other, each to its own slot, in one run. Returns the
@@ -324,7 +354,7 @@ impl Model {
         run: &RunOptions,
         segments: &[Segment],
         (tokens, logit_rows): (&[i64], &[i64]),
-    ) -> Result<(&[f32], Duration)> {
+    ) -> Result<(Rows<'_>, Duration)> {
         if !self.packs() {
             return Err(Error("this model does not pack".into()));
         }
@@ -337,16 +367,14 @@ impl Model {
         for segment in segments.iter().filter(|segment| segment.past == 0) {
             self.cuts[segment.slot] = 0;
         }
-        let logits = room_for(&mut self.logits, logit_rows.len() * self.options.vocabulary);
+        let logits = self.target(logit_rows.len(), Reader::Sampler)?;
         let Self { packing, decoder, past, options, .. } = self;
         let step = Step { tokens, slots: Slots::Packed(segments), logit_rows };
         // SAFETY: on the CPU the caches never grow, and they are dropped after the binding.
         let make = || unsafe { BoundDecoder::new(decoder, (0, options.slots), past, None, false) };
         // SAFETY: `logits` has room for all rows.
-        let run_time = run_bound(packing, make, |bound| unsafe {
-            bound.run(decoder, run, &step, (logits, options.vocabulary))
-        })?;
-        Ok((&self.logits[..logit_rows.len() * self.options.vocabulary], run_time))
+        let run_time = run_bound(packing, make, |bound| unsafe { bound.run(decoder, run, &step, logits) })?;
+        Ok((self.rows(logit_rows.len(), Reader::Sampler), run_time))
     }
 
     /// Copies the first `length` decoder positions and the encoder side of slot `from` to slot `to`, except what the

@@ -1,5 +1,6 @@
 use crate::ort::{
-    Binding, Element, Error, Library, Provider, Result, RunOptions, Session, SessionOptions, Value,
+    Binding, Element, Error, Library, MemoryInfo, Provider, Result, RunOptions, Session, SessionOptions,
+    Value,
 };
 
 /// The ONNX model y = x + x for one float: ir_version 8, opset 14.
@@ -15,7 +16,7 @@ pub fn probe(library: Library, provider: &Provider) -> Result<()> {
     // SAFETY: the number outlives the run.
     let value = unsafe { Value::view(session.api, Element::F32, &[1], number.as_mut_ptr().cast(), 1)? };
     binding.input("x", &value)?;
-    binding.output_to_host("y")?;
+    binding.output_in("y", MemoryInfo::host(session.api)?)?;
     session.run(&RunOptions::new(session.api)?, &binding)?;
     let [output] = &binding.outputs()?[..] else { return Err(Error("the probe has no output".into())) };
     // SAFETY: the graph declares one float.

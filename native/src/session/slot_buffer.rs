@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use super::memory::{Memory, Place};
 use crate::kernels::byte_rows::{ByteRows, GROUP, width};
-use crate::ort::{Api, Element, Error, Result, Value};
+use crate::ort::{Api, Element, Error, MemoryInfo, Result, Value};
 
 /// Keys or values of one layer for all slots, [slots, heads, positions, head size]. A head holds its rows one behind the
 /// other, or their codes in int8 and then their scales.
@@ -81,6 +81,11 @@ impl SlotBuffer {
         unsafe { Value::view_in(api, self.memory.info(api)?, self.element, &dims, (data, length)) }
     }
 
+    /// Its memory's description for ONNX Runtime.
+    pub fn memory_info(&self, api: Api) -> Result<MemoryInfo> {
+        self.memory.info(api)
+    }
+
     /// Waits until the device has made all copies and writes, those of other buffers too.
     pub fn wait(&self) -> Result<()> {
         self.memory.wait()
@@ -124,8 +129,8 @@ impl SlotBuffer {
         }
     }
 
-    /// Fills the first positions of `slot` from a tensor [1, heads, positions, head size] on the host. Call `wait` behind the
-    /// last write.
+    /// Fills the first positions of `slot` from a tensor [1, heads, positions, head size] in the same kind of memory. Call
+    /// `wait` behind the last write, before the tensor goes.
     pub fn write(&mut self, slot: usize, value: &Value) -> Result<()> {
         let (element, dims, data) = value.tensor()?;
         let positions = usize::try_from(dims.get(2).copied().unwrap_or(-1)).unwrap_or(usize::MAX);
@@ -143,7 +148,7 @@ impl SlotBuffer {
         for head in 0..self.heads {
             let from = data.cast::<u8>().wrapping_add(head * size);
             // SAFETY: the tensor has the cache's element type and `positions` per head, and the slot has room for them.
-            unsafe { self.memory.upload(from, self.memory.at(self.offset(slot, head)), size)? };
+            unsafe { self.memory.copy(from, self.memory.at(self.offset(slot, head)), size)? };
         }
         Ok(())
     }

@@ -65,6 +65,9 @@ DRIVER cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t size) {
 DRIVER cuMemcpyHtoD_v2(CUdeviceptr to, const void* from, size_t size) {
   return called(__func__, [=] { copy(at(to), from, size); });
 }
+DRIVER cuMemcpyDtoH_v2(void* to, CUdeviceptr from, size_t size) {
+  return called(__func__, [=] { copy(to, at(from), size); });
+}
 
 DRIVER cuMemGetInfo_v2(size_t* available, size_t* total) {
   return called(__func__, [=] {

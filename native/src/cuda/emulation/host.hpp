@@ -1,4 +1,4 @@
-// Runs kernels.cu on the host: defines the parts of CUDA that it uses and runs one grid at a time. The threads of a
+// Runs a CUDA source on the host: defines the parts of CUDA that it uses and runs one grid at a time. The threads of a
 // thread block are coroutines; each runs until it ends or waits for the others. Thread blocks run one after the other.
 
 #include <math.h>
@@ -42,6 +42,24 @@ inline unsigned int __float_as_uint(float value) {
     memcpy(&bits, &value, sizeof bits);
     return bits;
 }
+inline double __longlong_as_double(long long bits) {
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+inline long long __double_as_longlong(double value) {
+    long long bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+// Threads take turns only where they wait, so nothing comes between.
+template <typename Number>
+inline Number atomicAdd(Number* to, Number value) {
+    Number before = *to;
+    *to += value;
+    return before;
+}
+inline unsigned int min(unsigned int a, unsigned int b) { return a < b ? a : b; }
 inline float half_to_float(unsigned short bits) {
     _Float16 value;
     memcpy(&value, &bits, sizeof value);

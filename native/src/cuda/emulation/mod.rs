@@ -1,4 +1,4 @@
-//! Compiles kernels.cu for the host. Tests run the same source, and all code that launches it, through ONNX Runtime on
+//! Compiles the CUDA sources for the host. Tests run the same source, and all code that launches it, through ONNX Runtime on
 //! machines without a GPU.
 
 use std::collections::HashMap;
@@ -6,10 +6,11 @@ use std::ffi::{CStr, c_void};
 use std::path::Path;
 use std::process::Command;
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::device::{Device, Launch, Variant};
-use super::program::{Kernels, definitions};
+use super::device::{Device, Launch};
+use super::program::{Kernels, Source};
 use crate::ops::Compute;
 
 pub struct Emulation;
@@ -18,7 +19,7 @@ type Kernel = unsafe extern "C" fn(grid: u32, arguments: *const c_void);
 
 pub struct Loaded(Kernels<Kernel>);
 
-static LOADED: Mutex<Option<HashMap<Variant, &'static Loaded>>> = Mutex::new(None);
+static LOADED: Mutex<Option<HashMap<Source, &'static Loaded>>> = Mutex::new(None);
 /// Grids share the emulated indices, so only one runs at a time.
 static RUNNING: Mutex<()> = Mutex::new(());
 
@@ -26,14 +27,14 @@ impl Device for Emulation {
     const PROVIDER: Option<&'static CStr> = None;
     type Program = Loaded;
 
-    fn program(variant: Variant) -> Result<&'static Loaded, String> {
+    fn program(source: Source) -> Result<&'static Loaded, String> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = loaded.get_or_insert_default();
-        if let Some(program) = loaded.get(&variant) {
+        if let Some(program) = loaded.get(&source) {
             return Ok(program);
         }
-        let program: &'static Loaded = Box::leak(Box::new(load(variant)));
-        loaded.insert(variant, program);
+        let program: &'static Loaded = Box::leak(Box::new(load(source)));
+        loaded.insert(source, program);
         Ok(program)
     }
 
@@ -55,31 +56,31 @@ impl Device for Emulation {
     }
 }
 
-fn load(variant: Variant) -> Loaded {
+fn load(source: Source) -> Loaded {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda");
-    let library = std::env::temp_dir().join(format!(
-        "altup-emulation-{}-{}-{}.so",
-        std::process::id(),
-        variant.element as usize,
-        variant.blocks
-    ));
+    let file = source.file();
+    // The loader takes a name that it knows for the library that it has.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("altup-{file}-{}-{}.so", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let library = std::env::temp_dir().join(name);
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     let status = Command::new(&compiler)
-        .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-x", "c++", "-include"])
+        .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off"])
+        .args(["-x", "c++", "-include"])
         .arg(folder.join("emulation/host.hpp"))
-        .args(definitions(variant).map(|(name, value)| format!("-D{name}={value}")))
-        .arg(folder.join("kernels.cu"))
+        .args(source.definitions().iter().map(|(name, value)| format!("-D{name}={value}")))
+        .arg(folder.join(file))
         .arg("-o")
         .arg(&library)
         .status();
-    assert!(status.is_ok_and(|status| status.success()), "{compiler} compiles kernels.cu for the host");
+    assert!(status.is_ok_and(|status| status.success()), "{compiler} compiles {file} for the host");
     // SAFETY: the library is built from our own source, its functions have this type, and it stays loaded.
     unsafe {
         let opened = libloading::Library::new(&library).expect("a library that was just made");
-        let kernels = Kernels::load(|name| {
+        let kernels = Kernels::load(source, |name| {
             opened.get::<Kernel>(name.as_bytes()).map(|kernel| *kernel).map_err(|error| error.to_string())
         })
-        .expect("every kernel of kernels.cu");
+        .expect("every kernel of the source");
         std::mem::forget(opened);
         let _ = std::fs::remove_file(&library);
         Loaded(kernels)

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cuda::device::Variant;
 use crate::cuda::element::Element;
-use crate::cuda::program::{compile, names};
+use crate::cuda::program::{Source, compile};
 use crate::kernels::matrix::MAX_BLOCKS;
+use crate::session::SAMPLING_SIZES;
 
 /// The libraries of the package nvidia-cuda-nvrtc: the compiler and its builtins.
 fn installed() -> Vec<PathBuf> {
@@ -54,31 +55,36 @@ fn spills(log: &str) -> Vec<(String, u32)> {
 #[ignore = "needs NVRTC"]
 fn compiles_every_variant_without_spilling() {
     with_nvrtc();
-    for capability in [80, 90] {
+    for capability in [75, 80, 90, 100, 120] {
         for element in [Element::Float, Element::Float16, Element::Bfloat16] {
             for blocks in [1, 4, MAX_BLOCKS] {
-                let (image, log) = compile(Variant { element, blocks }, capability).unwrap();
-                assert!(image.starts_with(b"\x7fELF"), "machine code, not PTX");
-                let kernels = spills(&log);
-                assert_eq!(kernels.len(), 2 * names().count(), "{log}");
-                for name in names() {
-                    let spilt = kernels.iter().find(|(kernel, _)| kernel == name);
-                    assert_eq!(
-                        spilt,
-                        Some(&(name.to_owned(), 0)),
-                        "{element:?}, {blocks} blocks, sm_{capability}"
-                    );
-                }
+                spills_nothing(Source::Operators(Variant { element, blocks }), capability);
             }
         }
+        spills_nothing(Source::Sampling(SAMPLING_SIZES), capability);
     }
 }
+
+/// The kernels for rows that are not aligned may spill.
+fn spills_nothing(source: Source, capability: usize) {
+    let (image, log) = compile(source, capability).unwrap();
+    assert!(image.starts_with(b"\x7fELF"), "machine code, not PTX");
+    let kernels = spills(&log);
+    let versions: usize = source.kernels().map(|(_, has_unaligned)| 1 + usize::from(has_unaligned)).sum();
+    assert_eq!(kernels.len(), versions, "{log}");
+    for (name, _) in source.kernels() {
+        let spilt = kernels.iter().find(|(kernel, _)| kernel == name);
+        assert_eq!(spilt, Some(&(name.to_owned(), 0)), "{source:?}, sm_{capability}");
+    }
+}
+
+const HALF: Source = Source::Operators(Variant { element: Element::Float16, blocks: 2 });
 
 #[test]
 #[ignore = "needs NVRTC"]
 fn compiles_for_the_driver_where_the_device_is_newer_than_the_compiler() {
     with_nvrtc();
-    let (image, _) = compile(Variant { element: Element::Float16, blocks: 2 }, 999).unwrap();
+    let (image, _) = compile(HALF, 999).unwrap();
     assert!(String::from_utf8(image).unwrap().contains(".entry correct_predict("));
 }
 
@@ -86,6 +92,6 @@ fn compiles_for_the_driver_where_the_device_is_newer_than_the_compiler() {
 #[ignore = "needs NVRTC"]
 fn says_what_the_compiler_says() {
     with_nvrtc();
-    let error = compile(Variant { element: Element::Float16, blocks: 2 }, 61).err().unwrap();
+    let error = compile(HALF, 61).err().unwrap();
     assert!(error.contains("compute capability 6.1"), "{error}");
 }
