@@ -18,16 +18,11 @@ export default defineConfig({
             'test/docs/**',
             'test/clients/**',
             'test/cluster/**',
-            'test/cuda/**',
             'test/cuda-placement/**',
             'test/hostile/**',
             'test/real/**',
           ],
         },
-      },
-      {
-        extends: true,
-        test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'], testTimeout: 600_000 },
       },
       {
         extends: true,

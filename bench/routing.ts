@@ -6,7 +6,7 @@ import { realGemmaCheckpoint } from './peers/ggufs.ts';
 import { type BenchResult, median } from './result.ts';
 import { numberAsked } from './support/number-asked.ts';
 import { serviceCurve } from './support/queueing/service-curve.ts';
-import { type Routing, simulate } from './support/queueing/simulate.ts';
+import { type Processors, type Routing, simulate } from './support/queueing/simulate.ts';
 import type { Arrival, Served } from './support/queueing/simulated-instance.ts';
 import { type Conversation, conversations, systemPrompt, turns } from './support/routing/conversations.ts';
 import { type Choice, EndpointPicker, podPort } from './support/routing/endpoint-picker.ts';
@@ -163,22 +163,34 @@ async function calibrate(urls: readonly string[]) {
   const measured: { sequences: number; tokensPerSecond: number }[] = [];
   for (const sequences of [1, 2, 4, slots])
     measured.push({ sequences, tokensPerSecond: await decode([0], sequences) });
-  // Prompts and generation as in the chats: each alone shares processors differently.
+  const together = await decode(all, 4);
+  const alone = measured.find(({ sequences }) => sequences === 4)!.tokensPerSecond;
+  const generating = Math.min(instances, (instances * together) / alone);
   let asked = 20;
-  const chat = async (ids: readonly number[]) => {
+  /** Milliseconds of two prompts on each of these instances. */
+  const computePrompts = async (ids: readonly number[]) => {
     const from = performance.now();
     const started = ids.flatMap((i) =>
-      Array.from({ length: 4 }, () => {
+      Array.from({ length: 2 }, () => {
         asked += 1;
-        return ask(to(i), question(asked, 2400), 64);
+        return ask(to(i), question(asked, 2400), 1);
       }),
     );
     await Promise.all(started);
     return performance.now() - from;
   };
-  const alone = median([await chat([0]), await chat([1]), await chat([2])]);
-  const together = median([await chat(all), await chat(all), await chat(all)]);
-  const processors = Math.min(instances, (instances * alone) / together);
+  const promptsAlone = median([
+    await computePrompts([0]),
+    await computePrompts([1]),
+    await computePrompts([2]),
+  ]);
+  const promptsTogether = median([
+    await computePrompts(all),
+    await computePrompts(all),
+    await computePrompts(all),
+  ]);
+  const shared = Math.min(instances, (instances * promptsAlone) / promptsTogether);
+  const processors: Processors = { generating, prompts: shared };
   const prompts: Turn[] = [];
   for (let i = 0; i < 5; i += 1) prompts.push(await ask(to(0), question(10 + i, 2400), 2));
   const repeated = await ask(to(0), question(14, 2400), 2);
@@ -280,7 +292,12 @@ export async function run(): Promise<BenchResult> {
   const rows: BenchResult['rows'] = [];
   const ratios: Record<string, number> = {};
   for (const [routing, { measured, processors, promptMs, fixedMs }] of Object.entries(calibrations)) {
-    const figures = { processors, 'ms of a prompt token': promptMs, 'ms of a request besides': fixedMs };
+    const figures = {
+      'processors when generating': processors.generating,
+      'processors for prompts': processors.prompts,
+      'ms of a prompt token': promptMs,
+      'ms of a request besides': fixedMs,
+    };
     const steps = measured.map(({ sequences, tokensPerSecond }) => [
       `ms of a step of ${sequences}`,
       (1000 * sequences) / tokensPerSecond,

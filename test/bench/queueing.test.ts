@@ -50,9 +50,14 @@ it('slows instances down that share a processor', () => {
   const arrivals = [0, 0, 100].map((atMs) => ({ atMs, tokens: 1 }));
   const [instances, slots, curve] = [2, 1, () => 10];
   const totals = (processors: number) =>
-    simulate({ instances, processors, slots, curve, arrivals, routing: 'turns' }).served.map(
-      ({ totalMs }) => totalMs,
-    );
+    simulate({
+      instances,
+      processors: { generating: processors, prompts: instances },
+      slots,
+      curve,
+      arrivals,
+      routing: 'turns',
+    }).served.map(({ totalMs }) => totalMs);
   expect(totals(2)).toEqual([10, 10, 10]);
   expect(totals(1)).toEqual([20, 20, 10]);
 });
@@ -61,6 +66,19 @@ describe('conversations', () => {
   const prompt = (conversation: number, tokens = 100) => ({ tokens, conversation, beginning: 1, common: 60 });
   const costs = { promptMs: 1, stretch: 3, stepMs: 40 };
   const shared = { instances: 2, slots: 2, curve: () => 10, costs };
+
+  it('have other processors than generating sequences', () => {
+    const arrivals = [1, 2].map((conversation) => ({ atMs: 0, tokens: 1, prompt: prompt(conversation) }));
+    const firstTokens = (prompts: number) =>
+      simulate({
+        ...shared,
+        processors: { generating: 1, prompts },
+        arrivals,
+        routing: 'turns',
+      }).served.map(({ firstTokenMs }) => firstTokenMs);
+    expect(firstTokens(2)).toEqual([100, 100]);
+    expect(firstTokens(1)).toEqual([200, 200]);
+  });
 
   it('compute a prompt in steps, shorter ones beside generating sequences', () => {
     const arrivals = [

@@ -15,13 +15,15 @@ function randomTokens(random: SeededRandom, count: number, vocabSize: number): n
 /** Prefills prompts of different lengths in chunks, then decodes them greedily as a batch that loses a slot midway. */
 export async function ragged(session: Session, seed: number): Promise<number[][]> {
   const random = seededRandom(seed);
-  const texts: Text[] = [3, 70, 17].map((length) => ({
-    prompt: randomTokens(random, length, session.vocabSize),
-    tokens: [0, ...randomTokens(random, 1 + random.below(40), session.vocabSize)],
-  }));
+  const hasEncoder = session.encoderWidth > 0;
+  const texts: Text[] = [3, 70, 17].map((length) => {
+    const prompt = randomTokens(random, length, session.vocabSize);
+    const begun = randomTokens(random, 1 + random.below(40), session.vocabSize);
+    return { prompt, tokens: [...(hasEncoder ? [0] : prompt), ...begun] };
+  });
   const samplings = texts.map(() => session.startSampling(samplingRequest()));
   for (const [slot, { prompt, tokens }] of texts.entries()) {
-    await session.encode(slot, prompt);
+    if (hasEncoder) await session.encode(slot, prompt);
     const given = tokens.length;
     for (let past = 0; past < given; ) {
       const chunk = tokens.slice(past, past + 1 + random.below(12));
@@ -57,14 +59,16 @@ export async function alone(
   count: number,
 ): Promise<{ token: number; margin: number }[]> {
   const sampling = session.startSampling(samplingRequest({ logprobs: 2 }));
-  await session.encode(0, prompt);
-  let { sampled } = await session.prefill(0, [0], 0, sampling);
+  const hasEncoder = session.encoderWidth > 0;
+  if (hasEncoder) await session.encode(0, prompt);
+  const begun = hasEncoder ? [0] : prompt;
+  let { sampled } = await session.prefill(0, begun, 0, sampling);
   const chosen: { token: number; margin: number }[] = [];
   while (sampled !== null) {
     const [best, second] = sampled.logprobs?.top ?? [];
     chosen.push({ token: sampled.token, margin: (best?.logprob ?? 0) - (second?.logprob ?? 0) });
     if (chosen.length === count) break;
-    const [result] = await session.decode([{ token: sampled.token, past: chosen.length, sampling }]);
+    const [result] = await session.decode([{ token: sampled.token, past: begun.length - 1 + chosen.length, sampling }]);
     sampled = result as SampledToken;
   }
   return chosen;

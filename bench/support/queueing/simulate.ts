@@ -8,10 +8,16 @@ import { type Arrival, type Costs, type Served, SimulatedInstance } from './simu
  */
 export type Routing = 'turns' | 'shortest' | 'prefix';
 
+/** How many instances' work goes on at full speed: prompts compute, while generating waits for memory. */
+export interface Processors {
+  generating: number;
+  prompts: number;
+}
+
 interface Simulation {
   instances: number;
   /** Processors that the instances share equally; by default each has its own. */
-  processors?: number;
+  processors?: Processors;
   slots: number;
   curve: ServiceCurve;
   /** Of prompts. */
@@ -31,7 +37,8 @@ interface Outcome {
 
 /** Simulates identical instances that serve requests. */
 export function simulate(simulation: Simulation): Outcome {
-  const { instances, slots, curve, costs, routing, next, processors = instances } = simulation;
+  const { instances, slots, curve, costs, routing, next } = simulation;
+  const { generating, prompts } = simulation.processors ?? { generating: instances, prompts: instances };
   const served: Served[] = [];
   const waiting: number[] = [];
   const arrivals = [...simulation.arrivals].reverse();
@@ -52,6 +59,8 @@ export function simulate(simulation: Simulation): Outcome {
     // Requests that arrive together go into the same step.
     if (!arrival || arrival.atMs > nowMs) for (const each of all) each.beginStep(nowMs);
     const busy = all.filter(({ leftMs }) => leftMs !== undefined);
+    const promptShare = busy.reduce((sum, each) => sum + each.promptShare, 0) / busy.length;
+    const processors = promptShare * prompts + (1 - promptShare) * generating;
     const speed = Math.min(1, processors / busy.length);
     const stepMs = Math.min(...busy.map(({ leftMs }) => leftMs! / speed));
     if (!arrival && busy.length === 0) return { served, waiting };

@@ -67,6 +67,8 @@ export class SimulatedInstance {
   #promptTokens = 0;
   /** Milliseconds left of the current step on a processor of its own; undefined when idle. */
   leftMs: number | undefined;
+  /** Share of the current step's time that goes to prompts. */
+  promptShare = 0;
 
   constructor(slots: number, costs: Costs, onServed: (served: Served, arrival: Arrival) => void) {
     this.#costs = costs;
@@ -137,6 +139,7 @@ export class SimulatedInstance {
       generating > 0 ? Math.max(minTokens, ((stretch - 1) * generatingMs) / promptMs) : stepMs / promptMs;
     this.#promptTokens = Math.min(promptLeft, Math.ceil(most || 0));
     this.leftMs = generatingMs + this.#promptTokens * promptMs;
+    this.promptShare = 1 - generatingMs / this.leftMs;
   }
 
   #place(arrival: Arrival, nowMs: number): void {
