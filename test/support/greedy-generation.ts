@@ -68,7 +68,9 @@ export async function alone(
     const [best, second] = sampled.logprobs?.top ?? [];
     chosen.push({ token: sampled.token, margin: (best?.logprob ?? 0) - (second?.logprob ?? 0) });
     if (chosen.length === count) break;
-    const [result] = await session.decode([{ token: sampled.token, past: begun.length - 1 + chosen.length, sampling }]);
+    const [result] = await session.decode([
+      { token: sampled.token, past: begun.length - 1 + chosen.length, sampling },
+    ]);
     sampled = result as SampledToken;
   }
   return chosen;
