@@ -137,6 +137,7 @@ it('docs/gpu.md has what a decode step launches', () => {
 it.concurrent.each([
   ['austen-t5-altup-k2', 'fp16'],
   ['austen-gemma3n', 'int4'],
+  ['austen-gemma3n', 'bf16'],
 ] as const)(
   '%s in %s names a CUDA call that fails, serves on and leaks nothing',
   async (model, precision) => {
