@@ -17,7 +17,7 @@ const assistants = 24;
 /** Tokens of an answer. */
 const answerTokens = 48;
 const stepMs = 250;
-/** What scheduler/step-times.ts allows prompts beside generating sequences. */
+/** How much longer prompts may make a step of generating sequences, in scheduler/step-times.ts. */
 const stretch = 2.6;
 const names = { turns: 'in turns', prefix: 'endpoint picker' };
 const path = '/v1/chat/completions';

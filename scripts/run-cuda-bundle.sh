@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Joins the parts beside this script, unpacks them and checks the GPU: run.sh FOLDER [--results FILE] [--minutes 6] [--quick].
+# Joins the parts in this script's folder, unpacks them and checks the GPU: run.sh FOLDER [--results FILE] [--minutes 6] [--quick].
 # Keeps what FOLDER already has. Needs Linux on x64, NVIDIA's driver, and CUDA 13's libraries, from the system or from Python's
 # packages (nvidia-cublas, nvidia-cuda-runtime, nvidia-cuda-nvrtc, nvidia-cudnn-cu13, nvidia-curand).
 set -euo pipefail

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { provide } from '../test/support/cluster/provide.ts';
 import { docker } from '../test/support/containers/docker.ts';
 import { buildServiceImage, serviceImage } from '../test/support/containers/images.ts';
 
@@ -22,16 +23,6 @@ import { buildServiceImage, serviceImage } from '../test/support/containers/imag
 const projectRoot = join(import.meta.dirname, '..');
 const nodes = 2;
 const prefix = 'altup-cluster-';
-
-/** The last line that a script prints is the folder of what it provides. */
-function provide(script: string): string {
-  const output = execFileSync('bash', [join('scripts', script)], {
-    cwd: projectRoot,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  return output.trim().split('\n').at(-1)!;
-}
 
 const cgroups = '/sys/fs/cgroup';
 const isUnified = existsSync(join(cgroups, 'cgroup.controllers'));

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { ConfigurationError } from '../errors.ts';
+import { isRunning } from '../is-running.ts';
 
 /** No export takes this long. A process that died left anything older. */
 const abandonedAfterMs = 24 * 60 * 60 * 1000;
@@ -41,16 +42,6 @@ async function lastChangeMs(path: string): Promise<number> {
     return Math.max(...(await Promise.all(paths.map(async (each) => (await stat(each)).mtimeMs))));
   } catch {
     return 0;
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // The process exists but belongs to another user.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

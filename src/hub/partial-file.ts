@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { copyFile, readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { isRunning } from '../is-running.ts';
 
 const ending = '.incomplete';
 /** A partial file of which nothing shows whose it is belongs to nobody after so long without a new byte. */
@@ -34,13 +35,4 @@ export async function partialFile(blob: string): Promise<string> {
 function isAbandoned(name: string, writtenMs: number): boolean {
   const [, pid, host] = /\.(\d+)@(.+)\.incomplete$/.exec(name) ?? [];
   return host === hostname() ? !isRunning(Number(pid)) : Date.now() - writtenMs > abandonedMs;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

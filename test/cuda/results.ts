@@ -9,7 +9,7 @@ export interface GpuResults {
   capability: number;
   operators: 'agree' | 'differ' | 'not compared' | 'not run';
   parity: { model: string; precision: Precision; differences: string[] }[];
-  /** Of Gemma 3n with 300 M parameters, with AltUp and without (`plain`). */
+  /** Times of Gemma 3n with 300 M parameters, with AltUp and without (`plain`). */
   speed: ({ model: 'altup' | 'plain'; precision: Precision } & Speed)[];
   /** What the time did not suffice for. */
   notMeasured: string[];

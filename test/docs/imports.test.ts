@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
  */
 const allowed: Record<string, readonly string[]> = {
   'errors.ts': [],
+  'is-running.ts': [],
   config: ['errors.ts', 'catalog/manifest.ts', 'runtime/execution-providers.ts'],
   catalog: ['errors.ts'],
   sampling: [],
@@ -15,8 +16,8 @@ const allowed: Record<string, readonly string[]> = {
   engine: ['runtime', 'sampling', 'catalog', 'errors.ts'],
   observability: ['engine', 'catalog', 'errors.ts', 'config'],
   http: ['engine', 'sampling', 'catalog', 'observability', 'errors.ts', 'config'],
-  export: ['catalog', 'errors.ts'],
-  hub: ['errors.ts', 'catalog'],
+  export: ['catalog', 'errors.ts', 'is-running.ts'],
+  hub: ['errors.ts', 'catalog', 'is-running.ts'],
   loadtest: ['sampling', 'errors.ts'],
   // From the exporter, the service only imports the function that creates a missing export.
   service: [

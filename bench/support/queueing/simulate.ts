@@ -20,7 +20,7 @@ interface Simulation {
   processors?: Processors;
   slots: number;
   curve: ServiceCurve;
-  /** Of prompts. */
+  /** What prompts cost. */
   costs?: Omit<Costs, 'curve'>;
   /** In ascending order of time. */
   arrivals: readonly Arrival[];

@@ -8,6 +8,7 @@ import { loadSync } from '@grpc/proto-loader';
 import { parseAllDocuments } from 'yaml';
 import { startApiServer } from '../../../test/support/cluster/api-server.ts';
 import { Kubectl, until } from '../../../test/support/cluster/kubectl.ts';
+import { provide } from '../../../test/support/cluster/provide.ts';
 
 const projectRoot = join(import.meta.dirname, '../../..');
 const release = 'altup-serve';
@@ -153,15 +154,6 @@ export class EndpointPicker {
     for (const stop of this.#stops.reverse()) stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-function provide(script: string): string {
-  const output = execFileSync('bash', [join('scripts', script)], {
-    cwd: projectRoot,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  return output.trim().split('\n').at(-1)!;
 }
 
 /** The custom resources that the picker watches: the pool's, and those of its own module. */

@@ -201,8 +201,7 @@ impl NativeModel {
             // A compiled grammar already knows its first tokens, so there is nothing to wait for.
             let choice = logits.sample(sampler, wanted.as_slice(), Instant::now())?.pop();
             let sampled = choice.flatten().map(NativeChoice::from);
-            let scores = scored;
-            Ok(NativePrefilled { sampled, scores, bad_logit: None })
+            Ok(NativePrefilled { sampled, scores: scored, bad_logit: None })
         })
     }
 

@@ -27,8 +27,7 @@ impl Memory for HostMemory {
     }
 
     unsafe fn upload(&self, from: *const u8, to: *mut u8, size: usize) -> Result<()> {
-        // SAFETY: the caller promises `size` bytes at both addresses. This relies on them not overlapping: the only
-        // caller reads from a tensor that ONNX Runtime allocated.
+        // SAFETY: the caller promises `size` bytes at both addresses, one of them not in this memory.
         unsafe { self.copy(from, to, size) }
     }
 

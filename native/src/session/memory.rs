@@ -63,9 +63,21 @@ impl Place {
     }
 }
 
-/// The bytes of plain numbers.
-pub fn bytes_of<T: Copy>(numbers: &[T]) -> &[u8] {
-    // SAFETY: callers have numbers, or structs of numbers without padding.
+/// A number, or a struct of numbers.
+///
+/// # Safety
+/// It has no padding, so that all its bytes are initialised.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: a number has no padding.
+unsafe impl Plain for u32 {}
+// SAFETY: as for u32.
+unsafe impl Plain for f32 {}
+// SAFETY: as for u32.
+unsafe impl Plain for f64 {}
+
+pub fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
+    // SAFETY: all bytes of a plain value are initialised.
     unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
 }
 

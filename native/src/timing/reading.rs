@@ -8,7 +8,7 @@ use crate::kernels::quantized_product::Piece;
 pub fn reading_speed(bytes: usize, threads: usize, runs: u32) -> f64 {
     let mut memory = Piece::new(bytes).expect("memory to read");
     memory.bytes_mut().fill(1);
-    // SAFETY: any bits are a number.
+    // SAFETY: every pattern of bits is a u64.
     let (_, words, _) = unsafe { memory.bytes_mut().align_to::<u64>() };
     let piece = words.len().div_ceil(threads);
     let once = |_| {

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use super::super::memory::{Memory, Place, bytes_of};
+use super::super::memory::{Memory, Place, Plain, bytes_of};
 use super::step::{BANNED, SEEN};
 use crate::ort::Result;
 use crate::sampling::SamplingState;
@@ -70,7 +70,7 @@ impl Kept {
     }
 }
 
-fn uploaded<T: Copy>(place: Place, numbers: &[T]) -> Result<Box<dyn Memory>> {
+fn uploaded<T: Plain>(place: Place, numbers: &[T]) -> Result<Box<dyn Memory>> {
     let memory = place.zeroed(size_of_val(numbers))?;
     // SAFETY: the memory was made for as many bytes.
     unsafe { memory.upload(bytes_of(numbers).as_ptr(), memory.at(0), size_of_val(numbers))? };

@@ -74,13 +74,12 @@ impl<D: Device> DeviceLogits<D> {
     /// Chooses the tokens that are wanted, each from its row. Waits for grammars until `until`.
     pub fn sample(&mut self, wanted: &[Wanted], until: Instant) -> Result<Vec<Choice>> {
         let mut choices: Vec<Choice> = wanted.iter().map(|_| None).collect();
-        let (mut inputs, mut chosen) = (Inputs::default(), Vec::new());
+        let (mut inputs, mut chosen, mut on_host) = (Inputs::default(), Vec::new(), Vec::new());
         for (i, (row, state)) in wanted.iter().enumerate() {
             let Some(state) = state else { continue };
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             if !is_possible(&state) {
-                let logits = self.host_row(*row)?;
-                choices[i] = Some(self.host.sample(&logits, &mut state, until));
+                on_host.push((i, self.host_row(*row)?));
                 continue;
             }
             let mask = match state.allowed_by_grammar(until) {
@@ -97,10 +96,16 @@ impl<D: Device> DeviceLogits<D> {
             inputs.add(row, &forbidden, mask.as_ref().map(|mask| mask.as_slice()), self.vocabulary);
             chosen.push(i);
         }
+        // Only after this, when nothing can fail any more, does a state advance.
         for (i, choice) in chosen.iter().zip(self.choose(&inputs)?) {
             let Some(state) = wanted[*i].1 else { continue };
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             choices[*i] = Some(self.recorded(&choice, &mut state));
+        }
+        for (i, logits) in on_host {
+            let Some(state) = wanted[i].1 else { continue };
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            choices[i] = Some(self.host.sample(&logits, &mut state, until));
         }
         Ok(choices)
     }
@@ -234,7 +239,7 @@ struct Inputs {
     rows: Vec<Row>,
     /// Forbidden tokens and masks of all rows.
     words: Vec<u32>,
-    /// By row, where its forbidden tokens and its mask begin in `words`.
+    /// Where each row's forbidden tokens and mask begin in `words`.
     places: Vec<(Option<usize>, Option<usize>)>,
 }
 

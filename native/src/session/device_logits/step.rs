@@ -1,5 +1,6 @@
 //! The structs of sampling.cu. An address of 0 means that there is nothing.
 
+use super::super::memory::Plain;
 use crate::cuda::ALTERNATIVES;
 
 /// A token's note: how often the completion has it, and these two bits.
@@ -25,6 +26,10 @@ pub struct Row {
     pub uniform: f64,
     pub alternatives: i64,
 }
+
+// SAFETY: 15 numbers of eight bytes each, where an address has eight too, as on every system with CUDA.
+unsafe impl Plain for Row {}
+const _: () = assert!(size_of::<Row>() == 15 * 8);
 
 #[repr(C)]
 pub struct Partial {

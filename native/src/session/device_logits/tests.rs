@@ -19,7 +19,7 @@ fn is_on_gpu() -> bool {
 struct Case {
     vocabulary: usize,
     requests: Vec<SamplingRequest>,
-    /// By step and row.
+    /// Indexed by step and row.
     logits: Vec<Vec<Vec<f32>>>,
 }
 
