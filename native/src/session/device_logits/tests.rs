@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use std::ffi::CStr;
+
 use crate::cuda::{Cuda, emulation::Emulation};
+use crate::ops::Compute;
 use crate::sampling::{Parameters, SamplingRequest};
 
 /// Small, so that rows have several chunks and threads several tokens.
@@ -210,4 +213,35 @@ fn rows_nobody_wants_are_left_out() {
     let choices = device.sample(&[(0, None), (1, Some(&state[0]))], Instant::now()).unwrap();
     assert!(choices[0].is_none());
     assert!(choices[1].as_ref().is_some_and(std::result::Result::is_ok));
+}
+
+/// A device on which no kernel starts.
+struct Broken;
+
+impl Device for Broken {
+    const PROVIDER: Option<&'static CStr> = None;
+    type Program = ();
+
+    fn program(_: Source) -> std::result::Result<&'static (), String> {
+        Ok(&())
+    }
+
+    fn stream(_: &Compute) -> Result<*mut c_void> {
+        Ok(ptr::null_mut())
+    }
+
+    unsafe fn launch(_: &(), _: Launch, _: *mut c_void, _: *const c_void) -> std::result::Result<(), String> {
+        Err("broken".into())
+    }
+}
+
+#[test]
+fn no_row_advances_when_the_device_fails() {
+    let mut device = DeviceLogits::<Broken>::new(Place::Host, 40, SMALL).unwrap();
+    write(&mut device, &[like_a_model(40, 0), like_a_model(40, 1)]);
+    let on_host = asks(Parameters { top_n_sigma: 1.0, ..plain(1.0) }, None);
+    let own = states(&[on_host, asks(plain(0.0), None)]);
+    let wanted: Vec<Wanted> = own.iter().map(Some).enumerate().collect();
+    assert!(device.sample(&wanted, Instant::now()).is_err_and(|error| error.0.contains("broken")));
+    assert!(own.iter().all(|state| state.lock().unwrap().position() == 0));
 }
